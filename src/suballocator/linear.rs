@@ -1,0 +1,324 @@
+//! Linear suballocation: bump, stack, double stack and ring. Which of them it is follows from the calls.
+//!
+//! ```text
+//! bump/stack    [ A ][ B ][ C ]│      gap                     │    the gap follows the newest range, the head
+//! double stack  [ A ][ B ]│          gap          │[ Y ][ X ]      End::High grows downwards from the region's end
+//! ring          [ E ]│ gap │[ C ][ D ]│  left behind          │    the gap ends at the oldest range
+//! ```
+//!
+//! A request is served from *the gap*, and from nowhere else. A range that is freed beside the gap joins it (stack); one
+//! freed elsewhere waits until its neighbours up to the gap are free. When the gap has become too small and the region's
+//! front is free, the gap moves there (ring), unless an upper stack stands.
+//!
+//! Invariants, beside those of [`range_list`](super::range_list):
+//! * L1: `head` is a used range, or none and the gap is at the region's front; the range behind it, where free, is the gap.
+//! * L2: `upper` counts the used ranges placed from the high end. While it is above 0, each of them lies above the gap,
+//!   and no other range does.
+//! * A1, A2 as in [`tlsf`](super::tlsf): `used_units`, `range_count` and `busy` agree with the ranges.
+//!
+//! What it does not do: it keeps no list of free ranges; what lies outside the gap is not used.
+
+use alloc::vec::Vec;
+
+use super::align::units_for;
+use super::free_lists::Want;
+use super::range_list::{Cut, NIL, Node, RangeList, region_of};
+use super::size_class::MAX_SIZE;
+use super::{
+    End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation,
+};
+
+/// Owner's mark of a used range of the upper stack.
+pub(super) const UPPER: u32 = 0;
+
+/// State of one region.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Front {
+    /// The newest range placed from the low end.
+    pub(super) head: u32,
+    /// Number of live ranges placed from the high end.
+    pub(super) upper: u32,
+}
+
+const AT_START: Front = Front {
+    head: NIL,
+    upper: 0,
+};
+
+/// The suballocator.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    pub(super) ranges: RangeList,
+    pub(super) fronts: Vec<Front>,
+    /// The region that served last; it is asked first.
+    current: u32,
+    pub(super) shift: u32,
+    pub(super) used_units: u64,
+    pub(super) range_count: u64,
+}
+
+impl Linear {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (ranges, shift) = (RangeList::new(), settings.shift());
+        Self {
+            ranges,
+            fronts: Vec::new(),
+            current: 0,
+            shift,
+            used_units: 0,
+            range_count: 0,
+        }
+    }
+
+    pub(super) fn add_region(&mut self, units: u64) -> u32 {
+        let (region, _) = self.ranges.add_region(units);
+        self.fronts
+            .resize(self.ranges.regions.entries.len(), AT_START);
+        self.fronts[region as usize] = AT_START;
+        region
+    }
+
+    pub(super) fn remove_region(&mut self, region: u32) -> bool {
+        let is_empty = self.ranges.regions.is_empty(region);
+        if is_empty {
+            self.ranges.remove_region(region);
+        }
+        is_empty
+    }
+
+    #[inline]
+    pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
+        let want = self.want(request)?;
+        let cut = self.find(&want)?;
+        Some(self.take(cut, want.end))
+    }
+
+    pub(super) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
+        let want = self.want(request)?;
+        let cut = self.find_in(region, &want)?;
+        Some(self.take(cut, want.end))
+    }
+
+    /// Returns what [`allocate`](Self::allocate) would return, and changes nothing.
+    pub(super) fn probe(&self, request: &Request) -> Option<Spot> {
+        let cut = self.find(&self.want(request)?)?;
+        let node = &self.ranges.nodes[cut.node as usize];
+        Some(self.spot(node.place - node.offset() + cut.offset, cut.units))
+    }
+
+    pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
+        let &Node {
+            place,
+            extent,
+            list_prev: owner,
+            ..
+        } = self.ranges.resolve(key).ok_or(StaleKey)?;
+        self.used_units -= extent & MAX_SIZE;
+        self.range_count -= 1;
+        let Spot {
+            region,
+            offset,
+            size,
+        } = self.spot(place, extent & MAX_SIZE);
+        let merged = self.merge(key.index);
+        let front = &mut self.fronts[region as usize];
+        if owner == UPPER {
+            front.upper -= 1;
+        }
+        if front.head == key.index {
+            front.head = self.ranges.nodes[merged as usize].prev;
+        }
+        let is_region_empty = self.ranges.regions.vacate(region);
+        Ok(Freed {
+            region,
+            offset,
+            size,
+            is_region_empty,
+        })
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.ranges.clear();
+        self.fronts.fill(AT_START);
+        (self.used_units, self.range_count, self.current) = (0, 0, 0);
+    }
+
+    /// Returns place and size of a live suballocation.
+    pub(super) fn resolve(&self, key: RangeKey) -> Option<Spot> {
+        self.ranges
+            .resolve(key)
+            .map(|node| self.spot(node.place, node.size()))
+    }
+
+    /// Returns the largest gap or free front of any region, in bytes: what the next request can have.
+    pub(super) fn largest_free_range(&self) -> u64 {
+        let regions = 0..self.ranges.regions.len();
+        let spaces = regions.flat_map(|region| [self.gap(region), self.free_front(region)]);
+        spaces
+            .flatten()
+            .map(|(_, node)| node.size())
+            .max()
+            .unwrap_or(0)
+            << self.shift
+    }
+
+    pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
+        for region in 0..self.ranges.regions.len() {
+            for (index, node) in self.ranges.walk(region) {
+                let Spot {
+                    region,
+                    offset,
+                    size,
+                } = self.spot(node.place, node.size());
+                let used = RangeState::Used(self.ranges.key_of(index));
+                let state = if node.is_used() {
+                    used
+                } else {
+                    RangeState::Free
+                };
+                visit(RangeView {
+                    region,
+                    offset,
+                    size,
+                    state,
+                });
+            }
+        }
+    }
+
+    pub(super) fn host_bytes(&self) -> usize {
+        self.ranges.host_bytes() + self.fronts.capacity() * size_of::<Front>()
+    }
+
+    /// Returns the gap of a region, if it has one.
+    pub(super) fn gap(&self, region: u32) -> Option<(u32, &Node)> {
+        let head = self.fronts.get(region as usize)?.head;
+        let gap = match self.ranges.nodes.get(head as usize) {
+            Some(head) => head.next,
+            None => self.ranges.regions.get(region)?.first,
+        };
+        Some((gap, self.ranges.free_neighbour(gap)?))
+    }
+
+    /// Returns the free range at the front of a region that a ring may move to: nothing but older ranges lie between
+    /// it and the head.
+    fn free_front(&self, region: u32) -> Option<(u32, &Node)> {
+        let &Front { head, upper } = self.fronts.get(region as usize)?;
+        let head = self.ranges.nodes.get(head as usize)?;
+        let behind = self
+            .ranges
+            .free_neighbour(head.next)
+            .map_or(head.next, |gap| gap.next);
+        if upper > 0 || behind != NIL {
+            return None;
+        }
+        let first = self.ranges.regions.get(region)?.first;
+        Some((first, self.ranges.free_neighbour(first)?))
+    }
+
+    fn want(&self, request: &Request) -> Option<Want> {
+        let units = units_for(request.size, self.shift).max(1);
+        let mask = ((request.alignment >> self.shift).max(1) - 1) & MAX_SIZE;
+        (units <= MAX_SIZE).then_some(Want {
+            units,
+            mask,
+            end: request.end.unwrap_or(End::Low),
+        })
+    }
+
+    /// Searches the region that served last, then all others in ascending order.
+    #[inline]
+    fn find(&self, want: &Want) -> Option<Cut> {
+        self.find_in(self.current, want)
+            .or_else(|| self.find_elsewhere(want))
+    }
+
+    fn find_elsewhere(&self, want: &Want) -> Option<Cut> {
+        let mut others = (0..self.ranges.regions.len()).filter(|&region| region != self.current);
+        others.find_map(|region| self.find_in(region, want))
+    }
+
+    #[inline]
+    fn find_in(&self, region: u32, want: &Want) -> Option<Cut> {
+        match want.end {
+            End::Low => {
+                let cut = self
+                    .gap(region)
+                    .and_then(|(index, node)| want.cut_from(index, node));
+                cut.or_else(|| {
+                    self.free_front(region)
+                        .and_then(|(index, node)| want.cut_from(index, node))
+                })
+            }
+            End::High => {
+                let (index, node) = self.gap(region)?;
+                let is_wrapped = self.fronts[region as usize].upper == 0 && node.next != NIL;
+                if is_wrapped {
+                    None
+                } else {
+                    want.cut_from(index, node)
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, cut: Cut, end: End) -> Suballocation {
+        let free = &self.ranges.nodes[cut.node as usize];
+        let (size, front) = (free.size(), cut.offset - free.offset());
+        let node = if front == 0 {
+            cut.node
+        } else {
+            self.ranges.split(cut.node, front)
+        };
+        if size - front > cut.units {
+            self.ranges.split(node, cut.units);
+        }
+        let key = self
+            .ranges
+            .set_used(node, if end == End::High { UPPER } else { NIL });
+        let place = self.ranges.nodes[node as usize].place;
+        self.current = region_of(place);
+        let state = &mut self.fronts[self.current as usize];
+        match end {
+            End::Low => state.head = node,
+            End::High => state.upper += 1,
+        }
+        self.ranges.regions.occupy(self.current);
+        self.used_units += cut.units;
+        self.range_count += 1;
+        let Spot {
+            region,
+            offset,
+            size,
+        } = self.spot(place, cut.units);
+        Suballocation {
+            region,
+            offset,
+            size,
+            key,
+        }
+    }
+
+    /// Frees a range, merges it with its free neighbours and returns the result.
+    fn merge(&mut self, index: u32) -> u32 {
+        self.ranges.set_free(index);
+        let Node { prev, next, .. } = self.ranges.nodes[index as usize];
+        if self.ranges.free_neighbour(next).is_some() {
+            self.ranges.absorb_next(index);
+        }
+        if self.ranges.free_neighbour(prev).is_none() {
+            return index;
+        }
+        self.ranges.absorb_next(prev);
+        prev
+    }
+
+    const fn spot(&self, place: u64, units: u64) -> Spot {
+        Spot {
+            region: region_of(place),
+            offset: (place & MAX_SIZE) << self.shift,
+            size: units << self.shift,
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Floor 0: offsets only. Cuts fine pieces out of coarse regions and knows nothing of Vulkan, locks or pointers.
+//!
+//! ```text
+//!            ┌────────────────────── one Suballocator: one algorithm, one index ─────────────────────┐
+//! region 0   [ used ][ used ][ free          ][ used ][ free ][ slab: s s s . s . . s ][ used         ]
+//! region 1   [ used                 ][ free                                            ][ used ][ used ]
+//! region 2   [ free                                                          ]
+//!            offset 0 ──────────────> in units                                  region's size: any multiple of the unit
+//! ```
+//!
+//! Glossary, from big to small:
+//! * *region*: a run of offsets `0..size` to be cut: a block of device memory, or the one run of a [`VirtualBlock`].
+//! * *range*: a piece of a region, used or free. Ranges of different regions never merge.
+//! * *suballocation*: a used range, or a used slot.
+//! * *slab*: a used range that is cut into up to 64 equal *slots*.
+//! * *unit*: what every offset and size is a multiple of; a power of two.
+//! * *key*: names one suballocation to its suballocator. A key that does not name a live one is *stale*.
+//!
+//! The files, each with its own invariants (cited by [`validate`]): `size_class`, `align` (arithmetic),
+//! `region_table`, `range_list`, `free_lists`, `slab` (structures), [`tlsf`], [`linear`], [`fixed`] (algorithms),
+//! [`virtual_block`] (the public face), [`validate`].
+//!
+//! The same sequence of calls gives the same placement: no time, no randomness, no addresses.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(feature = "vulkan"),
+    allow(
+        dead_code,
+        reason = "floors 3 and 4 use what the virtual block does not"
+    )
+)]
+
+pub(crate) mod align;
+mod fixed;
+mod free_lists;
+mod linear;
+mod range_list;
+mod region_table;
+mod size_class;
+mod slab;
+mod tlsf;
+pub(crate) mod validate;
+pub(crate) mod virtual_block;
+
+use fixed::Fixed;
+use linear::Linear;
+use tlsf::Tlsf;
+pub(crate) use validate::Violation;
+
+/// Which end of a free range serves a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The low end: the lowest aligned offset.
+    Low,
+    /// The high end: the highest aligned offset. A linear suballocator stacks such ranges downwards from its end.
+    High,
+}
+
+/// What is asked of a suballocator, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// Bytes needed; above 0.
+    pub size: u64,
+    /// The offset is a multiple of this; a power of two.
+    pub alignment: u64,
+    /// Which end of a free range serves it; `None` leaves that to the algorithm. Slots have no ends: TLSF serves a
+    /// request that names one without slabs, and fixed slots ignore it.
+    pub end: Option<End>,
+}
+
+/// A request that no suballocator can serve, whatever is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRequest {
+    /// The size is 0. Ask for at least one byte.
+    #[error("a range of 0 bytes was asked for")]
+    ZeroSize,
+    /// The alignment is not a power of two. Use 1 where any offset will do.
+    #[error("an alignment of {alignment} bytes is not a power of two")]
+    Alignment {
+        /// What was asked for.
+        alignment: u64,
+    },
+}
+
+impl Request {
+    /// Makes a request for `size` bytes at a multiple of `alignment`, at whichever end the algorithm prefers.
+    ///
+    /// # Examples
+    /// ```
+    /// use freestone::{End, Request};
+    /// let request = Request::new(4096, 256).end(End::High);
+    /// assert_eq!(request.check(), Ok(()));
+    /// ```
+    pub const fn new(size: u64, alignment: u64) -> Self {
+        Self {
+            size,
+            alignment,
+            end: None,
+        }
+    }
+
+    /// Asks for one end of a free range.
+    #[must_use]
+    pub const fn end(self, end: End) -> Self {
+        Self {
+            end: Some(end),
+            ..self
+        }
+    }
+
+    /// Tells whether any suballocator could serve this.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] when the size is 0 or the alignment is no power of two.
+    pub const fn check(&self) -> Result<(), InvalidRequest> {
+        if self.size == 0 {
+            return Err(InvalidRequest::ZeroSize);
+        }
+        if !self.alignment.is_power_of_two() {
+            return Err(InvalidRequest::Alignment {
+                alignment: self.alignment,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// How regions are cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// Two-level segregated fit: any sizes in any order, O(1), freed neighbours merge. The one to start with.
+    #[default]
+    Tlsf,
+    /// Bump, stack, double stack or ring: for what is freed in the order of its making, or the reverse.
+    Linear,
+    /// Equal slots, one bit each: for many ranges of one size.
+    Fixed {
+        /// Size of a slot in bytes.
+        slot_size: u64,
+    },
+}
+
+/// What every algorithm is told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Every offset and size is a multiple of this; a power of two.
+    pub(crate) unit: u64,
+    /// Largest size in bytes that TLSF serves from slabs; 0 for none.
+    pub(crate) slab_limit: u64,
+    /// TLSF places sizes from here on at the high end of a free range, smaller ones at the low end.
+    pub(crate) high_end_from: u64,
+}
+
+impl Settings {
+    const fn shift(&self) -> u32 {
+        debug_assert!(self.unit.is_power_of_two());
+        self.unit.trailing_zeros()
+    }
+}
+
+/// Names one suballocation. Crate-internal and `Copy`: what users hold are move-only wrappers of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RangeKey {
+    index: u32,
+    generation: u32,
+}
+
+/// A used range, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suballocation {
+    pub(crate) region: u32,
+    /// Offset within the region.
+    pub(crate) offset: u64,
+    /// At least what was asked for: rounded up to the unit, or to the slot.
+    pub(crate) size: u64,
+    pub(crate) key: RangeKey,
+}
+
+/// Where a suballocation lies or would lie, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) region: u32,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+}
+
+/// What a freed key named, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Freed {
+    pub(crate) region: u32,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    /// Whether nothing in the region is live any more.
+    pub(crate) is_region_empty: bool,
+}
+
+/// The key names no live suballocation of this suballocator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the key names no live range")]
+pub(crate) struct StaleKey;
+
+/// One range as [`Suballocator::for_each_range`] shows it, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RangeView {
+    pub(crate) region: u32,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    pub(crate) state: RangeState,
+}
+
+/// What a range is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RangeState {
+    /// A live suballocation.
+    Used(RangeKey),
+    /// Free for any request.
+    Free,
+    /// A free slot, of a slab or of fixed slots.
+    FreeSlot,
+    /// The rest of a region behind its last whole slot.
+    Unusable,
+}
+
+/// Suballocates any number of regions with one algorithm.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per pool or virtual block; a box would cost every call an indirection"
+)]
+pub(crate) enum Suballocator {
+    Tlsf(Tlsf),
+    Linear(Linear),
+    Fixed(Fixed),
+}
+
+/// Calls the same method of whichever algorithm it is.
+macro_rules! each {
+    ($self:ident, $inner:ident => $call:expr) => {
+        match $self {
+            Suballocator::Tlsf($inner) => $call,
+            Suballocator::Linear($inner) => $call,
+            Suballocator::Fixed($inner) => $call,
+        }
+    };
+}
+
+/// Calls the same method on the region table of whichever algorithm it is.
+macro_rules! regions {
+    ($self:ident) => {
+        match $self {
+            Suballocator::Tlsf(tlsf) => &tlsf.ranges.regions,
+            Suballocator::Linear(linear) => &linear.ranges.regions,
+            Suballocator::Fixed(fixed) => &fixed.regions,
+        }
+    };
+}
+
+impl Suballocator {
+    /// Makes a suballocator without regions. A slot size is rounded up to the unit.
+    pub(crate) fn new(algorithm: Algorithm, settings: Settings) -> Self {
+        match algorithm {
+            Algorithm::Tlsf => Self::Tlsf(Tlsf::new(&settings)),
+            Algorithm::Linear => Self::Linear(Linear::new(&settings)),
+            Algorithm::Fixed { slot_size } => {
+                let units =
+                    align::units_for(slot_size, settings.shift()).clamp(1, size_class::MAX_SIZE);
+                Self::Fixed(Fixed::new(units << settings.shift(), &settings))
+            }
+        }
+    }
+
+    /// Adds a region of `size` bytes, a multiple of the unit, and returns its number: the lowest free one.
+    ///
+    /// # Panics
+    /// When the size is 0 or 2^42 units and more, or when there are 2^22 - 1 regions.
+    pub(crate) fn add_region(&mut self, size: u64) -> u32 {
+        let shift = self.shift();
+        debug_assert!(
+            align::is_aligned(size, 1 << shift),
+            "a region's size is a multiple of the unit"
+        );
+        each!(self, inner => inner.add_region(size >> shift))
+    }
+
+    /// Removes a region in which nothing is live. `false`, and nothing changed, where something is or no such region
+    /// exists.
+    pub(crate) fn remove_region(&mut self, region: u32) -> bool {
+        each!(self, inner => inner.remove_region(region))
+    }
+
+    /// Takes a range; `None` when nothing found fits. See [`Request`] for what makes it valid.
+    ///
+    /// # Complexity
+    /// O(1) for TLSF and fixed slots. Linear: O(1) while the region that served last has room, else O(regions).
+    #[inline]
+    pub(crate) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
+        debug_assert_eq!(request.check(), Ok(()));
+        each!(self, inner => inner.allocate(request))
+    }
+
+    /// Takes a range of one region, by first fit and never from a slab: for who has just added the region.
+    ///
+    /// # Complexity
+    /// O(1) in a fresh region, else O(ranges of the region).
+    pub(crate) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
+        debug_assert_eq!(request.check(), Ok(()));
+        each!(self, inner => inner.allocate_in(region, request))
+    }
+
+    /// Returns what [`allocate`](Self::allocate) would answer, by the same search, and changes nothing.
+    pub(crate) fn probe(&self, request: &Request) -> Option<Spot> {
+        debug_assert_eq!(request.check(), Ok(()));
+        each!(self, inner => inner.probe(request))
+    }
+
+    /// Tells whether [`allocate`](Self::allocate) would find room.
+    pub(crate) fn can_allocate(&self, request: &Request) -> bool {
+        self.probe(request).is_some()
+    }
+
+    /// Gives a range back.
+    ///
+    /// # Errors
+    /// [`StaleKey`] when the key names no live range; nothing has changed then.
+    ///
+    /// # Complexity
+    /// O(1).
+    #[inline]
+    pub(crate) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
+        each!(self, inner => inner.free(key))
+    }
+
+    /// Returns where a live suballocation lies.
+    pub(crate) fn resolve(&self, key: RangeKey) -> Option<Spot> {
+        each!(self, inner => inner.resolve(key))
+    }
+
+    /// Gives the empty slabs that are kept back to their ranges. Never needed to make a request fit.
+    pub(crate) fn reclaim(&mut self) {
+        if let Self::Tlsf(tlsf) = self {
+            tlsf.reclaim();
+        }
+    }
+
+    /// Frees everything; all keys become stale. Regions stay.
+    ///
+    /// # Complexity
+    /// O(ranges).
+    pub(crate) fn clear(&mut self) {
+        each!(self, inner => inner.clear());
+    }
+
+    /// Returns the bytes of all live suballocations, each as large as its [`Suballocation::size`].
+    pub(crate) fn used_bytes(&self) -> u64 {
+        match self {
+            Self::Tlsf(tlsf) => tlsf.used_units << tlsf.shift,
+            Self::Linear(linear) => linear.used_units << linear.shift,
+            Self::Fixed(fixed) => fixed.range_count * fixed.slot_size,
+        }
+    }
+
+    /// Returns the bytes of all regions.
+    pub(crate) fn region_bytes(&self) -> u64 {
+        regions!(self).total_units << self.shift()
+    }
+
+    /// Returns the number of live suballocations.
+    pub(crate) fn range_count(&self) -> u64 {
+        each!(self, inner => inner.range_count)
+    }
+
+    /// Returns the unit in bytes.
+    pub(crate) fn unit(&self) -> u64 {
+        1 << self.shift()
+    }
+
+    /// Tells whether a region exists and nothing in it is live. Slabs that are kept empty do not count.
+    pub(crate) fn is_region_empty(&self, region: u32) -> bool {
+        regions!(self).is_empty(region)
+    }
+
+    /// Returns the bytes of all regions in which nothing is live.
+    pub(crate) fn empty_region_bytes(&self) -> u64 {
+        regions!(self).empty_units << self.shift()
+    }
+
+    /// Walks the regions in which nothing is live, with their sizes in bytes, the most recently emptied first.
+    pub(crate) fn empty_regions(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let shift = self.shift();
+        regions!(self)
+            .empty()
+            .map(move |(region, units)| (region, units << shift))
+    }
+
+    /// Returns the size in bytes of the largest free range that a request may be given.
+    ///
+    /// # Complexity
+    /// TLSF walks its topmost list, linear its regions.
+    pub(crate) fn largest_free_range(&self) -> u64 {
+        each!(self, inner => inner.largest_free_range())
+    }
+
+    /// Shows every range, in the order of regions and offsets.
+    pub(crate) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
+        each!(self, inner => inner.for_each_range(visit));
+    }
+
+    /// Checks every invariant of the structures. For tests and debugging: it reads everything.
+    ///
+    /// # Errors
+    /// The first [`Violation`] found: a bug in this floor.
+    pub(crate) fn validate(&self) -> Result<(), Violation> {
+        validate::validate(self)
+    }
+
+    /// Returns the bytes of bookkeeping on the host heap.
+    pub(crate) fn host_bytes(&self) -> usize {
+        each!(self, inner => inner.host_bytes())
+    }
+
+    fn shift(&self) -> u32 {
+        each!(self, inner => inner.shift)
+    }
+}
+
+#[cfg(test)]
+mod tests;

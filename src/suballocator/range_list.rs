@@ -1,0 +1,369 @@
+//! An arena of ranges: every region tiled by used and free ranges, linked by index.
+//!
+//! ```text
+//! region 0   [ used ][ free      ][ used ][ used ][ free ]        prev/next: neighbours in the region
+//! region 1   [ used ][ free                              ]        NIL at both ends, so regions never merge
+//! nodes      [ 0 | 1 | 2 | 3 | 4 | 5 | 6 | spare … ]              32 bytes each, two to a cache line
+//! ```
+//!
+//! The part in front keeps its node when a range is split, and the left one when two are merged: so a region's first
+//! node stays its first node for as long as the region lives.
+//!
+//! Invariants:
+//! * R1: the ranges of a region tile it, in order, without gap or overlap; the links agree; none has size 0.
+//! * R2: no two neighbours are both free.
+//! * R3: a node is either in exactly one region or in the spare list.
+//! * R4: a node's generation changes whenever its range is freed, so an old key of it is recognised. It has 21 bits;
+//!   an owner that only has move-only keys never comes near a wrap.
+//!
+//! What it does not do: it keeps no list of the free ranges ([`free_lists`](super::free_lists) does) and decides nothing.
+
+use alloc::vec::Vec;
+
+use super::RangeKey;
+use super::region_table::RegionTable;
+use super::size_class::{MAX_SIZE, SIZE_BITS};
+
+/// "No node": an index that no table reaches, so a checked access is also the test for it.
+pub(super) const NIL: u32 = u32::MAX;
+
+/// Keys with this bit name a slot of a slab; a node's index stays below it.
+pub(super) const SLAB_BIT: u32 = 1 << 31;
+
+const USED: u64 = 1 << SIZE_BITS;
+const GENERATION: u64 = 1 << (SIZE_BITS + 1);
+
+/// One range, 32 bytes.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub(super) struct Node {
+    /// Region (22 bits) and offset in it, in units (42 bits).
+    pub(super) place: u64,
+    /// Generation (21 bits), used (1 bit), size in units (42 bits); size 0 marks a spare node.
+    pub(super) extent: u64,
+    /// The neighbours in the region.
+    pub(super) prev: u32,
+    pub(super) next: u32,
+    /// Free: the neighbours in its list. Used: `list_prev` is the owner's mark ([`NIL`] when it has none).
+    pub(super) list_prev: u32,
+    pub(super) list_next: u32,
+}
+
+impl Node {
+    #[inline]
+    pub(super) const fn offset(&self) -> u64 {
+        self.place & MAX_SIZE
+    }
+
+    #[inline]
+    pub(super) const fn size(&self) -> u64 {
+        self.extent & MAX_SIZE
+    }
+
+    pub(super) const fn end(&self) -> u64 {
+        self.offset() + self.size()
+    }
+
+    #[inline]
+    pub(super) const fn region(&self) -> u32 {
+        region_of(self.place)
+    }
+
+    #[inline]
+    pub(super) const fn is_used(&self) -> bool {
+        self.extent & USED != 0
+    }
+
+    /// Generation and use in one number: what a key repeats.
+    #[inline]
+    const fn stamp(&self) -> u32 {
+        (self.extent >> SIZE_BITS) as u32
+    }
+}
+
+/// Returns the region of a packed place.
+#[inline]
+pub(super) const fn region_of(place: u64) -> u32 {
+    (place >> SIZE_BITS) as u32
+}
+
+/// A piece to be taken out of a free range: the result of a search, not yet done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// The free range.
+    pub(super) node: u32,
+    /// Offset of the piece in its region, in units.
+    pub(super) offset: u64,
+    /// Its size in units.
+    pub(super) units: u64,
+}
+
+/// The arena.
+#[derive(Debug)]
+pub(super) struct RangeList {
+    pub(super) nodes: Vec<Node>,
+    pub(super) spare: u32,
+    pub(super) regions: RegionTable,
+}
+
+impl RangeList {
+    pub(super) const fn new() -> Self {
+        Self {
+            nodes: Vec::new(),
+            spare: NIL,
+            regions: RegionTable::new(),
+        }
+    }
+
+    /// Adds a region and returns its number and its one free range.
+    pub(super) fn add_region(&mut self, units: u64) -> (u32, u32) {
+        let region = self.regions.add(units);
+        (region, self.open_region(region))
+    }
+
+    /// Removes a region that is one free range, unlisted by the caller.
+    pub(super) fn remove_region(&mut self, region: u32) {
+        let first = self.regions.entries[region as usize].first;
+        debug_assert!(
+            self.nodes[first as usize].next == NIL,
+            "R1: an empty region is one range"
+        );
+        self.put_spare(first);
+        self.regions.remove(region);
+    }
+
+    /// Makes every region one free range and every key stale.
+    pub(super) fn clear(&mut self) {
+        self.spare = NIL;
+        for index in (0..self.nodes.len()).rev() {
+            let node = &mut self.nodes[index];
+            if node.is_used() {
+                node.extent = node.extent.wrapping_add(GENERATION);
+            }
+            self.put_spare(u32::try_from(index).unwrap_or(NIL));
+        }
+        self.regions.reset();
+        for region in 0..self.regions.len() {
+            if self.regions.is_present(region) {
+                self.open_region(region);
+            }
+        }
+    }
+
+    /// Splits a range after `front` units and returns the new node behind it, free and in no list.
+    #[inline]
+    pub(super) fn split(&mut self, index: u32, front: u64) -> u32 {
+        let back = self.take_spare();
+        let node = &mut self.nodes[index as usize];
+        let (place, units, next) = (node.place + front, node.size() - front, node.next);
+        node.extent -= units;
+        node.next = back;
+        let slot = &mut self.nodes[back as usize];
+        (slot.place, slot.prev, slot.next) = (place, index, next);
+        slot.extent |= units;
+        if let Some(node) = self.nodes.get_mut(next as usize) {
+            node.prev = back;
+        }
+        back
+    }
+
+    /// Merges the range behind `index`, which is free and unlisted, into it.
+    #[inline]
+    pub(super) fn absorb_next(&mut self, index: u32) {
+        let next = self.nodes[index as usize].next;
+        let Node {
+            extent,
+            next: after,
+            ..
+        } = self.nodes[next as usize];
+        let node = &mut self.nodes[index as usize];
+        node.extent += extent & MAX_SIZE;
+        node.next = after;
+        if let Some(node) = self.nodes.get_mut(after as usize) {
+            node.prev = index;
+        }
+        self.put_spare(next);
+    }
+
+    /// Marks a range as used, with its owner's mark, and returns its key.
+    #[inline]
+    pub(super) fn set_used(&mut self, index: u32, owner: u32) -> RangeKey {
+        let node = &mut self.nodes[index as usize];
+        node.extent |= USED;
+        node.list_prev = owner;
+        RangeKey {
+            index,
+            generation: node.stamp(),
+        }
+    }
+
+    /// Marks a used range as free; its keys become stale.
+    #[inline]
+    pub(super) fn set_free(&mut self, index: u32) {
+        let node = &mut self.nodes[index as usize];
+        node.extent = (node.extent & !USED).wrapping_add(GENERATION);
+    }
+
+    /// Returns the node that a key names, unless the key is stale.
+    #[inline]
+    pub(super) fn resolve(&self, key: RangeKey) -> Option<&Node> {
+        let node = self.nodes.get(key.index as usize)?;
+        (node.is_used() && node.stamp() == key.generation).then_some(node)
+    }
+
+    /// Returns the index of a neighbour if it is a free range.
+    #[inline]
+    pub(super) fn free_neighbour(&self, neighbour: u32) -> Option<&Node> {
+        self.nodes
+            .get(neighbour as usize)
+            .filter(|node| !node.is_used())
+    }
+
+    /// Returns the key of a used range.
+    pub(super) fn key_of(&self, index: u32) -> RangeKey {
+        RangeKey {
+            index,
+            generation: self.nodes[index as usize].stamp(),
+        }
+    }
+
+    /// Walks the ranges of a region in the order of their offsets; nothing for a region that does not exist.
+    pub(super) fn walk(&self, region: u32) -> impl Iterator<Item = (u32, &Node)> {
+        let mut next = self.regions.get(region).map_or(NIL, |region| region.first);
+        core::iter::from_fn(move || {
+            let node = self.nodes.get(next as usize)?;
+            Some((core::mem::replace(&mut next, node.next), node))
+        })
+    }
+
+    pub(super) fn host_bytes(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>() + self.regions.host_bytes()
+    }
+
+    fn open_region(&mut self, region: u32) -> u32 {
+        let index = self.take_spare();
+        let entry = &mut self.regions.entries[region as usize];
+        entry.first = index;
+        let units = entry.units;
+        let node = &mut self.nodes[index as usize];
+        node.place = u64::from(region) << SIZE_BITS;
+        node.extent |= units;
+        (node.prev, node.next) = (NIL, NIL);
+        index
+    }
+
+    #[inline]
+    fn take_spare(&mut self) -> u32 {
+        let index = self.spare;
+        let Some(node) = self.nodes.get(index as usize) else {
+            return self.grow();
+        };
+        self.spare = node.list_next;
+        index
+    }
+
+    /// Appends a node. The arena grows by a quarter: doubling alone would break the bound on host memory.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> u32 {
+        let length = self.nodes.len();
+        assert!(
+            length < SLAB_BIT as usize,
+            "a suballocator has at most 2^31 ranges"
+        );
+        reserve_quarter(&mut self.nodes);
+        self.nodes.push(Node {
+            place: 0,
+            extent: 0,
+            prev: NIL,
+            next: NIL,
+            list_prev: NIL,
+            list_next: NIL,
+        });
+        u32::try_from(length).unwrap_or(NIL)
+    }
+
+    #[inline]
+    fn put_spare(&mut self, index: u32) {
+        let node = &mut self.nodes[index as usize];
+        node.extent &= !(MAX_SIZE | USED);
+        node.list_next = core::mem::replace(&mut self.spare, index);
+    }
+}
+
+/// Makes room for one more element, growing by about a quarter.
+pub(super) fn reserve_quarter<T>(elements: &mut Vec<T>) {
+    if elements.len() == elements.capacity() {
+        elements.reserve_exact((elements.len() / 4).max(16));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_half_a_cache_line() {
+        assert_eq!((size_of::<Node>(), align_of::<Node>()), (32, 32));
+    }
+
+    #[test]
+    fn split_and_absorb_are_inverse() {
+        let mut ranges = RangeList::new();
+        let (region, first) = ranges.add_region(MAX_SIZE);
+        let tail = ranges.split(first, 1 << 40);
+        let middle = ranges.split(first, 100);
+        let tiles: Vec<_> = ranges
+            .walk(region)
+            .map(|(_, node)| (node.offset(), node.size()))
+            .collect();
+        assert_eq!(
+            tiles,
+            [
+                (0, 100),
+                (100, (1 << 40) - 100),
+                (1 << 40, MAX_SIZE - (1 << 40))
+            ]
+        );
+        assert_eq!(ranges.nodes[tail as usize].prev, middle);
+        ranges.absorb_next(middle);
+        ranges.absorb_next(first);
+        assert_eq!(ranges.walk(region).count(), 1);
+        assert_eq!(ranges.nodes[first as usize].size(), MAX_SIZE);
+    }
+
+    #[test]
+    fn a_freed_node_refuses_its_old_key() {
+        let mut ranges = RangeList::new();
+        let (_, first) = ranges.add_region(8);
+        let old = ranges.set_used(first, NIL);
+        assert!(ranges.resolve(old).is_some());
+        ranges.set_free(first);
+        assert!(ranges.resolve(old).is_none());
+        let new = ranges.set_used(first, NIL);
+        assert!(ranges.resolve(old).is_none() && ranges.resolve(new).is_some());
+        assert!(ranges.resolve(RangeKey { index: 77, ..new }).is_none());
+    }
+
+    #[test]
+    fn a_generation_wraps_into_no_other_field() {
+        let mut ranges = RangeList::new();
+        let (_, first) = ranges.add_region(8);
+        for _ in 0..(1 << 21) {
+            ranges.set_used(first, NIL);
+            ranges.set_free(first);
+        }
+        let node = ranges.nodes[first as usize];
+        assert_eq!((node.size(), node.is_used(), node.stamp()), (8, false, 0));
+    }
+
+    #[test]
+    fn the_arena_grows_by_a_quarter() {
+        let mut elements = Vec::<u64>::new();
+        for element in 0..1_000 {
+            reserve_quarter(&mut elements);
+            elements.push(element);
+        }
+        assert!(elements.capacity() <= 1_250);
+    }
+}

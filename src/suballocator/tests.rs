@@ -1,0 +1,329 @@
+//! The shadow model: generated programs run on every algorithm and on a plain interval map, step by step.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// One step of a program. Picks are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Allocate(Request),
+    AllocateIn(u32, Request),
+    Free(usize),
+    FreeNewest,
+    FreeOldest,
+    FreeStale(usize),
+    AddRegion(u64),
+    RemoveRegion(u32),
+    Reclaim,
+    Clear,
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let size = prop_oneof![6 => 1..300u64, 3 => 1..5_000u64, 1 => 1..80_000u64, 1 => Just(u64::MAX), 1 => Just(1 << 41)];
+    let alignment = prop_oneof![6 => 0..4u32, 3 => 0..9u32, 1 => 0..64u32];
+    let end = prop_oneof![6 => Just(None), 1 => Just(Some(End::Low)), 1 => Just(Some(End::High))];
+    (size, alignment, end).prop_map(|(size, alignment, end)| Request {
+        size,
+        alignment: 1 << alignment,
+        end,
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        40 => request().prop_map(Step::Allocate),
+        3 => (0..6u32, request()).prop_map(|(region, request)| Step::AllocateIn(region, request)),
+        24 => any::<usize>().prop_map(Step::Free),
+        4 => Just(Step::FreeNewest),
+        4 => Just(Step::FreeOldest),
+        2 => any::<usize>().prop_map(Step::FreeStale),
+        4 => prop_oneof![1..4u64, 1..2_000u64, Just(10_000)].prop_map(Step::AddRegion),
+        4 => (0..6u32).prop_map(Step::RemoveRegion),
+        1 => Just(Step::Reclaim),
+        1 => Just(Step::Clear),
+    ]
+}
+
+/// What should be there.
+struct Shadow {
+    subject: Suballocator,
+    regions: BTreeMap<u32, u64>,
+    /// By region and offset: size and key.
+    live: BTreeMap<(u32, u64), (u64, RangeKey)>,
+    /// Places in the order of their making.
+    order: Vec<(u32, u64)>,
+    stale: Vec<RangeKey>,
+}
+
+impl Shadow {
+    fn new(algorithm: Algorithm, settings: Settings) -> Self {
+        let subject = Suballocator::new(algorithm, settings);
+        Self {
+            subject,
+            regions: BTreeMap::new(),
+            live: BTreeMap::new(),
+            order: Vec::new(),
+            stale: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, step: &Step) {
+        match *step {
+            Step::Allocate(request) => {
+                let expected = self.subject.probe(&request);
+                assert_eq!(expected.is_some(), self.subject.can_allocate(&request));
+                let got = self.subject.allocate(&request);
+                assert_eq!(
+                    expected,
+                    got.map(|got| Spot {
+                        region: got.region,
+                        offset: got.offset,
+                        size: got.size
+                    })
+                );
+                self.note(&request, got);
+            }
+            Step::AllocateIn(region, request) => {
+                let got = self.subject.allocate_in(region, &request);
+                assert!(got.is_none_or(|got| got.region == region));
+                if let Some(got) = got {
+                    self.note(&request, Some(got));
+                }
+            }
+            Step::Free(pick) if !self.order.is_empty() => self.free(pick % self.order.len()),
+            Step::FreeNewest if !self.order.is_empty() => self.free(self.order.len() - 1),
+            Step::FreeOldest if !self.order.is_empty() => self.free(0),
+            Step::FreeStale(pick) if !self.stale.is_empty() => {
+                let key = self.stale[pick % self.stale.len()];
+                if self.live.values().all(|&(_, live)| live != key) {
+                    assert_eq!(self.subject.free(key), Err(StaleKey));
+                }
+            }
+            Step::AddRegion(units) => self.add_region(units),
+            Step::RemoveRegion(region) => self.remove_region(region),
+            Step::Reclaim => self.subject.reclaim(),
+            Step::Clear => {
+                self.subject.clear();
+                self.stale.extend(self.live.values().map(|&(_, key)| key));
+                self.live.clear();
+                self.order.clear();
+            }
+            _ => {}
+        }
+        self.check();
+    }
+
+    fn note(&mut self, request: &Request, got: Option<Suballocation>) {
+        let Some(Suballocation {
+            region,
+            offset,
+            size,
+            key,
+        }) = got
+        else {
+            return self.check_refusal(request);
+        };
+        assert!(size >= request.size && offset % request.alignment == 0);
+        assert!(offset % self.subject.unit() == 0 && size % self.subject.unit() == 0);
+        assert!(offset + size <= self.regions[&region]);
+        let before = self.live.range(..(region, offset)).next_back();
+        assert!(
+            before.is_none_or(
+                |(&(other, start), &(size, _))| other < region || start + size <= offset
+            )
+        );
+        let after = self.live.range((region, offset)..).next();
+        assert!(after.is_none_or(|(&(other, start), _)| other > region || start >= offset + size));
+        assert_eq!(
+            self.subject.resolve(key),
+            Some(Spot {
+                region,
+                offset,
+                size
+            })
+        );
+        self.live.insert((region, offset), (size, key));
+        self.order.push((region, offset));
+    }
+
+    /// What an algorithm refuses although it is free is bounded.
+    fn check_refusal(&self, request: &Request) {
+        let (unit, largest) = (self.subject.unit(), self.subject.largest_free_range());
+        match &self.subject {
+            Suballocator::Tlsf(_) if request.alignment <= unit && request.size < 1 << 40 => {
+                let units = align::units_for(request.size, unit.trailing_zeros());
+                assert!(largest < size_class::smallest(size_class::floor(units) + 1) * unit);
+            }
+            Suballocator::Fixed(fixed) if request.size <= fixed.slot_size => {
+                assert!(largest == 0 || fixed.slot_size % request.alignment != 0);
+            }
+            _ => {}
+        }
+    }
+
+    fn free(&mut self, index: usize) {
+        let place = self.order.remove(index);
+        let (size, key) = self
+            .live
+            .remove(&place)
+            .expect("the order lists what is live");
+        let is_region_empty = self
+            .live
+            .range((place.0, 0)..(place.0 + 1, 0))
+            .next()
+            .is_none();
+        let freed = Freed {
+            region: place.0,
+            offset: place.1,
+            size,
+            is_region_empty,
+        };
+        assert_eq!(self.subject.free(key), Ok(freed));
+        assert_eq!(self.subject.resolve(key), None);
+        assert_eq!(self.subject.free(key), Err(StaleKey));
+        self.stale.push(key);
+    }
+
+    fn add_region(&mut self, units: u64) {
+        if self.regions.len() >= 6 {
+            return;
+        }
+        let size = units * self.subject.unit();
+        let region = self.subject.add_region(size);
+        assert_eq!(
+            Some(region),
+            (0..).find(|number| !self.regions.contains_key(number))
+        );
+        self.regions.insert(region, size);
+    }
+
+    fn remove_region(&mut self, region: u32) {
+        let is_in_use = self
+            .live
+            .range((region, 0)..(region + 1, 0))
+            .next()
+            .is_some();
+        let is_removable = self.regions.contains_key(&region) && !is_in_use;
+        assert_eq!(self.subject.remove_region(region), is_removable);
+        if is_removable {
+            self.regions.remove(&region);
+        }
+    }
+
+    fn check(&self) {
+        self.subject.validate().expect("the invariants hold");
+        assert_eq!(
+            self.subject.used_bytes(),
+            self.live.values().map(|&(size, _)| size).sum()
+        );
+        assert_eq!(self.subject.range_count(), self.live.len() as u64);
+        assert_eq!(self.subject.region_bytes(), self.regions.values().sum());
+        let is_empty = |region: u32| {
+            self.live
+                .range((region, 0)..(region + 1, 0))
+                .next()
+                .is_none()
+        };
+        let mut empty: Vec<_> = self.subject.empty_regions().collect();
+        assert_eq!(
+            self.subject.empty_region_bytes(),
+            empty.iter().map(|&(_, size)| size).sum()
+        );
+        empty.sort_unstable();
+        let expected = self.regions.iter().filter(|&(&region, _)| is_empty(region));
+        assert_eq!(
+            empty,
+            expected
+                .map(|(&region, &size)| (region, size))
+                .collect::<Vec<_>>()
+        );
+        for &region in self.regions.keys() {
+            assert_eq!(self.subject.is_region_empty(region), is_empty(region));
+        }
+        self.check_tiles();
+    }
+
+    /// The walk shows every region, tiled, and exactly what is live.
+    fn check_tiles(&self) {
+        let (mut used, mut ends) = (BTreeMap::new(), BTreeMap::new());
+        self.subject.for_each_range(&mut |RangeView {
+                                              region,
+                                              offset,
+                                              size,
+                                              state,
+                                          }| {
+            assert_eq!(ends.insert(region, offset + size).unwrap_or(0), offset);
+            assert!(ends.keys().all(|&other| other <= region));
+            if let RangeState::Used(key) = state {
+                used.insert((region, offset), (size, key));
+            }
+        });
+        assert_eq!(used, self.live);
+        assert_eq!(ends, self.regions);
+    }
+}
+
+fn settings(unit: u64, slab_limit: u64) -> Settings {
+    Settings {
+        unit,
+        slab_limit,
+        high_end_from: 64 * unit,
+    }
+}
+
+fn run(algorithm: Algorithm, settings: Settings, program: &[Step]) {
+    let mut shadow = Shadow::new(algorithm, settings);
+    shadow.run(&Step::AddRegion(1_000));
+    program.iter().for_each(|step| shadow.run(step));
+    while !shadow.order.is_empty() {
+        shadow.free(shadow.order.len() / 2);
+    }
+    shadow.check();
+    shadow.subject.reclaim();
+    (0..6).for_each(|region| shadow.remove_region(region));
+    shadow.check();
+    assert_eq!(shadow.subject.region_bytes(), 0);
+}
+
+fn program() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), 1..250)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn tlsf_agrees_with_its_shadow(program in program(), shift in 0..9u32) {
+        run(Algorithm::Tlsf, settings(1 << shift, 0), &program);
+    }
+
+    #[test]
+    fn tlsf_with_slabs_agrees_with_its_shadow(program in program(), shift in 0..9u32, limit in 1..6_000u64) {
+        run(Algorithm::Tlsf, settings(1 << shift, limit), &program);
+    }
+
+    #[test]
+    fn linear_agrees_with_its_shadow(program in program(), shift in 0..9u32) {
+        run(Algorithm::Linear, settings(1 << shift, 0), &program);
+    }
+
+    #[test]
+    fn fixed_agrees_with_its_shadow(program in program(), shift in 0..9u32, slot_size in 1..5_000u64) {
+        run(Algorithm::Fixed { slot_size }, settings(1 << shift, 0), &program);
+    }
+
+    #[test]
+    fn the_same_calls_give_the_same_placement(program in program(), limit in 0..3_000u64) {
+        let placements = || {
+            let mut shadow = Shadow::new(Algorithm::Tlsf, settings(4, limit));
+            shadow.run(&Step::AddRegion(5_000));
+            program.iter().for_each(|step| shadow.run(step));
+            shadow.order
+        };
+        prop_assert_eq!(placements(), placements());
+    }
+}

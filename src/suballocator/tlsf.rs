@@ -1,0 +1,572 @@
+//! Two-level segregated fit over the free ranges of one or many regions, with slabs in front of it.
+//!
+//! ```text
+//! allocate ──> slab of the class with a free slot? ──yes──> its lowest free slot
+//!                  │ no                                            ▲
+//!                  ├─ a new slab fits? ──────────> cut its range ──┘
+//!                  ├─ a free range fits? ────────> cut: [ front stays free ][ used ][ tail becomes free ]
+//!                  └─ one would, merged with slabs that are empty? ──> give those back, cut
+//! free ──────> slot: set its bit          range: merge with the free neighbours, store in the list of the new size
+//! ```
+//!
+//! All regions share one index, so choosing a region costs nothing, and placement is as good as over one long region.
+//! A search changes nothing and says where the piece would lie ([`Spot`]); [`Tlsf::allocate`] then does that, and
+//! [`Tlsf::probe`] only tells it: one search, two users.
+//!
+//! Invariants, beside those of [`range_list`](super::range_list), [`free_lists`](super::free_lists) and
+//! [`slab`](super::slab):
+//! * A1: `used_units` and `range_count` are the sum and the number of the live suballocations.
+//! * A2: a region's `busy` is its used ranges less the slabs in it that are empty. So a kept slab never keeps a region.
+//!
+//! Source: M. Masmano et al., "TLSF: a new dynamic memory allocator for real-time systems" (2004).
+
+use super::align::{align_up, units_for};
+use super::free_lists::{FreeLists, Want};
+use super::range_list::{Cut, NIL, Node, RangeList, SLAB_BIT, region_of};
+use super::region_table::Region;
+use super::size_class::{self, MAX_SIZE};
+use super::slab::{NO_CLASS, Slabs};
+use super::{
+    End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation,
+};
+
+/// Largest alignment that slabs serve, in bytes: starting every slab of large slots at more would tear holes.
+const SLAB_ALIGNMENT: u64 = 4096;
+
+/// Empty slabs are kept up to this many bytes and a 32nd of what is live: one small block's worth.
+const KEPT_BYTES: u64 = 1 << 20;
+
+/// A request in units.
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    want: Want,
+    /// Class of the slot that serves it, or [`NO_CLASS`].
+    class: usize,
+}
+
+/// Where a search ended.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    /// A new slab of `count` slots.
+    Slab { cut: Cut, class: usize, count: u64 },
+    /// A piece of a free range.
+    Range(Cut),
+    /// A piece of a free range that appears when the empty slabs from `cut.node` on are given back.
+    Reclaimed(Cut),
+}
+
+/// The suballocator.
+#[derive(Debug)]
+pub(crate) struct Tlsf {
+    pub(super) ranges: RangeList,
+    pub(super) lists: FreeLists,
+    pub(super) slabs: Slabs,
+    pub(super) shift: u32,
+    high_end_from: u64,
+    pub(super) used_units: u64,
+    pub(super) range_count: u64,
+}
+
+impl Tlsf {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let shift = settings.shift();
+        Self {
+            ranges: RangeList::new(),
+            lists: FreeLists::new(),
+            slabs: Slabs::new(settings.slab_limit >> shift, shift),
+            shift,
+            high_end_from: settings.high_end_from,
+            used_units: 0,
+            range_count: 0,
+        }
+    }
+
+    pub(super) fn add_region(&mut self, units: u64) -> u32 {
+        let (region, first) = self.ranges.add_region(units);
+        self.lists.cover(units);
+        self.lists.link(&mut self.ranges, first);
+        region
+    }
+
+    pub(super) fn remove_region(&mut self, region: u32) -> bool {
+        if !self.ranges.regions.is_empty(region) {
+            return false;
+        }
+        while let Some(slab) = self.empty_slab_in(region) {
+            self.release_slab(slab);
+        }
+        let first = self.ranges.regions.entries[region as usize].first;
+        self.lists.unlink(&mut self.ranges, first);
+        self.ranges.remove_region(region);
+        true
+    }
+
+    #[inline]
+    pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
+        let ask = self.ask(request)?;
+        if let Some(slab) = self.slabs.with_room(ask.class) {
+            return Some(self.take_slot(slab));
+        }
+        self.allocate_range(&ask)
+    }
+
+    /// Takes a piece of one region, by first fit: one look at a fresh region.
+    pub(super) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
+        let cut = self.find_in(region, &self.ask(request)?.want)?;
+        Some(self.take_range(cut))
+    }
+
+    /// Returns what [`allocate`](Self::allocate) would return, and changes nothing.
+    pub(super) fn probe(&self, request: &Request) -> Option<Spot> {
+        let ask = self.ask(request)?;
+        if let Some(slab) = self.slabs.with_room(ask.class) {
+            let slab = &self.slabs.table[slab as usize];
+            return Some(self.spot(
+                slab.place_of(slab.free.trailing_zeros()),
+                u64::from(slab.slot),
+            ));
+        }
+        let (cut, units) = match self.find(&ask)? {
+            Found::Slab { cut, class, .. } => (cut, size_class::slab_slot(class)),
+            Found::Range(cut) | Found::Reclaimed(cut) => (cut, cut.units),
+        };
+        let node = &self.ranges.nodes[cut.node as usize];
+        Some(self.spot(node.place - node.offset() + cut.offset, units))
+    }
+
+    #[inline]
+    pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
+        if key.index & SLAB_BIT != 0 {
+            return self.free_slot(key);
+        }
+        self.free_range(key)
+    }
+
+    /// Gives every empty slab back to its range.
+    pub(super) fn reclaim(&mut self) {
+        while let Some(slab) = self.slabs.largest_empty() {
+            self.release_slab(slab);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.slabs.clear();
+        self.ranges.clear();
+        self.lists.clear();
+        for region in 0..self.ranges.regions.len() {
+            if let Some(&Region { first, .. }) = self.ranges.regions.get(region) {
+                self.lists.link(&mut self.ranges, first);
+            }
+        }
+        (self.used_units, self.range_count) = (0, 0);
+    }
+
+    /// Returns place and size of a live suballocation.
+    pub(super) fn resolve(&self, key: RangeKey) -> Option<Spot> {
+        let (place, units) = if key.index & SLAB_BIT == 0 {
+            self.ranges
+                .resolve(key)
+                .map(|node| (node.place, node.size()))
+        } else {
+            self.slabs.resolve(key)
+        }?;
+        Some(self.spot(place, units))
+    }
+
+    pub(super) fn largest_free_range(&self) -> u64 {
+        self.lists.largest(&self.ranges) << self.shift
+    }
+
+    pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
+        for region in 0..self.ranges.regions.len() {
+            for (index, node) in self.ranges.walk(region) {
+                let Spot {
+                    region,
+                    offset,
+                    size,
+                } = self.spot(node.place, node.size());
+                if !node.is_used() {
+                    visit(RangeView {
+                        region,
+                        offset,
+                        size,
+                        state: RangeState::Free,
+                    });
+                } else if node.list_prev == NIL {
+                    visit(RangeView {
+                        region,
+                        offset,
+                        size,
+                        state: RangeState::Used(self.ranges.key_of(index)),
+                    });
+                } else {
+                    self.for_each_slot(node.list_prev, visit);
+                }
+            }
+        }
+    }
+
+    pub(super) fn host_bytes(&self) -> usize {
+        self.ranges.host_bytes() + self.lists.host_bytes() + self.slabs.host_bytes()
+    }
+
+    /// Converts a request to units; `None` where it is larger than any region can be.
+    #[inline]
+    fn ask(&self, request: &Request) -> Option<Ask> {
+        let units = units_for(request.size, self.shift).max(1);
+        if units > MAX_SIZE {
+            return None;
+        }
+        let low = request.size < self.high_end_from;
+        let end = request
+            .end
+            .unwrap_or(if low { End::Low } else { End::High });
+        let alignment = (request.alignment >> self.shift).max(1);
+        // Offsets end below 2^42: an alignment above that asks for offset 0, as one of 2^42 does.
+        let mask = (alignment - 1) & MAX_SIZE;
+        let rounded = if mask == 0 {
+            units
+        } else {
+            self.round_for_slot(units, alignment)
+        };
+        let is_for_slab = rounded <= self.slabs.limit && request.end.is_none();
+        let class = if is_for_slab {
+            size_class::slab_class(rounded)
+        } else {
+            NO_CLASS
+        };
+        Some(Ask {
+            want: Want { units, mask, end },
+            class,
+        })
+    }
+
+    /// Rounds a size so that every slot of its class is aligned; beyond any limit where that would waste too much.
+    ///
+    /// The slot that holds a multiple of an alignment is such a multiple too: its steps are powers of two.
+    fn round_for_slot(&self, units: u64, alignment: u64) -> u64 {
+        let rounded = align_up(units, alignment).unwrap_or(u64::MAX);
+        let is_thrifty = rounded - units <= units / 4;
+        if is_thrifty && alignment <= SLAB_ALIGNMENT >> self.shift {
+            rounded
+        } else {
+            u64::MAX
+        }
+    }
+
+    #[inline(never)]
+    fn allocate_range(&mut self, ask: &Ask) -> Option<Suballocation> {
+        match self.find(ask)? {
+            Found::Range(cut) => Some(self.take_range(cut)),
+            Found::Slab { cut, class, count } => {
+                let slab = self.add_slab(cut, class, count);
+                Some(self.take_slot(slab))
+            }
+            Found::Reclaimed(cut) => {
+                self.release_span(cut.node);
+                Some(self.take_range(cut))
+            }
+        }
+    }
+
+    fn find_in(&self, region: u32, want: &Want) -> Option<Cut> {
+        let mut free = self.ranges.walk(region).filter(|(_, node)| !node.is_used());
+        free.find_map(|(index, node)| want.cut_from(index, node))
+    }
+
+    /// Searches where no slab has a slot.
+    #[inline]
+    fn find(&self, ask: &Ask) -> Option<Found> {
+        if ask.class != NO_CLASS {
+            let found = self.find_slab(ask);
+            if found.is_some() {
+                return found;
+            }
+        }
+        if let Some(cut) = self.lists.find(&self.ranges, &ask.want) {
+            return Some(Found::Range(cut));
+        }
+        self.find_reclaimed(&ask.want)
+    }
+
+    /// Finds room for a new slab, aligned so that its slots are as aligned as their size.
+    fn find_slab(&self, ask: &Ask) -> Option<Found> {
+        let (class, count) = (ask.class, self.slabs.next_count(ask.class));
+        let slot = size_class::slab_slot(class);
+        let largest = (SLAB_ALIGNMENT >> self.shift).max(1);
+        let alignment = (1 << slot.trailing_zeros()).min(largest);
+        let want = Want {
+            units: slot * count,
+            mask: alignment - 1,
+            end: ask.want.end,
+        };
+        let cut = self.lists.find(&self.ranges, &want)?;
+        Some(Found::Slab { cut, class, count })
+    }
+
+    /// Finds room that would appear if empty slabs were given back: at most one slab per class is looked at.
+    #[cold]
+    fn find_reclaimed(&self, want: &Want) -> Option<Found> {
+        self.slabs.empty().find_map(|slab| {
+            let (mut first, mut last) = (
+                self.slabs.table[slab as usize].node,
+                self.slabs.table[slab as usize].node,
+            );
+            while let Some(node) = self.vacant(self.ranges.nodes[first as usize].prev) {
+                first = node;
+            }
+            while let Some(node) = self.vacant(self.ranges.nodes[last as usize].next) {
+                last = node;
+            }
+            let (start, end) = (
+                self.ranges.nodes[first as usize].offset(),
+                self.ranges.nodes[last as usize].end(),
+            );
+            let offset = want.place_in(start, end)?;
+            Some(Found::Reclaimed(Cut {
+                node: first,
+                offset,
+                units: want.units,
+            }))
+        })
+    }
+
+    /// Returns the node itself if it is a free range or an empty slab's.
+    fn vacant(&self, index: u32) -> Option<u32> {
+        let node = self.ranges.nodes.get(index as usize)?;
+        let is_vacant = !node.is_used() || self.is_empty_slab(node.list_prev);
+        is_vacant.then_some(index)
+    }
+
+    fn is_empty_slab(&self, slab: u32) -> bool {
+        self.slabs
+            .table
+            .get(slab as usize)
+            .is_some_and(|slab| slab.free == slab.full)
+    }
+
+    /// Gives back the empty slabs from a node on, up to the first range that is in use. The first node stays.
+    fn release_span(&mut self, first: u32) {
+        let mut index = first;
+        while let Some(node) = self.vacant(index) {
+            let Node {
+                list_prev: slab,
+                next,
+                ..
+            } = self.ranges.nodes[node as usize];
+            if self.ranges.nodes[node as usize].is_used() {
+                self.release_slab(slab);
+                // It may have merged to the left; the walk goes on behind the range that `first` has become.
+                index = self.ranges.nodes[first as usize].next;
+            } else {
+                index = next;
+            }
+        }
+    }
+
+    #[inline]
+    fn take_range(&mut self, cut: Cut) -> Suballocation {
+        let node = self.carve(cut);
+        let key = self.ranges.set_used(node, NIL);
+        let place = self.ranges.nodes[node as usize].place;
+        self.ranges.regions.occupy(region_of(place));
+        self.hand_out(place, cut.units, key)
+    }
+
+    /// Takes a slot of a slab that has one.
+    #[inline]
+    fn take_slot(&mut self, slab: u32) -> Suballocation {
+        let taken = self.slabs.take(slab);
+        if taken.was_empty {
+            self.slabs.reuse(slab);
+            self.ranges.regions.occupy(region_of(taken.place));
+        }
+        self.hand_out(taken.place, taken.units, taken.key)
+    }
+
+    #[inline]
+    fn hand_out(&mut self, place: u64, units: u64, key: RangeKey) -> Suballocation {
+        self.used_units += units;
+        self.range_count += 1;
+        let Spot {
+            region,
+            offset,
+            size,
+        } = self.spot(place, units);
+        Suballocation {
+            region,
+            offset,
+            size,
+            key,
+        }
+    }
+
+    fn add_slab(&mut self, cut: Cut, class: usize, count: u64) -> u32 {
+        let node = self.carve(cut);
+        let slab = self
+            .slabs
+            .add(class, count, node, self.ranges.nodes[node as usize].place);
+        self.ranges.set_used(node, slab);
+        slab
+    }
+
+    /// Cuts a piece out of a free range and returns its node, in no list. What is left stays free and listed.
+    #[inline]
+    fn carve(&mut self, cut: Cut) -> u32 {
+        let free = &self.ranges.nodes[cut.node as usize];
+        let (size, front) = (free.size(), cut.offset - free.offset());
+        let mut node = cut.node;
+        if front == 0 {
+            self.lists.unlink(&mut self.ranges, node);
+        } else {
+            let is_kept = size_class::floor(size) == size_class::floor(front);
+            if !is_kept {
+                self.lists.unlink(&mut self.ranges, cut.node);
+            }
+            node = self.ranges.split(cut.node, front);
+            if !is_kept {
+                self.lists.link(&mut self.ranges, cut.node);
+            }
+        }
+        if size - front > cut.units {
+            let tail = self.ranges.split(node, cut.units);
+            self.lists.link(&mut self.ranges, tail);
+        }
+        node
+    }
+
+    #[inline]
+    fn free_slot(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
+        let put = self.slabs.put(key).ok_or(StaleKey)?;
+        let mut freed = self.take_back(put.place, put.units);
+        if put.is_empty {
+            freed.is_region_empty = self.empty_slab(put.slab, freed.region);
+        }
+        Ok(freed)
+    }
+
+    #[inline(never)]
+    fn free_range(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
+        let &Node { place, extent, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
+        let mut freed = self.take_back(place, extent & MAX_SIZE);
+        self.release_range(key.index);
+        freed.is_region_empty = self.ranges.regions.vacate(freed.region);
+        self.bound_empty_slabs();
+        Ok(freed)
+    }
+
+    #[inline]
+    fn take_back(&mut self, place: u64, units: u64) -> Freed {
+        self.used_units -= units;
+        self.range_count -= 1;
+        let Spot {
+            region,
+            offset,
+            size,
+        } = self.spot(place, units);
+        Freed {
+            region,
+            offset,
+            size,
+            is_region_empty: false,
+        }
+    }
+
+    /// Keeps a slab that has become empty if its class has no other with room, else gives it back.
+    #[inline]
+    fn empty_slab(&mut self, slab: u32, region: u32) -> bool {
+        let is_region_empty = self.ranges.regions.vacate(region);
+        if self.slabs.is_alone(slab) {
+            self.slabs.keep(slab);
+            self.bound_empty_slabs();
+        } else {
+            self.release_slab(slab);
+        }
+        is_region_empty
+    }
+
+    /// Gives empty slabs back, the largest slots first, until the rest is within the bound.
+    #[inline]
+    fn bound_empty_slabs(&mut self) {
+        while self.slabs.cached_units > (self.used_units >> 5) + (KEPT_BYTES >> self.shift) {
+            let Some(slab) = self.slabs.largest_empty() else {
+                return;
+            };
+            self.release_slab(slab);
+        }
+    }
+
+    #[inline(never)]
+    fn release_slab(&mut self, slab: u32) {
+        let node = self.slabs.remove(slab);
+        self.release_range(node);
+    }
+
+    /// Frees a range, merges it with its free neighbours and stores the result. A left neighbour keeps its node, and
+    /// its place in its list if it can.
+    #[inline]
+    fn release_range(&mut self, index: u32) {
+        self.ranges.set_free(index);
+        let Node { prev, next, .. } = self.ranges.nodes[index as usize];
+        if self.ranges.free_neighbour(next).is_some() {
+            self.lists.unlink(&mut self.ranges, next);
+            self.ranges.absorb_next(index);
+        }
+        let Some(left) = self.ranges.free_neighbour(prev) else {
+            self.lists.link(&mut self.ranges, index);
+            return;
+        };
+        let size = left.size();
+        if size_class::floor(size)
+            == size_class::floor(size + self.ranges.nodes[index as usize].size())
+        {
+            self.ranges.absorb_next(prev);
+            return;
+        }
+        self.lists.unlink(&mut self.ranges, prev);
+        self.ranges.absorb_next(prev);
+        self.lists.link(&mut self.ranges, prev);
+    }
+
+    fn empty_slab_in(&self, region: u32) -> Option<u32> {
+        self.slabs
+            .empty()
+            .find(|&slab| region_of(self.slabs.table[slab as usize].place) == region)
+    }
+
+    fn for_each_slot(&self, index: u32, visit: &mut dyn FnMut(RangeView)) {
+        let slab = &self.slabs.table[index as usize];
+        for slot in 0..slab.full.count_ones() {
+            let Spot {
+                region,
+                offset,
+                size,
+            } = self.spot(slab.place_of(slot), u64::from(slab.slot));
+            let is_free = slab.free & (1 << slot) != 0;
+            let key = RangeKey {
+                index: SLAB_BIT | index << 6 | slot,
+                generation: slab.generation,
+            };
+            let state = if is_free {
+                RangeState::FreeSlot
+            } else {
+                RangeState::Used(key)
+            };
+            visit(RangeView {
+                region,
+                offset,
+                size,
+                state,
+            });
+        }
+    }
+
+    #[inline]
+    const fn spot(&self, place: u64, units: u64) -> Spot {
+        Spot {
+            region: region_of(place),
+            offset: (place & MAX_SIZE) << self.shift,
+            size: units << self.shift,
+        }
+    }
+}

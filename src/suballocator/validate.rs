@@ -1,0 +1,402 @@
+//! The invariants of floor 0, checked one by one.
+//!
+//! Each check cites the invariant that it checks by the name it has in the head of its file: G (`region_table`),
+//! R (`range_list`), T (`free_lists`), S (`slab`), A (`tlsf`, and what linear shares with it), L (`linear`), F (`fixed`).
+//! What is read is everything; nothing is trusted to be reachable or finite, so corrupted links end in a violation and
+//! never in a panic or an endless walk.
+//!
+//! Not checked, because no state shows it: R4 and S5 and F4, which say how generations change. Tests do.
+
+use alloc::vec::Vec;
+
+use super::fixed::Fixed;
+use super::free_lists::FreeLists;
+use super::linear::{Linear, UPPER};
+use super::range_list::{NIL, Node, RangeList};
+use super::region_table::RegionTable;
+use super::slab::Slabs;
+use super::tlsf::Tlsf;
+use super::{Suballocator, size_class};
+
+/// A broken invariant: a bug in the suballocator, never a mistake of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invariant {invariant} is broken at {what} {index}")]
+pub struct Violation {
+    /// Which one, as the heads of the files number them.
+    pub invariant: &'static str,
+    /// What kind of thing breaks it.
+    pub what: &'static str,
+    /// Which of them.
+    pub index: u64,
+}
+
+type Checked = Result<(), Violation>;
+
+/// Checks every invariant of a suballocator.
+pub(super) fn validate(suballocator: &Suballocator) -> Checked {
+    match suballocator {
+        Suballocator::Tlsf(tlsf) => check_tlsf(tlsf),
+        Suballocator::Linear(linear) => check_linear(linear),
+        Suballocator::Fixed(fixed) => check_fixed(fixed),
+    }
+}
+
+fn ensure(
+    holds: bool,
+    invariant: &'static str,
+    what: &'static str,
+    index: impl Into<u64>,
+) -> Checked {
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation {
+            invariant,
+            what,
+            index: index.into(),
+        })
+    }
+}
+
+/// Numbers table entries as the structures do: by `u32`.
+fn indexed<T>(table: &[T]) -> impl Iterator<Item = (u32, &T)> {
+    (0..).zip(table)
+}
+
+fn check_tlsf(tlsf: &Tlsf) -> Checked {
+    check_regions(&tlsf.ranges.regions)?;
+    check_ranges(&tlsf.ranges)?;
+    check_lists(&tlsf.lists, &tlsf.ranges)?;
+    check_slabs(&tlsf.slabs, &tlsf.ranges)?;
+    check_slab_classes(&tlsf.slabs)?;
+    check_tlsf_accounts(tlsf)
+}
+
+/// G1, G2.
+fn check_regions(table: &RegionTable) -> Checked {
+    let (mut total, mut empty) = (0, 0);
+    let mut is_listed = alloc::vec![false; table.entries.len()];
+    let (mut prev, mut next) = (NIL, table.first_empty);
+    while let Some(region) = table.entries.get(next as usize) {
+        ensure(
+            region.empty_prev == prev && !is_listed[next as usize],
+            "G1",
+            "region",
+            next,
+        )?;
+        is_listed[next as usize] = true;
+        (prev, next) = (next, region.empty_next);
+    }
+    for (number, region) in indexed(&table.entries) {
+        let is_empty = region.units > 0 && region.busy == 0;
+        ensure(
+            is_listed[number as usize] == is_empty,
+            "G1",
+            "region",
+            number,
+        )?;
+        total += region.units;
+        empty += if is_empty { region.units } else { 0 };
+    }
+    ensure(
+        total == table.total_units,
+        "G2",
+        "total units",
+        table.total_units,
+    )?;
+    ensure(
+        empty == table.empty_units,
+        "G2",
+        "empty units",
+        table.empty_units,
+    )
+}
+
+/// R1, R2, R3.
+fn check_ranges(ranges: &RangeList) -> Checked {
+    let mut is_met = alloc::vec![false; ranges.nodes.len()];
+    for (number, region) in indexed(&ranges.regions.entries) {
+        if region.units > 0 {
+            check_region(ranges, number, region.first, region.units, &mut is_met)?;
+        }
+    }
+    let mut next = ranges.spare;
+    while let Some(node) = ranges.nodes.get(next as usize) {
+        ensure(
+            !is_met[next as usize] && node.size() == 0 && !node.is_used(),
+            "R3",
+            "spare node",
+            next,
+        )?;
+        is_met[next as usize] = true;
+        next = node.list_next;
+    }
+    for (index, &is_met) in indexed(&is_met) {
+        ensure(is_met, "R3", "node", index)?;
+    }
+    Ok(())
+}
+
+fn check_region(
+    ranges: &RangeList,
+    region: u32,
+    first: u32,
+    units: u64,
+    is_met: &mut [bool],
+) -> Checked {
+    let (mut prev, mut next, mut offset, mut was_free) = (NIL, first, 0, false);
+    while let Some(node) = ranges.nodes.get(next as usize) {
+        ensure(!is_met[next as usize], "R3", "node", next)?;
+        is_met[next as usize] = true;
+        let is_tile = node.region() == region
+            && node.offset() == offset
+            && node.size() > 0
+            && node.prev == prev;
+        ensure(is_tile, "R1", "node", next)?;
+        ensure(!was_free || node.is_used(), "R2", "node", next)?;
+        (prev, next, offset, was_free) = (next, node.next, node.end(), !node.is_used());
+    }
+    ensure(offset == units, "R1", "region", region)
+}
+
+/// T1, T2.
+fn check_lists(lists: &FreeLists, ranges: &RangeList) -> Checked {
+    let mut is_listed = alloc::vec![false; ranges.nodes.len()];
+    for (class, &head) in indexed(&lists.heads) {
+        let (mut prev, mut next) = (NIL, head);
+        while let Some(node) = ranges.nodes.get(next as usize) {
+            let is_here = !node.is_used() && size_class::floor(node.size()) == class as usize;
+            ensure(
+                is_here && node.list_prev == prev && !is_listed[next as usize],
+                "T1",
+                "node",
+                next,
+            )?;
+            is_listed[next as usize] = true;
+            (prev, next) = (next, node.list_next);
+        }
+        let bit = lists.words[(class >> 6) as usize] & (1 << (class & 63));
+        ensure((bit != 0) == (head != NIL), "T2", "class", class)?;
+    }
+    for (index, node) in indexed(&ranges.nodes) {
+        ensure(
+            is_listed[index as usize] == (node.size() > 0 && !node.is_used()),
+            "T1",
+            "node",
+            index,
+        )?;
+    }
+    for (word, &bits) in indexed(&lists.words) {
+        ensure(
+            (lists.summary & (1 << word) != 0) == (bits != 0),
+            "T2",
+            "word",
+            word,
+        )?;
+    }
+    Ok(())
+}
+
+/// S1, S2.
+fn check_slabs(slabs: &Slabs, ranges: &RangeList) -> Checked {
+    let mut marked = 0;
+    for (index, node) in indexed(&ranges.nodes) {
+        if node.is_used() && node.list_prev != NIL {
+            marked += 1;
+            let slab = slabs.table.get(node.list_prev as usize);
+            ensure(
+                slab.is_some_and(|slab| slab.node == index && slab.full != 0),
+                "S1",
+                "node",
+                index,
+            )?;
+        }
+    }
+    let mut count = 0u64;
+    for (index, slab) in indexed(&slabs.table) {
+        ensure(slab.free & !slab.full == 0, "S2", "slab", index)?;
+        if slab.full == 0 {
+            continue;
+        }
+        count += 1;
+        let fits =
+            |node: &Node| node.is_used() && node.place == slab.place && node.size() == slab.units();
+        ensure(
+            ranges.nodes.get(slab.node as usize).is_some_and(fits),
+            "S1",
+            "slab",
+            index,
+        )?;
+    }
+    ensure(count == marked, "S1", "slab count", count)
+}
+
+/// S3, S4.
+fn check_slab_classes(slabs: &Slabs) -> Checked {
+    let mut is_listed = alloc::vec![false; slabs.table.len()];
+    let mut cached = 0;
+    for (number, class) in indexed(&slabs.classes) {
+        let (mut prev, mut next) = (NIL, class.head);
+        while let Some(slab) = slabs.table.get(next as usize) {
+            let is_here = u32::from(slab.class) == number && slab.free != 0 && slab.prev == prev;
+            ensure(is_here && !is_listed[next as usize], "S3", "slab", next)?;
+            is_listed[next as usize] = true;
+            (prev, next) = (next, slab.next);
+        }
+        let own = indexed(&slabs.table)
+            .filter(|(_, slab)| slab.full != 0 && u32::from(slab.class) == number);
+        let (mut slots, mut empty) = (0, NIL);
+        for (index, slab) in own {
+            slots += slab.full.count_ones();
+            if slab.free == slab.full {
+                ensure(empty == NIL, "S4", "slab", index)?;
+                empty = index;
+                cached += slab.units();
+            }
+        }
+        ensure(
+            slots == class.slots && empty == class.empty,
+            "S4",
+            "class",
+            number,
+        )?;
+    }
+    for (index, slab) in indexed(&slabs.table) {
+        ensure(
+            is_listed[index as usize] == (slab.free != 0),
+            "S3",
+            "slab",
+            index,
+        )?;
+    }
+    ensure(cached == slabs.cached_units, "S4", "cached units", cached)
+}
+
+/// A1, A2.
+fn check_tlsf_accounts(tlsf: &Tlsf) -> Checked {
+    let mut busy = alloc::vec![0; tlsf.ranges.regions.entries.len()];
+    let (mut units, mut count) = (0, 0);
+    for node in tlsf.ranges.nodes.iter().filter(|node| node.is_used()) {
+        let (used, slots) = match tlsf.slabs.table.get(node.list_prev as usize) {
+            Some(slab) => {
+                let slots = u64::from((slab.full & !slab.free).count_ones());
+                (slots * u64::from(slab.slot), slots)
+            }
+            None => (node.size(), 1),
+        };
+        units += used;
+        count += slots;
+        busy[node.region() as usize] += u32::from(slots > 0);
+    }
+    check_accounts(&tlsf.ranges.regions, &busy)?;
+    ensure(units == tlsf.used_units, "A1", "used units", units)?;
+    ensure(count == tlsf.range_count, "A1", "range count", count)
+}
+
+/// A2.
+fn check_accounts(regions: &RegionTable, busy: &[u32]) -> Checked {
+    for ((number, region), &busy) in indexed(&regions.entries).zip(busy) {
+        ensure(region.busy == busy, "A2", "region", number)?;
+    }
+    Ok(())
+}
+
+fn check_linear(linear: &Linear) -> Checked {
+    check_regions(&linear.ranges.regions)?;
+    check_ranges(&linear.ranges)?;
+    let mut busy = Vec::new();
+    let (mut units, mut count) = (0, 0);
+    for (number, _) in indexed(&linear.ranges.regions.entries) {
+        let used = || {
+            linear
+                .ranges
+                .walk(number)
+                .filter(|(_, node)| node.is_used())
+        };
+        units += used().map(|(_, node)| node.size()).sum::<u64>();
+        busy.push(used().fold(0, |count, _| count + 1));
+        count += u64::from(busy[number as usize]);
+        check_front(linear, number)?;
+    }
+    check_accounts(&linear.ranges.regions, &busy)?;
+    ensure(units == linear.used_units, "A1", "used units", units)?;
+    ensure(count == linear.range_count, "A1", "range count", count)
+}
+
+/// L1, L2.
+fn check_front(linear: &Linear, number: u32) -> Checked {
+    let Some(region) = linear.ranges.regions.get(number) else {
+        return Ok(());
+    };
+    let front = linear.fronts[number as usize];
+    let head = linear.ranges.nodes.get(front.head as usize);
+    let is_head = head
+        .is_none_or(|head| head.is_used() && head.region() == number && head.list_prev != UPPER);
+    ensure(is_head, "L1", "region", number)?;
+    let first = &linear.ranges.nodes[region.first as usize];
+    ensure(
+        head.is_some() || region.busy == front.upper || !first.is_used(),
+        "L1",
+        "region",
+        number,
+    )?;
+    let border = head.map_or(0, Node::end);
+    let mut upper = 0;
+    for (index, node) in linear
+        .ranges
+        .walk(number)
+        .filter(|(_, node)| node.is_used())
+    {
+        let is_upper = node.list_prev == UPPER;
+        upper += u32::from(is_upper);
+        let is_in_order = front.upper == 0 || is_upper == (node.offset() >= border);
+        ensure(is_in_order, "L2", "node", index)?;
+    }
+    ensure(upper == front.upper, "L2", "region", number)
+}
+
+/// F1, F2, F3.
+fn check_fixed(fixed: &Fixed) -> Checked {
+    check_regions(&fixed.regions)?;
+    let mut total = 0;
+    for (number, slots) in indexed(&fixed.slots) {
+        let free = check_bitmap(&slots.free, slots.count, number)?;
+        let is_open = fixed.open.contains(number as usize);
+        ensure(
+            is_open == (fixed.regions.is_present(number) && free > 0),
+            "F2",
+            "region",
+            number,
+        )?;
+        let busy = fixed.regions.entries[number as usize].busy;
+        ensure(busy == slots.count - free, "F3", "region", number)?;
+        total += u64::from(busy);
+    }
+    ensure(total == fixed.range_count, "F3", "range count", total)
+}
+
+/// F1 for one bitmap; returns its number of set bits.
+fn check_bitmap(set: &super::fixed::Bitmap, capacity: u32, number: u32) -> Result<u32, Violation> {
+    let mut capacity = capacity as usize;
+    for (index, level) in set.levels.iter().enumerate() {
+        ensure(level.len() == capacity.div_ceil(64), "F1", "region", number)?;
+        let beyond = if capacity % 64 == 0 {
+            0
+        } else {
+            u64::MAX << (capacity % 64)
+        };
+        ensure(
+            level.last().is_none_or(|word| word & beyond == 0),
+            "F1",
+            "region",
+            number,
+        )?;
+        let below = index.checked_sub(1).map(|below| &set.levels[below]);
+        for (word, &bits) in below.into_iter().flatten().enumerate() {
+            let is_set = level[word >> 6] & (1 << (word & 63)) != 0;
+            ensure(is_set == (bits != 0), "F1", "region", number)?;
+        }
+        capacity = level.len();
+    }
+    Ok(set.levels[0].iter().map(|word| word.count_ones()).sum())
+}
