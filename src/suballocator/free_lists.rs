@@ -135,7 +135,8 @@ impl FreeLists {
     /// Finds where the wanted piece fits: a few ranges of its own class (the tightest of them), the head of the next
     /// list up, then the list whose every range surely holds it. Aligned requests get one more chance: the head of
     /// each longer list.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
     pub(super) fn find(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
         let class = size_class::floor(want.units);
         self.find_in_class(ranges, want, class)

@@ -20,7 +20,6 @@
 //!
 //! Source: M. Masmano et al., "TLSF: a new dynamic memory allocator for real-time systems" (2004).
 
-use super::align::{align_up, units_for};
 use super::free_lists::{FreeLists, Want};
 use super::range_list::{Cut, NIL, Node, RangeList, SLAB_BIT, region_of};
 use super::region_table::Region;
@@ -35,14 +34,6 @@ const SLAB_ALIGNMENT: u64 = 4096;
 
 /// Empty slabs are kept up to this many bytes and a 32nd of what is live: one small block's worth.
 const KEPT_BYTES: u64 = 1 << 20;
-
-/// A request in units.
-#[derive(Clone, Copy, Debug)]
-struct Ask {
-    want: Want,
-    /// Class of the slot that serves it, or [`NO_CLASS`].
-    class: usize,
-}
 
 /// Where a search ended.
 #[derive(Clone, Copy, Debug)]
@@ -103,30 +94,30 @@ impl Tlsf {
 
     #[inline]
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
-        let ask = self.ask(request)?;
-        if let Some(slab) = self.slabs.with_room(ask.class) {
+        let class = self.slot_class(request);
+        if let Some(slab) = self.slabs.with_room(class) {
             return Some(self.take_slot(slab));
         }
-        self.allocate_range(&ask)
+        self.allocate_range(request, class)
     }
 
     /// Takes a piece of one region, by first fit: one look at a fresh region.
     pub(super) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
-        let cut = self.find_in(region, &self.ask(request)?.want)?;
+        let cut = self.find_in(region, &self.want(request)?)?;
         Some(self.take_range(cut))
     }
 
     /// Returns what [`allocate`](Self::allocate) would return, and changes nothing.
     pub(super) fn probe(&self, request: &Request) -> Option<Spot> {
-        let ask = self.ask(request)?;
-        if let Some(slab) = self.slabs.with_room(ask.class) {
+        let class = self.slot_class(request);
+        if let Some(slab) = self.slabs.with_room(class) {
             let slab = &self.slabs.table[slab as usize];
             return Some(self.spot(
                 slab.place_of(slab.free.trailing_zeros()),
                 u64::from(slab.slot),
             ));
         }
-        let (cut, units) = match self.find(&ask)? {
+        let (cut, units) = match self.find(&self.want(request)?, class)? {
             Found::Slab { cut, class, .. } => (cut, size_class::slab_slot(class)),
             Found::Range(cut) | Found::Reclaimed(cut) => (cut, cut.units),
         };
@@ -210,63 +201,62 @@ impl Tlsf {
         self.ranges.host_bytes() + self.lists.host_bytes() + self.slabs.host_bytes()
     }
 
-    /// Converts a request to units; `None` where it is larger than any region can be.
+    /// Returns the class of the slot that serves a request, or [`NO_CLASS`].
+    ///
+    /// A size is rounded up to its alignment first: the slot that holds a multiple of an alignment is such a multiple
+    /// too, as its steps are powers of two. Where that would waste more than a quarter, a range serves it.
     #[inline]
-    fn ask(&self, request: &Request) -> Option<Ask> {
-        let units = units_for(request.size, self.shift).max(1);
-        if units > MAX_SIZE {
+    fn slot_class(&self, request: &Request) -> usize {
+        let last = request.size.wrapping_sub(1) >> self.shift;
+        let mask = request.alignment.wrapping_sub(1) >> self.shift;
+        let rounded = last | mask;
+        let is_aligned = mask <= SLAB_ALIGNMENT >> self.shift && (rounded - last) << 2 <= last;
+        if rounded < self.slabs.limit && is_aligned && request.end.is_none() {
+            size_class::slab_class(rounded + 1)
+        } else {
+            NO_CLASS
+        }
+    }
+
+    /// Converts a request to units; `None` where it is larger than any region can be.
+    ///
+    /// Where that wastes little, the size is rounded up to the alignment: a gap too small to be of use would cost a
+    /// split now and a merge later.
+    #[inline]
+    fn want(&self, request: &Request) -> Option<Want> {
+        let last = request.size.wrapping_sub(1) >> self.shift;
+        if last >= MAX_SIZE {
             return None;
         }
+        // Offsets end below 2^42: an alignment above that asks for offset 0, as one of 2^42 does.
+        let mask = (request.alignment.wrapping_sub(1) >> self.shift) & MAX_SIZE;
+        let rounded = last | mask;
+        let units = if (rounded - last) << 4 <= last && rounded < MAX_SIZE {
+            rounded
+        } else {
+            last
+        } + 1;
         let low = request.size < self.high_end_from;
         let end = request
             .end
             .unwrap_or(if low { End::Low } else { End::High });
-        let alignment = (request.alignment >> self.shift).max(1);
-        // Offsets end below 2^42: an alignment above that asks for offset 0, as one of 2^42 does.
-        let mask = (alignment - 1) & MAX_SIZE;
-        let rounded = if mask == 0 {
-            units
-        } else {
-            self.round_for_slot(units, alignment)
-        };
-        let is_for_slab = rounded <= self.slabs.limit && request.end.is_none();
-        let class = if is_for_slab {
-            size_class::slab_class(rounded)
-        } else {
-            NO_CLASS
-        };
-        Some(Ask {
-            want: Want { units, mask, end },
-            class,
-        })
-    }
-
-    /// Rounds a size so that every slot of its class is aligned; beyond any limit where that would waste too much.
-    ///
-    /// The slot that holds a multiple of an alignment is such a multiple too: its steps are powers of two.
-    fn round_for_slot(&self, units: u64, alignment: u64) -> u64 {
-        let rounded = align_up(units, alignment).unwrap_or(u64::MAX);
-        let is_thrifty = rounded - units <= units / 4;
-        if is_thrifty && alignment <= SLAB_ALIGNMENT >> self.shift {
-            rounded
-        } else {
-            u64::MAX
-        }
+        Some(Want { units, mask, end })
     }
 
     #[inline(never)]
-    fn allocate_range(&mut self, ask: &Ask) -> Option<Suballocation> {
-        match self.find(ask)? {
-            Found::Range(cut) => Some(self.take_range(cut)),
+    fn allocate_range(&mut self, request: &Request, class: usize) -> Option<Suballocation> {
+        let cut = match self.find(&self.want(request)?, class)? {
+            Found::Range(cut) => cut,
             Found::Slab { cut, class, count } => {
                 let slab = self.add_slab(cut, class, count);
-                Some(self.take_slot(slab))
+                return Some(self.take_slot(slab));
             }
             Found::Reclaimed(cut) => {
                 self.release_span(cut.node);
-                Some(self.take_range(cut))
+                cut
             }
-        }
+        };
+        Some(self.take_range(cut))
     }
 
     fn find_in(&self, region: u32, want: &Want) -> Option<Cut> {
@@ -276,29 +266,29 @@ impl Tlsf {
 
     /// Searches where no slab has a slot.
     #[inline]
-    fn find(&self, ask: &Ask) -> Option<Found> {
-        if ask.class != NO_CLASS {
-            let found = self.find_slab(ask);
+    fn find(&self, want: &Want, class: usize) -> Option<Found> {
+        if class != NO_CLASS {
+            let found = self.find_slab(class, want.end);
             if found.is_some() {
                 return found;
             }
         }
-        if let Some(cut) = self.lists.find(&self.ranges, &ask.want) {
+        if let Some(cut) = self.lists.find(&self.ranges, want) {
             return Some(Found::Range(cut));
         }
-        self.find_reclaimed(&ask.want)
+        self.find_reclaimed(want)
     }
 
     /// Finds room for a new slab, aligned so that its slots are as aligned as their size.
-    fn find_slab(&self, ask: &Ask) -> Option<Found> {
-        let (class, count) = (ask.class, self.slabs.next_count(ask.class));
-        let slot = size_class::slab_slot(class);
+    #[inline(never)]
+    fn find_slab(&self, class: usize, end: End) -> Option<Found> {
+        let (slot, count) = (size_class::slab_slot(class), self.slabs.next_count(class));
         let largest = (SLAB_ALIGNMENT >> self.shift).max(1);
         let alignment = (1 << slot.trailing_zeros()).min(largest);
         let want = Want {
             units: slot * count,
             mask: alignment - 1,
-            end: ask.want.end,
+            end,
         };
         let cut = self.lists.find(&self.ranges, &want)?;
         Some(Found::Slab { cut, class, count })
@@ -364,7 +354,8 @@ impl Tlsf {
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
     fn take_range(&mut self, cut: Cut) -> Suballocation {
         let node = self.carve(cut);
         let key = self.ranges.set_used(node, NIL);
@@ -401,6 +392,7 @@ impl Tlsf {
         }
     }
 
+    #[inline(never)]
     fn add_slab(&mut self, cut: Cut, class: usize, count: u64) -> u32 {
         let node = self.carve(cut);
         let slab = self
@@ -411,7 +403,8 @@ impl Tlsf {
     }
 
     /// Cuts a piece out of a free range and returns its node, in no list. What is left stays free and listed.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
     fn carve(&mut self, cut: Cut) -> u32 {
         let free = &self.ranges.nodes[cut.node as usize];
         let (size, front) = (free.size(), cut.offset - free.offset());
@@ -504,7 +497,8 @@ impl Tlsf {
 
     /// Frees a range, merges it with its free neighbours and stores the result. A left neighbour keeps its node, and
     /// its place in its list if it can.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
     fn release_range(&mut self, index: u32) {
         self.ranges.set_free(index);
         let Node { prev, next, .. } = self.ranges.nodes[index as usize];
