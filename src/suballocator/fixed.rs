@@ -351,3 +351,6 @@ impl Fixed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -322,3 +322,6 @@ impl Linear {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

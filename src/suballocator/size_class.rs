@@ -140,7 +140,11 @@ mod tests {
             assert!(slot >= size, "{size}");
             assert!(class == 0 || slab_slot(class - 1) < size, "{size}");
             assert!(
-                size <= 8 && slot == size || (slot - size) * 8 < size || size <= 8,
+                if size <= 8 {
+                    slot == size
+                } else {
+                    (slot - size) * 8 < size
+                },
                 "{size} {slot}"
             );
         }

@@ -196,7 +196,7 @@ impl Shadow {
         let region = self.subject.add_region(size);
         assert_eq!(
             Some(region),
-            (0..).find(|number| !self.regions.contains_key(number))
+            (0..7).find(|number| !self.regions.contains_key(number))
         );
         self.regions.insert(region, size);
     }
@@ -278,7 +278,9 @@ fn settings(unit: u64, slab_limit: u64) -> Settings {
 fn run(algorithm: Algorithm, settings: Settings, program: &[Step]) {
     let mut shadow = Shadow::new(algorithm, settings);
     shadow.run(&Step::AddRegion(1_000));
-    program.iter().for_each(|step| shadow.run(step));
+    for step in program {
+        shadow.run(step);
+    }
     while !shadow.order.is_empty() {
         shadow.free(shadow.order.len() / 2);
     }
@@ -321,7 +323,9 @@ proptest! {
         let placements = || {
             let mut shadow = Shadow::new(Algorithm::Tlsf, settings(4, limit));
             shadow.run(&Step::AddRegion(5_000));
-            program.iter().for_each(|step| shadow.run(step));
+            for step in &program {
+                shadow.run(step);
+            }
             shadow.order
         };
         prop_assert_eq!(placements(), placements());

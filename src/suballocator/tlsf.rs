@@ -20,6 +20,8 @@
 //!
 //! Source: M. Masmano et al., "TLSF: a new dynamic memory allocator for real-time systems" (2004).
 
+mod slots;
+
 use super::free_lists::{FreeLists, Want};
 use super::range_list::{Cut, NIL, Node, RangeList, SLAB_BIT, region_of};
 use super::region_table::Region;
@@ -28,12 +30,6 @@ use super::slab::{NO_CLASS, Slabs};
 use super::{
     End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation,
 };
-
-/// Largest alignment that slabs serve, in bytes: starting every slab of large slots at more would tear holes.
-const SLAB_ALIGNMENT: u64 = 4096;
-
-/// Empty slabs are kept up to this many bytes and a 32nd of what is live: one small block's worth.
-const KEPT_BYTES: u64 = 1 << 20;
 
 /// Where a search ended.
 #[derive(Clone, Copy, Debug)]
@@ -201,23 +197,6 @@ impl Tlsf {
         self.ranges.host_bytes() + self.lists.host_bytes() + self.slabs.host_bytes()
     }
 
-    /// Returns the class of the slot that serves a request, or [`NO_CLASS`].
-    ///
-    /// A size is rounded up to its alignment first: the slot that holds a multiple of an alignment is such a multiple
-    /// too, as its steps are powers of two. Where that would waste more than a quarter, a range serves it.
-    #[inline]
-    fn slot_class(&self, request: &Request) -> usize {
-        let last = request.size.wrapping_sub(1) >> self.shift;
-        let mask = request.alignment.wrapping_sub(1) >> self.shift;
-        let rounded = last | mask;
-        let is_aligned = mask <= SLAB_ALIGNMENT >> self.shift && (rounded - last) << 2 <= last;
-        if rounded < self.slabs.limit && is_aligned && request.end.is_none() {
-            size_class::slab_class(rounded + 1)
-        } else {
-            NO_CLASS
-        }
-    }
-
     /// Converts a request to units; `None` where it is larger than any region can be.
     ///
     /// Where that wastes little, the size is rounded up to the alignment: a gap too small to be of use would cost a
@@ -279,81 +258,6 @@ impl Tlsf {
         self.find_reclaimed(want)
     }
 
-    /// Finds room for a new slab, aligned so that its slots are as aligned as their size.
-    #[inline(never)]
-    fn find_slab(&self, class: usize, end: End) -> Option<Found> {
-        let (slot, count) = (size_class::slab_slot(class), self.slabs.next_count(class));
-        let largest = (SLAB_ALIGNMENT >> self.shift).max(1);
-        let alignment = (1 << slot.trailing_zeros()).min(largest);
-        let want = Want {
-            units: slot * count,
-            mask: alignment - 1,
-            end,
-        };
-        let cut = self.lists.find(&self.ranges, &want)?;
-        Some(Found::Slab { cut, class, count })
-    }
-
-    /// Finds room that would appear if empty slabs were given back: at most one slab per class is looked at.
-    #[cold]
-    fn find_reclaimed(&self, want: &Want) -> Option<Found> {
-        self.slabs.empty().find_map(|slab| {
-            let (mut first, mut last) = (
-                self.slabs.table[slab as usize].node,
-                self.slabs.table[slab as usize].node,
-            );
-            while let Some(node) = self.vacant(self.ranges.nodes[first as usize].prev) {
-                first = node;
-            }
-            while let Some(node) = self.vacant(self.ranges.nodes[last as usize].next) {
-                last = node;
-            }
-            let (start, end) = (
-                self.ranges.nodes[first as usize].offset(),
-                self.ranges.nodes[last as usize].end(),
-            );
-            let offset = want.place_in(start, end)?;
-            Some(Found::Reclaimed(Cut {
-                node: first,
-                offset,
-                units: want.units,
-            }))
-        })
-    }
-
-    /// Returns the node itself if it is a free range or an empty slab's.
-    fn vacant(&self, index: u32) -> Option<u32> {
-        let node = self.ranges.nodes.get(index as usize)?;
-        let is_vacant = !node.is_used() || self.is_empty_slab(node.list_prev);
-        is_vacant.then_some(index)
-    }
-
-    fn is_empty_slab(&self, slab: u32) -> bool {
-        self.slabs
-            .table
-            .get(slab as usize)
-            .is_some_and(|slab| slab.free == slab.full)
-    }
-
-    /// Gives back the empty slabs from a node on, up to the first range that is in use. The first node stays.
-    fn release_span(&mut self, first: u32) {
-        let mut index = first;
-        while let Some(node) = self.vacant(index) {
-            let Node {
-                list_prev: slab,
-                next,
-                ..
-            } = self.ranges.nodes[node as usize];
-            if self.ranges.nodes[node as usize].is_used() {
-                self.release_slab(slab);
-                // It may have merged to the left; the walk goes on behind the range that `first` has become.
-                index = self.ranges.nodes[first as usize].next;
-            } else {
-                index = next;
-            }
-        }
-    }
-
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
     fn take_range(&mut self, cut: Cut) -> Suballocation {
@@ -362,17 +266,6 @@ impl Tlsf {
         let place = self.ranges.nodes[node as usize].place;
         self.ranges.regions.occupy(region_of(place));
         self.hand_out(place, cut.units, key)
-    }
-
-    /// Takes a slot of a slab that has one.
-    #[inline]
-    fn take_slot(&mut self, slab: u32) -> Suballocation {
-        let taken = self.slabs.take(slab);
-        if taken.was_empty {
-            self.slabs.reuse(slab);
-            self.ranges.regions.occupy(region_of(taken.place));
-        }
-        self.hand_out(taken.place, taken.units, taken.key)
     }
 
     #[inline]
@@ -390,16 +283,6 @@ impl Tlsf {
             size,
             key,
         }
-    }
-
-    #[inline(never)]
-    fn add_slab(&mut self, cut: Cut, class: usize, count: u64) -> u32 {
-        let node = self.carve(cut);
-        let slab = self
-            .slabs
-            .add(class, count, node, self.ranges.nodes[node as usize].place);
-        self.ranges.set_used(node, slab);
-        slab
     }
 
     /// Cuts a piece out of a free range and returns its node, in no list. What is left stays free and listed.
@@ -426,16 +309,6 @@ impl Tlsf {
             self.lists.link(&mut self.ranges, tail);
         }
         node
-    }
-
-    #[inline]
-    fn free_slot(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
-        let put = self.slabs.put(key).ok_or(StaleKey)?;
-        let mut freed = self.take_back(put.place, put.units);
-        if put.is_empty {
-            freed.is_region_empty = self.empty_slab(put.slab, freed.region);
-        }
-        Ok(freed)
     }
 
     #[inline(never)]
@@ -465,36 +338,6 @@ impl Tlsf {
         }
     }
 
-    /// Keeps a slab that has become empty if its class has no other with room, else gives it back.
-    #[inline]
-    fn empty_slab(&mut self, slab: u32, region: u32) -> bool {
-        let is_region_empty = self.ranges.regions.vacate(region);
-        if self.slabs.is_alone(slab) {
-            self.slabs.keep(slab);
-            self.bound_empty_slabs();
-        } else {
-            self.release_slab(slab);
-        }
-        is_region_empty
-    }
-
-    /// Gives empty slabs back, the largest slots first, until the rest is within the bound.
-    #[inline]
-    fn bound_empty_slabs(&mut self) {
-        while self.slabs.cached_units > (self.used_units >> 5) + (KEPT_BYTES >> self.shift) {
-            let Some(slab) = self.slabs.largest_empty() else {
-                return;
-            };
-            self.release_slab(slab);
-        }
-    }
-
-    #[inline(never)]
-    fn release_slab(&mut self, slab: u32) {
-        let node = self.slabs.remove(slab);
-        self.release_range(node);
-    }
-
     /// Frees a range, merges it with its free neighbours and stores the result. A left neighbour keeps its node, and
     /// its place in its list if it can.
     #[inline(always)]
@@ -522,39 +365,6 @@ impl Tlsf {
         self.lists.link(&mut self.ranges, prev);
     }
 
-    fn empty_slab_in(&self, region: u32) -> Option<u32> {
-        self.slabs
-            .empty()
-            .find(|&slab| region_of(self.slabs.table[slab as usize].place) == region)
-    }
-
-    fn for_each_slot(&self, index: u32, visit: &mut dyn FnMut(RangeView)) {
-        let slab = &self.slabs.table[index as usize];
-        for slot in 0..slab.full.count_ones() {
-            let Spot {
-                region,
-                offset,
-                size,
-            } = self.spot(slab.place_of(slot), u64::from(slab.slot));
-            let is_free = slab.free & (1 << slot) != 0;
-            let key = RangeKey {
-                index: SLAB_BIT | index << 6 | slot,
-                generation: slab.generation,
-            };
-            let state = if is_free {
-                RangeState::FreeSlot
-            } else {
-                RangeState::Used(key)
-            };
-            visit(RangeView {
-                region,
-                offset,
-                size,
-                state,
-            });
-        }
-    }
-
     #[inline]
     const fn spot(&self, place: u64, units: u64) -> Spot {
         Spot {
@@ -564,3 +374,6 @@ impl Tlsf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -400,3 +400,6 @@ fn check_bitmap(set: &super::fixed::Bitmap, capacity: u32, number: u32) -> Resul
     }
     Ok(set.levels[0].iter().map(|word| word.count_ones()).sum())
 }
+
+#[cfg(test)]
+mod tests;

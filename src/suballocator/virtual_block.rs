@@ -482,3 +482,6 @@ fn next_id() -> Option<u32> {
     NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| id.checked_add(1))
         .ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Tests of equal slots.
+
+use super::super::{Algorithm, Suballocator};
+use super::*;
+
+fn fixed(slot_size: u64, region_sizes: &[u64]) -> Suballocator {
+    let settings = Settings {
+        unit: 4,
+        slab_limit: 0,
+        high_end_from: 0,
+    };
+    let mut fixed = Suballocator::new(Algorithm::Fixed { slot_size }, settings);
+    for &size in region_sizes {
+        fixed.add_region(size);
+    }
+    fixed
+}
+
+#[test]
+fn a_bitmap_finds_its_smallest_member_at_every_capacity() {
+    for capacity in [1, 2, 63, 64, 65, 4_095, 4_096, 4_097, 300_000] {
+        let (mut full, mut empty) = (Bitmap::full(capacity), Bitmap::new(capacity));
+        assert_eq!((full.first(), empty.first()), (Some(0), None));
+        for number in 0..capacity {
+            assert_eq!(full.first(), Some(number));
+            assert!(full.contains(number));
+            full.remove(number);
+            assert!(!full.contains(number));
+        }
+        assert_eq!(full.first(), None);
+        for number in [capacity - 1, capacity / 2, 0] {
+            empty.insert(number);
+            assert_eq!(empty.first(), Some(number));
+        }
+    }
+    assert_eq!(Bitmap::new(0).first(), None);
+}
+
+#[test]
+fn the_lowest_slot_of_the_lowest_region_is_taken() {
+    let mut fixed = fixed(12, &[28, 24]);
+    let request = Request::new(10, 4);
+    let places: Vec<_> = core::iter::from_fn(|| fixed.allocate(&request)).collect();
+    let at: Vec<_> = places
+        .iter()
+        .map(|range| (range.region, range.offset, range.size))
+        .collect();
+    assert_eq!(at, [(0, 0, 12), (0, 12, 12), (1, 0, 12), (1, 12, 12)]);
+    assert_eq!(
+        (
+            fixed.used_bytes(),
+            fixed.range_count(),
+            fixed.largest_free_range()
+        ),
+        (48, 4, 0)
+    );
+    fixed.free(places[2].key).expect("the key is live");
+    fixed.free(places[1].key).expect("the key is live");
+    let next = fixed.probe(&request).map(|spot| (spot.region, spot.offset));
+    assert_eq!(next, Some((0, 12)));
+    assert_eq!(
+        fixed.allocate_in(1, &request).map(|range| range.offset),
+        Some(0)
+    );
+    assert_eq!(fixed.allocate_in(7, &request), None);
+    fixed.validate().expect("the invariants hold");
+}
+
+#[test]
+fn what_no_slot_can_hold_is_refused() {
+    let mut fixed = fixed(24, &[240]);
+    assert_eq!(fixed.allocate(&Request::new(25, 1)), None);
+    assert_eq!(fixed.allocate(&Request::new(1, 16)), None);
+    assert_eq!(fixed.allocate(&Request::new(u64::MAX, 1 << 63)), None);
+    assert!(fixed.allocate(&Request::new(24, 8)).is_some());
+}
+
+#[test]
+fn a_region_that_came_back_knows_no_old_key() {
+    let mut fixed = fixed(4, &[40, 40]);
+    let old = fixed
+        .allocate_in(1, &Request::new(1, 1))
+        .expect("it has room")
+        .key;
+    assert!(!fixed.remove_region(1));
+    fixed.free(old).expect("the key is live");
+    assert!(fixed.remove_region(1));
+    assert_eq!(fixed.add_region(80), 1);
+    fixed
+        .allocate_in(1, &Request::new(1, 1))
+        .expect("it has room");
+    assert_eq!(fixed.free(old), Err(StaleKey));
+    fixed.clear();
+    assert_eq!(fixed.range_count(), 0);
+    fixed.validate().expect("the invariants hold");
+}
+
+#[test]
+fn a_region_smaller_than_a_slot_serves_nothing_and_breaks_nothing() {
+    let mut fixed = fixed(64, &[60, 4]);
+    assert_eq!(fixed.allocate(&Request::new(1, 1)), None);
+    fixed.validate().expect("the invariants hold");
+    assert!(fixed.remove_region(0));
+    assert_eq!(fixed.add_region(64), 0);
+    assert!(fixed.allocate(&Request::new(1, 1)).is_some());
+}

@@ -1,0 +1,189 @@
+//! Tests of the four patterns: bump, stack, double stack, ring.
+
+use super::super::{Algorithm, Suballocator};
+use super::*;
+
+struct Line {
+    subject: Suballocator,
+}
+
+impl Line {
+    fn new(region_sizes: &[u64]) -> Self {
+        let settings = Settings {
+            unit: 1,
+            slab_limit: 0,
+            high_end_from: 0,
+        };
+        let mut subject = Suballocator::new(Algorithm::Linear, settings);
+        for &size in region_sizes {
+            subject.add_region(size);
+        }
+        Self { subject }
+    }
+
+    fn low(&mut self, size: u64) -> Option<(u64, RangeKey)> {
+        self.take(&Request::new(size, 1))
+    }
+
+    fn high(&mut self, size: u64) -> Option<(u64, RangeKey)> {
+        self.take(&Request::new(size, 1).end(End::High))
+    }
+
+    fn take(&mut self, request: &Request) -> Option<(u64, RangeKey)> {
+        let range = self.subject.allocate(request);
+        self.subject.validate().expect("the invariants hold");
+        range.map(|range| (range.offset, range.key))
+    }
+
+    fn free(&mut self, key: RangeKey) {
+        self.subject.free(key).expect("the key is live");
+        self.subject.validate().expect("the invariants hold");
+    }
+}
+
+fn offset(range: Option<(u64, RangeKey)>) -> Option<u64> {
+    range.map(|(offset, _)| offset)
+}
+
+#[test]
+fn it_bumps() {
+    let mut line = Line::new(&[100]);
+    assert_eq!(offset(line.low(30)), Some(0));
+    assert_eq!(offset(line.take(&Request::new(20, 32))), Some(32));
+    assert_eq!(offset(line.low(48)), Some(52));
+    assert_eq!(offset(line.low(1)), None);
+    assert_eq!(line.subject.largest_free_range(), 0);
+}
+
+#[test]
+fn it_stacks() {
+    let mut line = Line::new(&[100]);
+    let keys: Vec<_> = (0..10).filter_map(|_| line.low(10)).collect();
+    assert_eq!(keys.len(), 10);
+    for &(_, key) in keys[4..].iter().rev() {
+        line.free(key);
+    }
+    assert_eq!(line.subject.largest_free_range(), 60);
+    assert_eq!(offset(line.low(60)), Some(40));
+}
+
+#[test]
+fn what_is_freed_below_the_top_waits_for_the_top() {
+    let mut line = Line::new(&[100]);
+    let [a, b, c] = [10, 20, 70].map(|size| line.low(size).expect("it has room").1);
+    line.free(b);
+    assert_eq!(offset(line.low(5)), None);
+    line.free(c);
+    assert_eq!(offset(line.low(90)), Some(10));
+    line.free(a);
+    assert_eq!(line.subject.range_count(), 1);
+}
+
+#[test]
+fn two_stacks_meet() {
+    let mut line = Line::new(&[100]);
+    let low = line.low(40).expect("it has room").1;
+    let first = line.high(30);
+    assert_eq!(offset(first), Some(70));
+    let second = line.high(30);
+    assert_eq!(offset(second), Some(40));
+    assert_eq!(offset(line.high(1)), None);
+    assert_eq!(offset(line.low(1)), None);
+    line.free(low);
+    // The upper stack bars a ring, and the low end has come down to 0.
+    assert_eq!(offset(line.low(40)), Some(0));
+    line.free(second.expect("it had room").1);
+    assert_eq!(offset(line.high(25)), Some(45));
+    assert_eq!(offset(line.low(5)), Some(40));
+}
+
+#[test]
+fn an_upper_range_keeps_its_alignment() {
+    let mut line = Line::new(&[100]);
+    let request = Request::new(10, 16).end(End::High);
+    let first = line.take(&request);
+    assert_eq!(offset(first), Some(80));
+    assert_eq!(offset(line.take(&request)), Some(64));
+    line.free(first.expect("it had room").1);
+    assert_eq!(offset(line.high(10)), Some(54));
+}
+
+#[test]
+fn it_goes_round() {
+    let mut line = Line::new(&[100]);
+    let mut ring: alloc::collections::VecDeque<_> = (0..4).filter_map(|_| line.low(25)).collect();
+    for turn in 0..50u64 {
+        let (oldest, key) = ring.pop_front().expect("the ring is full");
+        assert_eq!(oldest, turn % 4 * 25);
+        line.free(key);
+        ring.push_back(line.low(25).expect("the oldest was freed"));
+    }
+}
+
+#[test]
+fn a_ring_leaves_what_is_too_small_behind_and_finds_it_again() {
+    let mut line = Line::new(&[100]);
+    let a = line.low(40).expect("it has room").1;
+    let b = line.low(40).expect("it has room").1;
+    line.free(a);
+    let c = line.low(30).expect("the front is free");
+    assert_eq!(c.0, 0);
+    assert_eq!(
+        offset(line.low(15)),
+        None,
+        "the gap between the newest and the oldest has 10"
+    );
+    assert_eq!(offset(line.high(5)), None);
+    line.free(b);
+    assert_eq!(line.subject.largest_free_range(), 70);
+    assert_eq!(offset(line.high(5)), Some(95));
+    assert_eq!(offset(line.low(65)), Some(30));
+}
+
+#[test]
+fn ranges_freed_out_of_order_give_everything_back() {
+    let mut line = Line::new(&[64]);
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
+        let keys = [10, 20, 30].map(|size| line.low(size).expect("it has room").1);
+        for index in order {
+            line.free(keys[index]);
+        }
+        assert_eq!(
+            (
+                line.subject.largest_free_range(),
+                line.subject.empty_region_bytes()
+            ),
+            (64, 64)
+        );
+        assert_eq!(offset(line.low(64)), Some(0));
+        line.subject.clear();
+    }
+}
+
+#[test]
+fn further_regions_serve_when_one_is_full() {
+    let mut line = Line::new(&[10, 20, 30]);
+    let sizes = [8, 25, 15, 8, 4];
+    let regions: Vec<_> = sizes
+        .iter()
+        .map(|&size| {
+            line.subject
+                .allocate(&Request::new(size, 1))
+                .map(|range| range.region)
+        })
+        .collect();
+    assert_eq!(regions, [Some(0), Some(2), Some(1), None, Some(1)]);
+    assert_eq!(
+        line.subject
+            .allocate_in(2, &Request::new(5, 1))
+            .map(|range| range.offset),
+        Some(25)
+    );
+}

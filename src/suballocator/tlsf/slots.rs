@@ -1,0 +1,213 @@
+//! What TLSF does with slabs: which requests they serve, when one is made, kept, and given back.
+//!
+//! ```text
+//! empty ──last slot freed──> the only one of its class with room?  ──yes──> kept, while all kept ones are within a bound
+//!                                    │ no                                      │ a request needs its room, its region
+//!                                    ╰──────────────> range freed <────────────╯ is removed, or `reclaim`
+//! ```
+//!
+//! Whatever frees a second range runs when the first free is complete: between reading a node and merging it, nothing
+//! else may merge.
+
+use super::super::free_lists::Want;
+use super::super::range_list::{Cut, Node, SLAB_BIT, region_of};
+use super::super::size_class;
+use super::super::slab::NO_CLASS;
+use super::super::{
+    End, Freed, RangeKey, RangeState, RangeView, Request, Spot, StaleKey, Suballocation,
+};
+use super::{Found, Tlsf};
+
+/// Largest alignment that slabs serve, in bytes: starting every slab of large slots at more would tear holes.
+const SLAB_ALIGNMENT: u64 = 4096;
+
+/// Empty slabs are kept up to this many bytes and a 32nd of what is live: one small block's worth.
+pub(super) const KEPT_BYTES: u64 = 1 << 20;
+
+impl Tlsf {
+    /// Returns the class of the slot that serves a request, or [`NO_CLASS`].
+    ///
+    /// A size is rounded up to its alignment first: the slot that holds a multiple of an alignment is such a multiple
+    /// too, as its steps are powers of two. Where that would waste more than a quarter, a range serves it.
+    #[inline]
+    pub(super) fn slot_class(&self, request: &Request) -> usize {
+        let last = request.size.wrapping_sub(1) >> self.shift;
+        let mask = request.alignment.wrapping_sub(1) >> self.shift;
+        let rounded = last | mask;
+        let is_aligned = mask <= SLAB_ALIGNMENT >> self.shift && (rounded - last) << 2 <= last;
+        if rounded < self.slabs.limit && is_aligned && request.end.is_none() {
+            size_class::slab_class(rounded + 1)
+        } else {
+            NO_CLASS
+        }
+    }
+
+    /// Finds room for a new slab, aligned so that its slots are as aligned as their size.
+    #[inline(never)]
+    pub(super) fn find_slab(&self, class: usize, end: End) -> Option<Found> {
+        let (slot, count) = (size_class::slab_slot(class), self.slabs.next_count(class));
+        let largest = (SLAB_ALIGNMENT >> self.shift).max(1);
+        let alignment = (1 << slot.trailing_zeros()).min(largest);
+        let want = Want {
+            units: slot * count,
+            mask: alignment - 1,
+            end,
+        };
+        let cut = self.lists.find(&self.ranges, &want)?;
+        Some(Found::Slab { cut, class, count })
+    }
+
+    /// Finds room that would appear if empty slabs were given back: at most one slab per class is looked at.
+    #[cold]
+    pub(super) fn find_reclaimed(&self, want: &Want) -> Option<Found> {
+        self.slabs.empty().find_map(|slab| {
+            let (mut first, mut last) = (
+                self.slabs.table[slab as usize].node,
+                self.slabs.table[slab as usize].node,
+            );
+            while let Some(node) = self.vacant(self.ranges.nodes[first as usize].prev) {
+                first = node;
+            }
+            while let Some(node) = self.vacant(self.ranges.nodes[last as usize].next) {
+                last = node;
+            }
+            let (start, end) = (
+                self.ranges.nodes[first as usize].offset(),
+                self.ranges.nodes[last as usize].end(),
+            );
+            let offset = want.place_in(start, end)?;
+            Some(Found::Reclaimed(Cut {
+                node: first,
+                offset,
+                units: want.units,
+            }))
+        })
+    }
+
+    /// Returns the node itself if it is a free range or an empty slab's.
+    fn vacant(&self, index: u32) -> Option<u32> {
+        let node = self.ranges.nodes.get(index as usize)?;
+        let is_vacant = !node.is_used() || self.is_empty_slab(node.list_prev);
+        is_vacant.then_some(index)
+    }
+
+    fn is_empty_slab(&self, slab: u32) -> bool {
+        self.slabs
+            .table
+            .get(slab as usize)
+            .is_some_and(|slab| slab.free == slab.full)
+    }
+
+    /// Gives back the empty slabs from a node on, up to the first range that is in use. The first node stays.
+    pub(super) fn release_span(&mut self, first: u32) {
+        let mut index = first;
+        while let Some(node) = self.vacant(index) {
+            let Node {
+                list_prev: slab,
+                next,
+                ..
+            } = self.ranges.nodes[node as usize];
+            if self.ranges.nodes[node as usize].is_used() {
+                self.release_slab(slab);
+                // It may have merged to the left; the walk goes on behind the range that `first` has become.
+                index = self.ranges.nodes[first as usize].next;
+            } else {
+                index = next;
+            }
+        }
+    }
+
+    /// Takes a slot of a slab that has one.
+    #[inline]
+    pub(super) fn take_slot(&mut self, slab: u32) -> Suballocation {
+        let taken = self.slabs.take(slab);
+        if taken.was_empty {
+            self.slabs.reuse(slab);
+            self.ranges.regions.occupy(region_of(taken.place));
+        }
+        self.hand_out(taken.place, taken.units, taken.key)
+    }
+
+    #[inline(never)]
+    pub(super) fn add_slab(&mut self, cut: Cut, class: usize, count: u64) -> u32 {
+        let node = self.carve(cut);
+        let slab = self
+            .slabs
+            .add(class, count, node, self.ranges.nodes[node as usize].place);
+        self.ranges.set_used(node, slab);
+        slab
+    }
+
+    #[inline]
+    pub(super) fn free_slot(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
+        let put = self.slabs.put(key).ok_or(StaleKey)?;
+        let mut freed = self.take_back(put.place, put.units);
+        if put.is_empty {
+            freed.is_region_empty = self.empty_slab(put.slab, freed.region);
+        }
+        Ok(freed)
+    }
+
+    /// Keeps a slab that has become empty if its class has no other with room, else gives it back.
+    #[inline]
+    pub(super) fn empty_slab(&mut self, slab: u32, region: u32) -> bool {
+        let is_region_empty = self.ranges.regions.vacate(region);
+        if self.slabs.is_alone(slab) {
+            self.slabs.keep(slab);
+            self.bound_empty_slabs();
+        } else {
+            self.release_slab(slab);
+        }
+        is_region_empty
+    }
+
+    /// Gives empty slabs back, the largest slots first, until the rest is within the bound.
+    #[inline]
+    pub(super) fn bound_empty_slabs(&mut self) {
+        while self.slabs.cached_units > (self.used_units >> 5) + (KEPT_BYTES >> self.shift) {
+            let Some(slab) = self.slabs.largest_empty() else {
+                return;
+            };
+            self.release_slab(slab);
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn release_slab(&mut self, slab: u32) {
+        let node = self.slabs.remove(slab);
+        self.release_range(node);
+    }
+
+    pub(super) fn empty_slab_in(&self, region: u32) -> Option<u32> {
+        self.slabs
+            .empty()
+            .find(|&slab| region_of(self.slabs.table[slab as usize].place) == region)
+    }
+
+    pub(super) fn for_each_slot(&self, index: u32, visit: &mut dyn FnMut(RangeView)) {
+        let slab = &self.slabs.table[index as usize];
+        for slot in 0..slab.full.count_ones() {
+            let Spot {
+                region,
+                offset,
+                size,
+            } = self.spot(slab.place_of(slot), u64::from(slab.slot));
+            let is_free = slab.free & (1 << slot) != 0;
+            let key = RangeKey {
+                index: SLAB_BIT | index << 6 | slot,
+                generation: slab.generation,
+            };
+            let state = if is_free {
+                RangeState::FreeSlot
+            } else {
+                RangeState::Used(key)
+            };
+            visit(RangeView {
+                region,
+                offset,
+                size,
+                state,
+            });
+        }
+    }
+}

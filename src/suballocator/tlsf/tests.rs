@@ -1,0 +1,312 @@
+//! Tests of TLSF: packing, placement, alignment, slabs, size.
+
+use alloc::vec::Vec;
+
+use super::super::{Algorithm, Suballocator};
+use super::slots::KEPT_BYTES;
+use super::*;
+
+fn tlsf(unit: u64, slab_limit: u64, region_sizes: &[u64]) -> Suballocator {
+    let mut subject = Suballocator::new(
+        Algorithm::Tlsf,
+        Settings {
+            unit,
+            slab_limit,
+            high_end_from: 64 << 10,
+        },
+    );
+    for &size in region_sizes {
+        subject.add_region(size);
+    }
+    subject
+}
+
+/// A small generator of numbers, the same on every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    /// Sizes from 256 B to 1 MiB, as many in each octave: an octave, then a place in it.
+    fn size(&mut self) -> u64 {
+        let octave = 256 << self.below(12);
+        octave + self.below(octave)
+    }
+}
+
+/// Allocates two for each one freed until a request fails; returns the part that is asked for then.
+fn fill(subject: &mut Suballocator, numbers: &mut Numbers) -> f64 {
+    let (mut live, mut asked) = (Vec::new(), 0);
+    loop {
+        let size = numbers.size();
+        let Some(range) = subject.allocate(&Request::new(size, 1)) else {
+            break;
+        };
+        asked += size;
+        live.push((range.key, size));
+        if numbers.below(2) == 0 {
+            let index = numbers.below(live.len() as u64);
+            let (key, size) = live.swap_remove(usize::try_from(index).expect("it is an index"));
+            asked -= size;
+            subject.free(key).expect("the key is live");
+        }
+    }
+    subject.validate().expect("the invariants hold");
+    #[expect(clippy::cast_precision_loss, reason = "a share of 256 MiB")]
+    let share = asked as f64 / subject.region_bytes() as f64;
+    share
+}
+
+#[test]
+fn churn_fills_a_range_of_256_mib() {
+    for (unit, slab_limit, least) in [
+        (1, 0, 0.96),
+        (64, 0, 0.96),
+        (64, 64 << 10, 0.94),
+        (64, 256 << 10, 0.91),
+    ] {
+        for seed in 1..5 {
+            let share = fill(
+                &mut tlsf(unit, slab_limit, &[256 << 20]),
+                &mut Numbers(seed * 0x9E37_79B9),
+            );
+            assert!(
+                share >= least,
+                "unit {unit}, slabs to {slab_limit}, seed {seed}: {share}"
+            );
+        }
+    }
+}
+
+#[test]
+fn bookkeeping_stays_below_48_bytes_per_live_allocation() {
+    for slab_limit in [0, 64 << 10] {
+        let mut subject = tlsf(64, slab_limit, &[64 << 20; 40]);
+        let (mut numbers, mut live) = (Numbers(7), Vec::new());
+        for step in 0..60_000 {
+            if live.len() == 10_000 || step > 20_000 && step % 2 == 0 {
+                let index = usize::try_from(numbers.below(10_000)).expect("it is an index");
+                subject
+                    .free(live.swap_remove(index))
+                    .expect("the key is live");
+            }
+            live.push(
+                subject
+                    .allocate(&Request::new(numbers.size(), 64))
+                    .expect("it has room")
+                    .key,
+            );
+        }
+        let bytes = subject.host_bytes();
+        assert!(bytes <= 48 * live.len(), "{bytes} bytes for {}", live.len());
+    }
+}
+
+#[test]
+fn small_lie_low_and_large_lie_high() {
+    let mut subject = tlsf(64, 0, &[1 << 20]);
+    let mut at = |request: Request| subject.allocate(&request).map(|range| range.offset);
+    assert_eq!(at(Request::new(65_535, 1)), Some(0));
+    assert_eq!(at(Request::new(65_536, 1)), Some((1 << 20) - 65_536));
+    assert_eq!(
+        at(Request::new(64, 1).end(End::High)),
+        Some((1 << 20) - 65_536 - 64)
+    );
+    assert_eq!(at(Request::new(65_536, 1).end(End::Low)), Some(65_536));
+}
+
+#[test]
+fn a_range_that_just_fits_is_never_missed() {
+    for units in (1..200).chain([1_000, 65_537, (1 << 30) - 1, 1 << 40, MAX_SIZE]) {
+        let mut subject = tlsf(1, 0, &[units]);
+        assert_eq!(subject.allocate(&Request::new(units + 1, 1)), None);
+        let range = subject
+            .allocate(&Request::new(units, 1 << 63))
+            .expect("offset 0 is aligned to anything");
+        assert_eq!((range.offset, range.size), (0, units));
+        subject.free(range.key).expect("the key is live");
+        assert!(subject.remove_region(0));
+        assert_eq!(subject.add_region(units), 0);
+        assert!(subject.can_allocate(&Request::new(units, 1)));
+    }
+}
+
+#[test]
+fn an_aligned_request_finds_a_region_that_holds_it_behind_ranges_that_do_not() {
+    let mut subject = tlsf(64, 0, &[1 << 20]);
+    let first = subject.allocate(&Request::new(64, 1)).expect("it has room");
+    let second = subject
+        .allocate(&Request::new(1 << 10, 1))
+        .expect("it has room");
+    subject.allocate(&Request::new(64, 1)).expect("it has room");
+    subject.free(second.key).expect("the key is live");
+    subject.add_region(1 << 19);
+    let range = subject
+        .allocate(&Request::new(192, 1 << 20))
+        .expect("the new region starts aligned");
+    assert_eq!((range.region, range.offset), (1, 0));
+    assert_eq!(first.offset, 0);
+}
+
+#[test]
+fn requests_beyond_every_region_are_refused_without_overflow() {
+    let mut subject = tlsf(64, 256 << 10, &[1 << 20, 1 << 40]);
+    for size in [(1 << 40) + 1, 1 << 48, 1 << 63, u64::MAX - 1, u64::MAX] {
+        for alignment in [1, 64, 4_096, 1 << 40, 1 << 63] {
+            for end in [None, Some(End::Low), Some(End::High)] {
+                assert_eq!(
+                    subject.allocate(&Request {
+                        size,
+                        alignment,
+                        end
+                    }),
+                    None
+                );
+            }
+        }
+    }
+    let range = subject
+        .allocate(&Request::new(1 << 40, 64))
+        .expect("the second region is as large");
+    assert_eq!((range.region, range.offset), (1, 0));
+}
+
+#[test]
+fn a_slab_that_is_kept_keeps_no_region() {
+    let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
+    let range = subject
+        .allocate(&Request::new(4_096, 256))
+        .expect("it has room");
+    let freed = subject.free(range.key).expect("the key is live");
+    assert!(freed.is_region_empty && subject.is_region_empty(0));
+    assert_eq!(subject.largest_free_range(), (1 << 20) - 4_096);
+    assert_eq!(
+        subject
+            .probe(&Request::new(1 << 20, 1))
+            .map(|spot| spot.offset),
+        Some(0)
+    );
+    assert!(subject.remove_region(0));
+    subject.validate().expect("the invariants hold");
+    assert_eq!(subject.add_region(1 << 20), 0);
+    let other = subject
+        .allocate(&Request::new(4_096, 256))
+        .expect("it has room");
+    assert_eq!(subject.free(range.key), Err(StaleKey));
+    subject.free(other.key).expect("the key is live");
+    subject.reclaim();
+    assert_eq!(subject.largest_free_range(), 1 << 20);
+}
+
+#[test]
+fn empty_slabs_are_given_back_to_a_request_that_needs_their_room() {
+    let mut subject = tlsf(64, 64 << 10, &[64 << 10]);
+    let sizes = [64, 128, 192, 256, 1_024, 4_096];
+    let keys: Vec<_> = sizes
+        .iter()
+        .map(|&size| {
+            subject
+                .allocate(&Request::new(size, 1))
+                .expect("it has room")
+                .key
+        })
+        .collect();
+    for key in keys {
+        subject.free(key).expect("the key is live");
+    }
+    assert!(subject.largest_free_range() < 64 << 10);
+    let request = Request::new(64 << 10, 1).end(End::Low);
+    let spot = subject.probe(&request).expect("all is free");
+    let range = subject.allocate(&request).expect("all is free");
+    assert_eq!((spot.offset, range.offset, range.size), (0, 0, 64 << 10));
+    subject.validate().expect("the invariants hold");
+}
+
+#[test]
+fn kept_slabs_stay_within_their_bound() {
+    let mut subject = tlsf(64, 1 << 20, &[256 << 20]);
+    let sizes: Vec<u64> = (0..64).map(|step| (64 << 10) + step * (15 << 10)).collect();
+    let keys: Vec<_> = sizes
+        .iter()
+        .map(|&size| {
+            subject
+                .allocate(&Request::new(size, 1))
+                .expect("it has room")
+                .key
+        })
+        .collect();
+    for key in keys {
+        subject.free(key).expect("the key is live");
+        let Suballocator::Tlsf(tlsf) = &subject else {
+            unreachable!("it was made as one")
+        };
+        assert!(tlsf.slabs.cached_units <= (tlsf.used_units >> 5) + (KEPT_BYTES >> 6));
+    }
+    subject.validate().expect("the invariants hold");
+}
+
+#[test]
+fn allocating_and_freeing_in_turn_reuses_one_slab() {
+    let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
+    let mut offsets = (0..100).map(|_| {
+        let range = subject
+            .allocate(&Request::new(10_000, 256))
+            .expect("it has room");
+        subject.free(range.key).expect("the key is live");
+        range.offset
+    });
+    let first = offsets.next();
+    assert!(offsets.all(|offset| Some(offset) == first));
+    let Suballocator::Tlsf(tlsf) = &subject else {
+        unreachable!("it was made as one")
+    };
+    assert_eq!(tlsf.slabs.table.len(), 1);
+}
+
+#[test]
+fn many_empty_regions_cost_nothing_to_know() {
+    let mut subject = tlsf(64, 0, &[1 << 16; 1_000]);
+    assert_eq!(
+        (
+            subject.empty_regions().count(),
+            subject.empty_region_bytes()
+        ),
+        (1_000, 1_000 << 16)
+    );
+    let range = subject
+        .allocate(&Request::new(100, 1))
+        .expect("it has room");
+    assert_eq!(
+        (
+            subject.empty_regions().count(),
+            subject.empty_region_bytes()
+        ),
+        (999, 999 << 16)
+    );
+    subject.free(range.key).expect("the key is live");
+    assert_eq!(
+        subject.empty_regions().next(),
+        Some((range.region, 1 << 16))
+    );
+    (0..1_000).for_each(|region| assert!(subject.remove_region(region)));
+    subject.validate().expect("the invariants hold");
+    assert_eq!(subject.add_region(64), 0);
+}
+
+#[test]
+fn a_fresh_region_serves_its_opener() {
+    let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
+    let region = subject.add_region(1 << 20);
+    let range = subject
+        .allocate_in(region, &Request::new(1_000, 256))
+        .expect("it is fresh");
+    assert_eq!((range.region, range.offset, range.size), (region, 0, 1_024));
+    assert_eq!(subject.allocate_in(region, &Request::new(1 << 20, 1)), None);
+    assert_eq!(subject.allocate_in(9, &Request::new(1, 1)), None);
+    subject.validate().expect("the invariants hold");
+}

@@ -1,0 +1,241 @@
+//! Does `validate` notice? Each invariant is broken by hand, and must be named.
+
+use super::super::{Algorithm, Request, Settings};
+use super::*;
+
+fn settings() -> Settings {
+    Settings {
+        unit: 16,
+        slab_limit: 256,
+        high_end_from: 1 << 20,
+    }
+}
+
+/// Ranges of two regions, used and free, with slabs of several classes, one of them empty.
+fn tlsf() -> Tlsf {
+    let mut subject = Suballocator::new(Algorithm::Tlsf, settings());
+    subject.add_region(1 << 16);
+    subject.add_region(1 << 12);
+    let sizes = [16, 16, 16, 16, 16, 32, 300, 400, 500, 600, 700, 256];
+    let keys: Vec<_> = sizes
+        .iter()
+        .filter_map(|&size| subject.allocate(&Request::new(size, 16)))
+        .collect();
+    for index in [5, 7, 9] {
+        subject.free(keys[index].key).expect("the key is live");
+    }
+    subject.validate().expect("the invariants hold");
+    let Suballocator::Tlsf(tlsf) = subject else {
+        unreachable!("it was made as one")
+    };
+    tlsf
+}
+
+fn linear() -> Linear {
+    let mut subject = Suballocator::new(Algorithm::Linear, settings());
+    subject.add_region(1 << 12);
+    for size in [16, 32, 64] {
+        subject.allocate(&Request::new(size, 16));
+        subject.allocate(&Request::new(size, 16).end(super::super::End::High));
+    }
+    let Suballocator::Linear(linear) = subject else {
+        unreachable!("it was made as one")
+    };
+    linear
+}
+
+fn fixed() -> Fixed {
+    let mut subject = Suballocator::new(Algorithm::Fixed { slot_size: 16 }, settings());
+    subject.add_region(16 * 5_000);
+    subject.add_region(16);
+    (0..100).for_each(|_| assert!(subject.allocate(&Request::new(16, 16)).is_some()));
+    let Suballocator::Fixed(fixed) = subject else {
+        unreachable!("it was made as one")
+    };
+    fixed
+}
+
+#[track_caller]
+fn notices_in_tlsf(invariant: &str, corrupt: impl FnOnce(&mut Tlsf)) {
+    let mut tlsf = tlsf();
+    corrupt(&mut tlsf);
+    let found = check_tlsf(&tlsf).expect_err("the corruption is noticed");
+    assert_eq!(found.invariant, invariant, "{found}");
+}
+
+/// The first used range that is no slab, of those with a free neighbour in front.
+fn used_behind_free(tlsf: &Tlsf) -> usize {
+    let is_free = |index: u32| {
+        tlsf.ranges
+            .nodes
+            .get(index as usize)
+            .is_some_and(|node| !node.is_used())
+    };
+    let is_plain = |node: &Node| node.is_used() && node.list_prev == NIL && is_free(node.prev);
+    tlsf.ranges
+        .nodes
+        .iter()
+        .position(is_plain)
+        .expect("one was freed in front of it")
+}
+
+#[test]
+fn regions() {
+    notices_in_tlsf("G1", |tlsf| tlsf.ranges.regions.first_empty = NIL);
+    notices_in_tlsf("G1", |tlsf| {
+        let empty = tlsf.ranges.regions.first_empty;
+        tlsf.ranges.regions.entries[empty as usize].empty_prev = 0;
+    });
+    notices_in_tlsf("G1", |tlsf| {
+        let empty = tlsf.ranges.regions.first_empty;
+        tlsf.ranges.regions.entries[empty as usize].empty_next = empty;
+    });
+    notices_in_tlsf("G2", |tlsf| tlsf.ranges.regions.total_units += 1);
+    notices_in_tlsf("G2", |tlsf| tlsf.ranges.regions.empty_units -= 1);
+    notices_in_tlsf("A2", |tlsf| tlsf.ranges.regions.entries[1].busy += 1);
+}
+
+#[test]
+fn ranges() {
+    notices_in_tlsf("R1", |tlsf| tlsf.ranges.nodes[0].extent += 1);
+    notices_in_tlsf("R1", |tlsf| {
+        let index = used_behind_free(tlsf);
+        tlsf.ranges.nodes[index].place += 1;
+    });
+    notices_in_tlsf("R1", |tlsf| {
+        let index = used_behind_free(tlsf);
+        tlsf.ranges.nodes[index].prev = NIL;
+    });
+    notices_in_tlsf("R1", |tlsf| {
+        let index = used_behind_free(tlsf);
+        tlsf.ranges.nodes[index].next = NIL;
+    });
+    notices_in_tlsf("R2", |tlsf| {
+        let index = u32::try_from(used_behind_free(tlsf)).expect("it is an index");
+        tlsf.ranges.set_free(index);
+    });
+    notices_in_tlsf("R3", |tlsf| tlsf.ranges.spare = 0);
+    notices_in_tlsf("R3", |tlsf| {
+        let lost = Node {
+            place: 0,
+            extent: 0,
+            prev: NIL,
+            next: NIL,
+            list_prev: NIL,
+            list_next: NIL,
+        };
+        tlsf.ranges.nodes.push(lost);
+    });
+}
+
+#[test]
+fn lists() {
+    let head = |tlsf: &Tlsf| {
+        tlsf.lists
+            .heads
+            .iter()
+            .position(|&head| head != NIL)
+            .expect("something is free")
+    };
+    notices_in_tlsf("T1", |tlsf| {
+        let class = head(tlsf);
+        tlsf.lists.heads[class] = NIL;
+        tlsf.lists.words[class >> 6] &= !(1 << (class & 63));
+    });
+    notices_in_tlsf("T1", |tlsf| {
+        let class = head(tlsf);
+        let node = tlsf.lists.heads[class] as usize;
+        tlsf.ranges.nodes[node].list_next = tlsf.lists.heads[class];
+    });
+    notices_in_tlsf("T1", |tlsf| {
+        let last = tlsf
+            .lists
+            .heads
+            .iter()
+            .rposition(|&head| head != NIL)
+            .expect("something is free");
+        let first = head(tlsf);
+        tlsf.lists.heads.swap(first, last);
+    });
+    notices_in_tlsf("T2", |tlsf| {
+        let class = head(tlsf);
+        tlsf.lists.words[class >> 6] ^= 1 << (class & 63);
+    });
+    notices_in_tlsf("T2", |tlsf| tlsf.lists.summary ^= 1 << 9);
+}
+
+#[test]
+fn slabs() {
+    let empty = |tlsf: &Tlsf| tlsf.slabs.empty().next().expect("one slab was emptied") as usize;
+    notices_in_tlsf("S1", |tlsf| tlsf.slabs.table[0].place += 1);
+    notices_in_tlsf("S1", |tlsf| {
+        let node = tlsf.slabs.table[0].node as usize;
+        tlsf.ranges.nodes[node].list_prev = NIL;
+    });
+    notices_in_tlsf("S2", |tlsf| tlsf.slabs.table[0].free |= 1 << 63);
+    notices_in_tlsf("S3", |tlsf| {
+        let class = tlsf.slabs.table[empty(tlsf)].class as usize;
+        tlsf.slabs.classes[class].head = NIL;
+    });
+    notices_in_tlsf("S3", |tlsf| {
+        let index = empty(tlsf);
+        tlsf.slabs.table[index].next = u32::try_from(index).expect("it is an index");
+    });
+    notices_in_tlsf("S4", |tlsf| {
+        let class = tlsf.slabs.table[empty(tlsf)].class as usize;
+        tlsf.slabs.classes[class].empty = NIL;
+    });
+    notices_in_tlsf("S4", |tlsf| tlsf.slabs.classes[0].slots += 1);
+    notices_in_tlsf("S4", |tlsf| tlsf.slabs.cached_units += 1);
+}
+
+#[test]
+fn accounts() {
+    notices_in_tlsf("A1", |tlsf| tlsf.used_units += 1);
+    notices_in_tlsf("A1", |tlsf| tlsf.range_count -= 1);
+}
+
+#[test]
+fn fronts_of_linear_regions() {
+    let notices = |invariant: &str, corrupt: &dyn Fn(&mut Linear)| {
+        let mut linear = linear();
+        check_linear(&linear).expect("the invariants hold");
+        corrupt(&mut linear);
+        assert_eq!(
+            check_linear(&linear).expect_err("it is noticed").invariant,
+            invariant
+        );
+    };
+    notices("L1", &|linear| linear.fronts[0].head = NIL);
+    notices("L1", &|linear| {
+        linear.fronts[0].head = linear.gap(0).expect("there is a gap").0;
+    });
+    notices("L2", &|linear| linear.fronts[0].upper -= 1);
+    notices("L2", &|linear| {
+        linear.fronts[0].head = linear.ranges.regions.entries[0].first;
+    });
+    notices("A1", &|linear| linear.used_units += 1);
+    notices("A1", &|linear| linear.range_count += 1);
+    notices("A2", &|linear| linear.ranges.regions.entries[0].busy -= 1);
+    notices("R1", &|linear| linear.ranges.nodes[1].extent += 1);
+}
+
+#[test]
+fn slots_of_fixed_regions() {
+    let notices = |invariant: &str, corrupt: &dyn Fn(&mut Fixed)| {
+        let mut fixed = fixed();
+        check_fixed(&fixed).expect("the invariants hold");
+        corrupt(&mut fixed);
+        assert_eq!(
+            check_fixed(&fixed).expect_err("it is noticed").invariant,
+            invariant
+        );
+    };
+    notices("F1", &|fixed| fixed.slots[0].free.levels[1][0] ^= 1 << 5);
+    notices("F1", &|fixed| fixed.slots[0].free.levels[0][78] |= 1 << 63);
+    notices("F1", &|fixed| fixed.slots[0].free.levels[0].push(0));
+    notices("F2", &|fixed| fixed.open.remove(0));
+    notices("F3", &|fixed| fixed.slots[0].free.remove(4_999));
+    notices("F3", &|fixed| fixed.range_count += 1);
+    notices("G2", &|fixed| fixed.regions.total_units += 1);
+}
