@@ -2,3 +2,14 @@
 #![cfg_attr(not(feature = "vulkan"), no_std)]
 
 extern crate alloc;
+
+#[cfg(feature = "vulkan")]
+mod device;
+#[cfg(feature = "vulkan")]
+mod sync;
+
+#[cfg(feature = "vulkan")]
+pub use device::{
+    DedicatedPreference, DeviceError, DriverError, Features, HeapBudget, MAX_HEAPS,
+    MemoryCallbacks, MemoryEvent, MemoryHeap, MemoryType, Properties,
+};
