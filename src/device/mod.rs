@@ -9,7 +9,8 @@
 //! | `functions` | the command table: which name is looked up from which version on |
 //! | `properties` | memory types, heaps, limits, declared features: plain data |
 //! | `query` | reads those from the driver, and memory budgets |
-//! | `memory` | `Memory`, the owner of one memory object; allocate, map, free, flush, invalidate |
+//! | `memory` | `Memory`, the owner of one memory object; allocate, map, free |
+//! | `range` | ranges of mapped memory; flush, invalidate |
 //! | `resource` | buffers and images: create, destroy, requirements, bind |
 //! | `error` | what the driver answered, what was declared wrongly |
 //!
@@ -27,6 +28,7 @@ mod functions;
 mod memory;
 mod properties;
 mod query;
+mod range;
 mod resource;
 
 use core::fmt;
@@ -36,8 +38,9 @@ use std::sync::Arc;
 use ash::vk;
 
 pub use error::{DeviceError, DriverError};
-pub(crate) use memory::{DedicatedFor, Mapping, Memory, MemoryRange, MemoryRequest, RangeWithin};
+pub(crate) use memory::{DedicatedFor, Mapping, Memory, MemoryRequest};
 pub use properties::{Features, HeapBudget, MAX_HEAPS, MemoryHeap, MemoryType, Properties};
+pub(crate) use range::{MemoryRange, RangeWithin};
 pub use resource::DedicatedPreference;
 pub(crate) use resource::Requirements;
 

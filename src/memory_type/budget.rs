@@ -28,182 +28,24 @@
 //! # Source
 //! `VK_EXT_memory_budget`; Vulkan specification, `maxMemoryAllocationCount`.
 
+mod heap;
+mod refused;
+
 use core::mem;
 
 use super::topology::Topology;
 use crate::device::{HeapBudget, MAX_HEAPS, MemoryHeap, Properties};
 use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering};
+use heap::{HeapFacts, HeapState};
+
+pub(crate) use heap::Bound;
+pub use heap::HeapUsage;
+pub use refused::Refused;
 
 /// One part in this many of the device's memory objects is left to the application and its libraries.
 ///
 /// Taste: 256 of the 4096 that Vulkan guarantees.
 const OBJECT_HEADROOM: u32 = 16;
-
-/// One part in this many of a small BAR heap is left to the driver and the application: 32 MiB of 256.
-///
-/// Taste: drivers keep command buffers and descriptors there, and fall over (or fall back to slow memory) when it is full.
-const SMALL_BAR_HEADROOM: u64 = 8;
-
-/// One part in this many of a heap is left free where the driver names no budget.
-///
-/// # Source
-/// The convention of the field: 80 % of the heap.
-const UNKNOWN_BUDGET_HEADROOM: u64 = 5;
-
-/// What a reservation must not exceed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bound {
-    /// The driver's budget, the user's limit and the heap (I1).
-    WithinBudget,
-    /// The user's limit and the heap (I2).
-    WithinHeap,
-}
-
-/// Why bytes or an object were not granted. All numbers are bytes unless they say otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refused {
-    /// The driver's budget for the heap would be exceeded. Free something, or ask without keeping to the budget.
-    #[error(
-        "heap {heap_index}{}: {asked} bytes asked, {} left of the budget of {budget} ({usage} in use)",
-        locality(*is_device_local), budget.saturating_sub(*usage)
-    )]
-    OverBudget {
-        /// The heap.
-        heap_index: u32,
-        /// Whether it is local to the device.
-        is_device_local: bool,
-        /// How much was asked for.
-        asked: u64,
-        /// How much the process uses.
-        usage: u64,
-        /// How much it may use.
-        budget: u64,
-    },
-    /// The user's own limit for the heap would be exceeded. Free something, or raise the limit.
-    #[error(
-        "heap {heap_index}{}: {asked} bytes asked, {} left of the user's limit of {limit} ({usage} in use)",
-        locality(*is_device_local), limit.saturating_sub(*usage)
-    )]
-    OverLimit {
-        /// The heap.
-        heap_index: u32,
-        /// Whether it is local to the device.
-        is_device_local: bool,
-        /// How much was asked for.
-        asked: u64,
-        /// How much the process uses.
-        usage: u64,
-        /// How much it may use.
-        limit: u64,
-    },
-    /// The heap itself is too small, or the part of a small BAR heap that may be used. Free something, or accept other
-    /// memory types.
-    #[error(
-        "heap {heap_index}{}: {asked} bytes asked, {} left of the {cap} that can be taken ({own} held)",
-        locality(*is_device_local), cap.saturating_sub(*own)
-    )]
-    OverHeap {
-        /// The heap.
-        heap_index: u32,
-        /// Whether it is local to the device.
-        is_device_local: bool,
-        /// How much was asked for.
-        asked: u64,
-        /// How much the allocator holds.
-        own: u64,
-        /// How much it can hold: the heap's size, or 7/8 of a small BAR heap.
-        cap: u64,
-    },
-    /// The device allows no more memory objects. Free some, or use larger blocks.
-    #[error(
-        "{count} memory objects are held, of at most {max} (a sixteenth of what the device allows is left to others)"
-    )]
-    TooManyObjects {
-        /// How many memory objects the allocator holds.
-        count: u32,
-        /// How many it may hold.
-        max: u32,
-    },
-}
-
-/// Writes whether a heap is local, for messages.
-fn locality(is_device_local: bool) -> &'static str {
-    if is_device_local {
-        " (device-local)"
-    } else {
-        ""
-    }
-}
-
-/// The use of one heap, as last seen. All numbers are bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HeapUsage {
-    /// The heap's size.
-    pub size: u64,
-    /// What this allocator holds of it.
-    pub own: u64,
-    /// What else the process holds of it, as of the last refresh; 0 where the driver does not say.
-    pub foreign: u64,
-    /// What the process may use: the driver's budget at the last refresh, or 80 % of the heap where it named none.
-    pub budget: u64,
-    /// The user's limit, if there is one.
-    pub limit: Option<u64>,
-    /// What this allocator may hold at most: the heap's size, or 7/8 of a small BAR heap.
-    pub cap: u64,
-}
-
-impl HeapUsage {
-    /// Returns what the process uses of the heap, in bytes.
-    pub fn usage(&self) -> u64 {
-        self.own.saturating_add(self.foreign)
-    }
-
-    /// Returns how much can still be taken without exceeding budget, limit or heap, in bytes.
-    pub fn remaining(&self) -> u64 {
-        self.left(Bound::WithinBudget)
-    }
-
-    /// The largest request that the bound admits, in bytes.
-    fn left(&self, bound: Bound) -> u64 {
-        let within_usage = |most: u64| most.saturating_sub(self.usage());
-        let by_budget = match bound {
-            Bound::WithinBudget => within_usage(self.budget),
-            Bound::WithinHeap => u64::MAX,
-        };
-        let by_limit = self.limit.map_or(u64::MAX, within_usage);
-        by_budget
-            .min(by_limit)
-            .min(self.cap.saturating_sub(self.own))
-    }
-}
-
-/// What never changes about a heap.
-#[derive(Clone, Copy, Debug, Default)]
-struct HeapFacts {
-    size: u64,
-    is_device_local: bool,
-    limit: Option<u64>,
-    cap: u64,
-}
-
-/// What changes about a heap. `own = settled + pending + leaving`: see [`HeapState::settled`].
-#[derive(Clone, Copy, Debug, Default)]
-struct HeapState {
-    /// Bytes reserved, held, or about to be freed.
-    own: u64,
-    /// Those of them that the driver knows of for certain: reserved, committed, and no release of them begun.
-    settled: u64,
-    /// Those of them whose release is under way.
-    leaving: u64,
-    /// All bytes whose release ever began; wraps around.
-    ever_left: u64,
-    /// As in the file head.
-    foreign: u64,
-    /// The driver's budget at the last refresh, or the substitute for it.
-    budget: u64,
-}
 
 /// What the mutex guards.
 #[derive(Debug)]
@@ -454,49 +296,24 @@ impl Budget {
         })
     }
 
-    /// So many more bytes (I1, I2); the refusal names the bound that is hardest to move first.
+    /// So many more bytes of a heap; one that does not exist has none, not even for 0 bytes.
     fn check_bytes(
         &self,
-        heap: &HeapUsage,
+        usage: &HeapUsage,
         heap_index: u32,
         asked: u64,
         bound: Bound,
     ) -> Result<(), Refused> {
-        let facts = self.facts.get(heap_index as usize);
-        let is_device_local = facts.is_some_and(|facts| facts.is_device_local);
-        let (usage, own, cap) = (heap.usage(), heap.own, heap.cap);
-        if facts.is_none() || asked > cap.saturating_sub(own) {
-            return Err(Refused::OverHeap {
-                heap_index,
-                is_device_local,
-                asked,
-                own,
-                cap,
-            });
-        }
-        if let Some(limit) = heap
-            .limit
-            .filter(|limit| asked > limit.saturating_sub(usage))
-        {
-            return Err(Refused::OverLimit {
-                heap_index,
-                is_device_local,
-                asked,
-                usage,
-                limit,
-            });
-        }
-        if asked > heap.left(bound) {
-            let budget = heap.budget;
-            return Err(Refused::OverBudget {
-                heap_index,
-                is_device_local,
-                asked,
-                usage,
-                budget,
-            });
-        }
-        Ok(())
+        let (own, cap) = (usage.own, usage.cap);
+        let no_heap = Refused::OverHeap {
+            heap_index,
+            is_device_local: false,
+            asked,
+            own,
+            cap,
+        };
+        let facts = self.facts.get(heap_index as usize).ok_or(no_heap)?;
+        facts.check(heap_index, usage, asked, bound)
     }
 
     /// The exact use of a heap; a heap that does not exist has no bytes.
@@ -521,41 +338,6 @@ impl Budget {
         mirror.foreign.store(heap.foreign, Ordering::Relaxed);
         mirror.budget.store(heap.budget, Ordering::Relaxed);
         self.objects.store(state.objects, Ordering::Relaxed);
-    }
-}
-
-impl HeapFacts {
-    fn new(heap: &MemoryHeap, limit: Option<u64>, is_small_bar: bool) -> Self {
-        let headroom = if is_small_bar {
-            heap.size / SMALL_BAR_HEADROOM
-        } else {
-            0
-        };
-        Self {
-            size: heap.size,
-            is_device_local: heap.is_device_local(),
-            limit,
-            cap: heap.size - headroom,
-        }
-    }
-
-    /// The budget to keep to when the driver reported this one: 0 is no answer, and no budget exceeds its heap.
-    fn budget(&self, reported: u64) -> u64 {
-        match reported {
-            0 => self.size - self.size / UNKNOWN_BUDGET_HEADROOM,
-            _ => reported.min(self.size),
-        }
-    }
-
-    fn usage(&self, state: &HeapState) -> HeapUsage {
-        HeapUsage {
-            size: self.size,
-            own: state.own,
-            foreign: state.foreign,
-            budget: state.budget,
-            limit: self.limit,
-            cap: self.cap,
-        }
     }
 }
 

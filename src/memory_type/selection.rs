@@ -13,13 +13,17 @@
 //! # Source
 //! Vulkan specification, "Device Memory": the order of memory types, and VUID-VkMemoryAllocateInfo.
 
-use core::fmt;
+mod candidates;
+mod verdict;
 
 use ash::vk::{self, MemoryPropertyFlags as Flags};
 
 use super::intent::{Intent, Preferences, Wish};
 use super::topology::Topology;
 use crate::device::{Features, MemoryType, Properties};
+
+pub(crate) use candidates::Candidates;
+pub use verdict::{Rejection, TypeVerdict, Verdict};
 
 /// Property flags that the user adds to an intent. They weigh more than the intent's own wishes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,70 +59,6 @@ impl From<Intent> for TypeRequest {
             extra: ExtraFlags::default(),
         }
     }
-}
-
-/// Memory types, best first. Small enough to be copied.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Candidates {
-    order: [u8; vk::MAX_MEMORY_TYPES],
-    count: u8,
-    /// One bit for each of them.
-    bits: u32,
-}
-
-/// Why a memory type cannot serve a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Rejection {
-    /// It points to a heap that does not exist or is empty.
-    NoHeap {
-        /// The heap that it names.
-        heap_index: u32,
-    },
-    /// It has flags that this crate does not know, so that their rules may not be met.
-    UnknownFlags(Flags),
-    /// It has flags that need a feature that was not declared.
-    FeatureNotDeclared {
-        /// The flags.
-        flags: Flags,
-        /// The feature.
-        feature: &'static str,
-    },
-    /// It has flags that nothing in the request asks for, and that change how memory must be used.
-    NotAskedFor(Flags),
-    /// The resource may not lie in it (its bit is not in `memoryTypeBits`).
-    NotInMemoryTypeBits,
-    /// It lacks these required flags.
-    Lacks(Flags),
-}
-
-/// What became of one memory type in a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// It is a candidate.
-    Candidate {
-        /// Its place in the order; 0 is the best.
-        rank: u32,
-        /// Flags that were wished for and that it lacks.
-        lacking: Flags,
-        /// Flags that it has and that were to be avoided.
-        unwelcome: Flags,
-        /// Whether it is taken from the small heap that host and device both reach, and the intent would rather not.
-        is_precious: bool,
-    },
-    /// It is none.
-    Rejected(Rejection),
-}
-
-/// What became of a memory type in a request, for reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TypeVerdict {
-    /// The memory type.
-    pub memory_type_index: u32,
-    /// Whether and where it stands in the order.
-    pub verdict: Verdict,
 }
 
 /// Property flags were required that cannot be served as the device was declared.
@@ -402,79 +342,6 @@ impl Selector {
 /// The flags of `wanted` that `present` does not have; unknown bits are kept.
 fn without(wanted: Flags, present: Flags) -> Flags {
     Flags::from_raw(wanted.as_raw() & !present.as_raw())
-}
-
-impl Candidates {
-    const NONE: Self = Self {
-        order: [0; vk::MAX_MEMORY_TYPES],
-        count: 0,
-        bits: 0,
-    };
-
-    /// Appends a type; callers append each at most once, so the array is long enough.
-    fn push(&mut self, memory_type_index: u32) {
-        self.order[usize::from(self.count)] = u8::try_from(memory_type_index).unwrap_or(u8::MAX);
-        self.count += 1;
-        self.bits |= 1 << memory_type_index;
-    }
-
-    /// Keeps those whose bit is set, in their order.
-    fn within(&self, memory_type_bits: u32) -> Self {
-        if self.bits & !memory_type_bits == 0 {
-            return *self;
-        }
-        let mut kept = Self::NONE;
-        self.iter()
-            .filter(|index| memory_type_bits & (1 << index) != 0)
-            .for_each(|index| kept.push(index));
-        kept
-    }
-
-    /// Returns the memory type indices, best first.
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.order[..usize::from(self.count)]
-    }
-
-    /// Iterates over the memory type indices, best first.
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = u32> + Clone + '_ {
-        self.as_slice().iter().copied().map(u32::from)
-    }
-
-    /// Returns the best one.
-    pub(crate) fn first(&self) -> Option<u32> {
-        self.iter().next()
-    }
-
-    /// Returns how many there are.
-    pub(crate) fn len(&self) -> usize {
-        usize::from(self.count)
-    }
-
-    /// Returns whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-}
-
-impl fmt::Debug for Candidates {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_list().entries(self.as_slice()).finish()
-    }
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoHeap { heap_index } => write!(formatter, "there is no heap {heap_index}"),
-            Self::UnknownFlags(flags) => write!(formatter, "has unknown flags {flags:?}"),
-            Self::FeatureNotDeclared { flags, feature } => {
-                write!(formatter, "is {flags:?}, and {feature} was not declared")
-            }
-            Self::NotAskedFor(flags) => write!(formatter, "is {flags:?}, which was not asked for"),
-            Self::NotInMemoryTypeBits => formatter.write_str("is not allowed for the resource"),
-            Self::Lacks(flags) => write!(formatter, "lacks {flags:?}"),
-        }
-    }
 }
 
 #[cfg(test)]
