@@ -3,12 +3,29 @@
 
 extern crate alloc;
 
+#[cfg(feature = "vulkan")]
+mod sync;
+
 mod suballocator;
 
+#[cfg(feature = "vulkan")]
+mod device;
+
+#[cfg(feature = "vulkan")]
+mod memory_type;
+
+#[cfg(feature = "vulkan")]
+pub use device::{
+    DedicatedPreference, DeviceError, DriverError, Features, HeapBudget, MAX_HEAPS, MemoryCallbacks, MemoryEvent,
+    MemoryHeap, MemoryType, Properties,
+};
+#[cfg(feature = "vulkan")]
+pub use memory_type::{
+    ExtraFlags, HeapUsage, Intent, Refused, Rejection, Topology, TypeVerdict, UnsupportedFlags, Verdict,
+};
 pub use suballocator::validate::Violation;
 pub use suballocator::virtual_block::{
-    VirtualAllocateError, VirtualAllocation, VirtualBlock, VirtualBlockCreateInfo,
-    VirtualBlockError, VirtualFreeError, VirtualKey, VirtualRange, VirtualRangeState,
-    VirtualStatistics,
+    VirtualAllocateError, VirtualAllocation, VirtualBlock, VirtualBlockCreateInfo, VirtualBlockError,
+    VirtualFreeError, VirtualKey, VirtualRange, VirtualRangeState, VirtualStatistics,
 };
 pub use suballocator::{Algorithm, End, InvalidRequest, Request};

@@ -1,0 +1,418 @@
+//! How much device memory may still be taken: one reservation point for bytes and objects.
+//!
+//! Every memory object is reserved here before the driver is asked for it, and nothing else counts them. The bytes of a
+//! heap are seen as
+//!
+//! ```text
+//! usage = own + foreign          own:     what this allocator holds, reserves or is about to free; exact, always
+//!                                foreign: what else the process holds, as of the last refresh: driver usage - own then
+//! ```
+//!
+//! which is the same as "the larger of the driver's usage and our own bytes at the last refresh, plus our growth since".
+//!
+//! - I1: a reservation of at least a byte within the budget leaves `usage <= min(driver's budget, user's limit)` and
+//!   `own <= cap`.
+//! - I2: a reservation within the heap leaves `usage <= user's limit` and `own <= cap`: only the driver's budget, which is
+//!   an estimate, is passed over. The *cap* is the heap's size; of a small BAR heap it is 7/8 of it.
+//! - I3: `objects <= max`, where 1/16 of what the device allows is left to the application.
+//! - I4: a reservation that is dropped, and a release that has ended, leave no trace; at rest all counts equal what
+//!   is really held.
+//! - I5: `foreign` is never estimated too low: bytes whose allocation or release was under way while the driver was asked
+//!   count as if the driver had not seen them go, nor seen them come.
+//!
+//! Reservations happen only when device memory is opened, so one mutex serves all heaps; it is never held during a call
+//! to the driver. Reading the counters takes no lock.
+//!
+//! Not here: asking the driver (floor 1), when to ask (floor 5), and what to do about a refusal (the ladder).
+//!
+//! # Source
+//! `VK_EXT_memory_budget`; Vulkan specification, `maxMemoryAllocationCount`.
+
+mod heap;
+mod refused;
+
+use core::mem;
+
+use super::topology::Topology;
+use crate::device::{HeapBudget, MAX_HEAPS, MemoryHeap, Properties};
+use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering};
+use heap::{HeapFacts, HeapState};
+
+pub(crate) use heap::Bound;
+pub use heap::HeapUsage;
+pub use refused::Refused;
+
+/// One part in this many of the device's memory objects is left to the application and its libraries.
+///
+/// Taste: 256 of the 4096 that Vulkan guarantees.
+const OBJECT_HEADROOM: u32 = 16;
+
+/// What the mutex guards.
+#[derive(Debug)]
+struct State {
+    heaps: [HeapState; MAX_HEAPS],
+    objects: u32,
+    /// Memory objects whose release is under way.
+    objects_leaving: u32,
+    /// How many releases ever began and ended; they wrap around.
+    releases_begun: u64,
+    releases_ended: u64,
+}
+
+/// Copies of a heap's numbers that can be read without the lock.
+#[derive(Debug, Default)]
+struct HeapMirror {
+    own: AtomicU64,
+    foreign: AtomicU64,
+    budget: AtomicU64,
+}
+
+/// The one place where device memory is counted. Shared by all threads.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    facts: [HeapFacts; MAX_HEAPS],
+    max_objects: u32,
+    state: Mutex<State>,
+    release_ended: Condvar,
+    mirrors: [HeapMirror; MAX_HEAPS],
+    objects: AtomicU32,
+    refreshes: AtomicU64,
+    operations_since_refresh: AtomicU64,
+}
+
+impl Budget {
+    /// Starts with nothing held, and no word from the driver.
+    ///
+    /// `user_limits` holds the user's limit of each heap, in bytes; heaps beyond its end have none.
+    pub(crate) fn new(properties: &Properties, user_limits: &[Option<u64>]) -> Self {
+        let small_bar = Topology::of(properties).small_bar_heap();
+        let facts = core::array::from_fn(|index| {
+            let heap = properties
+                .memory_heaps
+                .get(index)
+                .copied()
+                .unwrap_or_default();
+            let is_small_bar = small_bar.is_some_and(|heap_index| heap_index as usize == index);
+            HeapFacts::new(
+                &heap,
+                user_limits.get(index).copied().flatten(),
+                is_small_bar,
+            )
+        });
+        let allowed = properties.max_memory_allocation_count;
+        let budget = Self {
+            facts,
+            max_objects: (allowed - allowed / OBJECT_HEADROOM).max(1),
+            state: Mutex::new(State::new(&facts)),
+            release_ended: Condvar::new(),
+            mirrors: core::array::from_fn(|_| HeapMirror::default()),
+            objects: AtomicU32::new(0),
+            refreshes: AtomicU64::new(0),
+            operations_since_refresh: AtomicU64::new(0),
+        };
+        (0..MAX_HEAPS).for_each(|index| budget.publish(&budget.state.lock(), index));
+        budget
+    }
+
+    /// Reserves bytes of a heap and one memory object, before the driver is asked for them.
+    ///
+    /// Where that is refused but releases under way would make room, it waits for those that have begun, once. A thread
+    /// must therefore not hold a [`ReleaseInFlight`] while it reserves.
+    ///
+    /// # Errors
+    /// [`Refused`], with the numbers.
+    pub(crate) fn reserve(
+        &self,
+        heap_index: u32,
+        bytes: u64,
+        bound: Bound,
+    ) -> Result<Reservation<'_>, Refused> {
+        let mut state = self.state.lock();
+        let releases_to_await = state.releases_begun;
+        while let Err(refused) = self.check_now(&state, heap_index, bytes, bound) {
+            let has_ended = state.releases_ended >= releases_to_await;
+            if has_ended
+                || self
+                    .check_after_releases(&state, heap_index, bytes, bound)
+                    .is_err()
+            {
+                return Err(refused);
+            }
+            self.release_ended.wait(&mut state);
+        }
+        state.heaps[heap_index as usize].own += bytes;
+        state.objects += 1;
+        self.publish_operation(&state, heap_index as usize);
+        Ok(Reservation {
+            budget: self,
+            heap_index,
+            bytes,
+        })
+    }
+
+    /// Says what [`Budget::reserve`] would answer now, without waiting and without reserving.
+    ///
+    /// # Errors
+    /// [`Refused`], with the numbers.
+    pub(crate) fn check(&self, heap_index: u32, bytes: u64, bound: Bound) -> Result<(), Refused> {
+        self.check_now(&self.state.lock(), heap_index, bytes, bound)
+    }
+
+    /// Returns the largest reservation that the heap would grant now, in bytes.
+    pub(crate) fn available(&self, heap_index: u32, bound: Bound) -> u64 {
+        self.usage_in(&self.state.lock(), heap_index).left(bound)
+    }
+
+    /// Announces that a memory object is about to be freed. Its bytes count until the guard is dropped, after the driver
+    /// has freed them.
+    pub(crate) fn begin_release(&self, heap_index: u32, bytes: u64) -> ReleaseInFlight<'_> {
+        let mut state = self.state.lock();
+        let heap = &mut state.heaps[heap_index as usize];
+        debug_assert!(
+            heap.settled >= bytes,
+            "budget I4: {bytes} bytes released, {} held",
+            heap.settled
+        );
+        heap.settled = heap.settled.saturating_sub(bytes);
+        heap.leaving += bytes;
+        heap.ever_left = heap.ever_left.wrapping_add(bytes);
+        state.objects_leaving += 1;
+        state.releases_begun += 1;
+        ReleaseInFlight {
+            budget: self,
+            heap_index,
+            bytes,
+        }
+    }
+
+    /// Charges a memory object that is held with `now` bytes instead of `before`: what lazily allocated memory has really
+    /// committed. Nothing is refused, since the driver has committed them already.
+    pub(crate) fn recharge(&self, heap_index: u32, before: u64, now: u64) {
+        let mut state = self.state.lock();
+        let heap = &mut state.heaps[heap_index as usize];
+        debug_assert!(
+            heap.settled >= before,
+            "budget I4: {before} bytes recharged, {} held",
+            heap.settled
+        );
+        heap.own = heap.own.saturating_sub(before) + now;
+        heap.settled = heap.settled.saturating_sub(before) + now;
+        heap.ever_left = heap.ever_left.wrapping_add(before);
+        self.publish_operation(&state, heap_index as usize);
+    }
+
+    /// Takes over what `ask` learns from the driver; nothing changes where it answers `None`.
+    ///
+    /// It is called without the lock, since a driver may take milliseconds. Reservations and releases of other threads
+    /// in the meantime are accounted for (I5). Returns whether there was an answer.
+    pub(crate) fn refresh(&self, ask: impl FnOnce() -> Option<[HeapBudget; MAX_HEAPS]>) -> bool {
+        let before = self.state.lock().heaps;
+        let Some(reports) = ask() else {
+            return false;
+        };
+        let mut state = self.state.lock();
+        for (index, report) in reports.iter().enumerate() {
+            let heap = &mut state.heaps[index];
+            let left_meanwhile = heap.ever_left.wrapping_sub(before[index].ever_left);
+            let own_then = before[index].settled.saturating_sub(left_meanwhile);
+            heap.foreign = report.usage.saturating_sub(own_then);
+            heap.budget = self.facts[index].budget(report.budget);
+            self.publish(&state, index);
+        }
+        self.refreshes.fetch_add(1, Ordering::Relaxed);
+        self.operations_since_refresh.store(0, Ordering::Relaxed);
+        true
+    }
+
+    /// Returns the use of a heap, without a lock: each number is one that was true, but they may be of different moments.
+    /// A heap that does not exist has no bytes.
+    pub(crate) fn heap(&self, heap_index: u32) -> HeapUsage {
+        let Some(facts) = self.facts.get(heap_index as usize) else {
+            return HeapUsage::default();
+        };
+        let mirror = &self.mirrors[heap_index as usize];
+        facts.usage(&HeapState {
+            own: mirror.own.load(Ordering::Relaxed),
+            foreign: mirror.foreign.load(Ordering::Relaxed),
+            budget: mirror.budget.load(Ordering::Relaxed),
+            ..HeapState::default()
+        })
+    }
+
+    /// Returns how many memory objects are held, without a lock.
+    pub(crate) fn object_count(&self) -> u32 {
+        self.objects.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many memory objects may be held.
+    pub(crate) fn max_object_count(&self) -> u32 {
+        self.max_objects
+    }
+
+    /// Returns how often the driver's numbers were taken over.
+    pub(crate) fn refresh_count(&self) -> u64 {
+        self.refreshes.load(Ordering::Relaxed)
+    }
+
+    /// Returns how old the driver's numbers are: memory objects reserved and released since they were taken over.
+    pub(crate) fn operations_since_refresh(&self) -> u64 {
+        self.operations_since_refresh.load(Ordering::Relaxed)
+    }
+
+    /// Checks a reservation against what is held.
+    fn check_now(
+        &self,
+        state: &State,
+        heap_index: u32,
+        bytes: u64,
+        bound: Bound,
+    ) -> Result<(), Refused> {
+        self.check_objects(state.objects)?;
+        self.check_bytes(&self.usage_in(state, heap_index), heap_index, bytes, bound)
+    }
+
+    /// Checks a reservation against what will be held when all releases under way have ended.
+    fn check_after_releases(
+        &self,
+        state: &State,
+        heap_index: u32,
+        bytes: u64,
+        bound: Bound,
+    ) -> Result<(), Refused> {
+        self.check_objects(state.objects - state.objects_leaving)?;
+        let mut usage = self.usage_in(state, heap_index);
+        usage.own -= state.heaps[heap_index as usize].leaving;
+        self.check_bytes(&usage, heap_index, bytes, bound)
+    }
+
+    /// One more memory object (I3).
+    fn check_objects(&self, count: u32) -> Result<(), Refused> {
+        if count < self.max_objects {
+            return Ok(());
+        }
+        Err(Refused::TooManyObjects {
+            count,
+            max: self.max_objects,
+        })
+    }
+
+    /// So many more bytes of a heap; one that does not exist has none, not even for 0 bytes.
+    fn check_bytes(
+        &self,
+        usage: &HeapUsage,
+        heap_index: u32,
+        asked: u64,
+        bound: Bound,
+    ) -> Result<(), Refused> {
+        let (own, cap) = (usage.own, usage.cap);
+        let no_heap = Refused::OverHeap {
+            heap_index,
+            is_device_local: false,
+            asked,
+            own,
+            cap,
+        };
+        let facts = self.facts.get(heap_index as usize).ok_or(no_heap)?;
+        facts.check(heap_index, usage, asked, bound)
+    }
+
+    /// The exact use of a heap; a heap that does not exist has no bytes.
+    fn usage_in(&self, state: &State, heap_index: u32) -> HeapUsage {
+        let index = heap_index as usize;
+        self.facts
+            .get(index)
+            .map_or_else(HeapUsage::default, |facts| facts.usage(&state.heaps[index]))
+    }
+
+    /// Publishes a heap after an operation that changed it.
+    fn publish_operation(&self, state: &State, index: usize) {
+        self.operations_since_refresh
+            .fetch_add(1, Ordering::Relaxed);
+        self.publish(state, index);
+    }
+
+    /// Copies a heap's numbers to where they are read without the lock.
+    fn publish(&self, state: &State, index: usize) {
+        let (heap, mirror) = (&state.heaps[index], &self.mirrors[index]);
+        mirror.own.store(heap.own, Ordering::Relaxed);
+        mirror.foreign.store(heap.foreign, Ordering::Relaxed);
+        mirror.budget.store(heap.budget, Ordering::Relaxed);
+        self.objects.store(state.objects, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    fn new(facts: &[HeapFacts; MAX_HEAPS]) -> Self {
+        let heaps = facts.map(|facts| HeapState {
+            budget: facts.budget(0),
+            ..HeapState::default()
+        });
+        Self {
+            heaps,
+            objects: 0,
+            objects_leaving: 0,
+            releases_begun: 0,
+            releases_ended: 0,
+        }
+    }
+}
+
+/// Bytes and an object that were granted; dropping it gives them back.
+#[derive(Debug)]
+#[must_use = "dropping it gives the reservation back"]
+pub(crate) struct Reservation<'a> {
+    budget: &'a Budget,
+    heap_index: u32,
+    bytes: u64,
+}
+
+impl Reservation<'_> {
+    /// Returns how many bytes were granted.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Keeps the bytes and the object: the driver has allocated them. They are given back by a release.
+    pub(crate) fn commit(self) {
+        self.budget.state.lock().heaps[self.heap_index as usize].settled += self.bytes;
+        mem::forget(self);
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let mut state = self.budget.state.lock();
+        state.heaps[self.heap_index as usize].own -= self.bytes;
+        state.objects -= 1;
+        self.budget
+            .publish_operation(&state, self.heap_index as usize);
+    }
+}
+
+/// A memory object that is being freed; dropping it says that the driver is done.
+#[derive(Debug)]
+#[must_use = "dropping it says that the memory is freed"]
+pub(crate) struct ReleaseInFlight<'a> {
+    budget: &'a Budget,
+    heap_index: u32,
+    bytes: u64,
+}
+
+impl Drop for ReleaseInFlight<'_> {
+    fn drop(&mut self) {
+        let mut state = self.budget.state.lock();
+        let heap = &mut state.heaps[self.heap_index as usize];
+        heap.own = heap.own.saturating_sub(self.bytes);
+        heap.leaving -= self.bytes;
+        state.objects = state.objects.saturating_sub(1);
+        state.objects_leaving -= 1;
+        state.releases_ended += 1;
+        self.budget
+            .publish_operation(&state, self.heap_index as usize);
+        drop(state);
+        self.budget.release_ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests;
