@@ -14,6 +14,9 @@ mod device;
 #[cfg(feature = "vulkan")]
 mod memory_type;
 
+#[cfg(feature = "sim")]
+pub mod sim;
+
 #[cfg(feature = "vulkan")]
 pub use device::{
     DedicatedPreference, DeviceError, DriverError, Features, HeapBudget, MAX_HEAPS, MemoryCallbacks, MemoryEvent,
