@@ -2,3 +2,6 @@
 #![cfg_attr(not(feature = "vulkan"), no_std)]
 
 extern crate alloc;
+
+#[cfg(feature = "cli")]
+pub mod trace;
