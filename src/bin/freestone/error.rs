@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use freestone::trace::TraceError;
 
 use crate::replay::ReplayError;
+use crate::vulkan::Unavailable;
 
 /// What ends the tool early.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,9 @@ pub(crate) enum CliError {
     /// A trace that cannot be replayed.
     #[error(transparent)]
     Trace(#[from] TraceError),
+    /// No driver, or no validation layers where they are required.
+    #[error("{0}; \"--driver sim:PROFILE\" needs no driver")]
+    Vulkan(#[from] Unavailable),
     /// An operation of a trace failed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
@@ -70,7 +74,11 @@ impl CliError {
     fn code(&self) -> u8 {
         match self {
             Self::Trace(_) | Self::Write { .. } => 2,
-            Self::Replay(_) | Self::Faults { .. } | Self::NotConnected | Self::Output(_) => 1,
+            Self::Vulkan(_)
+            | Self::Replay(_)
+            | Self::Faults { .. }
+            | Self::NotConnected
+            | Self::Output(_) => 1,
         }
     }
 }

@@ -27,6 +27,37 @@ pub(crate) struct FormatQuery {
     pub(crate) flags: vk::ImageCreateFlags,
 }
 
+impl FormatQuery {
+    /// Whether the features that the device reports for the format and tiling can serve the usage at all.
+    ///
+    /// Asked first, because drivers may answer the full query with an error only, which the best-practices layer
+    /// reports. A format of extended usage needs any feature: its usages may be another format's.
+    ///
+    /// Source: Vulkan 1.3.281, section 12.3, image format features and image usage.
+    pub(crate) fn may_be_served(&self, features: vk::FormatFeatureFlags) -> bool {
+        use vk::FormatFeatureFlags as Feature;
+        use vk::ImageUsageFlags as Usage;
+        let attachment = Feature::COLOR_ATTACHMENT | Feature::DEPTH_STENCIL_ATTACHMENT;
+        let needs = [
+            (Usage::SAMPLED, Feature::SAMPLED_IMAGE),
+            (Usage::STORAGE, Feature::STORAGE_IMAGE),
+            (Usage::COLOR_ATTACHMENT, Feature::COLOR_ATTACHMENT),
+            (
+                Usage::DEPTH_STENCIL_ATTACHMENT,
+                Feature::DEPTH_STENCIL_ATTACHMENT,
+            ),
+            (Usage::INPUT_ATTACHMENT, attachment),
+        ];
+        if self.flags.contains(vk::ImageCreateFlags::EXTENDED_USAGE) {
+            return !features.is_empty();
+        }
+        let is_served = |&(usage, any_of): &(Usage, Feature)| {
+            !self.usage.intersects(usage) || features.intersects(any_of)
+        };
+        !features.is_empty() && needs.iter().all(is_served)
+    }
+}
+
 /// Builds a create-info that the device supports, or tells why there is none.
 ///
 /// `properties` answers a query; `None` means that the device does not support the combination.
@@ -272,6 +303,34 @@ mod tests {
             .expect("allowed");
             assert!(info.flags.contains(foreign));
         }
+    }
+
+    #[test]
+    fn usages_need_their_features() {
+        let query = |usage, flags| FormatQuery {
+            format: vk::Format::R8_UNORM,
+            image_type: vk::ImageType::TYPE_2D,
+            tiling: vk::ImageTiling::OPTIMAL,
+            usage,
+            flags,
+        };
+        let (no_flags, extended) = (
+            vk::ImageCreateFlags::empty(),
+            vk::ImageCreateFlags::EXTENDED_USAGE,
+        );
+        let sampled = query(
+            vk::ImageUsageFlags::SAMPLED | vk::ImageUsageFlags::TRANSFER_DST,
+            no_flags,
+        );
+        assert!(sampled.may_be_served(vk::FormatFeatureFlags::SAMPLED_IMAGE));
+        assert!(!sampled.may_be_served(vk::FormatFeatureFlags::STORAGE_IMAGE));
+        let input = query(vk::ImageUsageFlags::INPUT_ATTACHMENT, no_flags);
+        assert!(input.may_be_served(vk::FormatFeatureFlags::DEPTH_STENCIL_ATTACHMENT));
+        let foreign = query(vk::ImageUsageFlags::STORAGE, extended);
+        assert!(foreign.may_be_served(vk::FormatFeatureFlags::SAMPLED_IMAGE));
+        assert!(!foreign.may_be_served(vk::FormatFeatureFlags::empty()));
+        let copied = query(vk::ImageUsageFlags::TRANSFER_DST, no_flags);
+        assert!(!copied.may_be_served(vk::FormatFeatureFlags::empty()));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod session;
 mod table;
 mod timing;
 mod units;
+mod vulkan;
 
 use std::io;
 use std::path::PathBuf;
@@ -136,6 +137,9 @@ fn verdict(records: &[Record]) -> Result<(), CliError> {
         })
     }
 }
+
+#[cfg(test)]
+mod recorded_resources_tests;
 
 #[cfg(test)]
 mod tests {
