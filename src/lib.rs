@@ -17,6 +17,9 @@ mod memory_type;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+#[cfg(feature = "cli")]
+pub mod trace;
+
 #[cfg(feature = "vulkan")]
 pub use device::{
     DedicatedPreference, DeviceError, DriverError, Features, HeapBudget, MAX_HEAPS, MemoryCallbacks, MemoryEvent,

@@ -1,0 +1,84 @@
+//! What ends the tool, in one line, and with which exit code.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done, or whoever read the output had enough of it |
+//! | 1 | the driver, the allocator or the validation layers found fault |
+//! | 2 | bad input: an argument, a trace, a file that cannot be written |
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use freestone::trace::TraceError;
+
+use crate::replay::ReplayError;
+use crate::vulkan::Unavailable;
+
+/// What ends the tool early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// A trace that cannot be replayed.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// No driver, or no validation layers where they are required.
+    #[error("{0}; \"--driver sim:PROFILE\" needs no driver")]
+    Vulkan(#[from] Unavailable),
+    /// An operation of a trace failed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A file that cannot be written.
+    #[error("{}: cannot be written: {source}", .file.display())]
+    Write {
+        /// The file as the user named it.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The driver or the validation layers complained; the table says about which trace.
+    #[error(
+        "{messages} validation messages, {violations} violations recorded by the simulated driver"
+    )]
+    Faults {
+        /// Messages of the validation layers.
+        messages: u64,
+        /// Mistakes that the simulated driver recorded.
+        violations: u64,
+    },
+    /// This build has no allocator behind its commands.
+    #[error(
+        "the traces were read and are sound, but this build has no allocator to replay them on"
+    )]
+    NotConnected,
+    /// The standard output cannot be written.
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CliError {
+    /// Tells the user, and returns the exit code.
+    ///
+    /// A closed pipe (`freestone devices | head -1`) is no fault: nobody is told, and the code is 0.
+    pub(crate) fn report(&self) -> ExitCode {
+        if let Self::Output(error) = self {
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                return ExitCode::SUCCESS;
+            }
+        }
+        let line = self.to_string().replace(['\n', '\r'], " ");
+        // Where the error stream is closed too, the exit code still tells.
+        let _closed = io::Write::write_fmt(&mut io::stderr(), format_args!("error: {line}\n"));
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Trace(_) | Self::Write { .. } => 2,
+            Self::Vulkan(_)
+            | Self::Replay(_)
+            | Self::Faults { .. }
+            | Self::NotConnected
+            | Self::Output(_) => 1,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! `freestone`: replays recorded applications, and shows how devices look to the allocator.
+//!
+//! ```text
+//! main ── arguments ── trace files read and checked ── session: each replayed on a driver ── JSON, table
+//!   └── error: one line, exit code
+//! ```
+//!
+//! Every trace is read and checked before the first is replayed, so that a mistyped name is found in the first second.
+#![allow(
+    dead_code,
+    reason = "the allocator is not connected yet: see session.rs"
+)]
+
+mod driver;
+mod error;
+mod image_info;
+mod json;
+mod progress;
+mod replay;
+mod resources;
+mod session;
+mod table;
+mod timing;
+mod units;
+mod vulkan;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use driver::DriverChoice;
+use error::CliError;
+use freestone::trace::{Statistics, Trace};
+use json::Record;
+use table::Row;
+
+/// Replays recorded applications on Vulkan drivers, real or simulated.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Replay recorded applications and print a table.
+    Replay(ReplayArguments),
+    /// Print each physical device's heaps and types, and what each intent chooses and why.
+    Devices(DevicesArguments),
+}
+
+#[derive(Debug, Args)]
+struct ReplayArguments {
+    /// Recorded traces.
+    #[arg(required = true, value_name = "TRACE.csv[.zst]")]
+    traces: Vec<PathBuf>,
+    /// The driver: "real", or "sim:PROFILE" for a simulated one.
+    #[arg(long, default_value = "real", value_name = "real|sim:PROFILE")]
+    driver: DriverChoice,
+    /// Write the results to this file as well, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Fail where the validation layers are missing.
+    #[arg(long)]
+    require_validation: bool,
+}
+
+#[derive(Debug, Args)]
+struct DevicesArguments {
+    /// The driver: "real", or "sim:PROFILE" for a simulated one.
+    #[arg(long, default_value = "real", value_name = "real|sim:PROFILE")]
+    driver: DriverChoice,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), CliError> {
+    match &arguments.command {
+        Command::Replay(arguments) => replay_all(arguments),
+        Command::Devices(arguments) => {
+            session::devices(&arguments.driver, &mut io::stdout().lock())
+        }
+    }
+}
+
+fn replay_all(arguments: &ReplayArguments) -> Result<(), CliError> {
+    let traces = arguments
+        .traces
+        .iter()
+        .map(Trace::read)
+        .collect::<Result<Vec<_>, _>>()?;
+    let rows = traces
+        .iter()
+        .map(|trace| row(trace, arguments))
+        .collect::<Result<Vec<_>, _>>()?;
+    let records: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
+    // The file first: whoever closes the pipe that reads the table still gets it.
+    if let Some(file) = &arguments.json {
+        json::write(&records, file)?;
+    }
+    table::write(&rows, &mut io::stdout().lock())?;
+    verdict(&records)
+}
+
+fn row(trace: &Trace, arguments: &ReplayArguments) -> Result<Row, CliError> {
+    let app = Statistics::beside(&trace.file)?.map(|statistics| statistics.app_device_memory);
+    let (record, fallbacks) =
+        session::replay(trace, &arguments.driver, arguments.require_validation)?;
+    Ok(Row {
+        record,
+        app,
+        fallbacks,
+    })
+}
+
+/// Turns what the driver or the layers complained about into an exit code.
+fn verdict(records: &[Record]) -> Result<(), CliError> {
+    let messages = records
+        .iter()
+        .map(|record| record.validation_messages)
+        .sum();
+    let violations = records.iter().map(|record| record.violations).sum();
+    if messages == 0 && violations == 0 {
+        Ok(())
+    } else {
+        Err(CliError::Faults {
+            messages,
+            violations,
+        })
+    }
+}
+
+#[cfg(test)]
+mod recorded_resources_tests;
+
+#[cfg(test)]
+mod tests {
+    use super::{Arguments, Command, DriverChoice, Parser, Record, verdict};
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_arguments_of_a_replay() {
+        let line = [
+            "freestone",
+            "replay",
+            "a.csv",
+            "b.csv.zst",
+            "--driver",
+            "sim:unified",
+            "--require-validation",
+        ];
+        let Command::Replay(replay) = Arguments::parse_from(line).command else {
+            panic!("a replay")
+        };
+        assert_eq!(
+            (replay.traces.len(), replay.driver),
+            (2, DriverChoice::Simulated("unified".into()))
+        );
+        assert!(replay.require_validation && replay.json.is_none());
+        assert!(Arguments::try_parse_from(["freestone", "replay"]).is_err());
+        assert!(
+            Arguments::try_parse_from(["freestone", "replay", "a.csv", "--driver", "gpu"]).is_err()
+        );
+    }
+
+    #[test]
+    fn one_message_or_violation_is_a_fault() {
+        let (clean, loud) = (
+            Record::default(),
+            Record {
+                validation_messages: 1,
+                ..Record::default()
+            },
+        );
+        assert!(verdict(std::slice::from_ref(&clean)).is_ok());
+        assert!(verdict(&[clean.clone(), loud]).is_err());
+        assert!(
+            verdict(&[Record {
+                violations: 1,
+                ..clean
+            }])
+            .is_err()
+        );
+    }
+}
