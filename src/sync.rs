@@ -6,4 +6,5 @@
 #![forbid(unsafe_code)]
 
 pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+pub(crate) use std::sync::OnceLock;

@@ -167,6 +167,23 @@ pub(crate) struct RangeKey {
     generation: u32,
 }
 
+impl RangeKey {
+    /// Makes the key of a slot, for tables of the floors above that have slots of their own.
+    pub(crate) const fn new(index: u32, generation: u32) -> Self {
+        Self { index, generation }
+    }
+
+    /// Returns the slot's index.
+    pub(crate) const fn index(self) -> u32 {
+        self.index
+    }
+
+    /// Returns the slot's generation.
+    pub(crate) const fn generation(self) -> u32 {
+        self.generation
+    }
+}
+
 /// A used range, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Suballocation {

@@ -39,6 +39,13 @@ impl Candidates {
         kept
     }
 
+    /// Names one type alone: that of a custom pool.
+    pub(crate) fn only(memory_type_index: u32) -> Self {
+        let mut candidates = Self::NONE;
+        candidates.push(memory_type_index);
+        candidates
+    }
+
     /// Returns the memory type indices, best first.
     pub(crate) fn as_slice(&self) -> &[u8] {
         &self.order[..usize::from(self.count)]

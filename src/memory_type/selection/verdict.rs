@@ -59,6 +59,16 @@ pub struct TypeVerdict {
     pub verdict: Verdict,
 }
 
+impl fmt::Display for TypeVerdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "type {} ", self.memory_type_index)?;
+        match &self.verdict {
+            Verdict::Candidate { rank, .. } => write!(formatter, "is choice {}", rank + 1),
+            Verdict::Rejected(rejection) => rejection.fmt(formatter),
+        }
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

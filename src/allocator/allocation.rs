@@ -1,0 +1,286 @@
+//! What a user holds: a move-only key to device memory, and the way to its bytes.
+//!
+//! ```text
+//!   memory | offset | size | mapped | key (index, generation) | owner | pool, type, traits     48 bytes
+//! ```
+//!
+//! Invariants:
+//! - I1: `mapped` points at `size` bytes that stay mapped for as long as the `Allocation` exists: its block is never
+//!   given back while a range of it is alive, and an allocator that is dropped before leaks such blocks.
+//! - I2: no two live allocations share a byte, so `&mut Allocation` is the only way of the host to its bytes.
+//! - I3: an allocation is freed by value: a second free does not compile.
+//!
+//! Fresh memory is uninitialised; nothing here lends it as anything else than `MaybeUninit`.
+
+use core::fmt;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::slice;
+
+use ash::vk;
+use bytemuck::{AnyBitPattern, NoUninit, Pod};
+
+use super::error::AccessError;
+use crate::device::{MemoryRange, RangeWithin};
+use crate::pool::{Kind, Placement};
+use crate::suballocator::RangeKey;
+
+/// A piece of device memory, owned: the key by which it is freed.
+///
+/// Bind a resource to [`memory`](Self::memory) at [`offset`](Self::offset). Dropping an allocation does not free it;
+/// hand it to [`Allocator::free`](super::Allocator::free). Its data never change behind its owner's back.
+#[must_use = "an allocation is freed by handing it to the allocator, not by dropping it"]
+pub struct Allocation {
+    memory: vk::DeviceMemory,
+    offset: u64,
+    size: u64,
+    mapped: Option<NonNull<u8>>,
+    key: RangeKey,
+    owner: u32,
+    pool: u16,
+    memory_type_index: u8,
+    traits: u8,
+}
+
+const _: () = assert!(size_of::<Allocation>() <= 48, "a handle is at most 48 bytes (goal of section 1)");
+
+const IS_DEDICATED: u8 = 1;
+const IS_NON_LINEAR: u8 = 2;
+const IS_NON_COHERENT: u8 = 4;
+const IS_IN_LEDGER: u8 = 8;
+
+/// What an allocation is made of, beside its placement.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub owner: u32,
+    pub pool: u16,
+    pub memory_type_index: u32,
+    pub kind: Kind,
+    pub is_non_coherent: bool,
+}
+
+// SAFETY: the pointer in `mapped` is an address in memory that this value owns alone (I2), valid on every thread (I1).
+unsafe impl Send for Allocation {}
+// SAFETY: through `&Allocation` safe code reads plain values only; the bytes are reached through `&mut` or `unsafe`.
+unsafe impl Sync for Allocation {}
+
+impl Allocation {
+    pub(crate) fn new(placement: &Placement, size: u64, origin: &Origin) -> Self {
+        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        Self {
+            memory: placement.memory,
+            offset: placement.offset,
+            size,
+            mapped: placement.mapped,
+            key: placement.key,
+            owner: origin.owner,
+            pool: origin.pool,
+            #[expect(clippy::cast_possible_truncation, reason = "a device has at most 32 memory types")]
+            memory_type_index: origin.memory_type_index as u8,
+            traits: flag(placement.is_dedicated, IS_DEDICATED)
+                | flag(origin.kind == Kind::NonLinear, IS_NON_LINEAR)
+                | flag(origin.is_non_coherent, IS_NON_COHERENT),
+        }
+    }
+
+    /// Returns the memory object to bind to. It belongs to the allocator: never free or unmap it.
+    pub fn memory(&self) -> vk::DeviceMemory {
+        self.memory
+    }
+
+    /// Returns the offset to bind at, in bytes from the start of the memory object.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Returns the size that was asked for, in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the index of the memory type.
+    pub fn memory_type_index(&self) -> u32 {
+        u32::from(self.memory_type_index)
+    }
+
+    /// Returns whether the memory object serves this allocation alone.
+    pub fn is_dedicated(&self) -> bool {
+        self.traits & IS_DEDICATED != 0
+    }
+
+    /// Returns whether host writes need [`flush`](super::Allocator::flush), and host reads
+    /// [`invalidate`](super::Allocator::invalidate).
+    pub fn is_non_coherent(&self) -> bool {
+        self.traits & IS_NON_COHERENT != 0
+    }
+
+    /// Returns the kind of resource that the memory was placed for.
+    pub fn kind(&self) -> Kind {
+        if self.traits & IS_NON_LINEAR != 0 { Kind::NonLinear } else { Kind::Linear }
+    }
+
+    /// Returns the address of the first byte, where the memory is mapped.
+    ///
+    /// The pointer is valid for [`size`](Self::size) bytes until the allocation is freed. Whoever uses it answers for
+    /// data races, with the device too; fresh bytes are uninitialised.
+    pub fn mapped_ptr(&self) -> Option<NonNull<u8>> {
+        self.mapped
+    }
+
+    /// Writes values at an offset in bytes. On non-coherent memory a flush makes them visible to the device; see
+    /// [`Allocator::write`](super::Allocator::write), which does both.
+    ///
+    /// # Errors
+    /// `NotMapped` or `OutOfBounds`; then nothing was written. Any offset will do: the values are copied as bytes.
+    ///
+    /// # Complexity
+    /// One copy.
+    pub fn write<T: NoUninit>(&mut self, offset: u64, values: &[T]) -> Result<(), AccessError> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let target = self.bytes_mut(offset, bytes.len() as u64)?;
+        // SAFETY: `u8` and `MaybeUninit<u8>` have one layout, and writing initialised bytes leaves them initialised.
+        let source = unsafe { slice::from_raw_parts(bytes.as_ptr().cast::<MaybeUninit<u8>>(), bytes.len()) };
+        target.copy_from_slice(source);
+        Ok(())
+    }
+
+    /// Fills a range with one byte value.
+    ///
+    /// # Errors
+    /// `NotMapped` or `OutOfBounds`; then nothing was written.
+    pub fn fill(&mut self, offset: u64, len: u64, value: u8) -> Result<(), AccessError> {
+        self.bytes_mut(offset, len)?.fill(MaybeUninit::new(value));
+        Ok(())
+    }
+
+    /// Lends a range as values that need not be initialised yet.
+    ///
+    /// Memory for `upload` and `stream` may be write-combined: write each value once, in order, and read none.
+    ///
+    /// # Errors
+    /// `NotMapped`, `OutOfBounds`, or `Misaligned` where the address does not suit `T`.
+    pub fn uninit_slice_mut<T: Copy>(&mut self, offset: u64, count: usize) -> Result<&mut [MaybeUninit<T>], AccessError> {
+        let start = self.typed_address::<T>(offset, count)?;
+        // SAFETY: I1 and the check above: `count` values lie inside the mapping, aligned; `MaybeUninit` needs no
+        // initialised bytes; I2: `&mut self` makes this the only reference. The device may write these bytes only
+        // after an unsafe submit whose caller promises that no Rust reference overlaps them.
+        Ok(unsafe { slice::from_raw_parts_mut(start.as_ptr().cast::<MaybeUninit<T>>(), count) })
+    }
+
+    /// Zeroes a range and lends it, in one call.
+    ///
+    /// # Errors
+    /// `NotMapped`, `OutOfBounds`, or `Misaligned` where the address does not suit `T`.
+    pub fn zeroed_slice_mut<T: Pod>(&mut self, offset: u64, count: usize) -> Result<&mut [T], AccessError> {
+        let values = self.uninit_slice_mut::<T>(offset, count)?;
+        values.fill(MaybeUninit::new(T::zeroed()));
+        // SAFETY: every value was written just now, so each is initialised; the borrow is `&mut self`'s.
+        Ok(unsafe { slice::from_raw_parts_mut(values.as_mut_ptr().cast::<T>(), count) })
+    }
+
+    /// Copies what the device, or an earlier write, left in memory.
+    ///
+    /// # Errors
+    /// `NotMapped` or `OutOfBounds`; then nothing was read.
+    ///
+    /// # Safety
+    /// 1. All bytes of the range have been written: by the host, or by the device in work that is complete.
+    /// 2. The device's writes were made available to the host (a barrier to `HOST_READ`, or a fence's wait behind one).
+    /// 3. On non-coherent memory the range was invalidated since.
+    pub unsafe fn read<T: AnyBitPattern + NoUninit>(&self, offset: u64, values: &mut [T]) -> Result<(), AccessError> {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
+        let start = self.address(offset, bytes.len() as u64)?;
+        // SAFETY: I1: the range lies inside the mapping; duties 1 to 3: its bytes are initialised and settled; the
+        // target is a live slice that cannot overlap memory of the device.
+        unsafe { core::ptr::copy_nonoverlapping(start.as_ptr().cast_const(), bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    /// Lends what the device, or an earlier write, left in memory, without a copy.
+    ///
+    /// # Errors
+    /// `NotMapped`, `OutOfBounds`, or `Misaligned` where the address does not suit `T`.
+    ///
+    /// # Safety
+    /// The duties of [`read`](Self::read), and the device does not write to the range while the slice lives.
+    pub unsafe fn slice<T: AnyBitPattern>(&self, offset: u64, count: usize) -> Result<&[T], AccessError> {
+        let start = self.typed_address::<T>(offset, count)?;
+        // SAFETY: I1 and the check above: `count` values lie inside the mapping, aligned; the caller's duties: they
+        // are initialised (any bit pattern will do) and nobody writes them while the slice lives.
+        Ok(unsafe { slice::from_raw_parts(start.as_ptr().cast::<T>().cast_const(), count) })
+    }
+
+    /// Names a range of the mapped bytes for flush and invalidate; the range lies inside the allocation and is mapped.
+    pub(crate) fn memory_range(&self, offset: u64, size: u64) -> MemoryRange<'_> {
+        // A dedicated object ends with its resource; a block ends behind the last atom of any range in it.
+        let memory_size = if self.is_dedicated() { self.size } else { u64::MAX };
+        let range = RangeWithin { memory_size, offset: self.offset + offset, size };
+        // SAFETY: I1: the memory object is alive and mapped while `self` is borrowed; rounded to atoms the range stays
+        // inside it, since blocks of non-coherent memory are cut into whole atoms.
+        unsafe { MemoryRange::of_handle(self.memory, range) }
+    }
+
+    pub(crate) fn key(&self) -> RangeKey {
+        self.key
+    }
+
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    pub(crate) fn pool_index(&self) -> u16 {
+        self.pool
+    }
+
+    pub(crate) fn is_in_ledger(&self) -> bool {
+        self.traits & IS_IN_LEDGER != 0
+    }
+
+    pub(crate) fn mark_in_ledger(&mut self) {
+        self.traits |= IS_IN_LEDGER;
+    }
+
+    /// Checks that a range lies inside the allocation.
+    pub(crate) fn check_range(&self, offset: u64, len: u64) -> Result<(), AccessError> {
+        let is_inside = offset.checked_add(len).is_some_and(|end| end <= self.size);
+        if is_inside { Ok(()) } else { Err(AccessError::OutOfBounds { offset, len, size: self.size }) }
+    }
+
+    fn bytes_mut(&mut self, offset: u64, len: u64) -> Result<&mut [MaybeUninit<u8>], AccessError> {
+        let start = self.address(offset, len)?;
+        let len = usize::try_from(len).map_err(|_| AccessError::OutOfBounds { offset, len, size: self.size })?;
+        // SAFETY: I1: the range lies inside the mapping; I2: `&mut self` makes this the only reference to it.
+        Ok(unsafe { slice::from_raw_parts_mut(start.as_ptr().cast::<MaybeUninit<u8>>(), len) })
+    }
+
+    fn typed_address<T>(&self, offset: u64, count: usize) -> Result<NonNull<u8>, AccessError> {
+        let len = (count as u64).saturating_mul(size_of::<T>() as u64);
+        let start = self.address(offset, len)?;
+        if !start.cast::<T>().is_aligned() {
+            return Err(AccessError::Misaligned { offset, alignment: align_of::<T>() });
+        }
+        Ok(start)
+    }
+
+    fn address(&self, offset: u64, len: u64) -> Result<NonNull<u8>, AccessError> {
+        self.check_range(offset, len)?;
+        let base = self.mapped.ok_or(AccessError::NotMapped)?;
+        let out_of_bounds = AccessError::OutOfBounds { offset, len, size: self.size };
+        let bytes = usize::try_from(offset).map_err(|_| out_of_bounds)?;
+        // SAFETY: I1 and the check above: the address lies inside the mapping, or one past its end for an empty range.
+        Ok(unsafe { base.add(bytes) })
+    }
+}
+
+impl fmt::Debug for Allocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Allocation")
+            .field("memory", &self.memory)
+            .field("offset", &self.offset)
+            .field("size", &self.size)
+            .field("memory_type_index", &self.memory_type_index)
+            .field("is_mapped", &self.mapped.is_some())
+            .field("is_dedicated", &self.is_dedicated())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,327 @@
+//! One descent of the ladder: `allocate` performs it, `plan` rehearses it. Both run this very loop.
+//!
+//! ```text
+//!   Ladder (policy)  --Step-->  run  --attempt-->  Perform: pools, budget, driver
+//!                    <-outcome-      <-outcome---  Rehearse: pools are probed, the budget is asked, nothing changes
+//! ```
+
+use super::error::{AllocationError, AttemptKind, AttemptRecord, Attempts, Reason};
+use super::ladder::{Facts, Ladder, LadderRules, Step, Stop};
+use super::pools::PoolRef;
+use super::request::AllocationRequest;
+use super::{Allocator, retention};
+use crate::block::growth;
+use crate::device::MAX_HEAPS;
+use crate::memory_type::{Bound, Candidates};
+use crate::pool::{Attempt, Joined, Placement, Pool, PoolRequest, Refusal};
+
+/// A pool with its index.
+pub(crate) type IndexedPool<'a> = (u16, PoolRef<'a>);
+
+/// Why an attempt ended without a placement.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It was refused.
+    Refused(Refusal),
+    /// Another thread's growth was waited for: look at the existing blocks again.
+    LookAgain,
+}
+
+impl From<Refusal> for Ended {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Who carries out the ladder's steps.
+pub(crate) trait Descent {
+    /// What a successful attempt yields.
+    type Output;
+    /// Makes one attempt.
+    fn attempt(
+        &mut self,
+        allocator: &Allocator,
+        pool: &Pool,
+        attempt: Attempt,
+        request: &PoolRequest,
+    ) -> Result<Self::Output, Ended>;
+    /// Gives back empty blocks of one heap, or of all; returns the bytes.
+    fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64;
+}
+
+/// Where a descent ended well.
+#[derive(Debug)]
+pub(crate) struct Found<T> {
+    pub output: T,
+    pub pool: u16,
+    pub memory_type_index: u32,
+    pub attempt: Attempt,
+    pub bound: Bound,
+    /// What was tried before.
+    pub attempts: Attempts,
+}
+
+/// Runs the ladder over the candidates.
+pub(crate) fn run<D: Descent>(
+    allocator: &Allocator,
+    request: &AllocationRequest<'_>,
+    candidates: Candidates,
+    descent: &mut D,
+) -> Result<Found<D::Output>, AllocationError> {
+    let rules = LadderRules { within_budget: request.info.within_budget, may_spill: request.info.may_spill };
+    let mut ladder = Ladder::new(candidates, rules);
+    let mut records = Vec::new();
+    loop {
+        match ladder.step() {
+            Step::Enter { memory_type_index } => enter(allocator, request, memory_type_index, &mut ladder)?,
+            Step::Try { memory_type_index, attempt, bound } => {
+                let (index, pool) = allocator.pool_for(request, memory_type_index)?;
+                let pool_request = request.for_pool(&pool, allocator.granularity(), bound);
+                let outcome = match &pool_request {
+                    Some(pool_request) => descent.attempt(allocator, &pool, attempt, pool_request),
+                    None => Err(Refusal::TooLarge { limit: pool.settings().max_object_size }.into()),
+                };
+                match outcome {
+                    Ok(output) => {
+                        let attempts = Attempts(records);
+                        return Ok(Found { output, pool: index, memory_type_index, attempt, bound, attempts });
+                    }
+                    Err(Ended::LookAgain) => ladder.look_again(),
+                    Err(Ended::Refused(refusal)) => {
+                        ladder.refused(&refusal);
+                        let bytes = pool_request.map_or(0, |request| pool.opening_bytes(attempt, &request));
+                        let spot = (memory_type_index, allocator.heap_of(memory_type_index));
+                        records.push(record(attempt.into(), spot, bytes, refusal.into()));
+                    }
+                }
+            }
+            Step::TrimHeap { memory_type_index } => {
+                let heap_index = allocator.heap_of(memory_type_index);
+                let bytes = descent.trim(allocator, Some(heap_index));
+                ladder.trimmed(bytes);
+                records.push(record(AttemptKind::TrimHeap, (memory_type_index, heap_index), 0, Reason::GaveBack { bytes }));
+            }
+            Step::TrimAll => {
+                let bytes = descent.trim(allocator, None);
+                ladder.trimmed(bytes);
+                let spot = candidates.first().map_or((0, 0), |first| (first, allocator.heap_of(first)));
+                records.push(record(AttemptKind::TrimAll, spot, 0, Reason::GaveBack { bytes }));
+            }
+            Step::Stop(stop) => return Err(failure(stop, request.requirements.size, Attempts(records))),
+        }
+    }
+}
+
+/// Tells the ladder what the pool of a memory type says of the request.
+fn enter(
+    allocator: &Allocator,
+    request: &AllocationRequest<'_>,
+    memory_type_index: u32,
+    ladder: &mut Ladder,
+) -> Result<(), AllocationError> {
+    let (_, pool) = allocator.pool_for(request, memory_type_index)?;
+    let settings = pool.settings();
+    let Some(pool_request) = request.for_pool(&pool, allocator.granularity(), Bound::WithinBudget) else {
+        ladder.refused(&Refusal::TooLarge { limit: settings.max_object_size });
+        return Ok(());
+    };
+    let (strategy, without_dedicated) = request.strategies(&pool, &pool_request);
+    let request_size = pool_request.range.size;
+    let live_bytes = pool.counters().live_bytes().saturating_add(request_size);
+    let block_size = settings.growth.block_size(request_size, live_bytes);
+    ladder.enter(Facts { strategy, without_dedicated, growth: settings.growth, block_size, request_size });
+    Ok(())
+}
+
+fn record(attempt: AttemptKind, (memory_type_index, heap_index): (u32, u32), bytes: u64, reason: Reason) -> AttemptRecord {
+    AttemptRecord { attempt, memory_type_index, heap_index, bytes, reason }
+}
+
+fn failure(stop: Stop, size: u64, attempts: Attempts) -> AllocationError {
+    match stop {
+        Stop::Exhausted => AllocationError::OutOfMemory { size, attempts },
+        Stop::Driver(result) => AllocationError::Driver { result, size, attempts },
+    }
+}
+
+/// Carries the steps out.
+#[derive(Debug)]
+pub(crate) struct Perform;
+
+impl Descent for Perform {
+    type Output = Placement;
+
+    fn attempt(
+        &mut self,
+        allocator: &Allocator,
+        pool: &Pool,
+        attempt: Attempt,
+        request: &PoolRequest,
+    ) -> Result<Placement, Ended> {
+        if attempt == Attempt::Existing {
+            return Ok(pool.attempt(allocator.backing(), attempt, request)?);
+        }
+        pool.check_opening(attempt, request)?;
+        let Attempt::Grow { bytes } = attempt else { return Ok(open(allocator, pool, attempt, request)?) };
+        match pool.growth().join(request.range.size) {
+            Joined::Waited => Err(Ended::LookAgain),
+            Joined::Alone => Ok(open(allocator, pool, attempt, request)?),
+            Joined::Leader(ticket) => {
+                // Another growth may have ended between the look at the blocks and the ticket.
+                if let Some(placement) = pool.allocate_existing(request) {
+                    return Ok(placement);
+                }
+                ticket.promise(bytes.saturating_sub(request.range.size));
+                Ok(open(allocator, pool, attempt, request)?)
+            }
+        }
+    }
+
+    fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
+        allocator.trim_pools(heap_index)
+    }
+}
+
+/// Opens memory, after giving back what would raise the peak.
+fn open(allocator: &Allocator, pool: &Pool, attempt: Attempt, request: &PoolRequest) -> Result<Placement, Refusal> {
+    allocator.make_room(pool, pool.opening_bytes(attempt, request));
+    let placement = pool.attempt(allocator.backing(), attempt, request)?;
+    allocator.note_opening();
+    Ok(placement)
+}
+
+/// Rehearses the steps: says what they would do, and changes nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Rehearse {
+    heaps: [RehearsedHeap; MAX_HEAPS],
+    /// Empty blocks that have been given back in the rehearsal.
+    given_back: Vec<(u16, u32)>,
+}
+
+/// What the rehearsal has changed on one heap so far, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct RehearsedHeap {
+    opened: u64,
+    given_back: u64,
+}
+
+/// What a rehearsed attempt would do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rehearsed {
+    /// Bytes of the memory object it would open; 0 for a range of an existing block.
+    pub driver_bytes: u64,
+    /// The offset, where it is known beforehand.
+    pub offset: Option<u64>,
+}
+
+impl Descent for Rehearse {
+    type Output = Rehearsed;
+
+    fn attempt(
+        &mut self,
+        allocator: &Allocator,
+        pool: &Pool,
+        attempt: Attempt,
+        request: &PoolRequest,
+    ) -> Result<Rehearsed, Ended> {
+        if attempt == Attempt::Existing {
+            let offset = pool.probe(request).ok_or(Refusal::DoesNotFit)?;
+            return Ok(Rehearsed { driver_bytes: 0, offset: Some(offset) });
+        }
+        pool.check_opening(attempt, request)?;
+        let driver_bytes = pool.opening_bytes(attempt, request);
+        let heap_index = allocator.heap_of(pool.settings().memory_type_index);
+        self.give_back(allocator.give_backs(pool, driver_bytes));
+        let heap = self.heaps[heap_index as usize];
+        let charged = (driver_bytes + heap.opened).saturating_sub(heap.given_back);
+        allocator.budget().check(heap_index, charged, request.bound).map_err(Refusal::Budget)?;
+        let offset = (attempt == Attempt::Dedicated).then_some(0);
+        Ok(Rehearsed { driver_bytes, offset })
+    }
+
+    fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
+        let pools = allocator.pools_on(heap_index);
+        let spare = pools.iter().flat_map(|(index, pool)| allocator.spare_blocks_of(*index, pool));
+        self.give_back(spare.collect())
+    }
+}
+
+impl Rehearse {
+    /// Hears that a plan ended with an opening: the next plan of the same rehearsal finds so much less.
+    pub(crate) fn note_opening(&mut self, heap_index: u32, bytes: u64) {
+        self.heaps[heap_index as usize].opened += bytes;
+    }
+
+    /// Counts each block once; returns the bytes that are new.
+    fn give_back(&mut self, blocks: Vec<GiveBack>) -> u64 {
+        let mut new_bytes = 0;
+        for block in blocks {
+            let key = (block.pool, block.region);
+            if !self.given_back.contains(&key) {
+                self.given_back.push(key);
+                self.heaps[block.heap_index as usize].given_back += block.bytes;
+                new_bytes += block.bytes;
+            }
+        }
+        new_bytes
+    }
+}
+
+/// An empty block that would raise the peak if it stayed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GiveBack {
+    pub pool: u16,
+    pub region: u32,
+    pub heap_index: u32,
+    pub bytes: u64,
+}
+
+impl Allocator {
+    /// Gives back the empty blocks that stand between an opening and the all-time peak.
+    pub(crate) fn make_room(&self, own: &Pool, opening_bytes: u64) {
+        for give_back in self.give_backs(own, opening_bytes) {
+            if let Some(pool) = self.pools().get(give_back.pool) {
+                pool.give_back(self.backing(), give_back.region);
+            }
+        }
+    }
+
+    /// Chooses what an opening has given back first: of its own pool, then of any.
+    fn give_backs(&self, own: &Pool, opening_bytes: u64) -> Vec<GiveBack> {
+        let mut excess = retention::excess(self.reserved_bytes(), opening_bytes, self.peak_bytes());
+        if excess == 0 || self.pools().sum(|pool| pool.counters().empty_bytes.get()) == 0 {
+            return Vec::new();
+        }
+        let mut chosen = Vec::new();
+        let (mut of_own, mut of_others) = self.spare_blocks(own);
+        for spare in [&mut of_own, &mut of_others] {
+            while excess > 0 {
+                let sizes = spare.iter().enumerate().map(|(position, give_back)| (position, give_back.bytes));
+                let Some((position, bytes)) = growth::choose_give_back(sizes, excess) else { break };
+                excess = excess.saturating_sub(bytes);
+                chosen.push(spare.remove(position));
+            }
+        }
+        chosen
+    }
+
+    /// Lists the spare blocks of one pool, and those of all others.
+    fn spare_blocks(&self, own: &Pool) -> (Vec<GiveBack>, Vec<GiveBack>) {
+        let mut of_own = Vec::new();
+        let mut of_others = Vec::new();
+        for (index, pool) in self.pools().all() {
+            if pool.counters().empty_bytes.get() == 0 {
+                continue;
+            }
+            let list = if core::ptr::eq::<Pool>(&*pool, own) { &mut of_own } else { &mut of_others };
+            list.extend(self.spare_blocks_of(index, &pool));
+        }
+        (of_own, of_others)
+    }
+
+    fn spare_blocks_of(&self, index: u16, pool: &Pool) -> Vec<GiveBack> {
+        let heap_index = self.heap_of(pool.settings().memory_type_index);
+        let named = |(region, bytes)| GiveBack { pool: index, region, heap_index, bytes };
+        pool.spare_blocks().into_iter().map(named).collect()
+    }
+}

@@ -1,0 +1,132 @@
+//! An optional side table by allocation: name, birth and backtrace; and the report of what was never freed.
+//!
+//! Allocations without a name are not in the table unless the user asked for all to be tracked: what is off costs
+//! nothing. Plain data out, no formats.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::collections::BTreeMap;
+
+use crate::suballocator::RangeKey;
+use crate::sync::Mutex;
+
+/// Names an allocation among all that are alive: the pool, whether it is dedicated, and its key there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LedgerKey {
+    pool: u16,
+    is_dedicated: bool,
+    index: u32,
+    generation: u32,
+}
+
+impl LedgerKey {
+    pub(crate) fn new(pool: u16, is_dedicated: bool, key: RangeKey) -> Self {
+        Self { pool, is_dedicated, index: key.index(), generation: key.generation() }
+    }
+}
+
+/// What the ledger knows of one allocation.
+#[derive(Debug)]
+struct Entry {
+    name: Box<str>,
+    size: u64,
+    memory_type_index: u32,
+    birth: u64,
+    backtrace: Option<Backtrace>,
+}
+
+/// What a new entry is made of.
+#[derive(Debug)]
+pub(crate) struct NewEntry<'a> {
+    pub name: &'a str,
+    pub size: u64,
+    pub memory_type_index: u32,
+}
+
+/// The side table.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    table: Mutex<Table>,
+    records_backtraces: bool,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: BTreeMap<LedgerKey, Entry>,
+    births: u64,
+}
+
+/// One allocation that was never freed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leak {
+    /// The name it was given; empty where it was tracked without one.
+    pub name: String,
+    /// Bytes asked for.
+    pub size: u64,
+    /// Its memory type.
+    pub memory_type_index: u32,
+    /// Its number among all that were entered into the ledger, from 1.
+    pub birth: u64,
+    /// Where it was made, if backtraces were recorded.
+    pub backtrace: Option<String>,
+}
+
+/// What was still alive when the allocator was dropped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeakReport {
+    /// Those that have a name, or were tracked, in the order of their making.
+    pub leaks: Vec<Leak>,
+    /// How many allocations were alive in all.
+    pub allocation_count: u64,
+    /// How many bytes they occupy.
+    pub allocation_bytes: u64,
+}
+
+impl Ledger {
+    /// Creates an empty ledger.
+    pub(crate) fn new(records_backtraces: bool) -> Self {
+        Self { table: Mutex::default(), records_backtraces }
+    }
+
+    /// Enters an allocation.
+    pub(crate) fn enter(&self, key: LedgerKey, entry: &NewEntry<'_>) {
+        let backtrace = self.records_backtraces.then(Backtrace::force_capture);
+        let mut table = self.table.lock();
+        table.births += 1;
+        let birth = table.births;
+        let NewEntry { name, size, memory_type_index } = *entry;
+        table.entries.insert(key, Entry { name: name.into(), size, memory_type_index, birth, backtrace });
+    }
+
+    /// Strikes an allocation out.
+    pub(crate) fn strike(&self, key: LedgerKey) {
+        self.table.lock().entries.remove(&key);
+    }
+
+    /// Returns the name of an allocation.
+    pub(crate) fn name(&self, key: LedgerKey) -> Option<String> {
+        self.table.lock().entries.get(&key).map(|entry| entry.name.to_string())
+    }
+
+    /// Lists what stands in the ledger, in the order in which it was entered.
+    pub(crate) fn leaks(&self) -> Vec<Leak> {
+        let table = self.table.lock();
+        let mut leaks: Vec<Leak> = table.entries.values().map(Entry::leak).collect();
+        leaks.sort_by_key(|leak| leak.birth);
+        leaks
+    }
+}
+
+impl Entry {
+    fn leak(&self) -> Leak {
+        let captured = self.backtrace.as_ref().filter(|trace| trace.status() == BacktraceStatus::Captured);
+        Leak {
+            name: self.name.to_string(),
+            size: self.size,
+            memory_type_index: self.memory_type_index,
+            birth: self.birth,
+            backtrace: captured.map(ToString::to_string),
+        }
+    }
+}

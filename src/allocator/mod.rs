@@ -1,0 +1,489 @@
+//! The allocator: what a user calls.
+//!
+//! ```text
+//!   allocate   request -> candidates (table lookup) -> pool -> range            the short way, one lock
+//!                      -> descent: the ladder over pools, budget and driver     when no existing block has room
+//!   free       owner and pool checked -> pool -> what is not kept goes back
+//! ```
+//!
+//! Invariants:
+//! - I1: an `Allocation` is freed only by the allocator that made it: anything else is handed back.
+//! - I2: no driver call is made with a lock held, and none at all on a path that existing blocks can serve.
+//! - I3: a failed call leaves every counter as it was.
+//!
+//! `Allocator` is `Send + Sync`; every method takes `&self`.
+
+#![deny(unsafe_code)]
+
+#[expect(unsafe_code, reason = "lends mapped memory, whose validity ownership proves")]
+mod allocation;
+mod create_info;
+mod descent;
+mod error;
+mod ladder;
+mod ledger;
+mod plan;
+mod pools;
+mod request;
+mod retention;
+mod statistics;
+mod upkeep;
+
+use core::fmt;
+
+pub use self::allocation::Allocation;
+use self::allocation::Origin;
+pub use self::create_info::AllocatorCreateInfo;
+use self::create_info::LeakCallback;
+use self::descent::{IndexedPool, Perform};
+pub use self::error::{
+    AccessError, AliasError, AllocationError, AttemptKind, AttemptRecord, Attempts, CreateError, FreeError,
+    FreeErrorReason, Reason,
+};
+use self::ledger::{Ledger, LedgerKey, NewEntry};
+pub use self::ledger::{Leak, LeakReport};
+pub use self::plan::{Limits, Plan, PlannedPlacement};
+pub use self::pools::{CreatePoolError, CustomPool, DestroyPoolError, DestroyPoolReason, PoolCreateInfo};
+use self::pools::{PoolRef, Pools, TypeChoice};
+pub(crate) use self::request::AllocationRequest;
+pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
+use self::retention::IdleMemory;
+pub use self::upkeep::AllocationRange;
+pub use self::statistics::{
+    BlockStatistics, DetailedStatistics, HeapStatistics, MemoryTypeStatistics, PoolStatistics, RangeStatistics,
+    Statistics,
+};
+use crate::block::Backing;
+use crate::device::{DedicatedFor, Device, Properties};
+use crate::memory_type::{Bound, Budget, Candidates, HeapUsage, Selector, Topology, TypeRequest};
+use crate::pool::{Left, Placement};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+
+/// Numbers allocators, so that a key of one is foreign to every other. 0 is never given out.
+static NEXT_OWNER: AtomicU32 = AtomicU32::new(1);
+
+/// Suballocates device memory for buffers and images.
+pub struct Allocator {
+    device: Device,
+    budget: Budget,
+    selector: Selector,
+    pools: Pools,
+    ledger: Ledger,
+    idle: Mutex<IdleMemory>,
+    /// The most bytes ever reserved at once.
+    peak_bytes: AtomicU64,
+    /// How often `tick` was called.
+    ticks: AtomicU64,
+    owner: u32,
+    tracks_all: bool,
+    leak_callback: Option<LeakCallback>,
+}
+
+impl Allocator {
+    /// Creates an allocator for a device. Nothing is allocated yet.
+    ///
+    /// # Errors
+    /// `Device` where a declared version or feature lacks a function, or the driver fails to answer.
+    ///
+    /// # Safety
+    /// 1. Entry, instance, physical device and device belong together and stay alive until the allocator **and every**
+    ///    [`Allocation`], buffer, image and slice that came from it are gone.
+    /// 2. The version and the features declared are those that instance and device were created with.
+    /// 3. Allocation callbacks, if given, are valid for as long (Vulkan specification, "Host Memory").
+    #[expect(unsafe_code, reason = "takes over Vulkan handles")]
+    pub unsafe fn new(mut info: AllocatorCreateInfo<'_>) -> Result<Self, CreateError> {
+        let device_info = info.device_info();
+        // SAFETY: the caller's duties 1 to 3 are those of `Device::new`.
+        let device = unsafe { Device::new(&device_info) }?;
+        let selector = Selector::new(device.properties(), device.features());
+        let budget = Budget::new(device.properties(), &info.heap_limits);
+        let pools = Pools::new(&device);
+        let allocator = Self {
+            device,
+            budget,
+            selector,
+            pools,
+            ledger: Ledger::new(info.records_backtraces),
+            idle: Mutex::default(),
+            peak_bytes: AtomicU64::new(0),
+            ticks: AtomicU64::new(0),
+            owner: NEXT_OWNER.fetch_add(1, Ordering::Relaxed),
+            tracks_all: info.tracks_all,
+            leak_callback: info.leak_callback.take(),
+        };
+        allocator.update_budget();
+        Ok(allocator)
+    }
+
+    /// Allocates memory for raw requirements.
+    ///
+    /// Kind and need of a device address are part of the requirements: a driver does not tell them. A range of an
+    /// existing block is the first choice; see the crate's ladder for what comes after.
+    ///
+    /// # Errors
+    /// - `ZeroSize`, `BadAlignment`, `DedicatedConflict`, `UnsupportedFlags`, `Unsupported`, `NoMemoryType`: the request
+    ///   cannot be served by any amount of memory.
+    /// - `OutOfMemory`: every candidate refused; the error lists each attempt with its reason.
+    /// - `Driver`: the driver reported something that no other attempt mends.
+    ///
+    /// # Complexity
+    /// O(1) where an existing block has room; no driver call and no heap call then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use freestone::{sim, ash::vk};
+    /// use freestone::{AllocationCreateInfo, AllocationRequirements, Allocator, DeviceAddress, Kind};
+    ///
+    /// # let vulkan = sim::SimDevice::new(sim::Profile::unified());
+    /// # let info = freestone::AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+    /// # // SAFETY: the objects belong together and outlive the allocator.
+    /// # let allocator = unsafe { Allocator::new(info) }?;
+    /// let requirements = vk::MemoryRequirements { size: 65_536, alignment: 256, memory_type_bits: !0 };
+    /// let requirements = AllocationRequirements::new(requirements, Kind::Linear, DeviceAddress::NotNeeded);
+    /// let mut allocation = allocator.allocate(&requirements, &AllocationCreateInfo::upload())?;
+    /// allocation.write(0, &[1.0_f32, 2.0, 3.0])?;
+    /// allocator.free(allocation)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn allocate(
+        &self,
+        requirements: &AllocationRequirements,
+        info: &AllocationCreateInfo<'_>,
+    ) -> Result<Allocation, AllocationError> {
+        self.allocate_request(&AllocationRequest::new(requirements, info, None)?)
+    }
+
+    /// Allocates for several requirements, all or none.
+    ///
+    /// # Errors
+    /// As [`allocate`](Self::allocate), for the first that fails; those before it have been freed by then.
+    pub fn allocate_many(
+        &self,
+        requirements: &[AllocationRequirements],
+        info: &AllocationCreateInfo<'_>,
+    ) -> Result<Vec<Allocation>, AllocationError> {
+        let mut allocations = Vec::with_capacity(requirements.len());
+        for requirement in requirements {
+            match self.allocate(requirement, info) {
+                Ok(allocation) => allocations.push(allocation),
+                Err(error) => {
+                    allocations.into_iter().rev().for_each(|allocation| self.free_own(allocation));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(allocations)
+    }
+
+    /// Frees an allocation.
+    ///
+    /// Blocks that become empty are kept within a bound, or go back to the driver. Freeing works after device loss.
+    ///
+    /// # Errors
+    /// `Foreign` or `Stale`; the allocation is handed back and nothing has changed.
+    ///
+    /// # Complexity
+    /// O(1); no heap call, and no driver call unless a block goes back.
+    #[expect(clippy::result_large_err, reason = "the allocation is handed back by value")]
+    pub fn free(&self, allocation: Allocation) -> Result<(), FreeError> {
+        if allocation.owner() != self.owner {
+            return Err(FreeError { reason: FreeErrorReason::Foreign, allocation });
+        }
+        let stale = FreeErrorReason::Stale;
+        let Some(pool) = self.pools.get(allocation.pool_index()) else {
+            return Err(FreeError { reason: stale, allocation });
+        };
+        if allocation.is_in_ledger() {
+            self.ledger.strike(ledger_key(&allocation));
+        }
+        let key = allocation.key();
+        let left = if allocation.is_dedicated() {
+            pool.free_dedicated(self.backing(), key)
+        } else {
+            pool.free(self.backing(), key, self.now())
+        };
+        match left {
+            Ok(Left::Live) => Ok(()),
+            Ok(Left::Nothing) => {
+                self.release_if_idle();
+                Ok(())
+            }
+            Err(_) => Err(FreeError { reason: stale, allocation }),
+        }
+    }
+
+    /// Returns the device's memory types, heaps and limits as the allocator sees them.
+    pub fn properties(&self) -> &Properties {
+        self.device.properties()
+    }
+
+    /// Returns how host and device share memory on this device.
+    pub fn topology(&self) -> Topology {
+        self.selector.topology()
+    }
+
+    /// Returns usage, budget and limits of a heap, as of the last [`update_budget`](Self::update_budget).
+    pub fn heap_usage(&self, heap_index: u32) -> HeapUsage {
+        self.budget.heap(heap_index)
+    }
+
+    /// Returns the name that an allocation was given, while it is alive.
+    pub fn name_of(&self, allocation: &Allocation) -> Option<String> {
+        let is_own = allocation.owner() == self.owner && allocation.is_in_ledger();
+        is_own.then(|| self.ledger.name(ledger_key(allocation))).flatten()
+    }
+
+    /// Creates a pool of the user's own, with its first blocks.
+    ///
+    /// # Errors
+    /// What is wrong with the create-info, or why the first blocks could not be opened; nothing is kept then.
+    pub fn create_pool(&self, info: &PoolCreateInfo) -> Result<CustomPool, CreatePoolError> {
+        let memory_type_index = self.resolve_type(info.choice)?;
+        let (index, pool) = self.pools.add_custom(info, memory_type_index)?;
+        let custom = CustomPool { pool, index, owner: self.owner };
+        if let Err(error) = self.open_first_blocks(&custom, info.min_block_count) {
+            self.retire_pool(&custom);
+            return Err(error.into());
+        }
+        Ok(custom)
+    }
+
+    /// Destroys a custom pool; its blocks go back to the driver.
+    ///
+    /// # Errors
+    /// `Foreign`, or `InUse` while allocations of it are alive; the pool is handed back.
+    #[expect(clippy::result_large_err, reason = "the pool is handed back by value")]
+    pub fn destroy_pool(&self, pool: CustomPool) -> Result<(), DestroyPoolError> {
+        if pool.owner != self.owner {
+            return Err(DestroyPoolError { reason: DestroyPoolReason::Foreign, pool });
+        }
+        let count = pool.pool.counters().live_count();
+        if count > 0 {
+            return Err(DestroyPoolError { reason: DestroyPoolReason::InUse { count }, pool });
+        }
+        self.retire_pool(&pool);
+        Ok(())
+    }
+
+    /// Checks every invariant of every pool: for tests and for finding bugs.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold, in words.
+    ///
+    /// # Complexity
+    /// Linear in all ranges.
+    pub fn validate(&self) -> Result<(), String> {
+        self.pools.all().iter().try_for_each(|(index, pool)| {
+            pool.validate().map_err(|violation| format!("pool {index}: {violation}"))
+        })
+    }
+
+    /// Serves a checked request.
+    pub(crate) fn allocate_request(&self, request: &AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
+        let candidates = self.candidates_for(request)?;
+        if let Some(allocation) = self.allocate_existing(request, candidates) {
+            return Ok(allocation);
+        }
+        self.descend(request, candidates)
+    }
+
+    /// The short way: a range of an existing block of the best memory type.
+    #[inline]
+    fn allocate_existing(&self, request: &AllocationRequest<'_>, candidates: Candidates) -> Option<Allocation> {
+        let memory_type_index = candidates.first()?;
+        if !request.prefers_existing() || request.info.priority.is_some() || request.info.pool.is_some() {
+            return None;
+        }
+        let (index, pool) = self.pools.default_pool(memory_type_index, request.requirements.kind);
+        if pool.settings().is_lazy {
+            return None;
+        }
+        let pool_request = request.for_pool(pool, self.granularity(), Bound::WithinBudget)?;
+        let placement = pool.allocate_existing(&pool_request)?;
+        Some(self.hand_out(request, &placement, index, memory_type_index))
+    }
+
+    #[cold]
+    fn descend(&self, request: &AllocationRequest<'_>, candidates: Candidates) -> Result<Allocation, AllocationError> {
+        let found = descent::run(self, request, candidates, &mut Perform)?;
+        Ok(self.hand_out(request, &found.output, found.pool, found.memory_type_index))
+    }
+
+    #[inline]
+    fn hand_out(
+        &self,
+        request: &AllocationRequest<'_>,
+        placement: &Placement,
+        pool: u16,
+        memory_type_index: u32,
+    ) -> Allocation {
+        let origin = Origin {
+            owner: self.owner,
+            pool,
+            memory_type_index,
+            kind: request.requirements.kind,
+            is_non_coherent: self.properties().atom_of(memory_type_index) > 1,
+        };
+        let mut allocation = Allocation::new(placement, request.requirements.size, &origin);
+        if request.info.name.is_some() || self.tracks_all {
+            let name = request.info.name.unwrap_or_default();
+            let size = request.requirements.size;
+            self.ledger.enter(ledger_key(&allocation), &NewEntry { name, size, memory_type_index });
+            allocation.mark_in_ledger();
+        }
+        allocation
+    }
+
+    /// Returns the memory types that may serve a request, best first.
+    #[inline]
+    fn candidates_for(&self, request: &AllocationRequest<'_>) -> Result<Candidates, AllocationError> {
+        let requirements = &request.requirements;
+        if requirements.device_address == DeviceAddress::Needed && !self.device.features().buffer_device_address {
+            return Err(AllocationError::Unsupported {
+                what: "memory with a device address",
+                use_instead: "enable the feature bufferDeviceAddress and declare it to the allocator",
+            });
+        }
+        if let Some(pool) = request.info.pool {
+            return self.candidates_of_pool(pool, requirements.memory_type_bits);
+        }
+        self.candidates(&request.info.type_request(), requirements.memory_type_bits)
+    }
+
+    fn candidates(&self, types: &TypeRequest, memory_type_bits: u32) -> Result<Candidates, AllocationError> {
+        if !types.extra.required.is_empty() {
+            self.selector.check_required(types.extra.required)?;
+        }
+        let candidates = self.selector.candidates(types, memory_type_bits);
+        if candidates.is_empty() {
+            let verdicts = self.selector.explain(types, memory_type_bits);
+            return Err(AllocationError::NoMemoryType { memory_type_bits, verdicts });
+        }
+        Ok(candidates)
+    }
+
+    fn candidates_of_pool(&self, pool: &CustomPool, memory_type_bits: u32) -> Result<Candidates, AllocationError> {
+        if pool.owner != self.owner {
+            return Err(AllocationError::ForeignPool);
+        }
+        let memory_type_index = pool.memory_type_index();
+        if memory_type_bits & (1 << memory_type_index) == 0 {
+            let verdicts = Vec::new();
+            return Err(AllocationError::NoMemoryType { memory_type_bits, verdicts });
+        }
+        Ok(Candidates::only(memory_type_index))
+    }
+
+    /// Returns the pool that serves a request in a memory type.
+    pub(crate) fn pool_for(
+        &self,
+        request: &AllocationRequest<'_>,
+        memory_type_index: u32,
+    ) -> Result<IndexedPool<'_>, AllocationError> {
+        if let Some(custom) = request.info.pool {
+            return Ok((custom.index, PoolRef::Shared(custom.pool.clone())));
+        }
+        let kind = request.requirements.kind;
+        let declared = self.device.features().memory_priority;
+        if let Some(priority) = request.info.priority.filter(|_| declared) {
+            if let Ok((index, pool)) = self.pools.with_priority(memory_type_index, kind, priority) {
+                return Ok((index, PoolRef::Shared(pool)));
+            }
+        }
+        let (index, pool) = self.pools.default_pool(memory_type_index, kind);
+        Ok((index, PoolRef::Borrowed(pool)))
+    }
+
+    fn resolve_type(&self, choice: TypeChoice) -> Result<u32, CreatePoolError> {
+        match choice {
+            TypeChoice::Index(memory_type_index) => {
+                let count = u32::try_from(self.properties().memory_types.len()).unwrap_or(u32::MAX);
+                let exists = memory_type_index < count;
+                exists.then_some(memory_type_index).ok_or(CreatePoolError::NoSuchMemoryType { memory_type_index, count })
+            }
+            TypeChoice::Intent(intent, extra, memory_type_bits) => {
+                let candidates = self.candidates(&TypeRequest { intent, extra }, memory_type_bits)?;
+                candidates.first().ok_or(CreatePoolError::NoSuchMemoryType { memory_type_index: 0, count: 0 })
+            }
+        }
+    }
+
+    /// Frees what this allocator has just made itself.
+    pub(crate) fn free_own(&self, allocation: Allocation) {
+        let freed = self.free(allocation);
+        debug_assert!(freed.is_ok(), "I1: the allocator frees what it has made");
+    }
+
+    pub(crate) fn backing(&self) -> Backing<'_> {
+        Backing { device: &self.device, budget: &self.budget }
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    #[inline]
+    pub(crate) fn granularity(&self) -> u64 {
+        self.device.properties().buffer_image_granularity
+    }
+
+    pub(crate) fn heap_of(&self, memory_type_index: u32) -> u32 {
+        self.properties().memory_type(memory_type_index).map_or(0, |memory_type| memory_type.heap_index)
+    }
+
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn now(&self) -> u64 {
+        self.ticks.load(Ordering::Relaxed)
+    }
+}
+
+/// Names the resource that memory is dedicated to, for the floor above.
+pub(crate) type Dedication = Option<DedicatedFor>;
+
+fn ledger_key(allocation: &Allocation) -> LedgerKey {
+    LedgerKey::new(allocation.pool_index(), allocation.is_dedicated(), allocation.key())
+}
+
+impl fmt::Debug for Allocator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Allocator")
+            .field("device_name", &self.properties().device_name)
+            .field("owner", &self.owner)
+            .field("reserved_bytes", &self.reserved_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Allocator {
+    /// Gives back what nobody uses. What is still in use stays allocated and mapped for whoever holds it, and is
+    /// reported; quietly while panicking.
+    fn drop(&mut self) {
+        let report = LeakReport {
+            leaks: self.ledger.leaks(),
+            allocation_count: self.pools.sum(|pool| pool.counters().live_count()),
+            allocation_bytes: self.pools.sum(|pool| pool.counters().live_bytes()),
+        };
+        for pool in self.pools.drain() {
+            pool.abandon(Backing { device: &self.device, budget: &self.budget });
+        }
+        if report.allocation_count == 0 || std::thread::panicking() {
+            return;
+        }
+        match &self.leak_callback {
+            Some(callback) => callback(&report),
+            None => report.log(),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What an allocation would do, without doing it.
+//!
+//! A plan is the ladder of [`descent`](super::descent), rehearsed: the same candidates, the same attempts, the same
+//! budget, up to the reservation. A driver may still refuse what a plan promises: it cannot be asked beforehand.
+
+use super::Allocator;
+use super::descent::{self, Rehearse};
+use super::error::{AllocationError, Attempts};
+use super::request::{AllocationCreateInfo, AllocationRequest, AllocationRequirements, DeviceAddress};
+use crate::memory_type::{Bound, HeapUsage, Intent, TypeVerdict};
+use crate::pool::{Attempt, Kind};
+
+/// Where an allocation would be placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PlannedPlacement {
+    /// In a range of a block that exists; no driver call.
+    ExistingBlock,
+    /// In a range of a new block.
+    NewBlock,
+    /// In a block exactly as large as the resource.
+    OwnBlock,
+    /// In a memory object of the resource's own.
+    Dedicated,
+}
+
+/// What an allocation would do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The memory type that would serve.
+    pub memory_type_index: u32,
+    /// Its heap.
+    pub heap_index: u32,
+    /// Where the allocation would be placed.
+    pub placement: PlannedPlacement,
+    /// Bytes of the memory object that the driver would be asked for; 0 for a range of an existing block.
+    pub driver_bytes: u64,
+    /// The offset within the memory object, where it is known beforehand.
+    pub offset: Option<u64>,
+    /// Whether the driver's budget would be exceeded.
+    pub exceeds_budget: bool,
+    /// The heap's usage now; afterwards it has `driver_bytes` more.
+    pub heap: HeapUsage,
+    /// What was considered before, with the reason against it.
+    pub attempts: Attempts,
+    /// Every memory type, with its place in the order or the reason against it.
+    pub verdicts: Vec<TypeVerdict>,
+}
+
+/// What an intent can get now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The memory type that serves the intent first.
+    pub memory_type_index: u32,
+    /// The largest single allocation that would succeed within the budget, in bytes; 0 if none would.
+    pub largest_allocation: u64,
+    /// A good size for pieces of something larger, in bytes: several fit into one block.
+    pub suggested_chunk_size: u64,
+}
+
+impl Allocator {
+    /// Says what [`allocate`](Self::allocate) would do with the same arguments, and changes nothing.
+    ///
+    /// # Errors
+    /// The error that `allocate` would return.
+    pub fn plan(
+        &self,
+        requirements: &AllocationRequirements,
+        info: &AllocationCreateInfo<'_>,
+    ) -> Result<Plan, AllocationError> {
+        self.plan_with(requirements, info, &mut Rehearse::default())
+    }
+
+    /// Says what each of several allocations would do if they were made one after another, as far as the budget goes:
+    /// what the plans before it open is counted as used.
+    ///
+    /// Ranges of existing blocks are looked at as they are now: two plans may name the same range.
+    ///
+    /// # Errors
+    /// The error of the first that would fail.
+    pub fn plan_many(
+        &self,
+        requirements: &[AllocationRequirements],
+        info: &AllocationCreateInfo<'_>,
+    ) -> Result<Vec<Plan>, AllocationError> {
+        let mut rehearsal = Rehearse::default();
+        requirements.iter().map(|requirement| self.plan_with(requirement, info, &mut rehearsal)).collect()
+    }
+
+    /// Says how much an intent can get now.
+    ///
+    /// # Errors
+    /// `NoMemoryType` where no memory type suits the intent.
+    pub fn limits(&self, intent: Intent) -> Result<Limits, AllocationError> {
+        let candidates = self.candidates(&intent.into(), u32::MAX)?;
+        let memory_type_index = candidates.first().unwrap_or_default();
+        let (_, pool) = self.pools().default_pool(memory_type_index, Kind::Linear);
+        let largest_allocation = candidates.iter().map(|index| self.largest_in(index)).max().unwrap_or(0);
+        let suggested_chunk_size = (pool.settings().growth.cap / 4).min(largest_allocation);
+        let limits = Limits { memory_type_index, largest_allocation, suggested_chunk_size };
+        debug_assert!(self.is_plannable(intent, largest_allocation), "limits promise what `plan` refuses: {limits:?}");
+        Ok(limits)
+    }
+
+    fn plan_with(
+        &self,
+        requirements: &AllocationRequirements,
+        info: &AllocationCreateInfo<'_>,
+        rehearsal: &mut Rehearse,
+    ) -> Result<Plan, AllocationError> {
+        let request = AllocationRequest::new(requirements, info, None)?;
+        self.plan_request(&request, rehearsal)
+    }
+
+    pub(crate) fn plan_request(
+        &self,
+        request: &AllocationRequest<'_>,
+        rehearsal: &mut Rehearse,
+    ) -> Result<Plan, AllocationError> {
+        let candidates = self.candidates_for(request)?;
+        let found = descent::run(self, request, candidates, rehearsal)?;
+        let heap_index = self.heap_of(found.memory_type_index);
+        rehearsal.note_opening(heap_index, found.output.driver_bytes);
+        Ok(Plan {
+            memory_type_index: found.memory_type_index,
+            heap_index,
+            placement: planned(found.attempt),
+            driver_bytes: found.output.driver_bytes,
+            offset: found.output.offset,
+            exceeds_budget: found.bound == Bound::WithinHeap && found.output.driver_bytes > 0,
+            heap: self.heap_usage(heap_index),
+            attempts: found.attempts,
+            verdicts: self.selector.explain(&request.info.type_request(), request.requirements.memory_type_bits),
+        })
+    }
+
+    /// Returns the largest range or object that a memory type would give within the budget, in bytes.
+    fn largest_in(&self, memory_type_index: u32) -> u64 {
+        let (_, pool) = self.pools().default_pool(memory_type_index, Kind::Linear);
+        let settings = pool.settings();
+        let unit = settings.suballocator.unit;
+        let of_driver = self.heap_usage(self.heap_of(memory_type_index)).remaining().min(settings.max_object_size);
+        (of_driver / unit * unit).max(pool.largest_free_range())
+    }
+
+    fn is_plannable(&self, intent: Intent, size: u64) -> bool {
+        let requirements = AllocationRequirements {
+            size,
+            alignment: 1,
+            memory_type_bits: u32::MAX,
+            kind: Kind::Linear,
+            device_address: DeviceAddress::NotNeeded,
+            dedicated: crate::device::DedicatedPreference::None,
+        };
+        let info = AllocationCreateInfo::new(intent).within_budget();
+        size == 0 || !matches!(self.plan(&requirements, &info), Err(AllocationError::NoMemoryType { .. }))
+    }
+}
+
+fn planned(attempt: Attempt) -> PlannedPlacement {
+    match attempt {
+        Attempt::Existing => PlannedPlacement::ExistingBlock,
+        Attempt::Grow { .. } => PlannedPlacement::NewBlock,
+        Attempt::Own => PlannedPlacement::OwnBlock,
+        Attempt::Dedicated => PlannedPlacement::Dedicated,
+    }
+}

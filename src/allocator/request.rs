@@ -1,0 +1,312 @@
+//! What a user asks for, and the request that the lower floors see.
+//!
+//! ```text
+//!   AllocationRequirements (the resource's)  +  AllocationCreateInfo (the user's wishes)
+//!        -> AllocationRequest: checked and rounded once
+//!        -> PoolRequest: the same, for one memory type
+//! ```
+//!
+//! Kinds (`bufferImageGranularity`): a non-linear request rounds size and alignment up to whole pages, so no page ever
+//! holds two kinds. Atoms (`nonCoherentAtomSize`): a pool of non-coherent memory cuts whole atoms only, so no atom ever
+//! has two owners.
+
+use ash::vk;
+
+use super::error::AllocationError;
+use super::pools::CustomPool;
+use crate::device::{DedicatedFor, DedicatedPreference, Requirements};
+use crate::memory_type::{Bound, ExtraFlags, Intent, TypeRequest};
+use crate::pool::placement::{self, PlacementInput, Strategy};
+use crate::pool::{DedicatedUse, Kind, MemoryPriority, Pool, PoolRequest};
+use crate::suballocator::{End, Request};
+
+/// Whether a buffer's memory needs a device address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceAddress {
+    /// No shader holds an address into the memory.
+    NotNeeded,
+    /// `VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT` is set; the feature must have been declared.
+    Needed,
+}
+
+/// What memory a resource needs: `VkMemoryRequirements`, and what they do not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllocationRequirements {
+    /// Bytes; above 0.
+    pub size: u64,
+    /// Alignment in bytes; a power of two.
+    pub alignment: u64,
+    /// The memory types that the resource may lie in, one bit each.
+    pub memory_type_bits: u32,
+    /// Whether the resource is linear; `NonLinear` when unsure.
+    pub kind: Kind,
+    /// Whether the memory needs a device address.
+    pub device_address: DeviceAddress,
+    /// What the driver says of a dedicated allocation.
+    pub dedicated: DedicatedPreference,
+}
+
+impl AllocationRequirements {
+    /// Takes over a driver's requirements. Kind and need of a device address must be said: the driver does not.
+    ///
+    /// The driver's wish for a dedicated allocation is taken to be none; see [`dedicated`](Self::dedicated).
+    pub fn new(requirements: vk::MemoryRequirements, kind: Kind, device_address: DeviceAddress) -> Self {
+        Self {
+            size: requirements.size,
+            alignment: requirements.alignment,
+            memory_type_bits: requirements.memory_type_bits,
+            kind,
+            device_address,
+            dedicated: DedicatedPreference::None,
+        }
+    }
+
+    pub(crate) fn of_resource(requirements: &Requirements, kind: Kind, device_address: DeviceAddress) -> Self {
+        Self {
+            size: requirements.size,
+            alignment: requirements.alignment,
+            memory_type_bits: requirements.memory_type_bits,
+            kind,
+            device_address,
+            dedicated: requirements.dedicated,
+        }
+    }
+}
+
+/// What the user wishes: the intent, and whatever else matters.
+///
+/// # Examples
+/// ```
+/// use freestone::AllocationCreateInfo;
+///
+/// let info = AllocationCreateInfo::gpu_only().name("teapot vertices").within_budget();
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct AllocationCreateInfo<'a> {
+    pub(crate) intent: Intent,
+    pub(crate) flags: ExtraFlags,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) dedicated: DedicatedUse,
+    pub(crate) can_alias: bool,
+    pub(crate) within_budget: bool,
+    pub(crate) may_spill: bool,
+    pub(crate) priority: Option<MemoryPriority>,
+    pub(crate) end: Option<End>,
+    pub(crate) pool: Option<&'a CustomPool>,
+}
+
+impl<'a> AllocationCreateInfo<'a> {
+    /// Asks for memory with an intent and no other wish.
+    #[must_use]
+    pub fn new(intent: Intent) -> Self {
+        Self {
+            intent,
+            flags: ExtraFlags::default(),
+            name: None,
+            dedicated: DedicatedUse::Auto,
+            can_alias: false,
+            within_budget: false,
+            may_spill: true,
+            priority: None,
+            end: None,
+            pool: None,
+        }
+    }
+
+    /// Asks for memory that only the GPU touches.
+    #[must_use]
+    pub fn gpu_only() -> Self {
+        Self::new(Intent::GpuOnly)
+    }
+
+    /// Asks for memory that the CPU writes once, in order, and the GPU copies from.
+    #[must_use]
+    pub fn upload() -> Self {
+        Self::new(Intent::Upload)
+    }
+
+    /// Asks for memory that the CPU writes each frame and the GPU reads in place.
+    #[must_use]
+    pub fn stream() -> Self {
+        Self::new(Intent::Stream)
+    }
+
+    /// Asks for memory that the GPU writes and the CPU reads.
+    #[must_use]
+    pub fn readback() -> Self {
+        Self::new(Intent::Readback)
+    }
+
+    /// Asks for memory of attachments whose contents no frame keeps; for a buffer it means `gpu_only`.
+    #[must_use]
+    pub fn transient() -> Self {
+        Self::new(Intent::Transient)
+    }
+
+    /// Takes no memory type without these flags.
+    #[must_use]
+    pub fn required_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
+        self.flags.required |= flags;
+        self
+    }
+
+    /// Prefers memory types with these flags.
+    #[must_use]
+    pub fn preferred_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
+        self.flags.preferred |= flags;
+        self
+    }
+
+    /// Avoids memory types with these flags, as long as another will do.
+    #[must_use]
+    pub fn avoided_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
+        self.flags.avoided |= flags;
+        self
+    }
+
+    /// Names the allocation, for leak reports and statistics. The name is kept in a side table: one heap call.
+    #[must_use]
+    pub fn name(mut self, name: &'a str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Says whether the memory is dedicated to one resource.
+    #[must_use]
+    pub fn dedicated(mut self, dedicated: DedicatedUse) -> Self {
+        self.dedicated = dedicated;
+        self
+    }
+
+    /// Announces that other resources will be created inside the allocation: it never carries the dedicated info.
+    #[must_use]
+    pub fn can_alias(mut self) -> Self {
+        self.can_alias = true;
+        self
+    }
+
+    /// Fails rather than exceed the driver's budget.
+    #[must_use]
+    pub fn within_budget(mut self) -> Self {
+        self.within_budget = true;
+        self
+    }
+
+    /// Fails rather than take another memory type than the best.
+    #[must_use]
+    pub fn without_spilling(mut self) -> Self {
+        self.may_spill = false;
+        self
+    }
+
+    /// Gives the memory a priority, where VK_EXT_memory_priority is declared. Each priority has blocks of its own.
+    #[must_use]
+    pub fn priority(mut self, priority: MemoryPriority) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// Places the range at one end of free space: the two stacks of a linear pool, or a hint to TLSF.
+    #[must_use]
+    pub fn end(mut self, end: End) -> Self {
+        self.end = Some(end);
+        self
+    }
+
+    /// Takes the memory from a custom pool. Its memory type is the pool's, whatever the intent.
+    #[must_use]
+    pub fn pool(mut self, pool: &'a CustomPool) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
+    pub(crate) fn type_request(&self) -> TypeRequest {
+        TypeRequest { intent: self.intent, extra: self.flags }
+    }
+
+    /// Returns whether the host must be able to reach the memory.
+    pub(crate) fn needs_mapping(&self) -> bool {
+        self.intent.needs_host_access() || self.flags.required.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
+    }
+}
+
+/// A checked request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AllocationRequest<'a> {
+    pub requirements: AllocationRequirements,
+    pub info: &'a AllocationCreateInfo<'a>,
+    pub dedicated_for: Option<DedicatedFor>,
+    pub caller: DedicatedUse,
+}
+
+impl<'a> AllocationRequest<'a> {
+    /// Checks what can be checked without looking at a memory type.
+    ///
+    /// # Errors
+    /// `ZeroSize`, `BadAlignment`, or `DedicatedConflict`.
+    #[inline]
+    pub(crate) fn new(
+        requirements: &AllocationRequirements,
+        info: &'a AllocationCreateInfo<'a>,
+        dedicated_for: Option<DedicatedFor>,
+    ) -> Result<Self, AllocationError> {
+        if requirements.size == 0 {
+            return Err(AllocationError::ZeroSize);
+        }
+        if !requirements.alignment.is_power_of_two() {
+            return Err(AllocationError::BadAlignment { alignment: requirements.alignment });
+        }
+        let caller = if info.can_alias { DedicatedUse::Never } else { info.dedicated };
+        if caller == DedicatedUse::Never && requirements.dedicated == DedicatedPreference::Required {
+            let conflict = if info.can_alias { "can_alias" } else { "DedicatedUse::Never" };
+            return Err(AllocationError::DedicatedConflict { conflict });
+        }
+        if info.can_alias && info.dedicated == DedicatedUse::Always {
+            return Err(AllocationError::DedicatedConflict { conflict: "can_alias" });
+        }
+        Ok(Self { requirements: *requirements, info, dedicated_for, caller })
+    }
+
+    /// Returns whether an existing block is the first thing to look at, in any pool that is not lazy.
+    #[inline]
+    pub(crate) fn prefers_existing(&self) -> bool {
+        let is_asked_for = self.caller == DedicatedUse::Always;
+        !is_asked_for && self.requirements.dedicated == DedicatedPreference::None
+    }
+
+    /// Rounds the request for a pool; `None` where its size or alignment would overflow.
+    #[inline]
+    pub(crate) fn for_pool(&self, pool: &Pool, granularity: u64, bound: Bound) -> Option<PoolRequest> {
+        let settings = pool.settings();
+        let mut alignment = self.requirements.alignment.max(settings.min_alignment);
+        let mut size = self.requirements.size;
+        if self.requirements.kind == Kind::NonLinear && settings.class.kind.is_none() && granularity > 1 {
+            alignment = alignment.max(granularity);
+            size = size.checked_next_multiple_of(granularity)?;
+        }
+        size.checked_add(alignment)?;
+        let range = Request { size, alignment, end: self.info.end };
+        Some(PoolRequest {
+            range,
+            exact_size: self.requirements.size,
+            needs_mapping: self.info.needs_mapping(),
+            dedicated_for: self.dedicated_for,
+            bound,
+        })
+    }
+
+    /// Chooses how the request would be placed in a pool: now, and where a preferred dedicated allocation is refused.
+    pub(crate) fn strategies(&self, pool: &Pool, request: &PoolRequest) -> (Strategy, Strategy) {
+        let settings = pool.settings();
+        let input = PlacementInput {
+            size: request.range.size,
+            live_bytes: pool.counters().live_bytes().saturating_add(request.range.size),
+            block_cap: settings.growth.cap,
+            driver: self.requirements.dedicated,
+            caller: self.caller,
+            is_lazy: settings.is_lazy,
+            may_own: settings.may_own,
+        };
+        (placement::choose(&input), placement::large_or_shared(&input))
+    }
+}

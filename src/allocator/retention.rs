@@ -1,0 +1,90 @@
+//! *Policy*: when empty blocks go back to the driver, across pools.
+//!
+//! ```text
+//!   before a driver call   what the call would add above the all-time peak is given back first
+//!   allocator idle         every pool keeps one block of at most 2 MiB
+//!                          ... unless what went back was needed again within 4,096 allocations, twice running
+//! ```
+//!
+//! So retained memory never costs a new peak, and a program that frees everything each frame makes no driver call in
+//! its steady state. Time is counted in allocations and ticks: no clock.
+
+/// Blocks that stay empty for so many ticks go back, in ticks; at 60 ticks a second it is 5 seconds. Measured: 1 driver
+/// call in 225.
+pub(crate) const AGED_AFTER: u64 = 300;
+/// Memory that is needed again within so many allocations was given back too early.
+const REGRET_WITHIN: u64 = 4096;
+/// So many regrets running, and the memory is kept.
+const REGRETS_TO_KEEP: u32 = 2;
+
+/// Returns how many bytes of empty blocks go back before a driver call, so that the call does not raise the peak.
+pub(crate) fn excess(reserved_bytes: u64, opening_bytes: u64, peak_bytes: u64) -> u64 {
+    reserved_bytes.saturating_add(opening_bytes).saturating_sub(peak_bytes)
+}
+
+/// What the allocator remembers of its idle moments.
+#[derive(Debug, Default)]
+pub(crate) struct IdleMemory {
+    /// The number of allocations made when memory last went back for idleness, until it was missed.
+    released_at: Option<u64>,
+    regrets: u32,
+}
+
+impl IdleMemory {
+    /// Says whether memory goes back now that nothing is alive, and remembers it.
+    pub(crate) fn should_release(&mut self, allocations: u64) -> bool {
+        if self.regrets >= REGRETS_TO_KEEP {
+            return false;
+        }
+        self.released_at = Some(allocations);
+        true
+    }
+
+    /// Hears that memory is opened, and whether that follows an idle release too soon.
+    pub(crate) fn note_opening(&mut self, allocations: u64) {
+        let Some(released_at) = self.released_at.take() else { return };
+        let is_regretted = allocations.saturating_sub(released_at) <= REGRET_WITHIN;
+        self.regrets = if is_regretted { self.regrets + 1 } else { 0 };
+    }
+
+    /// Forgets all regrets: the user asked for memory to go back.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_goes_back_below_the_peak() {
+        assert_eq!(excess(10, 5, 15), 0);
+        assert_eq!(excess(10, 5, 12), 3);
+        assert_eq!(excess(u64::MAX, 5, 0), u64::MAX);
+    }
+
+    #[test]
+    fn two_regrets_running_keep_the_memory() {
+        let mut idle = IdleMemory::default();
+        assert!(idle.should_release(100));
+        idle.note_opening(101);
+        assert!(idle.should_release(200));
+        idle.note_opening(201);
+        assert!(!idle.should_release(300));
+        idle.forget();
+        assert!(idle.should_release(400));
+    }
+
+    #[test]
+    fn a_long_pause_is_no_regret() {
+        let mut idle = IdleMemory::default();
+        assert!(idle.should_release(0));
+        idle.note_opening(1);
+        assert!(idle.should_release(10));
+        idle.note_opening(10 + REGRET_WITHIN + 1);
+        assert!(idle.should_release(20_000));
+        idle.note_opening(20_001);
+        assert!(idle.should_release(20_010));
+    }
+}

@@ -1,0 +1,277 @@
+//! Counters that cost nothing to read, and a detailed walk.
+//!
+//! Identities: a heap is the sum of its memory types, a memory type the sum of its pools; in each,
+//! bytes of blocks = used + free, and bytes reserved = blocks + dedicated.
+
+use super::Allocator;
+use crate::device::Memory;
+use crate::memory_type::HeapUsage;
+use crate::pool::{Pool, PoolVisitor};
+use crate::suballocator::{RangeKey, RangeState, RangeView};
+
+/// The counters of one pool, memory type or heap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct PoolStatistics {
+    /// Number of blocks.
+    pub block_count: u64,
+    /// Bytes of blocks.
+    pub block_bytes: u64,
+    /// Bytes of those blocks that nothing is cut from.
+    pub empty_bytes: u64,
+    /// Number of dedicated memory objects.
+    pub dedicated_count: u64,
+    /// Bytes of dedicated memory objects.
+    pub dedicated_bytes: u64,
+    /// Number of allocations alive, dedicated ones included.
+    pub allocation_count: u64,
+    /// Bytes that they occupy, rounding included.
+    pub allocation_bytes: u64,
+    /// Number of allocations ever made.
+    pub allocated_count: u64,
+    /// Number of allocations ever freed.
+    pub freed_count: u64,
+}
+
+impl PoolStatistics {
+    /// Returns the bytes taken from the driver.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.block_bytes + self.dedicated_bytes
+    }
+
+    /// Returns the number of memory objects.
+    pub fn object_count(&self) -> u64 {
+        self.block_count + self.dedicated_count
+    }
+
+    fn of(pool: &Pool) -> Self {
+        let counters = pool.counters();
+        // Freed first: read in this order, the count alive is never below zero.
+        let freed_count = counters.freed.get();
+        let allocated_count = counters.allocated.get();
+        Self {
+            block_count: counters.block_count.get(),
+            block_bytes: counters.block_bytes.get(),
+            empty_bytes: counters.empty_bytes.get(),
+            dedicated_count: counters.dedicated_count.get(),
+            dedicated_bytes: counters.dedicated_bytes.get(),
+            allocation_count: allocated_count.saturating_sub(freed_count),
+            allocation_bytes: counters.live_bytes(),
+            allocated_count,
+            freed_count,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.block_count += other.block_count;
+        self.block_bytes += other.block_bytes;
+        self.empty_bytes += other.empty_bytes;
+        self.dedicated_count += other.dedicated_count;
+        self.dedicated_bytes += other.dedicated_bytes;
+        self.allocation_count += other.allocation_count;
+        self.allocation_bytes += other.allocation_bytes;
+        self.allocated_count += other.allocated_count;
+        self.freed_count += other.freed_count;
+    }
+}
+
+/// The counters of one memory type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryTypeStatistics {
+    /// The memory type.
+    pub memory_type_index: u32,
+    /// The sum over its pools.
+    pub counters: PoolStatistics,
+}
+
+/// The counters of one heap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeapStatistics {
+    /// The heap.
+    pub heap_index: u32,
+    /// The sum over its memory types.
+    pub counters: PoolStatistics,
+    /// Usage, budget and limits, as of the last refresh.
+    pub usage: HeapUsage,
+}
+
+/// A snapshot of all counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// One entry for each heap.
+    pub heaps: Vec<HeapStatistics>,
+    /// One entry for each memory type.
+    pub memory_types: Vec<MemoryTypeStatistics>,
+    /// Pools by their index, with memory type.
+    pub pools: Vec<(u16, MemoryTypeStatistics)>,
+    /// The sum over all heaps.
+    pub total: PoolStatistics,
+    /// The most bytes that were ever reserved at once.
+    pub peak_reserved_bytes: u64,
+    /// Memory objects alive, as the budget counts them.
+    pub object_count: u32,
+}
+
+/// The ranges of a block or of many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RangeStatistics {
+    /// Used ranges.
+    pub used_count: u64,
+    /// Bytes of used ranges.
+    pub used_bytes: u64,
+    /// Free ranges; slots that are kept for small sizes are not among them.
+    pub free_count: u64,
+    /// Bytes of free ranges.
+    pub free_bytes: u64,
+    /// Free slots that are kept for small sizes.
+    pub free_slot_count: u64,
+    /// Bytes of them.
+    pub free_slot_bytes: u64,
+    /// The largest free range, in bytes.
+    pub largest_free_bytes: u64,
+}
+
+impl RangeStatistics {
+    fn add(&mut self, range: &RangeView) {
+        match range.state {
+            RangeState::Used(_) => {
+                self.used_count += 1;
+                self.used_bytes += range.size;
+            }
+            RangeState::Free => {
+                self.free_count += 1;
+                self.free_bytes += range.size;
+                self.largest_free_bytes = self.largest_free_bytes.max(range.size);
+            }
+            RangeState::FreeSlot | RangeState::Unusable => {
+                self.free_slot_count += 1;
+                self.free_slot_bytes += range.size;
+            }
+        }
+    }
+}
+
+/// One block, or one dedicated memory object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockStatistics {
+    /// The pool's index.
+    pub pool_index: u16,
+    /// The memory type.
+    pub memory_type_index: u32,
+    /// Bytes of the memory object.
+    pub size: u64,
+    /// Whether it serves one resource alone.
+    pub is_dedicated: bool,
+    /// Its ranges.
+    pub ranges: RangeStatistics,
+}
+
+/// What a walk over everything finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DetailedStatistics {
+    /// Every block and dedicated object, in pool and block order.
+    pub blocks: Vec<BlockStatistics>,
+    /// All ranges together.
+    pub ranges: RangeStatistics,
+    /// Bytes of bookkeeping on the host.
+    pub host_bytes: usize,
+}
+
+impl Allocator {
+    /// Reads all counters. No pool's lock is taken; with threads at work the numbers are of slightly different moments.
+    pub fn statistics(&self) -> Statistics {
+        let properties = self.properties();
+        let mut statistics = Statistics {
+            heaps: (0u32..).zip(&properties.memory_heaps).map(|(index, _)| self.heap_statistics(index)).collect(),
+            memory_types: (0u32..).zip(&properties.memory_types).map(|(index, _)| of_type(index)).collect(),
+            peak_reserved_bytes: self.peak_bytes(),
+            object_count: self.budget().object_count(),
+            ..Statistics::default()
+        };
+        for (index, pool) in self.pools().all() {
+            let counters = PoolStatistics::of(&pool);
+            let memory_type_index = pool.settings().memory_type_index;
+            statistics.pools.push((index, MemoryTypeStatistics { memory_type_index, counters }));
+            statistics.memory_types[memory_type_index as usize].counters.add(&counters);
+            statistics.heaps[self.heap_of(memory_type_index) as usize].counters.add(&counters);
+            statistics.total.add(&counters);
+        }
+        statistics
+    }
+
+    /// Walks over every range of every block, one pool's lock at a time.
+    ///
+    /// # Complexity
+    /// Linear in all ranges. For reports, not for frames.
+    pub fn detailed_statistics(&self) -> DetailedStatistics {
+        let mut walk = Walk::default();
+        for (index, pool) in self.pools().all() {
+            walk.pool_index = index;
+            walk.memory_type_index = pool.settings().memory_type_index;
+            walk.first_block = walk.found.blocks.len();
+            walk.regions.clear();
+            pool.walk(&mut walk);
+            walk.found.host_bytes += pool.host_bytes();
+        }
+        walk.found
+    }
+
+    fn heap_statistics(&self, heap_index: u32) -> HeapStatistics {
+        HeapStatistics { heap_index, counters: PoolStatistics::default(), usage: self.heap_usage(heap_index) }
+    }
+}
+
+fn of_type(memory_type_index: u32) -> MemoryTypeStatistics {
+    MemoryTypeStatistics { memory_type_index, counters: PoolStatistics::default() }
+}
+
+/// Gathers what the pools show.
+#[derive(Debug, Default)]
+struct Walk {
+    found: DetailedStatistics,
+    pool_index: u16,
+    memory_type_index: u32,
+    first_block: usize,
+    /// Region numbers of the present pool's blocks, in the order in which they were met.
+    regions: Vec<u32>,
+}
+
+impl PoolVisitor for Walk {
+    fn block(&mut self, region: u32, memory: &Memory) {
+        self.regions.push(region);
+        self.push(memory, false);
+    }
+
+    fn range(&mut self, range: &RangeView) {
+        self.found.ranges.add(range);
+        if let Ok(position) = self.regions.binary_search(&range.region) {
+            self.found.blocks[self.first_block + position].ranges.add(range);
+        }
+    }
+
+    fn dedicated(&mut self, key: RangeKey, memory: &Memory) {
+        let range = RangeView { region: 0, offset: 0, size: memory.size(), state: RangeState::Used(key) };
+        self.found.ranges.add(&range);
+        self.push(memory, true).ranges.add(&range);
+    }
+}
+
+impl Walk {
+    fn push(&mut self, memory: &Memory, is_dedicated: bool) -> &mut BlockStatistics {
+        self.found.blocks.push(BlockStatistics {
+            pool_index: self.pool_index,
+            memory_type_index: self.memory_type_index,
+            size: memory.size(),
+            is_dedicated,
+            ranges: RangeStatistics::default(),
+        });
+        self.found.blocks.last_mut().expect("a block was pushed just now")
+    }
+}

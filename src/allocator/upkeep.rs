@@ -1,0 +1,246 @@
+//! Upkeep: flush and invalidate, trim, prewarm, budget refresh, the frame's tick.
+
+use super::allocation::Allocation;
+use super::error::{AccessError, AllocationError, AttemptKind, AttemptRecord, Attempts};
+use super::pools::{CustomPool, PoolRef};
+use super::retention::AGED_AFTER;
+use super::{Allocator, LeakReport};
+use crate::block::growth;
+use crate::device::{DriverError, MemoryRange};
+use crate::memory_type::{Bound, Intent};
+use crate::pool::{Kind, Pool};
+use crate::sync::Ordering;
+use bytemuck::NoUninit;
+
+/// A range of an allocation, for [`Allocator::flush_many`] and [`Allocator::invalidate_many`].
+#[derive(Clone, Copy, Debug)]
+pub struct AllocationRange<'a> {
+    /// The allocation.
+    pub allocation: &'a Allocation,
+    /// Where the range begins within it, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub size: u64,
+}
+
+impl<'a> AllocationRange<'a> {
+    /// Names a whole allocation.
+    pub fn whole(allocation: &'a Allocation) -> Self {
+        Self { allocation, offset: 0, size: allocation.size() }
+    }
+}
+
+impl Allocator {
+    /// Writes values and makes them visible to the device: [`Allocation::write`], then a flush where memory is not
+    /// coherent.
+    ///
+    /// # Errors
+    /// `NotMapped` or `OutOfBounds`: nothing was written. `Foreign`, `Driver`: nothing was flushed.
+    pub fn write<T: NoUninit>(&self, allocation: &mut Allocation, offset: u64, values: &[T]) -> Result<(), AccessError> {
+        if allocation.owner() != self.owner {
+            return Err(AccessError::Foreign);
+        }
+        allocation.write(offset, values)?;
+        self.flush(allocation, offset, size_of_val(values) as u64)
+    }
+
+    /// Makes host writes to a range visible to the device. Does nothing on coherent memory.
+    ///
+    /// The range is rounded outward to whole atoms, none of which another allocation shares.
+    ///
+    /// # Errors
+    /// `OutOfBounds`, `NotMapped`, `Foreign`, or the driver's error.
+    ///
+    /// # Source
+    /// VUID-VkMappedMemoryRange-offset-00687, -size-01390.
+    pub fn flush(&self, allocation: &Allocation, offset: u64, size: u64) -> Result<(), AccessError> {
+        self.flush_many(&[AllocationRange { allocation, offset, size }])
+    }
+
+    /// Makes device writes to a range visible to the host. Does nothing on coherent memory.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn invalidate(&self, allocation: &Allocation, offset: u64, size: u64) -> Result<(), AccessError> {
+        self.invalidate_many(&[AllocationRange { allocation, offset, size }])
+    }
+
+    /// Flushes several ranges, in as few driver calls as can be.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush); a range that is refused is found before the driver is called.
+    pub fn flush_many(&self, ranges: &[AllocationRange<'_>]) -> Result<(), AccessError> {
+        self.with_memory_ranges(ranges, |ranges| self.device().flush(ranges))
+    }
+
+    /// Invalidates several ranges, in as few driver calls as can be.
+    ///
+    /// # Errors
+    /// As [`flush_many`](Self::flush_many).
+    pub fn invalidate_many(&self, ranges: &[AllocationRange<'_>]) -> Result<(), AccessError> {
+        self.with_memory_ranges(ranges, |ranges| self.device().invalidate(ranges))
+    }
+
+    fn with_memory_ranges(
+        &self,
+        ranges: &[AllocationRange<'_>],
+        call: impl Fn(&[MemoryRange<'_>]) -> Result<(), DriverError>,
+    ) -> Result<(), AccessError> {
+        ranges.iter().try_for_each(|range| self.check_mapped_range(range))?;
+        let needed = ranges.iter().filter(|range| range.allocation.is_non_coherent() && range.size > 0);
+        let mut named = needed.map(|range| range.allocation.memory_range(range.offset, range.size));
+        if ranges.len() == 1 {
+            return named.try_for_each(|range| call(&[range])).map_err(AccessError::Driver);
+        }
+        let named: Vec<MemoryRange<'_>> = named.collect();
+        if named.is_empty() { Ok(()) } else { call(&named).map_err(AccessError::Driver) }
+    }
+
+    fn check_mapped_range(&self, range: &AllocationRange<'_>) -> Result<(), AccessError> {
+        if range.allocation.owner() != self.owner {
+            return Err(AccessError::Foreign);
+        }
+        range.allocation.check_range(range.offset, range.size)?;
+        range.allocation.mapped_ptr().map(|_| ()).ok_or(AccessError::NotMapped)
+    }
+
+    /// Gives every empty block back to the driver, prewarmed ones too; returns the bytes given back.
+    ///
+    /// Custom pools keep their `min_block_count`.
+    pub fn trim(&self) -> u64 {
+        self.idle.lock().forget();
+        self.trim_pools(None)
+    }
+
+    /// Opens empty blocks, so that allocations of this intent find `bytes` of room without a driver call.
+    ///
+    /// They are kept until [`trim`](Self::trim). Returns the bytes opened now.
+    ///
+    /// # Errors
+    /// `NoMemoryType`, or `OutOfMemory` where the budget or the driver refuses; blocks opened before that stay.
+    pub fn prewarm(&self, intent: Intent, bytes: u64) -> Result<u64, AllocationError> {
+        let candidates = self.candidates(&intent.into(), u32::MAX)?;
+        let memory_type_index = candidates.first().unwrap_or_default();
+        let (_, pool) = self.pools.default_pool(memory_type_index, Kind::Linear);
+        pool.keep_prewarmed(bytes);
+        let mut opened = 0;
+        while pool.counters().empty_bytes.get() < bytes {
+            let missing = bytes - pool.counters().empty_bytes.get();
+            let block = growth::prewarm_block(missing, &pool.settings().growth);
+            self.open_empty(pool, block)?;
+            opened += block;
+        }
+        Ok(opened)
+    }
+
+    /// Asks the driver for its budgets: one query, outside every lock. Does nothing without `VK_EXT_memory_budget`.
+    ///
+    /// Memory that others use shows only after this or [`tick`](Self::tick). Returns whether the driver answered.
+    pub fn update_budget(&self) -> bool {
+        self.budget.refresh(|| self.device.memory_budgets())
+    }
+
+    /// Counts a frame: refreshes the budgets, and gives back blocks that have been empty for 300 ticks.
+    pub fn tick(&self) {
+        let now = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
+        self.update_budget();
+        let Some(before) = now.checked_sub(AGED_AFTER) else { return };
+        for (_, pool) in self.pools.all() {
+            pool.give_back_aged(self.backing(), before);
+        }
+    }
+
+    /// Trims the pools of one heap, or all; returns the bytes given back.
+    pub(crate) fn trim_pools(&self, heap_index: Option<u32>) -> u64 {
+        self.pools_on(heap_index).iter().map(|(_, pool)| pool.trim(self.backing())).sum()
+    }
+
+    /// Returns the pools whose memory lies on a heap, or all.
+    pub(crate) fn pools_on(&self, heap_index: Option<u32>) -> Vec<(u16, PoolRef<'_>)> {
+        let is_on = |pool: &Pool| heap_index.is_none_or(|heap| self.heap_of(pool.settings().memory_type_index) == heap);
+        self.pools.all().into_iter().filter(|(_, pool)| is_on(pool)).collect()
+    }
+
+    /// Returns the bytes of all memory objects that the allocator holds.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.pools.sum(|pool| pool.counters().block_bytes.get() + pool.counters().dedicated_bytes.get())
+    }
+
+    /// Hears that memory was opened: the peak may have risen.
+    pub(crate) fn note_opening(&self) {
+        self.peak_bytes.fetch_max(self.reserved_bytes(), Ordering::Relaxed);
+        self.idle.lock().note_opening(self.allocation_clock());
+    }
+
+    /// Gives back what an idle allocator need not keep; called when a pool has become empty.
+    #[cold]
+    pub(crate) fn release_if_idle(&self) {
+        if self.pools.sum(|pool| pool.counters().live_count()) > 0 || self.has_nothing_to_release() {
+            return;
+        }
+        if !self.idle.lock().should_release(self.allocation_clock()) {
+            return;
+        }
+        for (_, pool) in self.pools.all() {
+            let spare = pool.spare_blocks();
+            let keep = growth::choose_idle_keep(spare.iter().copied());
+            for (region, _) in spare.into_iter().filter(|&(region, _)| Some(region) != keep) {
+                pool.give_back(self.backing(), region);
+            }
+        }
+    }
+
+    /// Returns whether every pool holds no more than one small block.
+    fn has_nothing_to_release(&self) -> bool {
+        let is_small = |pool: &Pool| {
+            let counters = pool.counters();
+            counters.block_count.get() <= 1 && counters.block_bytes.get() <= growth::IDLE_BLOCK_MAX
+        };
+        self.pools.sum(|pool| u64::from(!is_small(pool))) == 0
+    }
+
+    /// Counts allocations: the allocator's only clock beside the tick.
+    fn allocation_clock(&self) -> u64 {
+        self.pools.sum(|pool| pool.counters().allocated.get())
+    }
+
+    pub(crate) fn open_first_blocks(&self, custom: &CustomPool, count: u32) -> Result<(), AllocationError> {
+        let growth = custom.pool.settings().growth;
+        let bytes = growth.fixed_size.unwrap_or(growth.first);
+        (0..count).try_for_each(|_| self.open_empty(&custom.pool, bytes))
+    }
+
+    /// Takes an idle custom pool apart.
+    pub(crate) fn retire_pool(&self, custom: &CustomPool) {
+        self.pools.remove(custom.index);
+        custom.pool.abandon(self.backing());
+    }
+
+    fn open_empty(&self, pool: &Pool, bytes: u64) -> Result<(), AllocationError> {
+        let opened = pool.open_empty(self.backing(), bytes, Bound::WithinBudget, self.now());
+        let memory_type_index = pool.settings().memory_type_index;
+        opened.map_err(|refusal| {
+            let record = AttemptRecord {
+                attempt: AttemptKind::NewBlock,
+                memory_type_index,
+                heap_index: self.heap_of(memory_type_index),
+                bytes,
+                reason: refusal.into(),
+            };
+            AllocationError::OutOfMemory { size: bytes, attempts: Attempts(vec![record]) }
+        })?;
+        self.note_opening();
+        Ok(())
+    }
+}
+
+impl LeakReport {
+    /// Writes the report to the log, one line for each allocation that has a name.
+    pub(crate) fn log(&self) {
+        let Self { leaks, allocation_count, allocation_bytes } = self;
+        log::warn!("the allocator was dropped while {allocation_count} allocations ({allocation_bytes} bytes) were alive");
+        for leak in leaks {
+            log::warn!("never freed: {:?}, {} bytes, memory type {}", leak.name, leak.size, leak.memory_type_index);
+        }
+    }
+}

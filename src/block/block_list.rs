@@ -1,0 +1,217 @@
+//! The blocks of a pool under one index.
+//!
+//! ```text
+//!   suballocator   region 0 | region 1 | region 2 ...    free ranges of all regions in the same lists
+//!   blocks         Memory 0 | Memory 1 |   none   ...    by region number
+//! ```
+//!
+//! Invariants:
+//! - I1: `blocks[r]` is some block exactly where the suballocator has region `r`, and they have the same size.
+//! - I2: `reserved` is the sum of the blocks' sizes.
+//! - I3: only a block whose region is empty is taken out.
+//!
+//! Choosing a block is no step of its own: the suballocator searches the ranges of all blocks at once.
+
+use core::ptr::NonNull;
+
+use ash::vk;
+
+use crate::device::Memory;
+use crate::suballocator::{Freed, RangeKey, RangeView, Request, StaleKey, Suballocation, Suballocator};
+
+/// One device-memory object that is suballocated.
+#[derive(Debug)]
+struct Block {
+    memory: Memory,
+    /// The tick at which the block became empty; meaningless while it is in use.
+    emptied_at: u64,
+}
+
+/// A range cut from a block, with what a user needs to reach it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    pub memory: vk::DeviceMemory,
+    pub mapped: Option<NonNull<u8>>,
+    pub range: Suballocation,
+}
+
+/// A range that would be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Probed {
+    /// Offset within the memory object, in bytes.
+    pub offset: u64,
+    /// Whether the host reaches it.
+    pub is_mapped: bool,
+}
+
+/// All blocks of a pool.
+#[derive(Debug)]
+pub(crate) struct BlockList {
+    suballocator: Suballocator,
+    blocks: Vec<Option<Block>>,
+    reserved: u64,
+    count: u32,
+}
+
+impl BlockList {
+    /// Creates a list without blocks.
+    pub(crate) fn new(suballocator: Suballocator) -> Self {
+        Self { suballocator, blocks: Vec::new(), reserved: 0, count: 0 }
+    }
+
+    /// Cuts a range from any block; `None` where none has room.
+    #[inline]
+    pub(crate) fn allocate(&mut self, request: &Request) -> Option<Cut> {
+        let range = self.suballocator.allocate(request)?;
+        Some(self.cut(range))
+    }
+
+    /// Returns the offset that [`allocate`](Self::allocate) would cut at, and whether the host reaches it; changes
+    /// nothing.
+    pub(crate) fn probe(&self, request: &Request) -> Option<Probed> {
+        let spot = self.suballocator.probe(request)?;
+        let block = self.blocks[spot.region as usize].as_ref()?;
+        Some(Probed { offset: spot.offset, is_mapped: block.memory.mapped_ptr().is_some() })
+    }
+
+    /// Publishes a new block after the opener's own range was cut from it.
+    ///
+    /// Where the range does not fit, the block is handed back unpublished.
+    pub(crate) fn add_with(&mut self, memory: Memory, request: &Request) -> Result<Cut, Memory> {
+        let region = self.add(memory, 0);
+        match self.suballocator.allocate_in(region, request) {
+            Some(range) => Ok(self.cut(range)),
+            None => Err(self.take(region).expect("I3: a region that nothing was cut from is empty")),
+        }
+    }
+
+    /// Publishes a block that has been empty since `now` and returns its region.
+    pub(crate) fn add(&mut self, memory: Memory, now: u64) -> u32 {
+        let size = memory.size();
+        let region = self.suballocator.add_region(size);
+        let index = region as usize;
+        if self.blocks.len() <= index {
+            self.blocks.resize_with(index + 1, || None);
+        }
+        debug_assert!(self.blocks[index].is_none(), "I1: a fresh region has no block yet");
+        self.blocks[index] = Some(Block { memory, emptied_at: now });
+        self.reserved += size;
+        self.count += 1;
+        region
+    }
+
+    /// Frees a range; `now` is the tick that an emptied block remembers.
+    ///
+    /// # Errors
+    /// `StaleKey` where the key names no live range; nothing changes.
+    #[inline]
+    pub(crate) fn free(&mut self, key: RangeKey, now: u64) -> Result<Freed, StaleKey> {
+        let freed = self.suballocator.free(key)?;
+        if freed.is_region_empty {
+            if let Some(block) = self.blocks[freed.region as usize].as_mut() {
+                block.emptied_at = now;
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Takes an empty block out of the list; `None` where it is in use or unknown.
+    pub(crate) fn take(&mut self, region: u32) -> Option<Memory> {
+        if !self.suballocator.remove_region(region) {
+            return None;
+        }
+        let block = self.blocks[region as usize].take()?;
+        self.reserved -= block.memory.size();
+        self.count -= 1;
+        Some(block.memory)
+    }
+
+    /// Lists the empty blocks as (region, bytes), in an order that depends on the calls alone.
+    pub(crate) fn empties(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.suballocator.empty_regions()
+    }
+
+    /// Returns an empty block that has been so since before `tick`.
+    pub(crate) fn empty_since_before(&self, tick: u64) -> Option<u32> {
+        let is_old = |region: u32| self.blocks[region as usize].as_ref().is_some_and(|block| block.emptied_at < tick);
+        self.empties().map(|(region, _)| region).find(|&region| is_old(region))
+    }
+
+    /// Gives ranges that the suballocator keeps in stock back to their blocks.
+    pub(crate) fn reclaim(&mut self) {
+        self.suballocator.reclaim();
+    }
+
+    /// Returns the bytes of all blocks.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.reserved
+    }
+
+    /// Returns the bytes of the blocks that nothing is cut from.
+    pub(crate) fn empty_bytes(&self) -> u64 {
+        self.suballocator.empty_region_bytes()
+    }
+
+    /// Returns the bytes of all live ranges.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.suballocator.used_bytes()
+    }
+
+    /// Returns the number of blocks.
+    pub(crate) fn block_count(&self) -> u32 {
+        self.count
+    }
+
+    /// Returns the largest range that could be cut now, in bytes.
+    pub(crate) fn largest_free_range(&self) -> u64 {
+        self.suballocator.largest_free_range()
+    }
+
+    /// Visits every range of every block, in region and offset order.
+    pub(crate) fn for_each_range(&self, visit: &mut dyn FnMut(&RangeView)) {
+        self.suballocator.for_each_range(&mut |range| visit(&range));
+    }
+
+    /// Returns (region, memory object, bytes) of each block.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (u32, &Memory)> + '_ {
+        (0u32..).zip(&self.blocks).filter_map(|(region, block)| Some((region, &block.as_ref()?.memory)))
+    }
+
+    /// Returns the bytes of bookkeeping on the host.
+    pub(crate) fn host_bytes(&self) -> usize {
+        self.suballocator.host_bytes() + self.blocks.capacity() * size_of::<Option<Block>>()
+    }
+
+    /// Checks every invariant of the list and of its suballocator.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        self.suballocator.validate().map_err(|violation| violation.to_string())?;
+        let sum: u64 = self.blocks().map(|(_, memory)| memory.size()).sum();
+        if sum != self.reserved || sum != self.suballocator.region_bytes() {
+            return Err(format!("block list I2: blocks hold {sum} bytes, {} are counted", self.reserved));
+        }
+        Ok(())
+    }
+
+    /// Empties the list of the blocks that are not in use, and leaves the others where they are.
+    pub(crate) fn take_all_empty(&mut self) -> Vec<Memory> {
+        self.reclaim();
+        let regions: Vec<u32> = self.empties().map(|(region, _)| region).collect();
+        regions.into_iter().filter_map(|region| self.take(region)).collect()
+    }
+
+    #[inline]
+    fn cut(&self, range: Suballocation) -> Cut {
+        let block = self.blocks[range.region as usize].as_ref().expect("I1: a region has its block");
+        let memory = &block.memory;
+        // The offset lies inside the mapping (I1: region and memory have one size), so the address does not wrap.
+        let mapped = memory.mapped_ptr().map(|base| offset_pointer(base, range.offset));
+        Cut { memory: memory.handle(), mapped, range }
+    }
+}
+
+/// Moves a pointer by an offset that lies inside the mapping it begins.
+#[inline]
+fn offset_pointer(base: NonNull<u8>, offset: u64) -> NonNull<u8> {
+    let bytes = usize::try_from(offset).expect("a mapping is addressable");
+    NonNull::new(base.as_ptr().wrapping_add(bytes)).expect("an address inside a mapping is not null")
+}

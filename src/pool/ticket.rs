@@ -1,0 +1,117 @@
+//! One growth of a pool in flight: those whose need it covers wait for it, instead of opening a block each.
+//!
+//! ```text
+//!   thread A   join -> Leader, promise(1 MiB) ......... driver call ......... drop(ticket): wakes all
+//!   thread B        join(256) -> waits .............................................. -> Waited, looks again
+//!   thread C             join(4 MiB) -> Alone: not covered by the promise, opens memory without a ticket
+//! ```
+//!
+//! Invariants:
+//! - I1: at most one ticket of a pool exists.
+//! - I2: those who wait never hold a pool's lock, and every ticket wakes them when it ends, whatever came of it.
+//! - I3: the needs of those who wait for a promise never exceed it.
+
+use crate::sync::{Condvar, Mutex};
+
+/// The growth of one pool that is under way, if any.
+#[derive(Debug, Default)]
+pub(crate) struct GrowthTicket {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_taken: bool,
+    /// Bytes of the promised block that nobody counts on yet; `None` until its size is known.
+    unclaimed: Option<u64>,
+    /// Counts the growths that have ended.
+    epoch: u64,
+}
+
+/// The answer to [`GrowthTicket::join`].
+#[derive(Debug)]
+pub(crate) enum Joined<'a> {
+    /// Nothing was under way: the caller opens the next block.
+    Leader(Ticket<'a>),
+    /// A growth that covers the need has ended: look for room again.
+    Waited,
+    /// A growth is under way that does not cover the need: open memory without a ticket.
+    Alone,
+}
+
+/// The right to open a pool's next block; dropping it wakes all who wait.
+#[derive(Debug)]
+pub(crate) struct Ticket<'a> {
+    growth: &'a GrowthTicket,
+}
+
+impl GrowthTicket {
+    /// Takes the ticket, or waits for its end where it covers a need of `bytes`.
+    pub(crate) fn join(&self, bytes: u64) -> Joined<'_> {
+        let mut state = self.state.lock();
+        if !state.is_taken {
+            state.is_taken = true;
+            state.unclaimed = None;
+            return Joined::Leader(Ticket { growth: self });
+        }
+        match &mut state.unclaimed {
+            Some(left) if *left < bytes => return Joined::Alone,
+            Some(left) => *left -= bytes,
+            None => {}
+        }
+        let epoch = state.epoch;
+        while state.epoch == epoch {
+            self.ended.wait(&mut state);
+        }
+        Joined::Waited
+    }
+}
+
+impl Ticket<'_> {
+    /// Tells those who come how many bytes the block will have left for them.
+    pub(crate) fn promise(&self, bytes: u64) {
+        self.growth.state.lock().unclaimed = Some(bytes);
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let mut state = self.growth.state.lock();
+        state.is_taken = false;
+        state.unclaimed = None;
+        state.epoch += 1;
+        self.growth.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_need_above_the_promise_goes_alone() {
+        let growth = GrowthTicket::default();
+        let Joined::Leader(ticket) = growth.join(1) else { panic!("nothing was under way") };
+        ticket.promise(100);
+        assert!(matches!(growth.join(101), Joined::Alone));
+        drop(ticket);
+        assert!(matches!(growth.join(101), Joined::Leader(_)));
+    }
+
+    #[test]
+    fn the_end_of_a_growth_wakes_those_who_wait() {
+        let growth = GrowthTicket::default();
+        let Joined::Leader(ticket) = growth.join(1) else { panic!("nothing was under way") };
+        ticket.promise(100);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| matches!(growth.join(60), Joined::Waited));
+            while growth.state.lock().unclaimed != Some(40) {
+                std::thread::yield_now();
+            }
+            assert!(matches!(growth.join(60), Joined::Alone), "I3: 40 bytes are left of the promise");
+            drop(ticket);
+            assert!(waiter.join().expect("the waiter does not panic"));
+        });
+    }
+}
