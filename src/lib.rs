@@ -23,6 +23,9 @@ mod pool;
 #[cfg(feature = "vulkan")]
 mod allocator;
 
+#[cfg(feature = "vulkan")]
+mod resource;
+
 #[cfg(feature = "cli")]
 pub mod trace;
 
@@ -49,6 +52,8 @@ pub use device::{
 pub use memory_type::{
     ExtraFlags, HeapUsage, Intent, Refused, Rejection, Topology, TypeVerdict, UnsupportedFlags, Verdict,
 };
+#[cfg(feature = "vulkan")]
+pub use resource::{AllocatorRef, Buffer, Image};
 #[cfg(feature = "vulkan")]
 pub use pool::{DedicatedUse, Kind, MemoryPriority};
 pub use suballocator::validate::Violation;

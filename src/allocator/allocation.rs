@@ -48,6 +48,7 @@ const IS_DEDICATED: u8 = 1;
 const IS_NON_LINEAR: u8 = 2;
 const IS_NON_COHERENT: u8 = 4;
 const IS_IN_LEDGER: u8 = 8;
+const IS_TIED: u8 = 16;
 
 /// What an allocation is made of, beside its placement.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,8 @@ pub(crate) struct Origin {
     pub memory_type_index: u32,
     pub kind: Kind,
     pub is_non_coherent: bool,
+    /// Whether dedicated memory would be tied to one resource by its info.
+    pub is_tied: bool,
 }
 
 // SAFETY: the pointer in `mapped` is an address in memory that this value owns alone (I2), valid on every thread (I1).
@@ -78,6 +81,7 @@ impl Allocation {
             #[expect(clippy::cast_possible_truncation, reason = "a device has at most 32 memory types")]
             memory_type_index: origin.memory_type_index as u8,
             traits: flag(placement.is_dedicated, IS_DEDICATED)
+                | flag(placement.is_dedicated && origin.is_tied, IS_TIED)
                 | flag(origin.kind == Kind::NonLinear, IS_NON_LINEAR)
                 | flag(origin.is_non_coherent, IS_NON_COHERENT),
         }
@@ -218,6 +222,11 @@ impl Allocation {
         // SAFETY: I1: the memory object is alive and mapped while `self` is borrowed; rounded to atoms the range stays
         // inside it, since blocks of non-coherent memory are cut into whole atoms.
         unsafe { MemoryRange::of_handle(self.memory, range) }
+    }
+
+    /// Returns whether the memory carries the info that ties it to one resource.
+    pub(crate) fn is_tied(&self) -> bool {
+        self.traits & IS_TIED != 0
     }
 
     pub(crate) fn key(&self) -> RangeKey {

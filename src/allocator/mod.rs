@@ -54,7 +54,7 @@ pub use self::statistics::{
     Statistics,
 };
 use crate::block::Backing;
-use crate::device::{DedicatedFor, Device, Properties};
+use crate::device::{Device, Properties};
 use crate::memory_type::{Bound, Budget, Candidates, HeapUsage, Selector, Topology, TypeRequest};
 use crate::pool::{Left, Placement};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
@@ -323,6 +323,7 @@ impl Allocator {
             memory_type_index,
             kind: request.requirements.kind,
             is_non_coherent: self.properties().atom_of(memory_type_index) > 1,
+            is_tied: request.dedicated_for.is_some(),
         };
         let mut allocation = Allocation::new(placement, request.requirements.size, &origin);
         if request.info.name.is_some() || self.tracks_all {
@@ -414,6 +415,11 @@ impl Allocator {
         debug_assert!(freed.is_ok(), "I1: the allocator frees what it has made");
     }
 
+    /// Returns whether this allocator made an allocation.
+    pub(crate) fn owns(&self, allocation: &Allocation) -> bool {
+        allocation.owner() == self.owner
+    }
+
     pub(crate) fn backing(&self) -> Backing<'_> {
         Backing { device: &self.device, budget: &self.budget }
     }
@@ -448,9 +454,6 @@ impl Allocator {
         self.ticks.load(Ordering::Relaxed)
     }
 }
-
-/// Names the resource that memory is dedicated to, for the floor above.
-pub(crate) type Dedication = Option<DedicatedFor>;
 
 fn ledger_key(allocation: &Allocation) -> LedgerKey {
     LedgerKey::new(allocation.pool_index(), allocation.is_dedicated(), allocation.key())

@@ -220,6 +220,12 @@ impl<'a> AllocationCreateInfo<'a> {
         self
     }
 
+    /// Returns the same wishes for a buffer, which is never lazily allocated: `transient` means `gpu_only` for it.
+    pub(crate) fn for_buffer(&self) -> Self {
+        let intent = if self.intent == Intent::Transient { Intent::GpuOnly } else { self.intent };
+        Self { intent, ..*self }
+    }
+
     pub(crate) fn type_request(&self) -> TypeRequest {
         TypeRequest { intent: self.intent, extra: self.flags }
     }

@@ -1,0 +1,121 @@
+//! Resources inside an existing allocation: they share its bytes, and its owner keeps it.
+//!
+//! Checked: the size, the alignment in the memory object, the memory type, and that no page of `bufferImageGranularity`
+//! gets a neighbour of the other kind. Which resource's contents are valid when, and the barriers between them, are the
+//! caller's.
+
+use ash::vk;
+
+use super::unsupported::{check_buffer, check_image};
+use super::{Resource, Undo, kind_of};
+use crate::allocator::{AliasError, Allocation, AllocationError, Allocator};
+use crate::device::Requirements;
+use crate::pool::Kind;
+
+impl Allocator {
+    /// Creates a buffer inside an allocation, `offset` bytes from its start.
+    ///
+    /// # Errors
+    /// `Unsupported`, `Resource`, or `Alias` where it does not fit; nothing is left behind.
+    ///
+    /// # Safety
+    /// 1. `buffer_info` and its pNext chain are valid for the allocator's device.
+    /// 2. The buffer is destroyed, with Vulkan, before the allocation is freed.
+    /// 3. Accesses to resources that share bytes are ordered by barriers (Vulkan specification, "Memory Aliasing").
+    pub unsafe fn create_aliasing_buffer(
+        &self,
+        buffer_info: &vk::BufferCreateInfo<'_>,
+        allocation: &Allocation,
+        offset: u64,
+    ) -> Result<vk::Buffer, AllocationError> {
+        // SAFETY: duty 1.
+        unsafe { check_buffer(buffer_info, self.device().features()) }?;
+        // SAFETY: duty 1.
+        let buffer = unsafe { self.device().create_buffer(buffer_info) }?;
+        self.place_inside(Resource::Buffer(buffer), Kind::Linear, allocation, offset)?;
+        Ok(buffer)
+    }
+
+    /// Creates an image inside an allocation, `offset` bytes from its start.
+    ///
+    /// Where the granularity is above 1, an image of optimal tiling fits only an allocation of the non-linear kind, or
+    /// one that owns its pages.
+    ///
+    /// # Errors
+    /// `Unsupported`, `Resource`, or `Alias` where it does not fit; nothing is left behind.
+    ///
+    /// # Safety
+    /// 1. `image_info` and its pNext chain are valid for the allocator's device.
+    /// 2. The image is destroyed, with Vulkan, before the allocation is freed.
+    /// 3. Accesses to resources that share bytes are ordered by barriers (Vulkan specification, "Memory Aliasing").
+    pub unsafe fn create_aliasing_image(
+        &self,
+        image_info: &vk::ImageCreateInfo<'_>,
+        allocation: &Allocation,
+        offset: u64,
+    ) -> Result<vk::Image, AllocationError> {
+        // SAFETY: duty 1.
+        unsafe { check_image(image_info, self.device().features()) }?;
+        // SAFETY: duty 1.
+        let image = unsafe { self.device().create_image(image_info) }?;
+        self.place_inside(Resource::Image(image), kind_of(image_info.tiling), allocation, offset)?;
+        Ok(image)
+    }
+
+    fn place_inside(
+        &self,
+        resource: Resource,
+        kind: Kind,
+        allocation: &Allocation,
+        offset: u64,
+    ) -> Result<(), AllocationError> {
+        let undo = Undo::new(self, resource);
+        let requirements = resource.requirements(self);
+        self.check_alias(&requirements, kind, allocation, offset)?;
+        resource.bind(self, allocation, offset)?;
+        undo.finish();
+        Ok(())
+    }
+
+    fn check_alias(
+        &self,
+        requirements: &Requirements,
+        kind: Kind,
+        allocation: &Allocation,
+        offset: u64,
+    ) -> Result<(), AliasError> {
+        let Requirements { size, alignment, memory_type_bits, .. } = *requirements;
+        if !self.owns(allocation) {
+            return Err(AliasError::Foreign);
+        }
+        let available = allocation.size();
+        let end = offset.checked_add(size).filter(|&end| end <= available);
+        end.ok_or(AliasError::DoesNotFit { offset, size, available })?;
+        if memory_type_bits & (1 << allocation.memory_type_index()) == 0 {
+            let memory_type_index = allocation.memory_type_index();
+            return Err(AliasError::WrongMemoryType { memory_type_index, memory_type_bits });
+        }
+        let memory_offset = allocation.offset() + offset;
+        if memory_offset % alignment != 0 {
+            return Err(AliasError::Misaligned { offset: memory_offset, alignment });
+        }
+        if allocation.is_tied() {
+            return Err(AliasError::Dedicated);
+        }
+        self.check_pages(kind, allocation, memory_offset, size)
+    }
+
+    /// Checks that no page is shared with a neighbour of the other kind: a non-linear allocation owns its pages, so only
+    /// a non-linear resource in a linear allocation may meet one.
+    fn check_pages(&self, kind: Kind, allocation: &Allocation, offset: u64, size: u64) -> Result<(), AliasError> {
+        let granularity = self.granularity();
+        let owns_pages = allocation.kind() == Kind::NonLinear || allocation.is_dedicated();
+        if kind == Kind::Linear || owns_pages || granularity <= 1 {
+            return Ok(());
+        }
+        let first_page = offset / granularity * granularity;
+        let last_page_end = (offset + size).div_ceil(granularity) * granularity;
+        let is_inside = first_page >= allocation.offset() && last_page_end <= allocation.offset() + allocation.size();
+        if is_inside { Ok(()) } else { Err(AliasError::SharedPage { granularity }) }
+    }
+}

@@ -1,0 +1,123 @@
+//! Buffers and images that own their memory and go when they are dropped.
+//!
+//! The promise "the GPU is done before this is dropped" is made once, when they are created.
+
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ash::vk;
+use bytemuck::NoUninit;
+
+use super::Resource;
+use crate::allocator::{AccessError, Allocation, AllocationCreateInfo, AllocationError, Allocator};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// How an owned resource reaches its allocator: `&`, `Arc`, `Rc` or `Box`. Sealed: each keeps the allocator in place.
+pub trait AllocatorRef: Deref<Target = Allocator> + sealed::Sealed {}
+
+macro_rules! allocator_refs {
+    ($($reference:ty),*) => {
+        $(impl sealed::Sealed for $reference {}
+        impl AllocatorRef for $reference {})*
+    };
+}
+
+allocator_refs!(&Allocator, Arc<Allocator>, Rc<Allocator>, Box<Allocator>);
+
+/// A resource with its memory; what buffers and images have in common.
+struct Owned<A: AllocatorRef> {
+    resource: Resource,
+    allocation: ManuallyDrop<Allocation>,
+    allocator: A,
+}
+
+impl<A: AllocatorRef> Owned<A> {
+    fn new(resource: Resource, allocation: Allocation, allocator: A) -> Self {
+        Self { resource, allocation: ManuallyDrop::new(allocation), allocator }
+    }
+}
+
+impl<A: AllocatorRef> Drop for Owned<A> {
+    fn drop(&mut self) {
+        // SAFETY: it is taken once, here; nothing reads it afterwards.
+        let allocation = unsafe { ManuallyDrop::take(&mut self.allocation) };
+        let destroyed = self.allocator.destroy(self.resource, allocation);
+        debug_assert!(destroyed.is_ok(), "an owned resource is freed by the allocator that made it");
+    }
+}
+
+/// What both kinds of owned resource offer.
+macro_rules! owned_resource {
+    ($name:ident, $handle:ty, $create_info:ty, $create:ident, $variant:ident, $noun:literal) => {
+        impl<A: AllocatorRef> $name<A> {
+            #[doc = concat!("Creates ", $noun, " with its memory.")]
+            ///
+            /// # Errors
+            #[doc = concat!("As [`Allocator::", stringify!($create), "`].")]
+            ///
+            /// # Safety
+            /// 1. The create-info and its pNext chain are valid for the allocator's device.
+            /// 2. The GPU is done with the resource before the value is dropped.
+            /// 3. The device outlives the value.
+            pub unsafe fn new(
+                allocator: A,
+                resource_info: &$create_info,
+                info: &AllocationCreateInfo<'_>,
+            ) -> Result<Self, AllocationError> {
+                // SAFETY: duties 1 and 2.
+                let (handle, allocation) = unsafe { allocator.$create(resource_info, info) }?;
+                Ok(Self { handle, owned: Owned::new(Resource::$variant(handle), allocation, allocator) })
+            }
+
+            /// Returns the Vulkan handle; it is destroyed with this value.
+            pub fn handle(&self) -> $handle {
+                self.handle
+            }
+
+            /// Returns the memory.
+            pub fn allocation(&self) -> &Allocation {
+                &self.owned.allocation
+            }
+
+            /// Writes values, and flushes them where memory is not coherent.
+            ///
+            /// # Errors
+            /// As [`Allocator::write`].
+            pub fn write<T: NoUninit>(&mut self, offset: u64, values: &[T]) -> Result<(), AccessError> {
+                let Owned { allocation, allocator, .. } = &mut self.owned;
+                allocator.write(allocation, offset, values)
+            }
+        }
+
+        impl<A: AllocatorRef> fmt::Debug for $name<A> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("handle", &self.handle)
+                    .field("allocation", &*self.owned.allocation)
+                    .finish()
+            }
+        }
+    };
+}
+
+/// A buffer with its memory, destroyed when dropped.
+pub struct Buffer<A: AllocatorRef> {
+    handle: vk::Buffer,
+    owned: Owned<A>,
+}
+
+owned_resource!(Buffer, vk::Buffer, vk::BufferCreateInfo<'_>, create_buffer, Buffer, "a buffer");
+
+/// An image with its memory, destroyed when dropped.
+pub struct Image<A: AllocatorRef> {
+    handle: vk::Image,
+    owned: Owned<A>,
+}
+
+owned_resource!(Image, vk::Image, vk::ImageCreateInfo<'_>, create_image, Image, "an image");

@@ -1,0 +1,156 @@
+//! What this path cannot serve, found before anything is created.
+//!
+//! Each refusal says what to use instead. The create-info's flags are looked at, and its pNext chain.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use ash::vk;
+
+use crate::allocator::{AllocationCreateInfo, AllocationError, DeviceAddress};
+use crate::device::Features;
+
+/// What a create-info says about the memory that its resource needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Needs {
+    pub address: DeviceAddress,
+    pub is_protected: bool,
+}
+
+impl Needs {
+    /// Adds what the resource needs to the user's wishes.
+    pub(super) fn adapt<'a>(self, info: &AllocationCreateInfo<'a>) -> AllocationCreateInfo<'a> {
+        if self.is_protected { info.required_flags(vk::MemoryPropertyFlags::PROTECTED) } else { *info }
+    }
+}
+
+/// Checks a buffer's create-info.
+///
+/// # Safety
+/// The create-info and its pNext chain are valid.
+pub(super) unsafe fn check_buffer(
+    info: &vk::BufferCreateInfo<'_>,
+    features: Features,
+) -> Result<Needs, AllocationError> {
+    // SAFETY: the caller's duty.
+    let chain = unsafe { Chain::read(info.p_next) };
+    if info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING) {
+        return refuse("a sparse buffer", "create it with Vulkan and bind pages of memory from `allocate`");
+    }
+    check_external(chain)?;
+    let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
+    check_protected(is_protected, features)?;
+    let usage = chain.usage2.unwrap_or(u64::from(info.usage.as_raw()));
+    let needs_address = usage & u64::from(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS.as_raw()) != 0;
+    if needs_address && !features.buffer_device_address {
+        let use_instead = "enable the feature bufferDeviceAddress and declare it to the allocator";
+        return refuse("a buffer with a device address", use_instead);
+    }
+    let address = if needs_address { DeviceAddress::Needed } else { DeviceAddress::NotNeeded };
+    Ok(Needs { address, is_protected })
+}
+
+/// Checks an image's create-info.
+///
+/// # Safety
+/// The create-info and its pNext chain are valid.
+pub(super) unsafe fn check_image(info: &vk::ImageCreateInfo<'_>, features: Features) -> Result<Needs, AllocationError> {
+    // SAFETY: the caller's duty.
+    let chain = unsafe { Chain::read(info.p_next) };
+    if info.flags.contains(vk::ImageCreateFlags::SPARSE_BINDING) {
+        return refuse("a sparse image", "create it with Vulkan and bind pages of memory from `allocate`");
+    }
+    if info.flags.contains(vk::ImageCreateFlags::DISJOINT) {
+        return refuse("a disjoint image", "query each plane's requirements, `allocate` for each and bind them together");
+    }
+    if chain.has_swapchain {
+        return refuse("a swapchain image", "bind it to the swapchain's memory with vkBindImageMemory2");
+    }
+    check_external(chain)?;
+    let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
+    check_protected(is_protected, features)?;
+    Ok(Needs { address: DeviceAddress::NotNeeded, is_protected })
+}
+
+fn check_external(chain: Chain) -> Result<(), AllocationError> {
+    if chain.is_external {
+        let use_instead = "allocate external memory with Vulkan, one object for the resource, and bind it yourself";
+        return refuse("a resource with external memory handle types", use_instead);
+    }
+    Ok(())
+}
+
+fn check_protected(is_protected: bool, features: Features) -> Result<(), AllocationError> {
+    if is_protected && !features.protected_memory {
+        let use_instead = "enable the feature protectedMemory and declare it to the allocator";
+        return refuse("a protected resource", use_instead);
+    }
+    Ok(())
+}
+
+fn refuse<T>(what: &'static str, use_instead: &'static str) -> Result<T, AllocationError> {
+    Err(AllocationError::Unsupported { what, use_instead })
+}
+
+/// What matters of a pNext chain.
+#[derive(Clone, Copy, Debug, Default)]
+struct Chain {
+    is_external: bool,
+    has_swapchain: bool,
+    usage2: Option<u64>,
+}
+
+impl Chain {
+    /// Walks a chain.
+    ///
+    /// # Safety
+    /// `next` is null or points at a valid chain of Vulkan structures.
+    unsafe fn read(mut next: *const c_void) -> Self {
+        let mut chain = Self::default();
+        while !next.is_null() {
+            let base = next.cast::<vk::BaseInStructure<'_>>();
+            // SAFETY: the caller's duty: every structure of a chain is what its type says.
+            unsafe { chain.note(base) };
+            // SAFETY: every structure of a chain begins with its type and the next pointer.
+            next = unsafe { ptr::addr_of!((*base).p_next).read() }.cast();
+        }
+        chain
+    }
+
+    /// Notes what one structure of a chain says.
+    ///
+    /// # Safety
+    /// `base` points at a valid structure of the type that its first field names.
+    unsafe fn note(&mut self, base: *const vk::BaseInStructure<'_>) {
+        // SAFETY: the caller's duty: the first field is the type.
+        let structure_type = unsafe { ptr::addr_of!((*base).s_type).read() };
+        match structure_type {
+            vk::StructureType::EXTERNAL_MEMORY_BUFFER_CREATE_INFO => {
+                // SAFETY: the type says what the structure is.
+                let info = unsafe { &*base.cast::<vk::ExternalMemoryBufferCreateInfo<'_>>() };
+                self.is_external |= !info.handle_types.is_empty();
+            }
+            vk::StructureType::EXTERNAL_MEMORY_IMAGE_CREATE_INFO => {
+                // SAFETY: the type says what the structure is.
+                let info = unsafe { &*base.cast::<vk::ExternalMemoryImageCreateInfo<'_>>() };
+                self.is_external |= !info.handle_types.is_empty();
+            }
+            vk::StructureType::EXTERNAL_MEMORY_IMAGE_CREATE_INFO_NV => {
+                // SAFETY: the type says what the structure is.
+                let info = unsafe { &*base.cast::<vk::ExternalMemoryImageCreateInfoNV<'_>>() };
+                self.is_external |= !info.handle_types.is_empty();
+            }
+            vk::StructureType::IMAGE_SWAPCHAIN_CREATE_INFO_KHR => {
+                // SAFETY: the type says what the structure is.
+                let info = unsafe { &*base.cast::<vk::ImageSwapchainCreateInfoKHR<'_>>() };
+                self.has_swapchain |= info.swapchain != vk::SwapchainKHR::null();
+            }
+            vk::StructureType::BUFFER_USAGE_FLAGS_2_CREATE_INFO_KHR => {
+                // SAFETY: the type says what the structure is.
+                let info = unsafe { &*base.cast::<vk::BufferUsageFlags2CreateInfoKHR<'_>>() };
+                self.usage2 = Some(info.usage.as_raw());
+            }
+            _ => {}
+        }
+    }
+}
