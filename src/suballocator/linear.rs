@@ -86,7 +86,7 @@ impl Linear {
         is_empty
     }
 
-    #[inline]
+    #[inline(never)]
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let want = self.want(request)?;
         let cut = self.find(&want)?;
@@ -106,6 +106,7 @@ impl Linear {
         Some(self.spot(node.place - node.offset() + cut.offset, cut.units))
     }
 
+    #[inline(never)]
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
         let &Node {
             place,

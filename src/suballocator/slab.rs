@@ -118,7 +118,7 @@ impl Slabs {
     #[inline]
     pub(super) fn with_room(&self, class: usize) -> Option<u32> {
         let head = self.classes.get(class)?.head;
-        (head != NIL).then_some(head)
+        self.table.get(head as usize).map(|_| head)
     }
 
     /// Returns how many slots the next slab of a class has: at most half of what the class has.
