@@ -173,7 +173,7 @@ impl Fixed {
         true
     }
 
-    #[inline]
+    #[inline(never)]
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let (region, slot) = self.find(request)?;
         Some(self.take(region, slot))
@@ -195,7 +195,7 @@ impl Fixed {
         Some(self.spot(region, slot as u64))
     }
 
-    #[inline]
+    #[inline(never)]
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
         let (region, slot) = self.slot_of(key).ok_or(StaleKey)?;
         self.slots[region as usize].free.insert(slot);

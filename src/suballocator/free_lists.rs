@@ -135,12 +135,14 @@ impl FreeLists {
     /// Finds where the wanted piece fits: a few ranges of its own class (the tightest of them), the head of the next
     /// list up, then the list whose every range surely holds it. Aligned requests get one more chance: the head of
     /// each longer list.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
+    #[inline(never)]
     pub(super) fn find(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
         let class = size_class::floor(want.units);
-        self.find_in_class(ranges, want, class)
-            .or_else(|| self.find_above(ranges, want, class + 1))
+        let cut = self.find_in_class(ranges, want, class);
+        if cut.is_some() {
+            return cut;
+        }
+        self.find_above(ranges, want, class + 1)
     }
 
     /// Returns the size of the largest free range, in units. Walks the topmost list.

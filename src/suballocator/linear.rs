@@ -86,7 +86,7 @@ impl Linear {
         is_empty
     }
 
-    #[inline]
+    #[inline(never)]
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let want = self.want(request)?;
         let cut = self.find(&want)?;
@@ -106,6 +106,7 @@ impl Linear {
         Some(self.spot(node.place - node.offset() + cut.offset, cut.units))
     }
 
+    #[inline(never)]
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
         let &Node {
             place,
@@ -200,16 +201,16 @@ impl Linear {
         Some((gap, self.ranges.free_neighbour(gap)?))
     }
 
-    /// Returns the free range at the front of a region that a ring may move to: nothing but older ranges lie between
-    /// it and the head.
+    /// Returns the free range at the front of a region that a ring may move to: behind the gap lies nothing, neither an
+    /// older range nor an upper stack.
     fn free_front(&self, region: u32) -> Option<(u32, &Node)> {
-        let &Front { head, upper } = self.fronts.get(region as usize)?;
-        let head = self.ranges.nodes.get(head as usize)?;
+        let head = self.fronts.get(region as usize)?.head;
+        let next = self.ranges.nodes.get(head as usize)?.next;
         let behind = self
             .ranges
-            .free_neighbour(head.next)
-            .map_or(head.next, |gap| gap.next);
-        if upper > 0 || behind != NIL {
+            .free_neighbour(next)
+            .map_or(next, |gap| gap.next);
+        if behind != NIL {
             return None;
         }
         let first = self.ranges.regions.get(region)?.first;
@@ -226,16 +227,12 @@ impl Linear {
         })
     }
 
-    /// Searches the region that served last, then all others in ascending order.
+    /// Searches the region that served last, then all in ascending order.
     #[inline]
     fn find(&self, want: &Want) -> Option<Cut> {
+        let mut regions = 0..self.ranges.regions.len();
         self.find_in(self.current, want)
-            .or_else(|| self.find_elsewhere(want))
-    }
-
-    fn find_elsewhere(&self, want: &Want) -> Option<Cut> {
-        let mut others = (0..self.ranges.regions.len()).filter(|&region| region != self.current);
-        others.find_map(|region| self.find_in(region, want))
+            .or_else(|| regions.find_map(|region| self.find_in(region, want)))
     }
 
     #[inline]

@@ -13,15 +13,18 @@
 //!
 //! What it does not do: it grows by nothing, and locks nothing. Share it behind a mutex of your own.
 
+mod error;
+
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
+
+pub use error::{VirtualAllocateError, VirtualBlockError, VirtualFreeError};
 
 use super::fixed::MAX_SLOT_COUNT;
 use super::range_list::SLAB_BIT;
 use super::size_class::MAX_SIZE;
 use super::{
-    Algorithm, InvalidRequest, RangeKey, RangeState, Request, Settings, Spot, Suballocator,
-    Violation, align,
+    Algorithm, RangeKey, RangeState, Request, Settings, Spot, Suballocator, Violation, align,
 };
 
 /// Sizes from here on are placed at the high end of a free range, so that small and large do not mix: 64 KiB did best
@@ -99,83 +102,6 @@ impl VirtualBlockCreateInfo {
             });
         }
         Ok(())
-    }
-}
-
-/// Why a [`VirtualBlock`] was not made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VirtualBlockError {
-    /// The unit is not a power of two.
-    #[error("a unit of {unit} is not a power of two")]
-    Unit {
-        /// What was asked for.
-        unit: u64,
-    },
-    /// The size is 0, no multiple of the unit, or 2^42 units and more. Round it, or take a larger unit.
-    #[error("a block of {size} is not 1 to 2^42 - 1 units of {unit}")]
-    Size {
-        /// What was asked for.
-        size: u64,
-        /// The unit.
-        unit: u64,
-    },
-    /// The slot size is 0, no multiple of the unit, larger than the block, or so small that there are 2^32 slots.
-    #[error("slots of {slot_size} do not divide a block of {size} in units of {unit}")]
-    SlotSize {
-        /// What was asked for.
-        slot_size: u64,
-        /// The block's size.
-        size: u64,
-        /// The unit.
-        unit: u64,
-    },
-    /// The process has made 2^32 - 1 blocks; their ids are used up.
-    #[error("no block id is left")]
-    NoIdLeft,
-}
-
-/// Why a request was not served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VirtualAllocateError {
-    /// The request makes no sense. Correct it.
-    #[error(transparent)]
-    Invalid(#[from] InvalidRequest),
-    /// Nothing free was found that holds it. Free something, or use a further block.
-    #[error(
-        "no free range for {size} aligned to {alignment}: {free_bytes} free, the largest range has {largest}"
-    )]
-    NoRoom {
-        /// What was asked for.
-        size: u64,
-        /// What was asked for.
-        alignment: u64,
-        /// All that is free, in however many ranges.
-        free_bytes: u64,
-        /// The largest free range.
-        largest: u64,
-    },
-}
-
-/// Why a key was refused. The key comes back with it.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VirtualFreeError {
-    /// The key is another block's. Free it there.
-    #[error("the key belongs to another virtual block")]
-    Foreign(VirtualKey),
-    /// The key's range went when the block was cleared. Drop the key.
-    #[error("the key's range was freed when its block was cleared")]
-    Stale(VirtualKey),
-}
-
-impl VirtualFreeError {
-    /// Gives the key back.
-    pub fn into_key(self) -> VirtualKey {
-        match self {
-            Self::Foreign(key) | Self::Stale(key) => key,
-        }
     }
 }
 

@@ -90,6 +90,22 @@ fn a_region_that_came_back_knows_no_old_key() {
         .allocate_in(1, &Request::new(1, 1))
         .expect("it has room");
     assert_eq!(fixed.free(old), Err(StaleKey));
+    for index in [20, 64, u32::MAX] {
+        assert_eq!(
+            fixed.free(RangeKey {
+                index,
+                generation: old.generation + 1
+            }),
+            Err(StaleKey)
+        );
+    }
+    assert_eq!(
+        fixed.free(RangeKey {
+            index: 0,
+            generation: u32::MAX
+        }),
+        Err(StaleKey)
+    );
     fixed.clear();
     assert_eq!(fixed.range_count(), 0);
     fixed.validate().expect("the invariants hold");

@@ -141,6 +141,23 @@ fn a_ring_leaves_what_is_too_small_behind_and_finds_it_again() {
 }
 
 #[test]
+fn a_ring_that_has_gone_round_does_not_overtake_itself() {
+    let mut line = Line::new(&[100]);
+    let a = line.low(50).expect("it has room").1;
+    line.low(40).expect("it has room");
+    line.free(a);
+    let b = line.low(20).expect("the front is free").1;
+    line.low(20).expect("the front is free");
+    line.free(b);
+    assert_eq!(
+        offset(line.low(15)),
+        None,
+        "20 are free in front, but 10 between the newest and the oldest"
+    );
+    assert_eq!(offset(line.low(10)), Some(40));
+}
+
+#[test]
 fn ranges_freed_out_of_order_give_everything_back() {
     let mut line = Line::new(&[64]);
     for order in [

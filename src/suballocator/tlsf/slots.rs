@@ -122,10 +122,15 @@ impl Tlsf {
     pub(super) fn take_slot(&mut self, slab: u32) -> Suballocation {
         let taken = self.slabs.take(slab);
         if taken.was_empty {
-            self.slabs.reuse(slab);
-            self.ranges.regions.occupy(region_of(taken.place));
+            self.reuse_slab(slab, taken.place);
         }
         self.hand_out(taken.place, taken.units, taken.key)
+    }
+
+    #[inline(never)]
+    fn reuse_slab(&mut self, slab: u32, place: u64) {
+        self.slabs.reuse(slab);
+        self.ranges.regions.occupy(region_of(place));
     }
 
     #[inline(never)]
@@ -149,7 +154,7 @@ impl Tlsf {
     }
 
     /// Keeps a slab that has become empty if its class has no other with room, else gives it back.
-    #[inline]
+    #[inline(never)]
     pub(super) fn empty_slab(&mut self, slab: u32, region: u32) -> bool {
         let is_region_empty = self.ranges.regions.vacate(region);
         if self.slabs.is_alone(slab) {

@@ -136,21 +136,139 @@ fn a_range_that_just_fits_is_never_missed() {
     }
 }
 
-#[test]
-fn an_aligned_request_finds_a_region_that_holds_it_behind_ranges_that_do_not() {
+/// Holes of the given sizes, none at a multiple of 4 KiB, and the rest of the region behind them.
+fn holes(sizes: &[u64]) -> Suballocator {
     let mut subject = tlsf(64, 0, &[1 << 20]);
-    let first = subject.allocate(&Request::new(64, 1)).expect("it has room");
-    let second = subject
-        .allocate(&Request::new(1 << 10, 1))
-        .expect("it has room");
-    subject.allocate(&Request::new(64, 1)).expect("it has room");
-    subject.free(second.key).expect("the key is live");
+    let mut take = |size| {
+        subject
+            .allocate(&Request::new(size, 1))
+            .expect("it has room")
+            .key
+    };
+    take(64);
+    let keys: Vec<_> = sizes.iter().map(|&size| (take(size), take(64)).0).collect();
+    for key in keys {
+        subject.free(key).expect("the key is live");
+    }
+    subject
+}
+
+#[test]
+fn an_aligned_request_passes_the_ranges_that_do_not_hold_it() {
+    let mut subject = holes(&[512, 1_024, 2_048]);
+    let range = subject
+        .allocate(&Request::new(192, 4_096))
+        .expect("the rest surely holds it");
+    assert_eq!((range.offset, range.size), (4_096, 192));
+}
+
+#[test]
+fn an_aligned_request_finds_the_only_range_that_starts_aligned() {
+    let mut subject = holes(&[512, 1_024, 2_048]);
+    let request = Request::new(192, 1 << 20);
+    assert_eq!(subject.allocate(&request), None);
     subject.add_region(1 << 19);
     let range = subject
-        .allocate(&Request::new(192, 1 << 20))
+        .allocate(&request)
         .expect("the new region starts aligned");
     assert_eq!((range.region, range.offset), (1, 0));
-    assert_eq!(first.offset, 0);
+}
+
+#[test]
+fn the_tightest_of_the_own_class_is_taken() {
+    // 64 to 67 units are one class; the last hole made is the first of its list.
+    let mut subject = holes(&[66, 65, 67].map(|units| units * 64));
+    let range = subject
+        .allocate(&Request::new(64 * 64, 1))
+        .expect("each of them holds it");
+    let mut left = 0;
+    subject.for_each_range(&mut |view| {
+        if view.offset == range.offset + range.size {
+            left = view.size;
+        }
+    });
+    assert_eq!(left, 64, "a unit is left of the hole of 65");
+}
+
+#[test]
+fn an_alignment_far_above_the_size_is_no_reason_for_a_large_slot() {
+    let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
+    for (size, alignment, taken) in [
+        (64, 4_096, 64),
+        (1_000, 4_096, 1_024),
+        (1_000, 256, 1_024),
+        (256, 256, 256),
+    ] {
+        let range = subject
+            .allocate(&Request::new(size, alignment))
+            .expect("it has room");
+        assert_eq!(range.size, taken);
+    }
+    let exact = tlsf(64, 0, &[1 << 20])
+        .allocate(&Request::new(4_100, 4_096))
+        .map(|range| range.size);
+    assert_eq!(exact, Some(4_160));
+}
+
+#[test]
+fn after_clear_the_same_calls_place_the_same() {
+    let mut subject = tlsf(64, 64 << 10, &[1 << 16, 1 << 20, 1 << 18]);
+    let mut placements = || {
+        let mut numbers = Numbers(3);
+        let requests = core::iter::repeat_with(|| Request::new(numbers.size() >> 4, 256));
+        let places: Vec<_> = requests
+            .map_while(|request| subject.allocate(&request))
+            .map(|range| (range.region, range.offset, range.size))
+            .collect();
+        subject.clear();
+        assert!(subject.empty_regions().map(|(region, _)| region).eq(0..3));
+        places
+    };
+    placements();
+    assert_eq!(placements(), placements());
+}
+
+#[test]
+fn a_key_that_was_never_given_out_is_stale() {
+    let mut subject = tlsf(64, 64, &[1 << 20]);
+    let slot = subject
+        .allocate(&Request::new(64, 64))
+        .expect("it has room");
+    let Suballocator::Tlsf(tlsf) = &subject else {
+        unreachable!("it was made as one")
+    };
+    let is_free = |node: &Node| !node.is_used() && node.size() > 0;
+    let index = tlsf
+        .ranges
+        .nodes
+        .iter()
+        .position(is_free)
+        .expect("much is free");
+    let free = tlsf
+        .ranges
+        .key_of(u32::try_from(index).expect("it is an index"));
+    let in_slab = RangeKey {
+        index: slot.key.index + 1,
+        ..slot.key
+    };
+    for key in [
+        free,
+        in_slab,
+        RangeKey {
+            index: 1 << 30,
+            generation: 1,
+        },
+        RangeKey {
+            index: NIL,
+            generation: 0,
+        },
+    ] {
+        assert_eq!(
+            (subject.resolve(key), subject.free(key)),
+            (None, Err(StaleKey))
+        );
+    }
+    assert_eq!(subject.range_count(), 1);
 }
 
 #[test]

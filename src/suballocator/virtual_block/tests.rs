@@ -182,6 +182,21 @@ fn a_key_from_before_clear_comes_back() {
 }
 
 #[test]
+fn a_key_stays_stale_however_often_the_block_is_cleared() {
+    for algorithm in ALGORITHMS {
+        let mut block = block(algorithm);
+        let old = block.allocate(&Request::new(10, 1)).expect("it has room");
+        (0..1_024).for_each(|_| block.clear());
+        let _kept = block.allocate(&Request::new(10, 1)).expect("it has room");
+        assert_eq!(block.range(&old.key), None);
+        assert!(matches!(
+            block.free(old.key),
+            Err(VirtualFreeError::Stale(_))
+        ));
+    }
+}
+
+#[test]
 fn user_data_stay_with_their_range() {
     for slab_limit in [0, 1_024] {
         let info = VirtualBlockCreateInfo::new(1 << 20).slab_limit(slab_limit);
