@@ -1,13 +1,470 @@
-//! Entry points of command pools and command buffers.
+//! Entry points of command pools and command buffers, and the commands that are recorded.
+//!
+//! ```text
+//!   initial ──begin──► recording ──end──► executable ──submit──► (executed at once) executable
+//!      ▲                                      │
+//!      └────────────── reset, begin ──────────┘
+//! ```
+//!
+//! A command buffer's shell is dispatchable and stays until its device's instance is destroyed; what is recorded lives
+//! in the world under a generation-checked handle, so a command buffer that was freed is found out.
 
-use super::callbacks::HostShadow;
+use super::callbacks::{CallbackRules, HostShadow};
+use super::function::Function;
+use super::handle::ObjectKind;
+use super::object::{Ask, CommandBufferObject, DeviceObject, LOADER_WORD};
+use super::pnext::array;
+use ash::vk;
+use ash::vk::Handle;
+use core::mem::MaybeUninit;
+use std::sync::Arc;
+
+const POOL_CALLBACKS: CallbackRules = CallbackRules {
+    given: "VUID-vkDestroyCommandPool-commandPool-00042",
+    none: "VUID-vkDestroyCommandPool-commandPool-00043",
+};
 
 /// One `VkCommandPool`.
 pub(super) struct CommandPool {
     pub(super) shadow: HostShadow,
 }
 
+/// Life of a command buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recording {
+    Initial,
+    Recording,
+    Executable,
+}
+
 /// One `VkCommandBuffer`.
 pub(super) struct CommandBuffer {
     pub(super) pool: u64,
+    pub(super) state: Recording,
+    pub(super) commands: Vec<Command>,
+}
+
+/// A command that moves bytes; all others are accepted and forgotten.
+#[derive(Clone, Debug)]
+pub(super) enum Command {
+    CopyBuffer {
+        source: u64,
+        destination: u64,
+        regions: Vec<vk::BufferCopy>,
+    },
+    FillBuffer {
+        destination: u64,
+        offset: u64,
+        size: u64,
+        word: u32,
+    },
+    UpdateBuffer {
+        destination: u64,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    CopyBufferToImage {
+        buffer: u64,
+        image: u64,
+        regions: Vec<vk::BufferImageCopy>,
+    },
+    CopyImageToBuffer {
+        image: u64,
+        buffer: u64,
+        regions: Vec<vk::BufferImageCopy>,
+    },
+}
+
+impl Command {
+    /// Returns the function that recorded the command.
+    pub(super) fn function(&self) -> Function {
+        match self {
+            Self::CopyBuffer { .. } => Function::CmdCopyBuffer,
+            Self::FillBuffer { .. } => Function::CmdFillBuffer,
+            Self::UpdateBuffer { .. } => Function::CmdUpdateBuffer,
+            Self::CopyBufferToImage { .. } => Function::CmdCopyBufferToImage,
+            Self::CopyImageToBuffer { .. } => Function::CmdCopyImageToBuffer,
+        }
+    }
+}
+
+pub(super) extern "system" fn create_pool(
+    device: &DeviceObject,
+    _: &vk::CommandPoolCreateInfo<'_>,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+    pool: &mut MaybeUninit<vk::CommandPool>,
+) -> vk::Result {
+    pool.write(vk::CommandPool::null());
+    device.call(Ask::new(Function::CreateCommandPool), || {
+        let shadow = match HostShadow::take(device.state(), Function::CreateCommandPool, callbacks)
+        {
+            Ok(shadow) => shadow,
+            Err(result) => return result,
+        };
+        let Some(handle) = device.world().command_pools.insert(CommandPool { shadow }) else {
+            return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
+        };
+        device.state().born(ObjectKind::CommandPool);
+        pool.write(vk::CommandPool::from_raw(handle));
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn destroy_pool(
+    device: &DeviceObject,
+    pool: vk::CommandPool,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+) {
+    let function = Function::DestroyCommandPool;
+    device.call(Ask::new(function), || {
+        if pool == vk::CommandPool::null() {
+            return;
+        }
+        let removed = device.world().command_pools.remove(pool.as_raw());
+        match removed {
+            Err(bad) => device.violate(
+                "VUID-vkDestroyCommandPool-commandPool-parameter",
+                function,
+                format!("command pool {pool:?} {bad}"),
+            ),
+            Ok(object) => {
+                drop_buffers(device, pool.as_raw());
+                device.state().died(ObjectKind::CommandPool, 1);
+                object
+                    .shadow
+                    .give_back(device.state(), function, callbacks, POOL_CALLBACKS);
+            }
+        }
+    });
+}
+
+/// Frees every command buffer of a pool.
+fn drop_buffers(device: &DeviceObject, pool: u64) {
+    let mut world = device.world();
+    let of_pool = world
+        .command_buffers
+        .iter()
+        .filter(|(_, buffer)| buffer.pool == pool);
+    let handles: Vec<u64> = of_pool.map(|(handle, _)| handle).collect();
+    for handle in &handles {
+        let _ = world.command_buffers.remove(*handle);
+    }
+    device
+        .state()
+        .died(ObjectKind::CommandBuffer, handles.len() as u64);
+}
+
+pub(super) extern "system" fn reset_pool(
+    device: &DeviceObject,
+    pool: vk::CommandPool,
+    _: vk::CommandPoolResetFlags,
+) -> vk::Result {
+    let function = Function::ResetCommandPool;
+    device.call(Ask::new(function), || {
+        let mut world = device.world();
+        if let Err(bad) = world.command_pools.get(pool.as_raw()) {
+            device.violate(
+                "VUID-vkResetCommandPool-commandPool-parameter",
+                function,
+                format!("command pool {pool:?} {bad}"),
+            );
+        }
+        for buffer in world
+            .command_buffers
+            .iter_mut()
+            .filter(|buffer| buffer.pool == pool.as_raw())
+        {
+            buffer.state = Recording::Initial;
+            buffer.commands.clear();
+        }
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn allocate_buffers(
+    device: &DeviceObject,
+    info: &vk::CommandBufferAllocateInfo<'_>,
+    output: *mut vk::CommandBuffer,
+) -> vk::Result {
+    let function = Function::AllocateCommandBuffers;
+    device.call(Ask::new(function), || {
+        let pool = info.command_pool.as_raw();
+        if let Err(bad) = device.world().command_pools.get(pool) {
+            let message = format!("command pool {:?} {bad}", info.command_pool);
+            device.violate(
+                "VUID-VkCommandBufferAllocateInfo-commandPool-parameter",
+                function,
+                message,
+            );
+            return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
+        }
+        for index in 0..info.command_buffer_count as usize {
+            let recorded = CommandBuffer {
+                pool,
+                state: Recording::Initial,
+                commands: Vec::new(),
+            };
+            let Some(handle) = device.world().command_buffers.insert(recorded) else {
+                return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
+            };
+            device.state().born(ObjectKind::CommandBuffer);
+            let shell = Arc::new(CommandBufferObject {
+                loader_word: LOADER_WORD,
+                device: core::ptr::from_ref(device),
+                handle,
+            });
+            // SAFETY: the application gives room for `commandBufferCount` handles.
+            let place = unsafe { output.add(index) };
+            // SAFETY: as above.
+            unsafe { place.write(CommandBufferObject::handle_of(Arc::as_ptr(&shell))) };
+            device.command_buffers.lock().push(shell);
+        }
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn free_buffers(
+    device: &DeviceObject,
+    _: vk::CommandPool,
+    count: u32,
+    buffers: *const Option<&CommandBufferObject>,
+) {
+    let function = Function::FreeCommandBuffers;
+    device.call(Ask::new(function), || {
+        // SAFETY: the application gives `count` handles, each null or valid.
+        for buffer in unsafe { array(buffers, count) }.iter().flatten() {
+            match device.world().command_buffers.remove(buffer.handle) {
+                Ok(_) => device.state().died(ObjectKind::CommandBuffer, 1),
+                Err(bad) => {
+                    let message = format!("command buffer {:#x} {bad}", buffer.handle);
+                    device.violate(
+                        "VUID-vkFreeCommandBuffers-pCommandBuffers-00048",
+                        function,
+                        message,
+                    );
+                }
+            }
+        }
+    });
+}
+
+/// Changes a live command buffer; `change` answers what is wrong.
+fn with_buffer(
+    shell: &CommandBufferObject,
+    function: Function,
+    change: impl FnOnce(&mut CommandBuffer) -> Result<(), &'static str>,
+) -> vk::Result {
+    let device = shell.device();
+    device.call(Ask::new(function), || {
+        match device.world().command_buffers.get_mut(shell.handle) {
+            Err(bad) => device.violate(
+                "SIM-command-buffer-handle",
+                function,
+                format!("command buffer {:#x} {bad}", shell.handle),
+            ),
+            Ok(buffer) => {
+                let state = buffer.state;
+                if let Err(rule) = change(buffer) {
+                    let message = format!(
+                        "command buffer {:#x} is in the state {state:?}",
+                        shell.handle
+                    );
+                    device.violate(rule, function, message);
+                }
+            }
+        }
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn begin(
+    shell: &CommandBufferObject,
+    _: &vk::CommandBufferBeginInfo<'_>,
+) -> vk::Result {
+    with_buffer(shell, Function::BeginCommandBuffer, |buffer| {
+        let was_recording = buffer.state == Recording::Recording;
+        buffer.state = Recording::Recording;
+        buffer.commands.clear();
+        if was_recording {
+            Err("VUID-vkBeginCommandBuffer-commandBuffer-00049")
+        } else {
+            Ok(())
+        }
+    })
+}
+
+pub(super) extern "system" fn end(shell: &CommandBufferObject) -> vk::Result {
+    with_buffer(shell, Function::EndCommandBuffer, |buffer| {
+        let was_recording = buffer.state == Recording::Recording;
+        buffer.state = Recording::Executable;
+        if was_recording {
+            Ok(())
+        } else {
+            Err("VUID-vkEndCommandBuffer-commandBuffer-00059")
+        }
+    })
+}
+
+pub(super) extern "system" fn reset(
+    shell: &CommandBufferObject,
+    _: vk::CommandBufferResetFlags,
+) -> vk::Result {
+    with_buffer(shell, Function::ResetCommandBuffer, |buffer| {
+        buffer.state = Recording::Initial;
+        buffer.commands.clear();
+        Ok(())
+    })
+}
+
+/// Records a command.
+fn record(
+    shell: &CommandBufferObject,
+    function: Function,
+    rule: &'static str,
+    command: Option<Command>,
+) {
+    let _ = with_buffer(shell, function, |buffer| {
+        buffer.commands.extend(command);
+        if buffer.state == Recording::Recording {
+            Ok(())
+        } else {
+            Err(rule)
+        }
+    });
+}
+
+pub(super) extern "system" fn copy_buffer(
+    shell: &CommandBufferObject,
+    source: vk::Buffer,
+    destination: vk::Buffer,
+    count: u32,
+    regions: *const vk::BufferCopy,
+) {
+    // SAFETY: the application gives `count` valid regions.
+    let regions = unsafe { array(regions, count) }.to_vec();
+    let command = Command::CopyBuffer {
+        source: source.as_raw(),
+        destination: destination.as_raw(),
+        regions,
+    };
+    record(
+        shell,
+        Function::CmdCopyBuffer,
+        "VUID-vkCmdCopyBuffer-commandBuffer-recording",
+        Some(command),
+    );
+}
+
+pub(super) extern "system" fn fill_buffer(
+    shell: &CommandBufferObject,
+    destination: vk::Buffer,
+    offset: u64,
+    size: u64,
+    word: u32,
+) {
+    let command = Command::FillBuffer {
+        destination: destination.as_raw(),
+        offset,
+        size,
+        word,
+    };
+    record(
+        shell,
+        Function::CmdFillBuffer,
+        "VUID-vkCmdFillBuffer-commandBuffer-recording",
+        Some(command),
+    );
+}
+
+pub(super) extern "system" fn update_buffer(
+    shell: &CommandBufferObject,
+    destination: vk::Buffer,
+    offset: u64,
+    size: u64,
+    data: *const u8,
+) {
+    let size = u32::try_from(size).unwrap_or(0);
+    // SAFETY: the application gives `size` initialised bytes, at most 65536.
+    let bytes = unsafe { array(data, size) }.to_vec();
+    let command = Command::UpdateBuffer {
+        destination: destination.as_raw(),
+        offset,
+        bytes,
+    };
+    record(
+        shell,
+        Function::CmdUpdateBuffer,
+        "VUID-vkCmdUpdateBuffer-commandBuffer-recording",
+        Some(command),
+    );
+}
+
+pub(super) extern "system" fn copy_buffer_to_image(
+    shell: &CommandBufferObject,
+    buffer: vk::Buffer,
+    image: vk::Image,
+    _: vk::ImageLayout,
+    count: u32,
+    regions: *const vk::BufferImageCopy,
+) {
+    // SAFETY: the application gives `count` valid regions.
+    let regions = unsafe { array(regions, count) }.to_vec();
+    let command = Command::CopyBufferToImage {
+        buffer: buffer.as_raw(),
+        image: image.as_raw(),
+        regions,
+    };
+    record(
+        shell,
+        Function::CmdCopyBufferToImage,
+        "VUID-vkCmdCopyBufferToImage-commandBuffer-recording",
+        Some(command),
+    );
+}
+
+pub(super) extern "system" fn copy_image_to_buffer(
+    shell: &CommandBufferObject,
+    image: vk::Image,
+    _: vk::ImageLayout,
+    buffer: vk::Buffer,
+    count: u32,
+    regions: *const vk::BufferImageCopy,
+) {
+    // SAFETY: the application gives `count` valid regions.
+    let regions = unsafe { array(regions, count) }.to_vec();
+    let command = Command::CopyImageToBuffer {
+        image: image.as_raw(),
+        buffer: buffer.as_raw(),
+        regions,
+    };
+    record(
+        shell,
+        Function::CmdCopyImageToBuffer,
+        "VUID-vkCmdCopyImageToBuffer-commandBuffer-recording",
+        Some(command),
+    );
+}
+
+#[rustfmt::skip]
+#[expect(clippy::too_many_arguments, reason = "the signature is Vulkan's")]
+pub(super) extern "system" fn pipeline_barrier(
+    shell: &CommandBufferObject,
+    _: vk::PipelineStageFlags, _: vk::PipelineStageFlags, _: vk::DependencyFlags,
+    _: u32, _: *const vk::MemoryBarrier<'_>,
+    _: u32, _: *const vk::BufferMemoryBarrier<'_>,
+    _: u32, _: *const vk::ImageMemoryBarrier<'_>,
+) {
+    record(shell, Function::CmdPipelineBarrier, "VUID-vkCmdPipelineBarrier-commandBuffer-recording", None);
+}
+
+pub(super) extern "system" fn pipeline_barrier2(
+    shell: &CommandBufferObject,
+    _: &vk::DependencyInfo<'_>,
+) {
+    record(
+        shell,
+        Function::CmdPipelineBarrier2,
+        "VUID-vkCmdPipelineBarrier2-commandBuffer-recording",
+        None,
+    );
 }

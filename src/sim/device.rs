@@ -12,7 +12,7 @@ use ash::vk;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 
 /// Tells the handles of different devices apart; wraps around after 256 devices.
@@ -79,6 +79,7 @@ fn make_device(
             .collect(),
         is_destroyed: AtomicBool::new(false),
         world: Mutex::new(World::new(number)),
+        signaled: Condvar::new(),
         command_buffers: Mutex::new(Vec::new()),
     }))
 }

@@ -8,7 +8,7 @@
 //! valid usage.
 
 use super::object::{DeviceObject, InstanceObject};
-use super::{bind, device, instance, memory, physical_device, resource};
+use super::{bind, command, device, instance, memory, physical_device, resource, synchronisation};
 use ash::vk;
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -189,4 +189,40 @@ static TABLE: &[EntryPoint] = &[
     entry!(Device c"vkBindBufferMemory2KHR" BIND2, bind::bind_buffer2),
     entry!(Device c"vkBindImageMemory2" V1_1, bind::bind_image2),
     entry!(Device c"vkBindImageMemory2KHR" BIND2, bind::bind_image2),
+
+    entry!(Device c"vkCreateFence" V1_0, synchronisation::create_fence),
+    entry!(Device c"vkDestroyFence" V1_0, synchronisation::destroy_fence),
+    entry!(Device c"vkResetFences" V1_0, synchronisation::reset_fences),
+    entry!(Device c"vkGetFenceStatus" V1_0, synchronisation::fence_status),
+    entry!(Device c"vkWaitForFences" V1_0, synchronisation::wait_for_fences),
+    entry!(Device c"vkCreateSemaphore" V1_0, synchronisation::create_semaphore),
+    entry!(Device c"vkDestroySemaphore" V1_0, synchronisation::destroy_semaphore),
+    entry!(Device c"vkSignalSemaphore" V1_2, synchronisation::signal_semaphore),
+    entry!(Device c"vkSignalSemaphoreKHR" TIMELINE, synchronisation::signal_semaphore),
+    entry!(Device c"vkGetSemaphoreCounterValue" V1_2, synchronisation::semaphore_value),
+    entry!(Device c"vkGetSemaphoreCounterValueKHR" TIMELINE, synchronisation::semaphore_value),
+    entry!(Device c"vkWaitSemaphores" V1_2, synchronisation::wait_semaphores),
+    entry!(Device c"vkWaitSemaphoresKHR" TIMELINE, synchronisation::wait_semaphores),
+    entry!(Device c"vkQueueSubmit" V1_0, synchronisation::queue_submit),
+    entry!(Device c"vkQueueSubmit2" V1_3, synchronisation::queue_submit2),
+    entry!(Device c"vkQueueSubmit2KHR" SYNC2, synchronisation::queue_submit2),
+    entry!(Device c"vkQueueWaitIdle" V1_0, synchronisation::queue_wait_idle),
+    entry!(Device c"vkDeviceWaitIdle" V1_0, synchronisation::device_wait_idle),
+
+    entry!(Device c"vkCreateCommandPool" V1_0, command::create_pool),
+    entry!(Device c"vkDestroyCommandPool" V1_0, command::destroy_pool),
+    entry!(Device c"vkResetCommandPool" V1_0, command::reset_pool),
+    entry!(Device c"vkAllocateCommandBuffers" V1_0, command::allocate_buffers),
+    entry!(Device c"vkFreeCommandBuffers" V1_0, command::free_buffers),
+    entry!(Device c"vkBeginCommandBuffer" V1_0, command::begin),
+    entry!(Device c"vkEndCommandBuffer" V1_0, command::end),
+    entry!(Device c"vkResetCommandBuffer" V1_0, command::reset),
+    entry!(Device c"vkCmdCopyBuffer" V1_0, command::copy_buffer),
+    entry!(Device c"vkCmdFillBuffer" V1_0, command::fill_buffer),
+    entry!(Device c"vkCmdUpdateBuffer" V1_0, command::update_buffer),
+    entry!(Device c"vkCmdCopyBufferToImage" V1_0, command::copy_buffer_to_image),
+    entry!(Device c"vkCmdCopyImageToBuffer" V1_0, command::copy_image_to_buffer),
+    entry!(Device c"vkCmdPipelineBarrier" V1_0, command::pipeline_barrier),
+    entry!(Device c"vkCmdPipelineBarrier2" V1_3, command::pipeline_barrier2),
+    entry!(Device c"vkCmdPipelineBarrier2KHR" SYNC2, command::pipeline_barrier2),
 ];

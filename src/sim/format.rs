@@ -120,6 +120,11 @@ pub(super) fn is_depth_stencil(format: vk::Format) -> bool {
     (124..=130).contains(&format.as_raw())
 }
 
+/// Tells whether the format has one aspect in one plane.
+pub(super) fn is_plain(format: vk::Format) -> bool {
+    (1..=184).contains(&format.as_raw()) && !(128..=130).contains(&format.as_raw())
+}
+
 /// What an image looks like in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ImageShape {
@@ -128,6 +133,8 @@ pub(super) struct ImageShape {
     pub(super) array_layers: u32,
     pub(super) samples: u32,
     pub(super) block: TexelBlock,
+    /// One aspect in one plane, so that its texels can be copied as they lie.
+    pub(super) is_plain: bool,
     /// Rows start at multiples of this many bytes.
     pub(super) row_alignment: u64,
 }
@@ -234,6 +241,7 @@ mod tests {
             array_layers: 2,
             samples: 1,
             block,
+            is_plain: true,
             row_alignment: 1,
         };
         let mut end = 0;

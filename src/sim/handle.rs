@@ -171,6 +171,11 @@ impl<T> Table<T> {
         })
     }
 
+    /// Visits every live object, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| slot.value.as_mut())
+    }
+
     fn index(&self, handle: u64) -> Result<usize, BadHandle> {
         if handle == 0 {
             return Err(BadHandle::Null);

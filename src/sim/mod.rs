@@ -32,6 +32,7 @@ mod command;
 mod control;
 mod device;
 mod entry_points;
+mod execute;
 mod feature_chain;
 mod format;
 mod function;
@@ -48,6 +49,7 @@ mod resource;
 mod script;
 mod sim_device;
 mod storage;
+mod synchronisation;
 mod violation;
 mod world;
 

@@ -18,7 +18,7 @@ use super::profile::{Features, Profile};
 use super::world::World;
 use ash::vk;
 use core::sync::atomic::{AtomicBool, Ordering};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -82,6 +82,8 @@ pub(super) struct DeviceObject {
     pub(super) queues: Vec<Arc<QueueObject>>,
     pub(super) is_destroyed: AtomicBool,
     pub(super) world: Mutex<World>,
+    /// Notified whenever a fence or semaphore was signaled.
+    pub(super) signaled: Condvar,
     /// Shells of all command buffers; the recorded commands are in the world.
     pub(super) command_buffers: Mutex<Vec<Arc<CommandBufferObject>>>,
 }

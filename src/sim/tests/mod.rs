@@ -1,8 +1,13 @@
 //! What the simulated driver promises, through `ash`, as its users see it.
 
+mod binds;
+mod commands;
+mod functions;
+mod memory;
 mod objects;
+mod steering;
 
-use super::{Profile, SimDevice, Violation};
+use super::{SimDevice, Violation};
 use ash::vk;
 
 /// Returns the rules of the violations so far and forgets them.

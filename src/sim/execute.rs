@@ -1,0 +1,424 @@
+//! Carries recorded commands out on the bytes, as the device sees them.
+//!
+//! ```text
+//!   Command ──► resolve: resource alive, bound, its memory alive ──► bounds ──► device view of the bytes ──► copy
+//! ```
+//!
+//! A command whose resources are wrong is recorded and skipped. Images of combined depth-stencil and multi-planar
+//! formats are left alone: their aspects have layouts of their own.
+//!
+//! # Source
+//!
+//! "Copy Commands" of the Vulkan specification, and "Buffer and Image Addressing" for the rows of a region.
+
+use super::command::Command;
+use super::format::{ImageShape, Subresource};
+use super::function::Function;
+use super::handle::ObjectKind;
+use super::memory::{ensure_storage, judge_device_read};
+use super::object::DeviceObject;
+use super::world::{ResourceId, World};
+use ash::vk;
+use core::ops::Range;
+
+/// Bytes of a resource: where it lies.
+#[derive(Clone, Copy)]
+struct Place {
+    memory: u64,
+    offset: u64,
+    size: u64,
+    shape: Option<ImageShape>,
+}
+
+/// The executor of one command.
+struct Executor<'a> {
+    device: &'a DeviceObject,
+    world: &'a mut World,
+    function: Function,
+}
+
+/// Carries one command out.
+pub(super) fn execute(device: &DeviceObject, world: &mut World, command: &Command) {
+    let function = command.function();
+    let mut executor = Executor {
+        device,
+        world,
+        function,
+    };
+    match command {
+        Command::CopyBuffer {
+            source,
+            destination,
+            regions,
+        } => executor.copy_buffer(*source, *destination, regions),
+        Command::FillBuffer {
+            destination,
+            offset,
+            size,
+            word,
+        } => executor.fill_buffer(*destination, *offset, *size, *word),
+        Command::UpdateBuffer {
+            destination,
+            offset,
+            bytes,
+        } => executor.update_buffer(*destination, *offset, bytes),
+        Command::CopyBufferToImage {
+            buffer,
+            image,
+            regions,
+        } => {
+            let buffer = executor.resolve(
+                ObjectKind::Buffer,
+                *buffer,
+                "VUID-vkCmdCopyBufferToImage-srcBuffer-00176",
+            );
+            let image = executor.resolve(
+                ObjectKind::Image,
+                *image,
+                "VUID-vkCmdCopyBufferToImage-dstImage-07966",
+            );
+            executor.copy_image(buffer, image, regions, Direction::IntoImage);
+        }
+        Command::CopyImageToBuffer {
+            image,
+            buffer,
+            regions,
+        } => {
+            let image = executor.resolve(
+                ObjectKind::Image,
+                *image,
+                "VUID-vkCmdCopyImageToBuffer-srcImage-07966",
+            );
+            let buffer = executor.resolve(
+                ObjectKind::Buffer,
+                *buffer,
+                "VUID-vkCmdCopyImageToBuffer-dstBuffer-00192",
+            );
+            executor.copy_image(buffer, image, regions, Direction::OutOfImage);
+        }
+    }
+}
+
+/// Which way bytes go between a buffer and an image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    IntoImage,
+    OutOfImage,
+}
+
+impl Executor<'_> {
+    fn violate(&self, rule: &'static str, message: String) {
+        self.device.violate(rule, self.function, message);
+    }
+
+    /// Finds the bytes of a resource, or records why there are none.
+    fn resolve(&mut self, kind: ObjectKind, handle: u64, unbound: &'static str) -> Option<Place> {
+        let id = ResourceId { kind, handle };
+        let resource = match self.world.resources(kind).get(handle) {
+            Ok(resource) => resource,
+            Err(bad) => {
+                self.violate(
+                    "SIM-use-after-destroy",
+                    format!("{kind:?} {handle:#x} {bad}"),
+                );
+                return None;
+            }
+        };
+        let (size, shape, binding) = (resource.size, resource.shape, resource.binding);
+        let Some((memory, offset)) = binding else {
+            self.violate(
+                unbound,
+                format!("{:?} {:#x} is not bound to memory", id.kind, id.handle),
+            );
+            return None;
+        };
+        if let Err(bad) = self.world.memories.get(memory) {
+            self.violate(
+                "SIM-use-after-free",
+                format!("{kind:?} {handle:#x} is bound to memory {memory:#x}, which {bad}"),
+            );
+            return None;
+        }
+        Some(Place {
+            memory,
+            offset,
+            size,
+            shape,
+        })
+    }
+
+    /// Checks that a range lies in a resource.
+    fn is_inside(&self, place: Place, range: &Range<u64>, rule: &'static str) -> bool {
+        let is_inside = range.start <= range.end && range.end <= place.size;
+        if !is_inside {
+            self.violate(
+                rule,
+                format!("bytes {range:?} of a resource of {}", place.size),
+            );
+        }
+        is_inside
+    }
+
+    /// Returns where the device sees byte `offset` of a resource.
+    fn bytes(&mut self, place: Place, offset: u64) -> Option<*mut u8> {
+        let memory = self.world.memories.get_mut(place.memory).ok()?;
+        Some(ensure_storage(self.device, memory)?.device(place.offset + offset))
+    }
+
+    /// Returns where the device reads a range of a resource, recording host writes that it misses.
+    fn source(&mut self, place: Place, range: &Range<u64>) -> Option<*const u8> {
+        let bytes = self.bytes(place, range.start)?;
+        let memory = self.world.memories.get(place.memory).ok()?;
+        let in_memory = place.offset + range.start..place.offset + range.end;
+        judge_device_read(
+            self.device,
+            self.function,
+            (place.memory, memory),
+            in_memory,
+        );
+        Some(bytes.cast_const())
+    }
+
+    /// Copies bytes between two resources, whose bounds were checked.
+    fn copy(&mut self, from: Place, from_offset: u64, to: Place, to_offset: u64, size: u64) {
+        let length = usize::try_from(size).unwrap_or(0);
+        let source = self.source(from, &(from_offset..from_offset + size));
+        let destination = self.bytes(to, to_offset);
+        if let (Some(source), Some(destination)) = (source, destination) {
+            // SAFETY: both ranges lie inside their resources and those inside their memory (checked at bind); the bytes
+            // live as long as the memory objects, which the locked world holds. They may overlap and be uninitialised.
+            unsafe { core::ptr::copy(source, destination, length) };
+        }
+    }
+
+    fn copy_buffer(&mut self, source: u64, destination: u64, regions: &[vk::BufferCopy]) {
+        let from = self.resolve(
+            ObjectKind::Buffer,
+            source,
+            "VUID-vkCmdCopyBuffer-srcBuffer-00119",
+        );
+        let to = self.resolve(
+            ObjectKind::Buffer,
+            destination,
+            "VUID-vkCmdCopyBuffer-dstBuffer-00121",
+        );
+        let (Some(from), Some(to)) = (from, to) else {
+            return;
+        };
+        for region in regions {
+            let source = region.src_offset..region.src_offset.saturating_add(region.size);
+            let destination = region.dst_offset..region.dst_offset.saturating_add(region.size);
+            let is_right = self.is_inside(from, &source, "VUID-vkCmdCopyBuffer-size-00115")
+                & self.is_inside(to, &destination, "VUID-vkCmdCopyBuffer-size-00116");
+            if is_right {
+                self.copy(from, region.src_offset, to, region.dst_offset, region.size);
+            }
+        }
+    }
+
+    fn fill_buffer(&mut self, destination: u64, offset: u64, size: u64, word: u32) {
+        let Some(to) = self.resolve(
+            ObjectKind::Buffer,
+            destination,
+            "VUID-vkCmdFillBuffer-dstBuffer-00031",
+        ) else {
+            return;
+        };
+        if offset % 4 != 0 {
+            self.violate(
+                "VUID-vkCmdFillBuffer-dstOffset-00025",
+                format!("offset {offset}"),
+            );
+        }
+        let end = if size == vk::WHOLE_SIZE {
+            to.size.max(offset)
+        } else {
+            offset.saturating_add(size)
+        };
+        if size == 0 || (size != vk::WHOLE_SIZE && size % 4 != 0) {
+            self.violate("VUID-vkCmdFillBuffer-size-00028", format!("size {size}"));
+        }
+        if !self.is_inside(to, &(offset..end), "VUID-vkCmdFillBuffer-size-00027") {
+            return;
+        }
+        let Some(bytes) = self.bytes(to, offset) else {
+            return;
+        };
+        for (index, byte) in (0..usize::try_from(end - offset).unwrap_or(0) / 4 * 4)
+            .zip(word.to_ne_bytes().iter().cycle())
+        {
+            // SAFETY: `offset + index < end`, which is inside the resource, and that inside its memory.
+            let place = unsafe { bytes.add(index) };
+            // SAFETY: as above; the locked world keeps the memory alive.
+            unsafe { place.write(*byte) };
+        }
+    }
+
+    fn update_buffer(&mut self, destination: u64, offset: u64, bytes: &[u8]) {
+        let Some(to) = self.resolve(
+            ObjectKind::Buffer,
+            destination,
+            "VUID-vkCmdUpdateBuffer-dstBuffer-00035",
+        ) else {
+            return;
+        };
+        let range = offset..offset.saturating_add(bytes.len() as u64);
+        if !self.is_inside(to, &range, "VUID-vkCmdUpdateBuffer-dataSize-00033") {
+            return;
+        }
+        if let Some(place) = self.bytes(to, offset) {
+            // SAFETY: the range is inside the resource, and that inside its memory; `bytes` is elsewhere.
+            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
+        }
+    }
+
+    fn copy_image(
+        &mut self,
+        buffer: Option<Place>,
+        image: Option<Place>,
+        regions: &[vk::BufferImageCopy],
+        direction: Direction,
+    ) {
+        let (Some(buffer), Some(image)) = (buffer, image) else {
+            return;
+        };
+        let Some(shape) = image.shape.filter(|shape| shape.is_plain) else {
+            return;
+        };
+        for region in regions {
+            let layers = region.image_subresource;
+            for layer in 0..layers.layer_count {
+                let Some(part) = shape.subresource(
+                    layers.mip_level,
+                    layers.base_array_layer.saturating_add(layer),
+                ) else {
+                    let rule = direction.rule(
+                        "VUID-vkCmdCopyBufferToImage-imageSubresource-07967",
+                        "VUID-vkCmdCopyImageToBuffer-imageSubresource-07967",
+                    );
+                    self.violate(rule, format!("the image has no {layers:?}"));
+                    break;
+                };
+                self.copy_layer(
+                    (buffer, image),
+                    &Layer::new(&shape, part, region, layer),
+                    direction,
+                );
+            }
+        }
+    }
+
+    fn copy_layer(&mut self, (buffer, image): (Place, Place), layer: &Layer, direction: Direction) {
+        if !layer.is_inside_image {
+            let rule = direction.rule(
+                "VUID-vkCmdCopyBufferToImage-imageSubresource-07970",
+                "VUID-vkCmdCopyImageToBuffer-imageSubresource-07970",
+            );
+            return self.violate(rule, "the region ends outside the image".to_owned());
+        }
+        let Some(end) = layer.buffer_end() else {
+            return;
+        };
+        let rule = direction.rule(
+            "VUID-vkCmdCopyBufferToImage-pRegions-00171",
+            "VUID-vkCmdCopyImageToBuffer-pRegions-00183",
+        );
+        if !self.is_inside(buffer, &(layer.buffer_start..end), rule) {
+            return;
+        }
+        for slice in 0..layer.slices {
+            for row in 0..layer.rows {
+                let in_buffer =
+                    layer.buffer_start + slice * layer.buffer_slice + row * layer.buffer_row;
+                let in_image =
+                    layer.image_start + slice * layer.image_slice + row * layer.image_row;
+                match direction {
+                    Direction::IntoImage => {
+                        self.copy(buffer, in_buffer, image, in_image, layer.row_bytes)
+                    }
+                    Direction::OutOfImage => {
+                        self.copy(image, in_image, buffer, in_buffer, layer.row_bytes)
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Direction {
+    fn rule(self, into_image: &'static str, out_of_image: &'static str) -> &'static str {
+        if self == Self::IntoImage {
+            into_image
+        } else {
+            out_of_image
+        }
+    }
+}
+
+/// One array layer of a copied region, in rows of texel blocks. All figures but the counts are bytes.
+struct Layer {
+    is_inside_image: bool,
+    buffer_start: u64,
+    buffer_row: u64,
+    buffer_slice: u64,
+    image_start: u64,
+    image_row: u64,
+    image_slice: u64,
+    row_bytes: u64,
+    rows: u64,
+    slices: u64,
+}
+
+impl Layer {
+    fn new(
+        shape: &ImageShape,
+        part: Subresource,
+        region: &vk::BufferImageCopy,
+        layer: u32,
+    ) -> Self {
+        let block = shape.block;
+        let (offset, extent) = (region.image_offset, region.image_extent);
+        let level = shape.level_extent(region.image_subresource.mip_level);
+        let fits = |start: i32, length: u32, total: u32| {
+            u32::try_from(start)
+                .is_ok_and(|start| start.checked_add(length).is_some_and(|end| end <= total))
+        };
+        let columns = |texels: u32| u64::from(texels.div_ceil(block.width));
+        let lines = |texels: u32| u64::from(texels.div_ceil(block.height));
+        let start = |texels: i32| u32::try_from(texels).unwrap_or(0);
+        let or = |given: u32, extent: u32| if given == 0 { extent } else { given };
+        let block_bytes = u64::from(block.bytes);
+        let buffer_row = columns(or(region.buffer_row_length, extent.width)) * block_bytes;
+        let buffer_slice = lines(or(region.buffer_image_height, extent.height)) * buffer_row;
+        let slices = u64::from(extent.depth);
+        Self {
+            is_inside_image: fits(offset.x, extent.width, level.width)
+                && fits(offset.y, extent.height, level.height)
+                && fits(offset.z, extent.depth, level.depth),
+            buffer_start: region.buffer_offset.saturating_add(
+                u64::from(layer).saturating_mul(buffer_slice.saturating_mul(slices)),
+            ),
+            buffer_row,
+            buffer_slice,
+            image_start: part.offset
+                + u64::from(start(offset.z)) * part.depth_pitch
+                + u64::from(start(offset.y) / block.height) * part.row_pitch
+                + u64::from(start(offset.x) / block.width) * block_bytes,
+            image_row: part.row_pitch,
+            image_slice: part.depth_pitch,
+            row_bytes: columns(extent.width) * block_bytes,
+            rows: lines(extent.height),
+            slices,
+        }
+    }
+
+    /// Returns the end of the layer's bytes in the buffer; `None` if there are none or too many for 64 bits.
+    fn buffer_end(&self) -> Option<u64> {
+        let slices = self.slices.checked_sub(1)?.checked_mul(self.buffer_slice)?;
+        let rows = self.rows.checked_sub(1)?.checked_mul(self.buffer_row)?;
+        self.buffer_start
+            .checked_add(slices)?
+            .checked_add(rows)?
+            .checked_add(self.row_bytes)
+    }
+}

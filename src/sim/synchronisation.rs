@@ -1,0 +1,496 @@
+//! Entry points of queues, fences and semaphores.
+//!
+//! A submission is carried out before `vkQueueSubmit` returns, and its fence and semaphores are signaled then. So binary
+//! semaphores are never in the way, and a queue is always idle. A wait for something that no submission has signaled yet
+//! waits for other threads; one without a limit is given up after ten seconds, recorded, and answered with device loss,
+//! because a test that hangs tells nothing.
+
+use super::callbacks::{CallbackRules, HostShadow};
+use super::command::Recording;
+use super::execute::execute;
+use super::function::Function;
+use super::handle::ObjectKind;
+use super::object::{Ask, CommandBufferObject, DeviceObject, QueueObject};
+use super::pnext::{array, find};
+use super::world::{Fence, Semaphore, World};
+use ash::vk;
+use ash::vk::Handle;
+use core::mem::MaybeUninit;
+use core::time::Duration;
+use std::time::Instant;
+
+/// How long a wait without a limit lasts. Taste.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const FENCE_CALLBACKS: CallbackRules = CallbackRules {
+    given: "VUID-vkDestroyFence-fence-01121",
+    none: "VUID-vkDestroyFence-fence-01122",
+};
+const SEMAPHORE_CALLBACKS: CallbackRules = CallbackRules {
+    given: "VUID-vkDestroySemaphore-semaphore-01138",
+    none: "VUID-vkDestroySemaphore-semaphore-01139",
+};
+
+pub(super) extern "system" fn create_fence(
+    device: &DeviceObject,
+    info: &vk::FenceCreateInfo<'_>,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+    fence: &mut MaybeUninit<vk::Fence>,
+) -> vk::Result {
+    let is_signaled = info.flags.contains(vk::FenceCreateFlags::SIGNALED);
+    fence.write(vk::Fence::null());
+    device.call(Ask::new(Function::CreateFence), || {
+        let shadow = match HostShadow::take(device.state(), Function::CreateFence, callbacks) {
+            Ok(shadow) => shadow,
+            Err(result) => return result,
+        };
+        let Some(handle) = device.world().fences.insert(Fence {
+            is_signaled,
+            shadow,
+        }) else {
+            return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
+        };
+        device.state().born(ObjectKind::Fence);
+        fence.write(vk::Fence::from_raw(handle));
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn destroy_fence(
+    device: &DeviceObject,
+    fence: vk::Fence,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+) {
+    let function = Function::DestroyFence;
+    device.call(Ask::new(function), || {
+        if fence == vk::Fence::null() {
+            return;
+        }
+        let removed = device.world().fences.remove(fence.as_raw());
+        match removed {
+            Err(bad) => device.violate(
+                "VUID-vkDestroyFence-fence-parameter",
+                function,
+                format!("fence {fence:?} {bad}"),
+            ),
+            Ok(object) => {
+                device.state().died(ObjectKind::Fence, 1);
+                object
+                    .shadow
+                    .give_back(device.state(), function, callbacks, FENCE_CALLBACKS);
+            }
+        }
+    });
+}
+
+pub(super) extern "system" fn reset_fences(
+    device: &DeviceObject,
+    count: u32,
+    fences: *const vk::Fence,
+) -> vk::Result {
+    let function = Function::ResetFences;
+    device.call(Ask::new(function), || {
+        // SAFETY: the application gives `count` handles.
+        for fence in unsafe { array(fences, count) } {
+            match device.world().fences.get_mut(fence.as_raw()) {
+                Ok(object) => object.is_signaled = false,
+                Err(bad) => device.violate(
+                    "VUID-vkResetFences-pFences-parameter",
+                    function,
+                    format!("fence {fence:?} {bad}"),
+                ),
+            }
+        }
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn fence_status(device: &DeviceObject, fence: vk::Fence) -> vk::Result {
+    let function = Function::GetFenceStatus;
+    device.call(Ask::new(function), || {
+        match device.world().fences.get(fence.as_raw()) {
+            Ok(object) if object.is_signaled => vk::Result::SUCCESS,
+            Ok(_) => vk::Result::NOT_READY,
+            Err(bad) => {
+                device.violate(
+                    "VUID-vkGetFenceStatus-fence-parameter",
+                    function,
+                    format!("fence {fence:?} {bad}"),
+                );
+                vk::Result::ERROR_DEVICE_LOST
+            }
+        }
+    })
+}
+
+/// Waits until `is_reached`, at most `timeout` nanoseconds.
+fn wait(
+    device: &DeviceObject,
+    function: Function,
+    timeout: u64,
+    is_reached: impl Fn(&World) -> bool,
+) -> vk::Result {
+    let mut world = device.world();
+    if is_reached(&world) {
+        return vk::Result::SUCCESS;
+    }
+    let limit = Duration::from_nanos(timeout).min(PATIENCE);
+    let deadline = Instant::now() + limit;
+    while !is_reached(&world) {
+        if device.signaled.wait_until(&mut world, deadline).timed_out() {
+            if limit < PATIENCE {
+                return vk::Result::TIMEOUT;
+            }
+            device.violate(
+                "SIM-endless-wait",
+                function,
+                "nothing was submitted that would end the wait".to_owned(),
+            );
+            return vk::Result::ERROR_DEVICE_LOST;
+        }
+    }
+    vk::Result::SUCCESS
+}
+
+pub(super) extern "system" fn wait_for_fences(
+    device: &DeviceObject,
+    count: u32,
+    fences: *const vk::Fence,
+    wait_all: vk::Bool32,
+    timeout: u64,
+) -> vk::Result {
+    let function = Function::WaitForFences;
+    device.call(Ask::new(function), || {
+        // SAFETY: the application gives `count` handles.
+        let fences = unsafe { array(fences, count) };
+        for fence in fences {
+            if let Err(bad) = device.world().fences.get(fence.as_raw()) {
+                device.violate(
+                    "VUID-vkWaitForFences-pFences-parameter",
+                    function,
+                    format!("fence {fence:?} {bad}"),
+                );
+                return vk::Result::ERROR_DEVICE_LOST;
+            }
+        }
+        wait(device, function, timeout, |world| {
+            let mut states = fences.iter().map(|fence| {
+                world
+                    .fences
+                    .get(fence.as_raw())
+                    .is_ok_and(|fence| fence.is_signaled)
+            });
+            if wait_all == vk::FALSE {
+                states.any(|is_signaled| is_signaled)
+            } else {
+                states.all(|is_signaled| is_signaled)
+            }
+        })
+    })
+}
+
+pub(super) extern "system" fn create_semaphore(
+    device: &DeviceObject,
+    info: &vk::SemaphoreCreateInfo<'_>,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+    semaphore: &mut MaybeUninit<vk::Semaphore>,
+) -> vk::Result {
+    semaphore.write(vk::Semaphore::null());
+    device.call(Ask::new(Function::CreateSemaphore), || {
+        // SAFETY: the application hands over a valid chain.
+        let kind = unsafe { find::<vk::SemaphoreTypeCreateInfo<'_>>(info.p_next) };
+        let timeline = kind.filter(|kind| kind.semaphore_type == vk::SemaphoreType::TIMELINE);
+        let shadow = match HostShadow::take(device.state(), Function::CreateSemaphore, callbacks) {
+            Ok(shadow) => shadow,
+            Err(result) => return result,
+        };
+        let value = timeline.map_or(0, |timeline| timeline.initial_value);
+        let object = Semaphore {
+            value,
+            is_timeline: timeline.is_some(),
+            shadow,
+        };
+        let Some(handle) = device.world().semaphores.insert(object) else {
+            return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
+        };
+        device.state().born(ObjectKind::Semaphore);
+        semaphore.write(vk::Semaphore::from_raw(handle));
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn destroy_semaphore(
+    device: &DeviceObject,
+    semaphore: vk::Semaphore,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+) {
+    let function = Function::DestroySemaphore;
+    device.call(Ask::new(function), || {
+        if semaphore == vk::Semaphore::null() {
+            return;
+        }
+        let removed = device.world().semaphores.remove(semaphore.as_raw());
+        match removed {
+            Err(bad) => {
+                device.violate(
+                    "VUID-vkDestroySemaphore-semaphore-parameter",
+                    function,
+                    format!("semaphore {semaphore:?} {bad}"),
+                );
+            }
+            Ok(object) => {
+                device.state().died(ObjectKind::Semaphore, 1);
+                object
+                    .shadow
+                    .give_back(device.state(), function, callbacks, SEMAPHORE_CALLBACKS);
+            }
+        }
+    });
+}
+
+/// Raises a timeline semaphore.
+fn signal(
+    device: &DeviceObject,
+    world: &mut World,
+    function: Function,
+    semaphore: vk::Semaphore,
+    value: u64,
+) {
+    match world.semaphores.get_mut(semaphore.as_raw()) {
+        Err(bad) => device.violate(
+            "SIM-semaphore-handle",
+            function,
+            format!("semaphore {semaphore:?} {bad}"),
+        ),
+        Ok(object) if object.is_timeline && value <= object.value => {
+            let message = format!(
+                "semaphore {semaphore:?} has {} and cannot be signaled with {value}",
+                object.value
+            );
+            device.violate("VUID-VkSemaphoreSignalInfo-value-03258", function, message);
+        }
+        Ok(object) => object.value = value,
+    }
+}
+
+pub(super) extern "system" fn signal_semaphore(
+    device: &DeviceObject,
+    info: &vk::SemaphoreSignalInfo<'_>,
+) -> vk::Result {
+    device.call(Ask::new(Function::SignalSemaphore), || {
+        signal(
+            device,
+            &mut device.world(),
+            Function::SignalSemaphore,
+            info.semaphore,
+            info.value,
+        );
+        device.signaled.notify_all();
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn semaphore_value(
+    device: &DeviceObject,
+    semaphore: vk::Semaphore,
+    value: &mut MaybeUninit<u64>,
+) -> vk::Result {
+    let function = Function::GetSemaphoreCounterValue;
+    value.write(0);
+    device.call(Ask::new(function), || {
+        match device.world().semaphores.get(semaphore.as_raw()) {
+            Ok(object) => {
+                value.write(object.value);
+                vk::Result::SUCCESS
+            }
+            Err(bad) => {
+                device.violate(
+                    "VUID-vkGetSemaphoreCounterValue-semaphore-parameter",
+                    function,
+                    format!("semaphore {semaphore:?} {bad}"),
+                );
+                vk::Result::ERROR_DEVICE_LOST
+            }
+        }
+    })
+}
+
+pub(super) extern "system" fn wait_semaphores(
+    device: &DeviceObject,
+    info: &vk::SemaphoreWaitInfo<'_>,
+    timeout: u64,
+) -> vk::Result {
+    device.call(Ask::new(Function::WaitSemaphores), || {
+        // SAFETY: the application gives `semaphoreCount` handles.
+        let semaphores = unsafe { array(info.p_semaphores, info.semaphore_count) };
+        // SAFETY: the application gives as many values.
+        let values = unsafe { array(info.p_values, info.semaphore_count) };
+        let is_any = info.flags.contains(vk::SemaphoreWaitFlags::ANY);
+        wait(device, Function::WaitSemaphores, timeout, |world| {
+            let mut reached = semaphores.iter().zip(values).map(|(semaphore, value)| {
+                world
+                    .semaphores
+                    .get(semaphore.as_raw())
+                    .is_ok_and(|object| object.value >= *value)
+            });
+            if is_any {
+                reached.any(|is_reached| is_reached)
+            } else {
+                reached.all(|is_reached| is_reached)
+            }
+        })
+    })
+}
+
+/// Carries out the commands of a command buffer.
+fn run(device: &DeviceObject, world: &mut World, function: Function, shell: &CommandBufferObject) {
+    let rule = if function == Function::QueueSubmit {
+        "VUID-vkQueueSubmit-pCommandBuffers-00070"
+    } else {
+        "VUID-vkQueueSubmit2-commandBuffer-03874"
+    };
+    let commands = match world.command_buffers.get(shell.handle) {
+        Err(bad) => {
+            return device.violate(
+                rule,
+                function,
+                format!("command buffer {:#x} {bad}", shell.handle),
+            );
+        }
+        Ok(buffer) if buffer.state != Recording::Executable => {
+            let message = format!(
+                "command buffer {:#x} is in the state {:?}",
+                shell.handle, buffer.state
+            );
+            return device.violate(rule, function, message);
+        }
+        Ok(buffer) => buffer.commands.clone(),
+    };
+    for command in &commands {
+        execute(device, world, command);
+    }
+}
+
+/// Signals the fence of a submission and wakes who waits.
+fn finish(device: &DeviceObject, world: &mut World, function: Function, fence: vk::Fence) {
+    if fence != vk::Fence::null() {
+        let rules = if function == Function::QueueSubmit {
+            [
+                "VUID-vkQueueSubmit-fence-parameter",
+                "VUID-vkQueueSubmit-fence-00063",
+            ]
+        } else {
+            [
+                "VUID-vkQueueSubmit2-fence-parameter",
+                "VUID-vkQueueSubmit2-fence-04894",
+            ]
+        };
+        match world.fences.get_mut(fence.as_raw()) {
+            Err(bad) => device.violate(rules[0], function, format!("fence {fence:?} {bad}")),
+            Ok(object) => {
+                if object.is_signaled {
+                    device.violate(
+                        rules[1],
+                        function,
+                        format!("fence {fence:?} is signaled already"),
+                    );
+                }
+                object.is_signaled = true;
+            }
+        }
+    }
+    device.signaled.notify_all();
+}
+
+pub(super) extern "system" fn queue_submit(
+    queue: &QueueObject,
+    count: u32,
+    submits: *const vk::SubmitInfo<'_>,
+    fence: vk::Fence,
+) -> vk::Result {
+    let (device, function) = (queue.device(), Function::QueueSubmit);
+    device.call(Ask::new(function), || {
+        let mut world = device.world();
+        // SAFETY: the application gives `count` valid submissions.
+        for submit in unsafe { array(submits, count) } {
+            let shells = submit.p_command_buffers.cast::<&CommandBufferObject>();
+            // SAFETY: the application gives valid command buffers, which are pointers to our objects.
+            for shell in unsafe { array(shells, submit.command_buffer_count) } {
+                run(device, &mut world, function, shell);
+            }
+            // SAFETY: the application hands over a valid chain.
+            let timeline = unsafe { find::<vk::TimelineSemaphoreSubmitInfo<'_>>(submit.p_next) };
+            // SAFETY: the application gives that many handles.
+            let semaphores =
+                unsafe { array(submit.p_signal_semaphores, submit.signal_semaphore_count) };
+            let values = timeline.map_or(&[][..], |timeline| {
+                // SAFETY: the application gives that many values.
+                unsafe {
+                    array(
+                        timeline.p_signal_semaphore_values,
+                        timeline.signal_semaphore_value_count,
+                    )
+                }
+            });
+            for (semaphore, value) in semaphores
+                .iter()
+                .zip(values.iter().chain(core::iter::repeat(&0)))
+            {
+                signal(device, &mut world, function, *semaphore, *value);
+            }
+        }
+        finish(device, &mut world, function, fence);
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn queue_submit2(
+    queue: &QueueObject,
+    count: u32,
+    submits: *const vk::SubmitInfo2<'_>,
+    fence: vk::Fence,
+) -> vk::Result {
+    let (device, function) = (queue.device(), Function::QueueSubmit2);
+    device.call(Ask::new(function), || {
+        let mut world = device.world();
+        // SAFETY: the application gives `count` valid submissions.
+        for submit in unsafe { array(submits, count) } {
+            // SAFETY: the application gives that many valid structures.
+            for info in unsafe {
+                array(
+                    submit.p_command_buffer_infos,
+                    submit.command_buffer_info_count,
+                )
+            } {
+                // SAFETY: a valid command buffer is a pointer to our object.
+                let shell = unsafe {
+                    core::mem::transmute::<vk::CommandBuffer, &CommandBufferObject>(
+                        info.command_buffer,
+                    )
+                };
+                run(device, &mut world, function, shell);
+            }
+            // SAFETY: the application gives that many valid structures.
+            for info in unsafe {
+                array(
+                    submit.p_signal_semaphore_infos,
+                    submit.signal_semaphore_info_count,
+                )
+            } {
+                signal(device, &mut world, function, info.semaphore, info.value);
+            }
+        }
+        finish(device, &mut world, function, fence);
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn queue_wait_idle(queue: &QueueObject) -> vk::Result {
+    queue
+        .device()
+        .call(Ask::new(Function::QueueWaitIdle), || vk::Result::SUCCESS)
+}
+
+pub(super) extern "system" fn device_wait_idle(device: &DeviceObject) -> vk::Result {
+    device.call(Ask::new(Function::DeviceWaitIdle), || vk::Result::SUCCESS)
+}

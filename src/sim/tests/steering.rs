@@ -1,0 +1,197 @@
+//! What `Control` promises: failures, delays, gates, budgets, callbacks.
+
+use super::super::{Function, ObjectKind, Profile, SimDevice};
+use super::{allocate, buffer, destroy_buffer, free, rules};
+use ash::vk;
+use core::ffi::c_void;
+use core::time::Duration;
+
+const OUT: vk::Result = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+const LONG: Duration = Duration::from_secs(30);
+
+#[test]
+fn the_nth_call_fails_once() {
+    let sim = SimDevice::new(Profile::unified());
+    let before = sim.control().snapshot();
+    sim.control().fail_nth(2, OUT);
+    let one = buffer(&sim, 16);
+    assert_eq!(allocate(&sim, 16, 0), Err(OUT));
+    let memory = allocate(&sim, 16, 0).unwrap();
+    sim.control().fail_nth_of(
+        Function::AllocateMemory,
+        2,
+        vk::Result::ERROR_TOO_MANY_OBJECTS,
+    );
+    let second = allocate(&sim, 16, 0).unwrap();
+    destroy_buffer(&sim, buffer(&sim, 16));
+    assert_eq!(
+        allocate(&sim, 16, 0),
+        Err(vk::Result::ERROR_TOO_MANY_OBJECTS)
+    );
+    let fired = [
+        (Function::AllocateMemory, OUT),
+        (Function::AllocateMemory, vk::Result::ERROR_TOO_MANY_OBJECTS),
+    ];
+    assert_eq!(sim.control().faults_fired(), fired);
+    free(&sim, memory);
+    free(&sim, second);
+    destroy_buffer(&sim, one);
+    assert_eq!(sim.control().snapshot(), before);
+    assert_eq!(sim.finish(), []);
+}
+
+#[test]
+fn calls_fail_by_size_and_by_predicate() {
+    let sim = SimDevice::new(Profile::unified());
+    sim.control().refuse_allocations_above(Some(1024));
+    assert_eq!(allocate(&sim, 1025, 0), Err(OUT));
+    free(&sim, allocate(&sim, 1024, 0).unwrap());
+    sim.control().refuse_allocations_above(None);
+    sim.control()
+        .fail_when(|call| (call.memory_type_index == Some(1)).then_some(OUT));
+    assert_eq!(allocate(&sim, 1025, 1), Err(OUT));
+    free(&sim, allocate(&sim, 1025, 0).unwrap());
+    sim.control().clear_faults();
+    free(&sim, allocate(&sim, 1025, 1).unwrap());
+    assert_eq!(sim.finish(), []);
+}
+
+#[test]
+fn a_gate_holds_one_function_up_and_nothing_else() {
+    let sim = SimDevice::new(Profile::unified());
+    let gate = sim.control().block(Function::AllocateMemory);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| allocate(&sim, 16, 0));
+        assert!(gate.wait_for_arrivals(1, LONG));
+        destroy_buffer(&sim, buffer(&sim, 16));
+        assert_eq!(sim.control().live(ObjectKind::DeviceMemory), 0);
+        gate.open();
+        free(&sim, waiting.join().unwrap().unwrap());
+    });
+    assert_eq!(gate.arrivals(), 1);
+    free(&sim, allocate(&sim, 16, 0).unwrap());
+    assert_eq!(sim.finish(), []);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "needs the clock")]
+fn a_delayed_call_takes_its_time() {
+    let sim = SimDevice::new(Profile::unified());
+    sim.control()
+        .delay(Function::AllocateMemory, Duration::from_millis(20));
+    let start = std::time::Instant::now();
+    free(&sim, allocate(&sim, 16, 0).unwrap());
+    assert!(start.elapsed() >= Duration::from_millis(20));
+    sim.control()
+        .delay(Function::AllocateMemory, Duration::ZERO);
+}
+
+fn budget(sim: &SimDevice) -> (u64, u64) {
+    let mut budget = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
+    let mut properties = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut budget);
+    // SAFETY: the physical device is of this instance.
+    unsafe {
+        sim.instance()
+            .get_physical_device_memory_properties2(sim.physical_device(), &mut properties)
+    };
+    (budget.heap_usage[0], budget.heap_budget[0])
+}
+
+#[test]
+fn budgets_follow_the_books_and_the_tester() {
+    let sim = SimDevice::new(Profile::unified());
+    let size = sim.profile().heaps[0].size;
+    assert_eq!(budget(&sim), (0, size));
+    let memory = allocate(&sim, 100, 0).unwrap();
+    sim.control().set_foreign_usage(0, 1000);
+    assert_eq!(budget(&sim), (4096, size - 1000));
+    sim.control().set_budget(0, Some(0));
+    assert_eq!(budget(&sim), (4096, 0));
+    assert_eq!(sim.control().budget_queries(), 3);
+    free(&sim, memory);
+    let without = SimDevice::new(Profile::unified().without_extension(c"VK_EXT_memory_budget"));
+    assert_eq!(budget(&without), (0, 0));
+    assert_eq!(
+        rules(&without),
+        ["VUID-VkPhysicalDeviceMemoryProperties2-pNext-pNext"]
+    );
+}
+
+/// A host allocator that counts what it has given out in its user data.
+unsafe extern "system" fn give(
+    user_data: *mut c_void,
+    size: usize,
+    alignment: usize,
+    _: vk::SystemAllocationScope,
+) -> *mut c_void {
+    let layout = std::alloc::Layout::from_size_align(size, alignment).unwrap();
+    // SAFETY: the user data is a live counter.
+    unsafe { *user_data.cast::<i32>() += 1 };
+    // SAFETY: the driver asks for more than zero bytes.
+    unsafe { std::alloc::alloc(layout) }.cast()
+}
+
+unsafe extern "system" fn take_back(user_data: *mut c_void, memory: *mut c_void) {
+    // SAFETY: the user data is a live counter.
+    unsafe { *user_data.cast::<i32>() -= 1 };
+    // SAFETY: `give` took it with this layout, which is the only one that the driver asks for.
+    unsafe {
+        std::alloc::dealloc(
+            memory.cast(),
+            std::alloc::Layout::from_size_align_unchecked(64, 16),
+        )
+    };
+}
+
+#[test]
+fn allocation_callbacks_are_called_recorded_and_compared() {
+    let sim = SimDevice::new(Profile::unified());
+    let mut given = 0_i32;
+    let mut callbacks = vk::AllocationCallbacks::default().user_data((&raw mut given).cast());
+    callbacks.pfn_allocation = Some(give);
+    callbacks.pfn_free = Some(take_back);
+    let info = vk::BufferCreateInfo::default()
+        .size(16)
+        .usage(vk::BufferUsageFlags::TRANSFER_SRC);
+    // SAFETY: the device, the create-info and the callbacks are valid.
+    let one = unsafe { sim.device().create_buffer(&info, Some(&callbacks)) }.unwrap();
+    assert_eq!(sim.control().callback_uses().len(), 1);
+    // SAFETY: as above.
+    unsafe { sim.device().destroy_buffer(one, Some(&callbacks)) };
+    assert_eq!(rules(&sim), [""; 0]);
+    // SAFETY: as above.
+    let two = unsafe { sim.device().create_buffer(&info, Some(&callbacks)) }.unwrap();
+    destroy_buffer(&sim, two);
+    assert_eq!(rules(&sim), ["VUID-vkDestroyBuffer-buffer-00923"]);
+    let three = buffer(&sim, 16);
+    // SAFETY: wrong on purpose, the driver's to find.
+    unsafe { sim.device().destroy_buffer(three, Some(&callbacks)) };
+    assert_eq!(rules(&sim), ["VUID-vkDestroyBuffer-buffer-00924"]);
+    assert_eq!(sim.control().count(Function::DestroyBuffer), 3);
+    assert_eq!(given, 1, "the second one's memory could not be given back");
+}
+
+#[test]
+fn threads_agree_with_the_books() {
+    let rounds = if cfg!(miri) { 4 } else { 500 };
+    let sim = SimDevice::new(Profile::unified());
+    let before = sim.control().snapshot();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for size in 1..rounds {
+                    let (memory, one) = (allocate(&sim, size * 16, 1).unwrap(), buffer(&sim, size));
+                    super::bind_buffer(&sim, one, memory, 0).unwrap();
+                    destroy_buffer(&sim, one);
+                    free(&sim, memory);
+                }
+            });
+        }
+    });
+    assert_eq!(sim.control().snapshot(), before);
+    assert_eq!(
+        sim.control().count(Function::AllocateMemory),
+        4 * (rounds - 1)
+    );
+    assert_eq!(sim.finish(), []);
+}
