@@ -7,6 +7,8 @@ extern crate alloc;
 mod device;
 #[cfg(feature = "vulkan")]
 mod memory_type;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[cfg(feature = "vulkan")]
 mod sync;
 

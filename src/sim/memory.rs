@@ -1,0 +1,516 @@
+//! Entry points of device memory: allocate, free, map, unmap, flush, invalidate.
+//!
+//! ```text
+//!   vkAllocateMemory ──► judge (world locked shortly) ──► Accounts::charge ──► callbacks ──► world
+//!   vkFreeMemory     ──► world ──► Accounts::release, callbacks, bytes (no lock held)
+//! ```
+//!
+//! What is wrong is recorded by the rules in `memory_rules.rs`; what cannot be carried out is refused with a result.
+
+use super::accounts::Charge;
+use super::cache::HostCache;
+use super::callbacks::{CallbackRules, HostShadow};
+use super::function::Function;
+use super::handle::ObjectKind;
+use super::memory_rules::{MAP, MAP2, MapRules, RangeAsk, judge_allocate, judge_map, judge_range};
+use super::object::{Ask, DeviceObject};
+use super::pnext::{array, find};
+use super::storage::{Bytes, Storage};
+use super::world::{Memory, ResourceId};
+use ash::vk;
+use ash::vk::Handle;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ops::Range;
+use std::collections::BTreeMap;
+
+const CALLBACKS: CallbackRules = CallbackRules {
+    given: "SIM-vkFreeMemory-callbacks-given",
+    none: "SIM-vkFreeMemory-callbacks-none",
+};
+
+/// Start of each memory object's device addresses is a multiple of this. Taste: above every alignment.
+const ADDRESS_STEP: u64 = 1 << 20;
+
+/// `VkMemoryAllocateInfo` with the parts of its chain that matter.
+pub(super) struct AllocateAsk {
+    pub(super) size: u64,
+    pub(super) memory_type_index: u32,
+    pub(super) dedicated: Option<(vk::Buffer, vk::Image)>,
+    pub(super) flags: vk::MemoryAllocateFlags,
+    pub(super) priority: Option<f32>,
+}
+
+impl AllocateAsk {
+    fn read(info: &vk::MemoryAllocateInfo<'_>) -> Self {
+        // SAFETY: the application hands over a valid chain.
+        let dedicated = unsafe { find::<vk::MemoryDedicatedAllocateInfo<'_>>(info.p_next) };
+        // SAFETY: as above.
+        let flags = unsafe { find::<vk::MemoryAllocateFlagsInfo<'_>>(info.p_next) };
+        // SAFETY: as above.
+        let priority = unsafe { find::<vk::MemoryPriorityAllocateInfoEXT<'_>>(info.p_next) };
+        Self {
+            size: info.allocation_size,
+            memory_type_index: info.memory_type_index,
+            dedicated: dedicated.map(|dedicated| (dedicated.buffer, dedicated.image)),
+            flags: flags.map_or(vk::MemoryAllocateFlags::empty(), |flags| flags.flags),
+            priority: priority.map(|priority| priority.priority),
+        }
+    }
+
+    fn dedicated_to(&self) -> Option<ResourceId> {
+        let (buffer, image) = self.dedicated?;
+        if image != vk::Image::null() {
+            return Some(ResourceId {
+                kind: ObjectKind::Image,
+                handle: image.as_raw(),
+            });
+        }
+        (buffer != vk::Buffer::null()).then(|| ResourceId {
+            kind: ObjectKind::Buffer,
+            handle: buffer.as_raw(),
+        })
+    }
+}
+
+pub(super) extern "system" fn allocate_memory(
+    device: &DeviceObject,
+    info: &vk::MemoryAllocateInfo<'_>,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+    memory: &mut MaybeUninit<vk::DeviceMemory>,
+) -> vk::Result {
+    let ask = Ask {
+        function: Function::AllocateMemory,
+        size: info.allocation_size,
+        memory_type_index: Some(info.memory_type_index),
+    };
+    device.call(ask, || {
+        match allocate(device, &AllocateAsk::read(info), callbacks) {
+            Ok(handle) => {
+                memory.write(vk::DeviceMemory::from_raw(handle));
+                vk::Result::SUCCESS
+            }
+            Err(result) => {
+                memory.write(vk::DeviceMemory::null());
+                result
+            }
+        }
+    })
+}
+
+fn allocate(
+    device: &DeviceObject,
+    ask: &AllocateAsk,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+) -> Result<u64, vk::Result> {
+    let profile = &device.profile;
+    judge_allocate(device, ask);
+    let Some(kind) = profile
+        .memory_type(ask.memory_type_index)
+        .filter(|_| ask.size > 0)
+    else {
+        return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+    };
+    if profile.max_memory_allocation_size != 0 && ask.size > profile.max_memory_allocation_size {
+        return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+    }
+    let charge = Charge {
+        heap_index: kind.heap_index,
+        bytes: ask.size,
+        page_bytes: ask
+            .size
+            .checked_next_multiple_of(profile.page_size.max(1))
+            .unwrap_or(u64::MAX),
+        is_lazy: kind
+            .property_flags
+            .contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED),
+    };
+    device.state().accounts().charge(&charge)?;
+    let shadow = HostShadow::take(device.state(), Function::AllocateMemory, callbacks)
+        .inspect_err(|_| device.state().accounts().release(&charge))?;
+    let mut world = device.world();
+    let address = world.next_address;
+    world.next_address += charge.bytes.next_multiple_of(ADDRESS_STEP) + ADDRESS_STEP;
+    let inserted = world.memories.insert(Memory {
+        charge,
+        memory_type_index: ask.memory_type_index,
+        property_flags: kind.property_flags,
+        dedicated: ask.dedicated_to(),
+        has_device_address: ask.flags.contains(vk::MemoryAllocateFlags::DEVICE_ADDRESS),
+        priority: ask.priority,
+        address,
+        mapping: None,
+        storage: None,
+        bound: BTreeMap::new(),
+        longest_bound: 0,
+        shadow,
+    });
+    drop(world);
+    if inserted.is_some() {
+        device.state().born(ObjectKind::DeviceMemory);
+    } else {
+        device.state().accounts().release(&charge);
+    }
+    inserted.ok_or(vk::Result::ERROR_OUT_OF_HOST_MEMORY)
+}
+
+pub(super) extern "system" fn free_memory(
+    device: &DeviceObject,
+    memory: vk::DeviceMemory,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+) {
+    device.call(Ask::new(Function::FreeMemory), || {
+        if memory == vk::DeviceMemory::null() {
+            return;
+        }
+        let removed = device.world().memories.remove(memory.as_raw());
+        match removed {
+            Err(bad) => {
+                let message = format!("memory {memory:?} {bad}");
+                device.violate(
+                    "VUID-vkFreeMemory-memory-parameter",
+                    Function::FreeMemory,
+                    message,
+                );
+            }
+            Ok(memory) => {
+                device
+                    .state()
+                    .count_free(!memory.bound.is_empty(), memory.mapping.is_some());
+                device.state().accounts().release(&memory.charge);
+                device.state().died(ObjectKind::DeviceMemory, 1);
+                memory
+                    .shadow
+                    .give_back(device.state(), Function::FreeMemory, callbacks, CALLBACKS);
+            }
+        }
+    });
+}
+
+/// Makes the bytes of a memory object, if it has none yet.
+pub(super) fn ensure_storage<'a>(
+    device: &DeviceObject,
+    memory: &'a mut Memory,
+) -> Option<&'a mut Storage> {
+    if memory.storage.is_none() {
+        let (size, alignment) = (
+            memory.size(),
+            device.profile.min_memory_map_alignment.max(64),
+        );
+        let is_coherent = memory
+            .property_flags
+            .contains(vk::MemoryPropertyFlags::HOST_COHERENT);
+        let has_cache =
+            memory.is_host_visible() && !is_coherent && device.state().checks().host_cache;
+        memory.storage = if has_cache {
+            HostCache::new(size, alignment, device.profile.non_coherent_atom_size)
+                .map(Storage::Cached)
+        } else {
+            Bytes::uninitialised(size, alignment).map(Storage::Shared)
+        };
+    }
+    memory.storage.as_mut()
+}
+
+/// A mapping as both versions of `vkMapMemory` ask for it.
+struct MapAsk<'a> {
+    function: Function,
+    rules: &'a MapRules,
+    memory: vk::DeviceMemory,
+    offset: u64,
+    size: u64,
+}
+
+fn map(device: &DeviceObject, ask: &MapAsk<'_>) -> Result<*mut c_void, vk::Result> {
+    let failed = vk::Result::ERROR_MEMORY_MAP_FAILED;
+    let mut world = device.world();
+    let memory = match world.memories.get_mut(ask.memory.as_raw()) {
+        Ok(memory) => memory,
+        Err(bad) => {
+            device.violate(
+                ask.rules.memory,
+                ask.function,
+                format!("memory {:?} {bad}", ask.memory),
+            );
+            return Err(failed);
+        }
+    };
+    if !judge_map(
+        device,
+        ask.function,
+        ask.rules,
+        memory,
+        (ask.offset, ask.size),
+    ) {
+        return Err(failed);
+    }
+    let end = if ask.size == vk::WHOLE_SIZE {
+        memory.size()
+    } else {
+        ask.offset + ask.size
+    };
+    let pointer = ensure_storage(device, memory)
+        .ok_or(failed)?
+        .host(ask.offset);
+    memory.mapping = Some(ask.offset..end);
+    Ok(pointer.cast())
+}
+
+fn answer_map(
+    pointer: &mut MaybeUninit<*mut c_void>,
+    mapped: Result<*mut c_void, vk::Result>,
+) -> vk::Result {
+    pointer.write(mapped.unwrap_or(core::ptr::null_mut()));
+    mapped.err().unwrap_or(vk::Result::SUCCESS)
+}
+
+pub(super) extern "system" fn map_memory(
+    device: &DeviceObject,
+    memory: vk::DeviceMemory,
+    offset: u64,
+    size: u64,
+    _: vk::MemoryMapFlags,
+    pointer: &mut MaybeUninit<*mut c_void>,
+) -> vk::Result {
+    let function = Function::MapMemory;
+    device.call(Ask::sized(function, size), || {
+        answer_map(
+            pointer,
+            map(
+                device,
+                &MapAsk {
+                    function,
+                    rules: &MAP,
+                    memory,
+                    offset,
+                    size,
+                },
+            ),
+        )
+    })
+}
+
+pub(super) extern "system" fn map_memory2(
+    device: &DeviceObject,
+    info: &vk::MemoryMapInfoKHR<'_>,
+    pointer: &mut MaybeUninit<*mut c_void>,
+) -> vk::Result {
+    let function = Function::MapMemory2;
+    let ask = MapAsk {
+        function,
+        rules: &MAP2,
+        memory: info.memory,
+        offset: info.offset,
+        size: info.size,
+    };
+    device.call(Ask::sized(function, info.size), || {
+        answer_map(pointer, map(device, &ask))
+    })
+}
+
+fn unmap(
+    device: &DeviceObject,
+    memory: vk::DeviceMemory,
+    function: Function,
+    rules: [&'static str; 2],
+) {
+    let mut world = device.world();
+    match world.memories.get_mut(memory.as_raw()) {
+        Err(bad) => device.violate(rules[0], function, format!("memory {memory:?} {bad}")),
+        Ok(object) => {
+            if object.mapping.take().is_none() {
+                device.violate(
+                    rules[1],
+                    function,
+                    format!("memory {memory:?} is not mapped"),
+                );
+            }
+        }
+    }
+}
+
+pub(super) extern "system" fn unmap_memory(device: &DeviceObject, memory: vk::DeviceMemory) {
+    let rules = [
+        "VUID-vkUnmapMemory-memory-parameter",
+        "VUID-vkUnmapMemory-memory-00689",
+    ];
+    device.call(Ask::new(Function::UnmapMemory), || {
+        unmap(device, memory, Function::UnmapMemory, rules)
+    });
+}
+
+pub(super) extern "system" fn unmap_memory2(
+    device: &DeviceObject,
+    info: &vk::MemoryUnmapInfoKHR<'_>,
+) -> vk::Result {
+    let rules = [
+        "VUID-VkMemoryUnmapInfoKHR-memory-parameter",
+        "VUID-VkMemoryUnmapInfoKHR-memory-07964",
+    ];
+    device.call(Ask::new(Function::UnmapMemory2), || {
+        unmap(device, info.memory, Function::UnmapMemory2, rules);
+        vk::Result::SUCCESS
+    })
+}
+
+pub(super) extern "system" fn flush(
+    device: &DeviceObject,
+    count: u32,
+    ranges: *const vk::MappedMemoryRange<'_>,
+) -> vk::Result {
+    synchronise(device, Function::FlushMappedMemoryRanges, count, ranges)
+}
+
+pub(super) extern "system" fn invalidate(
+    device: &DeviceObject,
+    count: u32,
+    ranges: *const vk::MappedMemoryRange<'_>,
+) -> vk::Result {
+    synchronise(
+        device,
+        Function::InvalidateMappedMemoryRanges,
+        count,
+        ranges,
+    )
+}
+
+fn synchronise(
+    device: &DeviceObject,
+    function: Function,
+    count: u32,
+    ranges: *const vk::MappedMemoryRange<'_>,
+) -> vk::Result {
+    device.call(Ask::new(function), || {
+        // SAFETY: the application gives `count` valid ranges.
+        for range in unsafe { array(ranges, count) } {
+            let ask = RangeAsk {
+                function,
+                memory: range.memory,
+                offset: range.offset,
+                size: range.size,
+            };
+            synchronise_one(device, &ask);
+        }
+        vk::Result::SUCCESS
+    })
+}
+
+fn synchronise_one(device: &DeviceObject, ask: &RangeAsk) {
+    let mut world = device.world();
+    let memory = match world.memories.get_mut(ask.memory.as_raw()) {
+        Ok(memory) => memory,
+        Err(bad) => {
+            let message = format!("memory {:?} {bad}", ask.memory);
+            return device.violate(
+                "VUID-VkMappedMemoryRange-memory-parameter",
+                ask.function,
+                message,
+            );
+        }
+    };
+    let Some(range) = judge_range(device, ask, memory) else {
+        return;
+    };
+    let Some(Storage::Cached(cache)) = memory.storage.as_mut() else {
+        return;
+    };
+    if ask.function == Function::FlushMappedMemoryRanges {
+        let lost = cache.flush(range);
+        report_lost(
+            device,
+            ask,
+            "SIM-flush-overwrites-device-write",
+            "the device wrote it too, and the host did not invalidate it first",
+            &lost,
+        );
+    } else {
+        let lost = cache.invalidate(range);
+        report_lost(
+            device,
+            ask,
+            "SIM-invalidate-discards-host-write",
+            "the host wrote it and did not flush it",
+            &lost,
+        );
+    }
+}
+
+fn report_lost(device: &DeviceObject, ask: &RangeAsk, rule: &'static str, why: &str, lost: &[u64]) {
+    if let Some(first) = lost.first() {
+        let atom = device.profile.non_coherent_atom_size;
+        let message = format!(
+            "memory {:?}: {} atom(s) of {atom} bytes lost, the first at offset {first}: {why}",
+            ask.memory,
+            lost.len()
+        );
+        device.violate(rule, ask.function, message);
+    }
+}
+
+/// Returns whether the device may read this range, recording a violation where host writes were never flushed.
+pub(super) fn judge_device_read(
+    device: &DeviceObject,
+    function: Function,
+    memory: (u64, &Memory),
+    range: Range<u64>,
+) {
+    if let Some(Storage::Cached(cache)) = &memory.1.storage {
+        if let Some(first) = cache.unflushed(range.clone()).first() {
+            let message = format!(
+                "memory {:#x}: the device reads bytes {range:?}, but the host's writes to the atom at {first} were never flushed",
+                memory.0
+            );
+            device.violate("SIM-device-read-of-unflushed-write", function, message);
+        }
+    }
+}
+
+pub(super) extern "system" fn get_commitment(
+    device: &DeviceObject,
+    memory: vk::DeviceMemory,
+    bytes: &mut MaybeUninit<u64>,
+) {
+    let function = Function::GetDeviceMemoryCommitment;
+    device.call(Ask::new(function), || {
+        bytes.write(0);
+        let percent = device.state().accounts().lazy_percent;
+        match device.world().memories.get(memory.as_raw()) {
+            Err(bad) => {
+                device.violate(
+                    "VUID-vkGetDeviceMemoryCommitment-memory-parameter",
+                    function,
+                    format!("memory {memory:?} {bad}"),
+                );
+            }
+            Ok(object) if object.charge.is_lazy => {
+                bytes.write(object.size() / 100 * percent);
+            }
+            Ok(_) => {
+                let message = format!("memory {memory:?} is not lazily allocated");
+                device.violate(
+                    "VUID-vkGetDeviceMemoryCommitment-memory-00690",
+                    function,
+                    message,
+                );
+            }
+        }
+    });
+}
+
+pub(super) extern "system" fn set_priority(
+    device: &DeviceObject,
+    memory: vk::DeviceMemory,
+    priority: f32,
+) {
+    let function = Function::SetDeviceMemoryPriority;
+    device.call(Ask::new(function), || {
+        match device.world().memories.get_mut(memory.as_raw()) {
+            Err(bad) => device.violate(
+                "VUID-vkSetDeviceMemoryPriorityEXT-memory-parameter",
+                function,
+                format!("memory {memory:?} {bad}"),
+            ),
+            Ok(object) => object.priority = Some(priority),
+        }
+    });
+}

@@ -1,0 +1,149 @@
+//! What lives on one device: memory objects, resources and the rest, behind one lock.
+//!
+//! ```text
+//!   World ── memories: Memory { charge, mapping, storage, bound: start ──► resource }
+//!        ├── buffers, images: Resource { requirements, binding ──► (memory, offset) }
+//!        └── fences, semaphores, command pools, command buffers, passive objects
+//! ```
+//!
+//! Invariants: (I1) a resource's binding names a memory handle and that memory's `bound` names the resource, until one
+//! of the two dies; (I2) freeing memory leaves the resources with a stale handle, which any use finds out.
+
+use super::accounts::Charge;
+use super::callbacks::HostShadow;
+use super::command::{CommandBuffer, CommandPool};
+use super::format::ImageShape;
+use super::handle::{ObjectKind, Table};
+use super::requirements::Requirements;
+use super::storage::Storage;
+use ash::vk;
+use core::ops::Range;
+use std::collections::BTreeMap;
+
+/// A resource, as a memory object or a message names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ResourceId {
+    /// `Buffer` or `Image`.
+    pub(super) kind: ObjectKind,
+    pub(super) handle: u64,
+}
+
+/// A resource bound to a memory object, as that object sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    pub(super) end: u64,
+    pub(super) is_linear: bool,
+    pub(super) may_alias: bool,
+}
+
+/// One `VkDeviceMemory`.
+pub(super) struct Memory {
+    pub(super) charge: Charge,
+    pub(super) memory_type_index: u32,
+    pub(super) property_flags: vk::MemoryPropertyFlags,
+    /// The one resource for which it was allocated.
+    pub(super) dedicated: Option<ResourceId>,
+    pub(super) has_device_address: bool,
+    pub(super) priority: Option<f32>,
+    /// First device address.
+    pub(super) address: u64,
+    pub(super) mapping: Option<Range<u64>>,
+    pub(super) storage: Option<Storage>,
+    /// Resources by (start, id).
+    pub(super) bound: BTreeMap<(u64, ResourceId), Bound>,
+    /// No bound resource was ever longer than this.
+    pub(super) longest_bound: u64,
+    pub(super) shadow: HostShadow,
+}
+
+impl Memory {
+    pub(super) fn size(&self) -> u64 {
+        self.charge.bytes
+    }
+
+    pub(super) fn is_host_visible(&self) -> bool {
+        self.property_flags
+            .contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
+    }
+}
+
+/// One `VkBuffer` or `VkImage`.
+pub(super) struct Resource {
+    pub(super) requirements: Requirements,
+    /// Buffers: the size asked for; images: that of the requirements.
+    pub(super) size: u64,
+    pub(super) is_linear: bool,
+    pub(super) may_alias: bool,
+    pub(super) is_sparse: bool,
+    pub(super) is_protected: bool,
+    pub(super) is_disjoint: bool,
+    pub(super) needs_device_address: bool,
+    /// The image's layout; `None` for a buffer.
+    pub(super) shape: Option<ImageShape>,
+    /// (memory handle, offset)
+    pub(super) binding: Option<(u64, u64)>,
+    pub(super) shadow: HostShadow,
+}
+
+/// One `VkFence`.
+pub(super) struct Fence {
+    pub(super) is_signaled: bool,
+    pub(super) shadow: HostShadow,
+}
+
+/// One `VkSemaphore`; `value` counts for timeline semaphores only.
+pub(super) struct Semaphore {
+    pub(super) value: u64,
+    pub(super) is_timeline: bool,
+    pub(super) shadow: HostShadow,
+}
+
+/// Everything on one device.
+pub(super) struct World {
+    pub(super) memories: Table<Memory>,
+    pub(super) buffers: Table<Resource>,
+    pub(super) images: Table<Resource>,
+    pub(super) fences: Table<Fence>,
+    pub(super) semaphores: Table<Semaphore>,
+    pub(super) command_pools: Table<CommandPool>,
+    pub(super) command_buffers: Table<CommandBuffer>,
+    /// Names that the application gave to objects, by handle.
+    pub(super) names: BTreeMap<u64, String>,
+    /// Device address of the next memory object.
+    pub(super) next_address: u64,
+}
+
+impl World {
+    pub(super) fn new(device: u8) -> Self {
+        Self {
+            memories: Table::new(ObjectKind::DeviceMemory, device),
+            buffers: Table::new(ObjectKind::Buffer, device),
+            images: Table::new(ObjectKind::Image, device),
+            fences: Table::new(ObjectKind::Fence, device),
+            semaphores: Table::new(ObjectKind::Semaphore, device),
+            command_pools: Table::new(ObjectKind::CommandPool, device),
+            command_buffers: Table::new(ObjectKind::CommandBuffer, device),
+            names: BTreeMap::new(),
+            next_address: 1 << 32,
+        }
+    }
+
+    /// Returns the table of buffers or of images.
+    pub(super) fn resources(&mut self, kind: ObjectKind) -> &mut Table<Resource> {
+        if kind == ObjectKind::Image {
+            &mut self.images
+        } else {
+            &mut self.buffers
+        }
+    }
+
+    /// Takes a dying resource out of the memory to which it is bound (I1).
+    pub(super) fn unbind(&mut self, id: ResourceId, resource: &Resource) {
+        let Some((memory, offset)) = resource.binding else {
+            return;
+        };
+        if let Ok(memory) = self.memories.get_mut(memory) {
+            memory.bound.remove(&(offset, id));
+        }
+    }
+}
