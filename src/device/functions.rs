@@ -23,7 +23,6 @@ type AnyCommand = unsafe extern "system" fn();
 /// The commands of an instance and its physical devices.
 pub(super) struct InstanceCommands {
     pub(super) get_device_proc_addr: vk::PFN_vkGetDeviceProcAddr,
-    pub(super) get_properties: vk::PFN_vkGetPhysicalDeviceProperties,
     pub(super) get_memory_properties: vk::PFN_vkGetPhysicalDeviceMemoryProperties,
     pub(super) enumerate_extensions: vk::PFN_vkEnumerateDeviceExtensionProperties,
     pub(super) get_properties2: Option<vk::PFN_vkGetPhysicalDeviceProperties2>,
@@ -130,10 +129,6 @@ impl InstanceCommands {
                 lookup.core(c"vkGetDeviceProcAddr")?,
                 PFN_vkGetDeviceProcAddr
             ),
-            get_properties: command!(
-                lookup.core(c"vkGetPhysicalDeviceProperties")?,
-                PFN_vkGetPhysicalDeviceProperties
-            ),
             get_memory_properties: command!(
                 lookup.core(c"vkGetPhysicalDeviceMemoryProperties")?,
                 PFN_vkGetPhysicalDeviceMemoryProperties
@@ -149,6 +144,31 @@ impl InstanceCommands {
             ),
         })
     }
+}
+
+/// Reads what Vulkan 1.0 says of a physical device: the first thing to know, since its version decides what else can be
+/// looked up.
+///
+/// # Errors
+/// [`DeviceError::MissingFunction`] if even that cannot be asked.
+///
+/// # Safety
+/// `instance` is alive, was created through `entry`, and owns `physical_device`.
+pub(super) unsafe fn physical_device_properties(
+    entry: &ash::Entry,
+    instance: vk::Instance,
+    physical_device: vk::PhysicalDevice,
+) -> Result<vk::PhysicalDeviceProperties, DeviceError> {
+    const NAME: &CStr = c"vkGetPhysicalDeviceProperties";
+    let get_instance_proc_addr = entry.static_fn().get_instance_proc_addr;
+    // SAFETY: the instance is alive and the name ends in a zero byte.
+    let found = unsafe { get_instance_proc_addr(instance, NAME.as_ptr()) };
+    let found = found.ok_or_else(|| missing(NAME, "Vulkan 1.0"))?;
+    let get_properties = command!(found, PFN_vkGetPhysicalDeviceProperties);
+    let mut properties = vk::PhysicalDeviceProperties::default();
+    // SAFETY: the physical device belongs to the instance; the target is a local.
+    unsafe { get_properties(physical_device, &raw mut properties) };
+    Ok(properties)
 }
 
 /// Returns the version of the Vulkan loader, which bounds what any instance can use; 1.0 where it cannot say.

@@ -30,6 +30,8 @@ mod properties;
 mod query;
 mod range;
 mod resource;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use core::ptr;
@@ -193,12 +195,17 @@ impl Device {
             "instance loader",
         )?;
         let (instance, device) = (info.instance.handle(), info.device.handle());
+        // SAFETY: duty 1 is the caller's.
+        let reported = unsafe {
+            functions::physical_device_properties(info.entry, instance, info.physical_device)
+        }?;
+        check_version(api_version, reported.api_version, "physical device")?;
         // SAFETY: duties 1 and 2 are the caller's.
         let of_instance =
             unsafe { InstanceCommands::resolve(info.entry, instance, api_version, info.features) }?;
         // SAFETY: the physical device belongs to the instance (duty 1).
         let properties =
-            unsafe { query::read_properties(&of_instance, info.physical_device, api_version) }?;
+            unsafe { query::read_properties(&of_instance, info.physical_device, &reported) }?;
         // SAFETY: duties 1 and 2 are the caller's.
         let commands = unsafe {
             DeviceCommands::resolve(

@@ -14,12 +14,12 @@ use ash::{ext, khr, vk};
 
 use super::functions::InstanceCommands;
 use super::properties::{self, HeapBudget, MAX_HEAPS, Properties};
-use super::{Device, DeviceError, DriverError, check_version};
+use super::{Device, DeviceError, DriverError};
 
 /// How often the list of extensions is asked for again when it grew in between.
 const LISTING_ATTEMPTS: u32 = 8;
 
-/// Reads everything that [`Properties`] holds.
+/// Reads everything else that [`Properties`] holds, beside what is in `reported`.
 ///
 /// # Errors
 /// As [`Device::new`].
@@ -29,16 +29,12 @@ const LISTING_ATTEMPTS: u32 = 8;
 pub(super) unsafe fn read_properties(
     commands: &InstanceCommands,
     physical_device: vk::PhysicalDevice,
-    api_version: u32,
+    reported: &vk::PhysicalDeviceProperties,
 ) -> Result<Properties, DeviceError> {
-    let mut device = vk::PhysicalDeviceProperties::default();
-    // SAFETY: the caller vouches for the physical device; the target is a local.
-    unsafe { (commands.get_properties)(physical_device, &raw mut device) };
-    check_version(api_version, device.api_version, "physical device")?;
     let mut memory = vk::PhysicalDeviceMemoryProperties::default();
     // SAFETY: the caller vouches for the physical device; the target is a local.
     unsafe { (commands.get_memory_properties)(physical_device, &raw mut memory) };
-    let mut properties = Properties::of_device(&device, &memory);
+    let mut properties = Properties::of_device(reported, &memory);
     check_memory(&properties, &memory)?;
     // SAFETY: the caller vouches for the physical device.
     let extensions = unsafe { list_extensions(commands, physical_device) }?;
