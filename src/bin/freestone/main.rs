@@ -6,11 +6,8 @@
 //! ```
 //!
 //! Every trace is read and checked before the first is replayed, so that a mistyped name is found in the first second.
-#![allow(
-    dead_code,
-    reason = "the allocator is not connected yet: see session.rs"
-)]
 
+mod devices;
 mod driver;
 mod error;
 mod image_info;
@@ -19,7 +16,10 @@ mod progress;
 mod replay;
 mod resources;
 mod session;
+mod sizes;
+mod stage;
 mod table;
+mod targets;
 mod timing;
 mod units;
 mod vulkan;
@@ -34,7 +34,10 @@ use driver::DriverChoice;
 use error::CliError;
 use freestone::trace::{Statistics, Trace};
 use json::Record;
+use session::Settings;
+use sizes::SizeChoice;
 use table::Row;
+use vulkan::Layers;
 
 /// Replays recorded applications on Vulkan drivers, real or simulated.
 #[derive(Debug, Parser)]
@@ -66,6 +69,10 @@ struct ReplayArguments {
     /// Fail where the validation layers are missing.
     #[arg(long)]
     require_validation: bool,
+    /// Make buffers and images, whose sizes are the driver's own; or allocate as many bytes as recorded (or that many
+    /// percent of them), whatever the driver, to compare with what other allocators were measured with.
+    #[arg(long, default_value = "created", value_name = "created|recorded[:PERCENT]")]
+    sizes: SizeChoice,
 }
 
 #[derive(Debug, Args)]
@@ -86,7 +93,7 @@ fn run(arguments: &Arguments) -> Result<(), CliError> {
     match &arguments.command {
         Command::Replay(arguments) => replay_all(arguments),
         Command::Devices(arguments) => {
-            session::devices(&arguments.driver, &mut io::stdout().lock())
+            devices::report(&arguments.driver, &mut io::stdout().lock())
         }
     }
 }
@@ -97,10 +104,9 @@ fn replay_all(arguments: &ReplayArguments) -> Result<(), CliError> {
         .iter()
         .map(Trace::read)
         .collect::<Result<Vec<_>, _>>()?;
-    let rows = traces
-        .iter()
-        .map(|trace| row(trace, arguments))
-        .collect::<Result<Vec<_>, _>>()?;
+    let layers = if arguments.require_validation { Layers::Required } else { Layers::IfPresent };
+    let settings = Settings { driver: arguments.driver.clone(), layers, sizes: arguments.sizes };
+    let rows = traces.iter().map(|trace| row(trace, &settings)).collect::<Result<Vec<_>, _>>()?;
     let records: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
     // The file first: whoever closes the pipe that reads the table still gets it.
     if let Some(file) = &arguments.json {
@@ -110,10 +116,9 @@ fn replay_all(arguments: &ReplayArguments) -> Result<(), CliError> {
     verdict(&records)
 }
 
-fn row(trace: &Trace, arguments: &ReplayArguments) -> Result<Row, CliError> {
+fn row(trace: &Trace, settings: &Settings) -> Result<Row, CliError> {
     let app = Statistics::beside(&trace.file)?.map(|statistics| statistics.app_device_memory);
-    let (record, fallbacks) =
-        session::replay(trace, &arguments.driver, arguments.require_validation)?;
+    let (record, fallbacks) = session::replay(trace, settings)?;
     Ok(Row {
         record,
         app,

@@ -22,17 +22,31 @@ use crate::timing::{Clock, Samples};
 
 /// What a trace is replayed on.
 pub(crate) trait Target {
+    /// What is to be made.
+    type Order;
     /// What a live resource is held by.
     type Handle;
 
-    /// Makes a resource like the recorded one, with memory; or says why that failed.
-    fn create(&mut self, resource: &Resource) -> Result<Created<Self::Handle>, String>;
+    /// Works out what to make for a recorded resource, before the clock starts; or says why that cannot be.
+    fn prepare(&mut self, resource: &Resource) -> Result<Prepared<Self::Order>, String>;
+
+    /// Makes what was prepared, with memory; or says why that failed.
+    fn create(&mut self, order: Self::Order) -> Result<Created<Self::Handle>, String>;
 
     /// Destroys a resource and frees its memory; or says why that failed.
     fn destroy(&mut self, handle: Self::Handle) -> Result<(), String>;
 
     /// Returns how many calls of the driver there were so far: of those that allocate, free or map device memory.
     fn driver_calls(&self) -> u64;
+}
+
+/// What a [`Target`] is about to make.
+#[derive(Debug)]
+pub(crate) struct Prepared<O> {
+    /// Says what.
+    pub(crate) order: O,
+    /// Why it is memory without a resource, where it is.
+    pub(crate) fallback: Option<String>,
 }
 
 /// A resource that a [`Target`] made.
@@ -42,8 +56,6 @@ pub(crate) struct Created<H> {
     pub(crate) handle: H,
     /// `VkMemoryRequirements::size`, before any rounding of the allocator's.
     pub(crate) bytes: u64,
-    /// Why it is memory without a resource, where it is.
-    pub(crate) fallback: Option<String>,
 }
 
 /// The books of a replay.
@@ -139,15 +151,12 @@ impl<T: Target> Books<'_, T> {
     }
 
     fn allocate(&mut self, id: u64, resource: &Resource) -> Result<(), String> {
+        let Prepared { order, fallback } = self.target.prepare(resource)?;
         let (calls, start) = (self.target.driver_calls(), Instant::now());
-        let created = self.target.create(resource);
+        let created = self.target.create(order);
         let elapsed = start.elapsed();
         let called = self.target.driver_calls() != calls;
-        let Created {
-            handle,
-            bytes,
-            fallback,
-        } = created?;
+        let Created { handle, bytes } = created?;
         self.outcome
             .allocate
             .push((!called).then(|| self.clock.net(elapsed)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Created, Outcome, Progress, Resource, Target, Trace, replay};
+use super::{Created, Outcome, Prepared, Progress, Resource, Target, Trace, replay};
 use freestone::trace::Class;
 
 /// Hands out numbers; every third creation falls back, and calls of the driver can be made to happen or to fail.
@@ -15,20 +15,27 @@ struct Counting {
 }
 
 impl Target for Counting {
+    type Order = (Class, u64);
     type Handle = u64;
 
-    fn create(&mut self, resource: &Resource) -> Result<Created<u64>, String> {
+    fn prepare(&mut self, resource: &Resource) -> Result<Prepared<Self::Order>, String> {
+        let fallback = ((self.made + 1) % 3 == 0).then(|| "every third".into());
+        Ok(Prepared {
+            order: (resource.class, resource.size),
+            fallback,
+        })
+    }
+
+    fn create(&mut self, (class, bytes): Self::Order) -> Result<Created<u64>, String> {
         if self.refuse_after == Some(self.made) {
             return Err("out of memory".into());
         }
         self.made += 1;
         self.live.insert(self.made);
-        self.calls += u64::from(resource.class == Class::Readback);
-        let fallback = (self.made % 3 == 0).then(|| "every third".into());
+        self.calls += u64::from(class == Class::Readback);
         Ok(Created {
             handle: self.made,
-            bytes: resource.size,
-            fallback,
+            bytes,
         })
     }
 

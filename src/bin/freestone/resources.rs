@@ -12,7 +12,8 @@ use ash::vk;
 use freestone::trace::{Resource, Shape};
 
 use crate::image_info::{FormatQuery, image_create_info};
-use crate::vulkan::{Driver, Enabled, Headless};
+use crate::stage::Stage;
+use crate::vulkan::{Driver, Enabled};
 
 /// What to create for a recorded resource.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ const CORE_IMAGE_USAGES: u32 = 0xff;
 
 impl Support {
     /// Returns what was enabled on a device.
-    fn of(enabled: &Enabled) -> Self {
+    pub(crate) fn of(enabled: &Enabled) -> Self {
         Self {
             device_address: enabled.buffer_device_address,
             transform_feedback: enabled.transform_feedback,
@@ -93,17 +94,13 @@ pub(crate) struct Cookbook<'a> {
 
 impl<'a> Cookbook<'a> {
     /// Prepares for a device, real or simulated.
-    pub(crate) fn for_device(headless: &'a Headless) -> Self {
+    pub(crate) fn for_device(stage: &'a Stage) -> Self {
         let ask = |query: &FormatQuery| {
-            let is_refused = contradicts_itself(headless.enabled.driver, query.format);
-            let may_be_served = !is_refused && query.may_be_served(features(headless, query));
-            if may_be_served {
-                properties(headless, query)
-            } else {
-                None
-            }
+            let is_refused = contradicts_itself(stage.driver(), query.format);
+            let may_be_served = !is_refused && query.may_be_served(features(stage, query));
+            if may_be_served { properties(stage, query) } else { None }
         };
-        Self::new(Support::of(&headless.enabled), Box::new(ask))
+        Self::new(stage.support(), Box::new(ask))
     }
 
     /// Prepares for a device with this support, whose formats `ask` knows.
@@ -163,9 +160,9 @@ fn contradicts_itself(driver: Driver, format: vk::Format) -> bool {
     driver == Driver::Mock && format == vk::Format::E5B9G9R9_UFLOAT_PACK32
 }
 
-fn features(headless: &Headless, query: &FormatQuery) -> vk::FormatFeatureFlags {
-    let (instance, physical_device) = (&headless.instance.raw, headless.physical_device);
-    // SAFETY: the physical device is one of this instance's, which `headless` keeps alive.
+fn features(stage: &Stage, query: &FormatQuery) -> vk::FormatFeatureFlags {
+    let (instance, physical_device) = (stage.instance(), stage.physical_device());
+    // SAFETY: the physical device is one of this instance's, which `stage` keeps alive.
     let all =
         unsafe { instance.get_physical_device_format_properties(physical_device, query.format) };
     if query.tiling == vk::ImageTiling::LINEAR {
@@ -177,7 +174,7 @@ fn features(headless: &Headless, query: &FormatQuery) -> vk::FormatFeatureFlags 
 
 /// Asks the driver about one combination; `None` where it answers with an error.
 pub(crate) fn properties(
-    headless: &Headless,
+    stage: &Stage,
     query: &FormatQuery,
 ) -> Option<vk::ImageFormatProperties> {
     let FormatQuery {
@@ -187,8 +184,8 @@ pub(crate) fn properties(
         usage,
         flags,
     } = *query;
-    let (instance, physical_device) = (&headless.instance.raw, headless.physical_device);
-    // SAFETY: the physical device is one of this instance's, which `headless` keeps alive; the usages asked about are
+    let (instance, physical_device) = (stage.instance(), stage.physical_device());
+    // SAFETY: the physical device is one of this instance's, which `stage` keeps alive; the usages asked about are
     // those that its device was created with (see `Support`), and never empty (see `Cookbook::recipe`).
     let answer = unsafe {
         instance.get_physical_device_image_format_properties(
