@@ -31,7 +31,7 @@ pub(super) struct CommandPool {
 
 /// Life of a command buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recording {
+pub(super) enum Stage {
     Initial,
     Recording,
     Executable,
@@ -40,7 +40,7 @@ pub(super) enum Recording {
 /// One `VkCommandBuffer`.
 pub(super) struct CommandBuffer {
     pub(super) pool: u64,
-    pub(super) state: Recording,
+    pub(super) state: Stage,
     pub(super) commands: Vec<Command>,
 }
 
@@ -174,7 +174,7 @@ pub(super) extern "system" fn reset_pool(
             .iter_mut()
             .filter(|buffer| buffer.pool == pool.as_raw())
         {
-            buffer.state = Recording::Initial;
+            buffer.state = Stage::Initial;
             buffer.commands.clear();
         }
         vk::Result::SUCCESS
@@ -201,7 +201,7 @@ pub(super) extern "system" fn allocate_buffers(
         for index in 0..info.command_buffer_count as usize {
             let recorded = CommandBuffer {
                 pool,
-                state: Recording::Initial,
+                state: Stage::Initial,
                 commands: Vec::new(),
             };
             let Some(handle) = device.world().command_buffers.insert(recorded) else {
@@ -282,8 +282,8 @@ pub(super) extern "system" fn begin(
     _: &vk::CommandBufferBeginInfo<'_>,
 ) -> vk::Result {
     with_buffer(shell, Function::BeginCommandBuffer, |buffer| {
-        let was_recording = buffer.state == Recording::Recording;
-        buffer.state = Recording::Recording;
+        let was_recording = buffer.state == Stage::Recording;
+        buffer.state = Stage::Recording;
         buffer.commands.clear();
         if was_recording {
             Err("VUID-vkBeginCommandBuffer-commandBuffer-00049")
@@ -295,8 +295,8 @@ pub(super) extern "system" fn begin(
 
 pub(super) extern "system" fn end(shell: &CommandBufferObject) -> vk::Result {
     with_buffer(shell, Function::EndCommandBuffer, |buffer| {
-        let was_recording = buffer.state == Recording::Recording;
-        buffer.state = Recording::Executable;
+        let was_recording = buffer.state == Stage::Recording;
+        buffer.state = Stage::Executable;
         if was_recording {
             Ok(())
         } else {
@@ -310,7 +310,7 @@ pub(super) extern "system" fn reset(
     _: vk::CommandBufferResetFlags,
 ) -> vk::Result {
     with_buffer(shell, Function::ResetCommandBuffer, |buffer| {
-        buffer.state = Recording::Initial;
+        buffer.state = Stage::Initial;
         buffer.commands.clear();
         Ok(())
     })
@@ -325,7 +325,7 @@ fn record(
 ) {
     let _ = with_buffer(shell, function, |buffer| {
         buffer.commands.extend(command);
-        if buffer.state == Recording::Recording {
+        if buffer.state == Stage::Recording {
             Ok(())
         } else {
             Err(rule)
@@ -446,7 +446,6 @@ pub(super) extern "system" fn copy_image_to_buffer(
 }
 
 #[rustfmt::skip]
-#[expect(clippy::too_many_arguments, reason = "the signature is Vulkan's")]
 pub(super) extern "system" fn pipeline_barrier(
     shell: &CommandBufferObject,
     _: vk::PipelineStageFlags, _: vk::PipelineStageFlags, _: vk::DependencyFlags,

@@ -334,10 +334,10 @@ impl Executor<'_> {
                     layer.image_start + slice * layer.image_slice + row * layer.image_row;
                 match direction {
                     Direction::IntoImage => {
-                        self.copy(buffer, in_buffer, image, in_image, layer.row_bytes)
+                        self.copy(buffer, in_buffer, image, in_image, layer.row_bytes);
                     }
                     Direction::OutOfImage => {
-                        self.copy(image, in_image, buffer, in_buffer, layer.row_bytes)
+                        self.copy(image, in_image, buffer, in_buffer, layer.row_bytes);
                     }
                 }
             }

@@ -133,7 +133,7 @@ fn allocate(
     world.next_address += charge.bytes.next_multiple_of(ADDRESS_STEP) + ADDRESS_STEP;
     let inserted = world.memories.insert(Memory {
         charge,
-        memory_type_index: ask.memory_type_index,
+        type_index: ask.memory_type_index,
         property_flags: kind.property_flags,
         dedicated: ask.dedicated_to(),
         has_device_address: ask.flags.contains(vk::MemoryAllocateFlags::DEVICE_ADDRESS),
@@ -335,7 +335,7 @@ pub(super) extern "system" fn unmap_memory(device: &DeviceObject, memory: vk::De
         "VUID-vkUnmapMemory-memory-00689",
     ];
     device.call(Ask::new(Function::UnmapMemory), || {
-        unmap(device, memory, Function::UnmapMemory, rules)
+        unmap(device, memory, Function::UnmapMemory, rules);
     });
 }
 

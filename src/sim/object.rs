@@ -153,6 +153,9 @@ impl Answer for u64 {
     }
 }
 
+/// One rule applied: whether it holds, its identity, and what is wrong otherwise.
+pub(super) type Check = (bool, &'static str, &'static str);
+
 /// A call as the entry point announces it.
 #[derive(Clone, Copy)]
 pub(super) struct Ask {
@@ -222,6 +225,19 @@ impl DeviceObject {
         self.extensions
             .iter()
             .any(|enabled| enabled.as_c_str() == name)
+    }
+
+    /// Records every check that does not hold; tells whether all do. `subject` says what was judged.
+    pub(super) fn judge(
+        &self,
+        function: Function,
+        checks: &[Check],
+        subject: impl Fn() -> String,
+    ) -> bool {
+        for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {
+            self.violate(rule, function, format!("{}: {what}", subject()));
+        }
+        checks.iter().all(|(is_right, ..)| *is_right)
     }
 
     /// Records a wrong use of the interface.

@@ -26,43 +26,17 @@ fn judge_buffer(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>) {
     let has = |feature| device.features.contains(feature);
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
     let is_sparse = info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING);
+    #[rustfmt::skip]
     let checks = [
-        (
-            info.size > 0,
-            "VUID-VkBufferCreateInfo-size-00912",
-            "the size is zero",
-        ),
-        (
-            info.size <= limit,
-            "VUID-VkBufferCreateInfo-size-06409",
-            "the size is above maxBufferSize",
-        ),
-        (
-            !info.usage.is_empty(),
-            "VUID-VkBufferCreateInfo-usage-requiredbitmask",
-            "no usage is given",
-        ),
-        (
-            !is_sparse || has(Features::SPARSE_BINDING),
-            "VUID-VkBufferCreateInfo-flags-00915",
-            "sparseBinding is not enabled",
-        ),
-        (
-            !is_protected || has(Features::PROTECTED_MEMORY),
-            "VUID-VkBufferCreateInfo-flags-01887",
-            "protectedMemory is not enabled",
-        ),
+        (info.size > 0, "VUID-VkBufferCreateInfo-size-00912", "the size is zero"),
+        (info.size <= limit, "VUID-VkBufferCreateInfo-size-06409", "the size is above maxBufferSize"),
+        (!info.usage.is_empty(), "VUID-VkBufferCreateInfo-usage-requiredbitmask", "no usage is given"),
+        (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkBufferCreateInfo-flags-00915", "sparseBinding is not enabled"),
+        (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkBufferCreateInfo-flags-01887", "protectedMemory is not enabled"),
     ];
-    for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {
-        device.violate(
-            rule,
-            Function::CreateBuffer,
-            format!(
-                "buffer of {} bytes, usage {:?}: {what}",
-                info.size, info.usage
-            ),
-        );
-    }
+    device.judge(Function::CreateBuffer, &checks, || {
+        format!("buffer of {} bytes, usage {:?}", info.size, info.usage)
+    });
 }
 
 fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
@@ -76,60 +50,21 @@ fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
     let is_sparse = info.flags.contains(vk::ImageCreateFlags::SPARSE_BINDING);
     let longest = width.max(height).max(depth);
     let fits_levels = info.mip_levels <= 32 - longest.leading_zeros();
+    #[rustfmt::skip]
     let checks = [
-        (
-            width > 0,
-            "VUID-VkImageCreateInfo-extent-00944",
-            "the width is zero",
-        ),
-        (
-            height > 0,
-            "VUID-VkImageCreateInfo-extent-00945",
-            "the height is zero",
-        ),
-        (
-            depth > 0,
-            "VUID-VkImageCreateInfo-extent-00946",
-            "the depth is zero",
-        ),
-        (
-            info.mip_levels > 0,
-            "VUID-VkImageCreateInfo-mipLevels-00947",
-            "there is no mip level",
-        ),
-        (
-            info.array_layers > 0,
-            "VUID-VkImageCreateInfo-arrayLayers-00948",
-            "there is no array layer",
-        ),
-        (
-            fits_levels,
-            "VUID-VkImageCreateInfo-mipLevels-00958",
-            "there are more mip levels than the extent has",
-        ),
-        (
-            !info.usage.is_empty(),
-            "VUID-VkImageCreateInfo-usage-requiredbitmask",
-            "no usage is given",
-        ),
-        (
-            !is_sparse || has(Features::SPARSE_BINDING),
-            "VUID-VkImageCreateInfo-flags-00969",
-            "sparseBinding is not enabled",
-        ),
-        (
-            !is_protected || has(Features::PROTECTED_MEMORY),
-            "VUID-VkImageCreateInfo-flags-01890",
-            "protectedMemory is not enabled",
-        ),
+        (width > 0, "VUID-VkImageCreateInfo-extent-00944", "the width is zero"),
+        (height > 0, "VUID-VkImageCreateInfo-extent-00945", "the height is zero"),
+        (depth > 0, "VUID-VkImageCreateInfo-extent-00946", "the depth is zero"),
+        (info.mip_levels > 0, "VUID-VkImageCreateInfo-mipLevels-00947", "there is no mip level"),
+        (info.array_layers > 0, "VUID-VkImageCreateInfo-arrayLayers-00948", "there is no array layer"),
+        (fits_levels, "VUID-VkImageCreateInfo-mipLevels-00958", "there are more mip levels than the extent has"),
+        (!info.usage.is_empty(), "VUID-VkImageCreateInfo-usage-requiredbitmask", "no usage is given"),
+        (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkImageCreateInfo-flags-00969", "sparseBinding is not enabled"),
+        (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkImageCreateInfo-flags-01890", "protectedMemory is not enabled"),
     ];
-    for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {
-        device.violate(
-            rule,
-            Function::CreateImage,
-            format!("image of {width} x {height} x {depth}: {what}"),
-        );
-    }
+    device.judge(Function::CreateImage, &checks, || {
+        format!("image of {width} x {height} x {depth}")
+    });
 }
 
 pub(super) extern "system" fn create_buffer(

@@ -6,7 +6,7 @@
 //! because a test that hangs tells nothing.
 
 use super::callbacks::{CallbackRules, HostShadow};
-use super::command::Recording;
+use super::command::Stage;
 use super::execute::execute;
 use super::function::Function;
 use super::handle::ObjectKind;
@@ -357,7 +357,7 @@ fn run(device: &DeviceObject, world: &mut World, function: Function, shell: &Com
                 format!("command buffer {:#x} {bad}", shell.handle),
             );
         }
-        Ok(buffer) if buffer.state != Recording::Executable => {
+        Ok(buffer) if buffer.state != Stage::Executable => {
             let message = format!(
                 "command buffer {:#x} is in the state {:?}",
                 shell.handle, buffer.state
