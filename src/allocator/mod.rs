@@ -48,7 +48,7 @@ use self::pools::{PoolRef, Pools, TypeChoice};
 pub(crate) use self::request::AllocationRequest;
 pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
 use self::retention::IdleMemory;
-pub use self::upkeep::AllocationRange;
+pub use self::upkeep::{AllocationRange, BudgetAge};
 pub use self::statistics::{
     BlockStatistics, DetailedStatistics, HeapStatistics, MemoryTypeStatistics, PoolStatistics, RangeStatistics,
     Statistics,

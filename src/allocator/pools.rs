@@ -20,6 +20,7 @@ use crate::block::growth::GrowthSettings;
 use crate::device::{Device, Features, Properties};
 use crate::memory_type::{ExtraFlags, Intent};
 use crate::pool::{BlockClass, Kind, MemoryPriority, Pool, PoolSettings};
+use crate::suballocator::align::{align_down, align_up};
 use crate::suballocator::{self, Algorithm};
 use crate::sync::{OnceLock, RwLock};
 
@@ -450,7 +451,7 @@ impl Template {
 /// Rounds a custom block size up to the pool's unit.
 fn fixed_size(block_size: u64, settings: &PoolSettings) -> Result<u64, CreatePoolError> {
     let unit = settings.suballocator.unit;
-    let max = settings.max_object_size / unit * unit;
-    let rounded = block_size.checked_next_multiple_of(unit).filter(|&bytes| bytes > 0 && bytes <= max);
+    let max = align_down(settings.max_object_size, unit);
+    let rounded = align_up(block_size, unit).filter(|&bytes| bytes > 0 && bytes <= max);
     rounded.ok_or(CreatePoolError::BadBlockSize { block_size, min: unit, max })
 }

@@ -23,6 +23,15 @@ pub struct AllocationRange<'a> {
     pub size: u64,
 }
 
+/// How old the allocator's knowledge of the driver's budgets is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetAge {
+    /// Memory objects opened or given back since the last refresh.
+    pub operations: u64,
+    /// Refreshes that the driver has answered; 0 without `VK_EXT_memory_budget`.
+    pub refreshes: u64,
+}
+
 impl<'a> AllocationRange<'a> {
     /// Names a whole allocation.
     pub fn whole(allocation: &'a Allocation) -> Self {
@@ -140,9 +149,19 @@ impl Allocator {
         self.budget.refresh(|| self.device.memory_budgets())
     }
 
+    /// Returns how old the budgets are: how many memory objects were opened or given back since they were asked for, and
+    /// how often the driver has answered in all.
+    pub fn budget_age(&self) -> BudgetAge {
+        let budget = self.budget();
+        BudgetAge { operations: budget.operations_since_refresh(), refreshes: budget.refresh_count() }
+    }
+
     /// Counts a frame: refreshes the budgets, and gives back blocks that have been empty for 300 ticks.
     pub fn tick(&self) {
         let now = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
+        for (_, pool) in self.pools.all() {
+            pool.charge_commitments(self.backing());
+        }
         self.update_budget();
         let Some(before) = now.checked_sub(AGED_AFTER) else { return };
         for (_, pool) in self.pools.all() {

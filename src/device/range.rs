@@ -46,6 +46,7 @@ pub(crate) struct RangeWithin {
 }
 
 impl<'memory> MemoryRange<'memory> {
+    #[cfg(test)]
     /// Names a range of memory that is mapped, and borrowed as long as the range lasts.
     pub(super) fn within(memory: &'memory Memory, offset: u64, size: u64) -> Self {
         Self {

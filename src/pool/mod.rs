@@ -24,6 +24,7 @@ pub(crate) mod placement;
 mod ticket;
 
 use core::ptr::NonNull;
+use std::sync::Arc;
 
 use ash::vk;
 
@@ -31,13 +32,14 @@ pub use self::class::{Kind, MemoryPriority};
 pub(crate) use self::class::BlockClass;
 pub(crate) use self::counters::Counters;
 pub use self::placement::DedicatedUse;
-use self::dedicated::DedicatedTable;
+use self::dedicated::{DedicatedMemory, DedicatedTable};
 pub(crate) use self::ticket::{GrowthTicket, Joined};
 use crate::block::block_list::{BlockList, Cut};
 use crate::block::growth::{self, GrowthSettings};
 use crate::block::{Backing, OpenError, Retired};
 use crate::device::{DedicatedFor, DriverError, Mapping, Memory, MemoryRequest};
 use crate::memory_type::{Bound, Refused};
+use crate::suballocator::align::align_up;
 use crate::suballocator::{self, Algorithm, RangeKey, RangeView, Request, StaleKey, Suballocator};
 use crate::sync::{Mutex, MutexGuard};
 
@@ -258,14 +260,13 @@ impl Pool {
     /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
     pub(crate) fn free_dedicated(&self, backing: Backing<'_>, key: RangeKey) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
-        let memory = state.dedicated.remove(key).ok_or(StaleKey)?;
-        let size = memory.size();
-        let retired = backing.retire(memory);
+        let object = state.dedicated.remove(key).ok_or(StaleKey)?;
         self.counters.freed.add(1);
-        self.counters.dedicated_bytes.set(self.counters.dedicated_bytes.get() - size);
+        self.counters.dedicated_bytes.set(self.counters.dedicated_bytes.get() - object.memory.size());
         self.counters.dedicated_count.set(self.counters.dedicated_count.get() - 1);
+        let retired = retire_last(backing, object);
         drop(state);
-        retired.finish();
+        retired.map(Retired::finish);
         Ok(self.left())
     }
 
@@ -343,6 +344,26 @@ impl Pool {
         self.give_back(backing, region)
     }
 
+    /// Charges the budget with what lazily allocated memory has committed by now.
+    pub(crate) fn charge_commitments(&self, backing: Backing<'_>) {
+        if !self.settings.is_lazy || self.counters.dedicated_count.get() == 0 {
+            return;
+        }
+        let objects: Vec<_> =
+            self.state.lock().dedicated.iter().map(|(key, object)| (key, Arc::clone(object))).collect();
+        for (key, object) in objects {
+            let committed = backing.device.commitment(&object.memory);
+            let state = self.state.lock();
+            if state.dedicated.get(key).is_some() {
+                let before = object.recharge(committed);
+                backing.budget.recharge(backing.heap_of(self.settings.memory_type_index), before, committed);
+            }
+            let retired = retire_last(backing, object);
+            drop(state);
+            retired.map(Retired::finish);
+        }
+    }
+
     /// Returns the largest range that could be cut from an existing block now, in bytes.
     pub(crate) fn largest_free_range(&self) -> u64 {
         self.state.lock().blocks.largest_free_range()
@@ -355,8 +376,8 @@ impl Pool {
             visitor.block(region, memory);
         }
         state.blocks.for_each_range(&mut |range| visitor.range(range));
-        for (key, memory) in state.dedicated.iter() {
-            visitor.dedicated(key, memory);
+        for (key, object) in state.dedicated.iter() {
+            visitor.dedicated(key, &object.memory);
         }
     }
 
@@ -442,19 +463,18 @@ impl Pool {
     fn memory_request(&self, size: u64, dedicated: Option<DedicatedFor>) -> MemoryRequest {
         let settings = &self.settings;
         MemoryRequest {
-            size,
-            memory_type_index: settings.memory_type_index,
             dedicated,
             device_address: settings.class.device_address,
             priority: settings.has_priority.then(|| settings.class.priority.value()),
             map: if settings.is_host_visible { Mapping::Persistent } else { Mapping::None },
+            ..MemoryRequest::new(size, settings.memory_type_index)
         }
     }
 
     /// Returns the size of a block for this request alone, in bytes.
     fn own_block_size(&self, request: &PoolRequest) -> u64 {
         let unit = self.settings.suballocator.unit;
-        request.range.size.checked_next_multiple_of(unit).unwrap_or(u64::MAX)
+        align_up(request.range.size, unit).unwrap_or(u64::MAX)
     }
 
     /// Counts a block as being opened, where the pool may have one more.
@@ -572,6 +592,13 @@ impl Drop for BlockSlot<'_> {
             self.pool.state.lock().opening_count -= 1;
         }
     }
+}
+
+/// Retires a dedicated object unless somebody else still looks at it, who will then retire it.
+fn retire_last(backing: Backing<'_>, object: Arc<DedicatedMemory>) -> Option<Retired<'_>> {
+    let object = Arc::into_inner(object)?;
+    let charged = object.charged();
+    Some(backing.retire_charged(object.memory, charged))
 }
 
 fn placement(cut: &Cut) -> Placement {

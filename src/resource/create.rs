@@ -147,6 +147,16 @@ impl Allocator {
         Resource::Image(image).allocate(self, traits, info)
     }
 
+    /// Returns the address of a buffer for shaders; `None` where the feature `bufferDeviceAddress` was not declared.
+    ///
+    /// # Safety
+    /// The buffer is alive, was created by this allocator with the usage `SHADER_DEVICE_ADDRESS`, and is bound
+    /// (VUID-VkBufferDeviceAddressInfo-buffer-02600, -02601).
+    pub unsafe fn buffer_device_address(&self, buffer: vk::Buffer) -> Option<vk::DeviceAddress> {
+        // SAFETY: the caller's duty; memory of this allocator carries the flag where the feature was declared.
+        unsafe { self.device().buffer_device_address(buffer) }
+    }
+
     /// Returns what a buffer would require, without creating it; `None` before Vulkan 1.3 without
     /// `VK_KHR_maintenance4`. For [`plan`](Self::plan).
     ///
