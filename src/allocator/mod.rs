@@ -184,7 +184,6 @@ impl Allocator {
     ///
     /// # Complexity
     /// O(1); no heap call, and no driver call unless a block goes back.
-    #[expect(clippy::result_large_err, reason = "the allocation is handed back by value")]
     pub fn free(&self, allocation: Allocation) -> Result<(), FreeError> {
         if allocation.owner() != self.owner {
             return Err(FreeError { reason: FreeErrorReason::Foreign, allocation });
@@ -252,7 +251,6 @@ impl Allocator {
     ///
     /// # Errors
     /// `Foreign`, or `InUse` while allocations of it are alive; the pool is handed back.
-    #[expect(clippy::result_large_err, reason = "the pool is handed back by value")]
     pub fn destroy_pool(&self, pool: CustomPool) -> Result<(), DestroyPoolError> {
         if pool.owner != self.owner {
             return Err(DestroyPoolError { reason: DestroyPoolReason::Foreign, pool });
@@ -380,19 +378,19 @@ impl Allocator {
         &self,
         request: &AllocationRequest<'_>,
         memory_type_index: u32,
-    ) -> Result<IndexedPool<'_>, AllocationError> {
+    ) -> IndexedPool<'_> {
         if let Some(custom) = request.info.pool {
-            return Ok((custom.index, PoolRef::Shared(custom.pool.clone())));
+            return (custom.index, PoolRef::Shared(custom.pool.clone()));
         }
         let kind = request.requirements.kind;
         let declared = self.device.features().memory_priority;
         if let Some(priority) = request.info.priority.filter(|_| declared) {
             if let Ok((index, pool)) = self.pools.with_priority(memory_type_index, kind, priority) {
-                return Ok((index, PoolRef::Shared(pool)));
+                return (index, PoolRef::Shared(pool));
             }
         }
         let (index, pool) = self.pools.default_pool(memory_type_index, kind);
-        Ok((index, PoolRef::Borrowed(pool)))
+        (index, PoolRef::Borrowed(pool))
     }
 
     fn resolve_type(&self, choice: TypeChoice) -> Result<u32, CreatePoolError> {

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::error::AllocationError;
 use crate::block::growth::GrowthSettings;
-use crate::device::{Device, Features, Properties};
+use crate::device::{Device, Features, Mapping, Properties};
 use crate::memory_type::{ExtraFlags, Intent};
 use crate::pool::{BlockClass, Kind, MemoryPriority, Pool, PoolSettings};
 use crate::suballocator::align::{align_down, align_up};
@@ -160,7 +160,7 @@ impl PoolCreateInfo {
         self
     }
 
-    /// Gives the pool's blocks a priority, where VK_EXT_memory_priority is declared.
+    /// Gives the pool's blocks a priority, where `VK_EXT_memory_priority` is declared.
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);
@@ -275,7 +275,10 @@ impl CustomPool {
 
 impl fmt::Debug for CustomPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CustomPool").field("index", &self.index).field("settings", self.pool.settings()).finish()
+        f.debug_struct("CustomPool")
+            .field("index", &self.index)
+            .field("settings", self.pool.settings())
+            .finish_non_exhaustive()
     }
 }
 
@@ -313,7 +316,7 @@ impl Pools {
         priority: MemoryPriority,
     ) -> Result<(u16, Arc<Pool>), CreatePoolError> {
         let kind = self.template.separates_kinds.then_some(kind);
-        let class = BlockClass { kind, priority, ..self.template.class() };
+        let class = BlockClass { priority, kind, ..self.template.class() };
         let find = |others: &Others| {
             let found = others.classes.iter().find(|entry| (entry.0, entry.1) == (memory_type_index, class))?;
             Some((found.2, others.slots.get(usize::from(found.2) - DEFAULT_COUNT)?.clone()?))
@@ -407,6 +410,7 @@ impl Template {
         let heap_size = self.properties.heap_of(memory_type_index).map_or(0, |heap| heap.size);
         let max_object_size = self.properties.max_memory_allocation_size.min(heap_size);
         let is_host_visible = flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
+        let mapping = if is_host_visible { Mapping::Persistent } else { Mapping::None };
         let unit = UNIT.max(self.properties.atom_of(memory_type_index));
         PoolSettings {
             memory_type_index,
@@ -418,10 +422,10 @@ impl Template {
             max_block_count: u32::MAX,
             min_alignment: 1,
             max_object_size,
-            is_host_visible,
+            mapping,
             is_lazy: flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED),
             may_own: true,
-            has_priority: self.features.memory_priority,
+            priority: self.features.memory_priority.then_some(class.priority),
         }
     }
 

@@ -200,7 +200,7 @@ impl<'a> AllocationCreateInfo<'a> {
         self
     }
 
-    /// Gives the memory a priority, where VK_EXT_memory_priority is declared. Each priority has blocks of its own.
+    /// Gives the memory a priority, where `VK_EXT_memory_priority` is declared. Each priority has blocks of its own.
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);

@@ -57,12 +57,13 @@ pub(crate) struct PoolSettings {
     pub min_alignment: u64,
     /// The largest memory object that the driver gives, in bytes.
     pub max_object_size: u64,
-    pub is_host_visible: bool,
+    /// Whether blocks are mapped: once, when they are opened.
+    pub mapping: Mapping,
     pub is_lazy: bool,
     /// Whether a resource that is too large for sharing may get a block of its own.
     pub may_own: bool,
-    /// Whether blocks carry a priority.
-    pub has_priority: bool,
+    /// The priority that blocks carry, where they carry one.
+    pub priority: Option<MemoryPriority>,
 }
 
 /// One request, rounded for the pool's memory type.
@@ -405,14 +406,14 @@ impl Pool {
             state.blocks.take_all_empty().into_iter().map(|memory| backing.retire(memory)).collect();
         self.count_blocks(&state);
         drop(state);
-        retired.into_iter().for_each(|retired| {
+        for retired in retired {
             retired.finish();
-        });
+        }
     }
 
     fn open_block(&self, backing: Backing<'_>, bytes: u64, request: &PoolRequest) -> Result<Placement, Refusal> {
         let slot = self.claim_block()?;
-        let memory = self.open_memory(backing, &self.memory_request(bytes, None), request)?;
+        let memory = self.open_memory(backing, request, (bytes, None))?;
         let mut state = self.state.lock();
         let cut = state.blocks.add_with(memory, &request.range);
         slot.publish(&mut state);
@@ -432,8 +433,7 @@ impl Pool {
     }
 
     fn open_dedicated(&self, backing: Backing<'_>, request: &PoolRequest) -> Result<Placement, Refusal> {
-        let memory_request = self.memory_request(request.exact_size, request.dedicated_for);
-        let memory = self.open_memory(backing, &memory_request, request)?;
+        let memory = self.open_memory(backing, request, (request.exact_size, request.dedicated_for))?;
         let (handle, mapped, size) = (memory.handle(), memory.mapped_ptr(), memory.size());
         let mut state = self.state.lock();
         let key = state.dedicated.insert(memory);
@@ -448,10 +448,10 @@ impl Pool {
     fn open_memory(
         &self,
         backing: Backing<'_>,
-        memory_request: &MemoryRequest,
         request: &PoolRequest,
+        (bytes, dedicated): (u64, Option<DedicatedFor>),
     ) -> Result<Memory, Refusal> {
-        let memory = backing.open(memory_request, request.bound)?;
+        let memory = backing.open(&self.memory_request(bytes, dedicated), request.bound)?;
         if request.needs_mapping && memory.mapped_ptr().is_none() {
             let error = memory.mapping_error();
             backing.retire(memory).finish();
@@ -465,8 +465,8 @@ impl Pool {
         MemoryRequest {
             dedicated,
             device_address: settings.class.device_address,
-            priority: settings.has_priority.then(|| settings.class.priority.value()),
-            map: if settings.is_host_visible { Mapping::Persistent } else { Mapping::None },
+            priority: settings.priority.map(MemoryPriority::value),
+            map: settings.mapping,
             ..MemoryRequest::new(size, settings.memory_type_index)
         }
     }
@@ -495,21 +495,15 @@ impl Pool {
             state.blocks.reclaim();
         }
         let mut retired = Vec::new();
-        while self.surplus_bytes(&state) > 0 {
+        while surplus_bytes(&state) > 0 {
             let Some(region) = self.largest_spare(&state) else { break };
             retired.extend(self.take_out(backing, &mut state, region));
         }
         self.count_blocks(&state);
         drop(state);
-        retired.into_iter().for_each(|retired| {
+        for retired in retired {
             retired.finish();
-        });
-    }
-
-    fn surplus_bytes(&self, state: &State) -> u64 {
-        let empty = state.blocks.empty_bytes();
-        let in_use = state.blocks.reserved_bytes() - empty;
-        empty.saturating_sub(growth::retained_bound(in_use).max(state.prewarmed_bytes))
+        }
     }
 
     fn largest_spare(&self, state: &State) -> Option<u32> {
@@ -592,6 +586,13 @@ impl Drop for BlockSlot<'_> {
             self.pool.state.lock().opening_count -= 1;
         }
     }
+}
+
+/// Returns the bytes of empty blocks above what the policy keeps.
+fn surplus_bytes(state: &State) -> u64 {
+    let empty = state.blocks.empty_bytes();
+    let in_use = state.blocks.reserved_bytes() - empty;
+    empty.saturating_sub(growth::retained_bound(in_use).max(state.prewarmed_bytes))
 }
 
 /// Retires a dedicated object unless somebody else still looks at it, who will then retire it.
