@@ -13,7 +13,7 @@
 use ash::vk;
 
 use super::error::AllocationError;
-use super::pools::CustomPool;
+use super::custom_pool::CustomPool;
 use crate::device::{DedicatedFor, DedicatedPreference, Requirements};
 use crate::memory_type::{Bound, ExtraFlags, Intent, TypeRequest};
 use crate::pool::placement::{self, PlacementInput, Strategy};
