@@ -13,11 +13,12 @@
 use ash::vk;
 
 use super::error::AllocationError;
-use super::pools::CustomPool;
+use super::custom_pool::CustomPool;
 use crate::device::{DedicatedFor, DedicatedPreference, Requirements};
 use crate::memory_type::{Bound, ExtraFlags, Intent, TypeRequest};
 use crate::pool::placement::{self, PlacementInput, Strategy};
 use crate::pool::{DedicatedUse, Kind, MemoryPriority, Pool, PoolRequest};
+use crate::suballocator::align::align_up;
 use crate::suballocator::{End, Request};
 
 /// Whether a buffer's memory needs a device address.
@@ -199,7 +200,7 @@ impl<'a> AllocationCreateInfo<'a> {
         self
     }
 
-    /// Gives the memory a priority, where VK_EXT_memory_priority is declared. Each priority has blocks of its own.
+    /// Gives the memory a priority, where `VK_EXT_memory_priority` is declared. Each priority has blocks of its own.
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);
@@ -288,7 +289,7 @@ impl<'a> AllocationRequest<'a> {
         let mut size = self.requirements.size;
         if self.requirements.kind == Kind::NonLinear && settings.class.kind.is_none() && granularity > 1 {
             alignment = alignment.max(granularity);
-            size = size.checked_next_multiple_of(granularity)?;
+            size = align_up(size, granularity)?;
         }
         size.checked_add(alignment)?;
         let range = Request { size, alignment, end: self.info.end };

@@ -7,6 +7,7 @@
 
 use super::bind::BindAsk;
 use super::object::DeviceObject;
+use super::requirements::Requirements;
 use super::world::{Memory, Resource};
 use ash::vk;
 
@@ -115,83 +116,32 @@ pub(super) fn judge_fit(
     let is_type_protected = memory
         .property_flags
         .contains(vk::MemoryPropertyFlags::PROTECTED);
-    let is_type_allowed = needs.memory_type_bits >> memory.memory_type_index & 1 == 1;
+    let is_type_allowed = needs.memory_type_bits >> memory.type_index & 1 == 1;
     let is_its_own = memory.dedicated == Some(ask.id);
     let is_dedication_kept = memory.dedicated.is_none() || (is_its_own && ask.offset == 0);
     let has_address = !resource.needs_device_address || memory.has_device_address;
+    #[rustfmt::skip]
     let checks = [
-        (
-            resource.binding.is_none(),
-            rules.bound,
-            "the resource is bound already",
-        ),
+        (resource.binding.is_none(), rules.bound, "the resource is bound already"),
         (!resource.is_sparse, rules.sparse, "the resource is sparse"),
-        (
-            !resource.is_disjoint,
-            rules.disjoint,
-            "the image is disjoint",
-        ),
-        (
-            ask.offset < memory.size(),
-            rules.offset,
-            "the offset is not inside the memory",
-        ),
-        (
-            is_type_allowed,
-            rules.kind,
-            "the memory type is not allowed",
-        ),
-        (
-            ask.offset % needs.alignment == 0,
-            rules.aligned,
-            "the offset is not aligned",
-        ),
-        (
-            needs.size <= room,
-            rules.inside,
-            "the resource ends outside the memory",
-        ),
-        (
-            !needs.requires_dedicated || is_its_own,
-            rules.requires_dedicated,
-            "the resource requires a dedicated allocation",
-        ),
-        (
-            is_dedication_kept,
-            rules.dedicated,
-            "the memory is dedicated to another resource, or the offset is not 0",
-        ),
-        (
-            has_address,
-            rules.device_address,
-            "the memory was allocated without a device address",
-        ),
-        (
-            !resource.is_protected || is_type_protected,
-            rules.protected,
-            "the resource is protected, the memory is not",
-        ),
-        (
-            resource.is_protected || !is_type_protected,
-            rules.unprotected,
-            "the memory is protected, the resource is not",
-        ),
+        (!resource.is_disjoint, rules.disjoint, "the image is disjoint"),
+        (ask.offset < memory.size(), rules.offset, "the offset is not inside the memory"),
+        (is_type_allowed, rules.kind, "the memory type is not allowed"),
+        (ask.offset % needs.alignment == 0, rules.aligned, "the offset is not aligned"),
+        (needs.size <= room, rules.inside, "the resource ends outside the memory"),
+        (!needs.requires_dedicated || is_its_own, rules.requires_dedicated, "the resource requires a dedicated allocation"),
+        (is_dedication_kept, rules.dedicated, "the memory is dedicated to another resource, or the offset is not 0"),
+        (has_address, rules.device_address, "the memory was allocated without a device address"),
+        (!resource.is_protected || is_type_protected, rules.protected, "the resource is protected, the memory is not"),
+        (resource.is_protected || !is_type_protected, rules.unprotected, "the memory is protected, the resource is not"),
     ];
-    for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {
-        let message = format!(
-            "{:?} {:#x} of {} bytes, alignment {}, type bits {:#b} at offset {} of memory {:?} of {} bytes, type {}: {what}",
-            ask.id.kind,
-            ask.id.handle,
-            needs.size,
-            needs.alignment,
-            needs.memory_type_bits,
-            ask.offset,
-            ask.memory,
-            memory.size(),
-            memory.memory_type_index
-        );
-        device.violate(rule, ask.function, message);
-    }
-    let is_possible = resource.binding.is_none() && !resource.is_sparse && needs.size <= room;
-    is_possible
+    device.judge(ask.function, &checks, || {
+        let Requirements { size, alignment, memory_type_bits, .. } = needs;
+        let (kind, total) = (memory.type_index, memory.size());
+        format!(
+            "{:?} {:#x} of {size} bytes, alignment {alignment}, type bits {memory_type_bits:#b} at offset {} of memory {:?} of {total} bytes, type {kind}",
+            ask.id.kind, ask.id.handle, ask.offset, ask.memory
+        )
+    });
+    resource.binding.is_none() && !resource.is_sparse && needs.size <= room
 }

@@ -3,7 +3,7 @@
 //! | profile | modelled on | granularity | atom | page |
 //! |---|---|---|---|---|
 //! | `discrete-rebar` | AMD Radeon RX 6800 XT, resizable BAR on, Mesa RADV | 1 | 64 | 4 KiB |
-//! | `discrete-bar256` | NVIDIA GeForce of 8 GiB, resizable BAR off | 1024 | 64 | 64 KiB |
+//! | `discrete-bar256` | NVIDIA `GeForce` of 8 GiB, resizable BAR off | 1024 | 64 | 64 KiB |
 //! | `unified` | Intel integrated graphics that share the last-level cache, Mesa ANV | 1 | 64 | 4 KiB |
 //! | `noncoherent` | the worst of several embedded devices in one | 65536 | 256 | 64 KiB |
 //!

@@ -31,7 +31,7 @@ pub(super) struct CommandPool {
 
 /// Life of a command buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recording {
+pub(super) enum Stage {
     Initial,
     Recording,
     Executable,
@@ -40,7 +40,7 @@ pub(super) enum Recording {
 /// One `VkCommandBuffer`.
 pub(super) struct CommandBuffer {
     pub(super) pool: u64,
-    pub(super) state: Recording,
+    pub(super) state: Stage,
     pub(super) commands: Vec<Command>,
 }
 
@@ -174,7 +174,7 @@ pub(super) extern "system" fn reset_pool(
             .iter_mut()
             .filter(|buffer| buffer.pool == pool.as_raw())
         {
-            buffer.state = Recording::Initial;
+            buffer.state = Stage::Initial;
             buffer.commands.clear();
         }
         vk::Result::SUCCESS
@@ -201,7 +201,7 @@ pub(super) extern "system" fn allocate_buffers(
         for index in 0..info.command_buffer_count as usize {
             let recorded = CommandBuffer {
                 pool,
-                state: Recording::Initial,
+                state: Stage::Initial,
                 commands: Vec::new(),
             };
             let Some(handle) = device.world().command_buffers.insert(recorded) else {
@@ -249,7 +249,7 @@ pub(super) extern "system" fn free_buffers(
 }
 
 /// Changes a live command buffer; `change` answers what is wrong.
-fn with_buffer(
+pub(super) fn with_buffer(
     shell: &CommandBufferObject,
     function: Function,
     change: impl FnOnce(&mut CommandBuffer) -> Result<(), &'static str>,
@@ -282,8 +282,8 @@ pub(super) extern "system" fn begin(
     _: &vk::CommandBufferBeginInfo<'_>,
 ) -> vk::Result {
     with_buffer(shell, Function::BeginCommandBuffer, |buffer| {
-        let was_recording = buffer.state == Recording::Recording;
-        buffer.state = Recording::Recording;
+        let was_recording = buffer.state == Stage::Recording;
+        buffer.state = Stage::Recording;
         buffer.commands.clear();
         if was_recording {
             Err("VUID-vkBeginCommandBuffer-commandBuffer-00049")
@@ -295,8 +295,8 @@ pub(super) extern "system" fn begin(
 
 pub(super) extern "system" fn end(shell: &CommandBufferObject) -> vk::Result {
     with_buffer(shell, Function::EndCommandBuffer, |buffer| {
-        let was_recording = buffer.state == Recording::Recording;
-        buffer.state = Recording::Executable;
+        let was_recording = buffer.state == Stage::Recording;
+        buffer.state = Stage::Executable;
         if was_recording {
             Ok(())
         } else {
@@ -310,161 +310,8 @@ pub(super) extern "system" fn reset(
     _: vk::CommandBufferResetFlags,
 ) -> vk::Result {
     with_buffer(shell, Function::ResetCommandBuffer, |buffer| {
-        buffer.state = Recording::Initial;
+        buffer.state = Stage::Initial;
         buffer.commands.clear();
         Ok(())
     })
-}
-
-/// Records a command.
-fn record(
-    shell: &CommandBufferObject,
-    function: Function,
-    rule: &'static str,
-    command: Option<Command>,
-) {
-    let _ = with_buffer(shell, function, |buffer| {
-        buffer.commands.extend(command);
-        if buffer.state == Recording::Recording {
-            Ok(())
-        } else {
-            Err(rule)
-        }
-    });
-}
-
-pub(super) extern "system" fn copy_buffer(
-    shell: &CommandBufferObject,
-    source: vk::Buffer,
-    destination: vk::Buffer,
-    count: u32,
-    regions: *const vk::BufferCopy,
-) {
-    // SAFETY: the application gives `count` valid regions.
-    let regions = unsafe { array(regions, count) }.to_vec();
-    let command = Command::CopyBuffer {
-        source: source.as_raw(),
-        destination: destination.as_raw(),
-        regions,
-    };
-    record(
-        shell,
-        Function::CmdCopyBuffer,
-        "VUID-vkCmdCopyBuffer-commandBuffer-recording",
-        Some(command),
-    );
-}
-
-pub(super) extern "system" fn fill_buffer(
-    shell: &CommandBufferObject,
-    destination: vk::Buffer,
-    offset: u64,
-    size: u64,
-    word: u32,
-) {
-    let command = Command::FillBuffer {
-        destination: destination.as_raw(),
-        offset,
-        size,
-        word,
-    };
-    record(
-        shell,
-        Function::CmdFillBuffer,
-        "VUID-vkCmdFillBuffer-commandBuffer-recording",
-        Some(command),
-    );
-}
-
-pub(super) extern "system" fn update_buffer(
-    shell: &CommandBufferObject,
-    destination: vk::Buffer,
-    offset: u64,
-    size: u64,
-    data: *const u8,
-) {
-    let size = u32::try_from(size).unwrap_or(0);
-    // SAFETY: the application gives `size` initialised bytes, at most 65536.
-    let bytes = unsafe { array(data, size) }.to_vec();
-    let command = Command::UpdateBuffer {
-        destination: destination.as_raw(),
-        offset,
-        bytes,
-    };
-    record(
-        shell,
-        Function::CmdUpdateBuffer,
-        "VUID-vkCmdUpdateBuffer-commandBuffer-recording",
-        Some(command),
-    );
-}
-
-pub(super) extern "system" fn copy_buffer_to_image(
-    shell: &CommandBufferObject,
-    buffer: vk::Buffer,
-    image: vk::Image,
-    _: vk::ImageLayout,
-    count: u32,
-    regions: *const vk::BufferImageCopy,
-) {
-    // SAFETY: the application gives `count` valid regions.
-    let regions = unsafe { array(regions, count) }.to_vec();
-    let command = Command::CopyBufferToImage {
-        buffer: buffer.as_raw(),
-        image: image.as_raw(),
-        regions,
-    };
-    record(
-        shell,
-        Function::CmdCopyBufferToImage,
-        "VUID-vkCmdCopyBufferToImage-commandBuffer-recording",
-        Some(command),
-    );
-}
-
-pub(super) extern "system" fn copy_image_to_buffer(
-    shell: &CommandBufferObject,
-    image: vk::Image,
-    _: vk::ImageLayout,
-    buffer: vk::Buffer,
-    count: u32,
-    regions: *const vk::BufferImageCopy,
-) {
-    // SAFETY: the application gives `count` valid regions.
-    let regions = unsafe { array(regions, count) }.to_vec();
-    let command = Command::CopyImageToBuffer {
-        image: image.as_raw(),
-        buffer: buffer.as_raw(),
-        regions,
-    };
-    record(
-        shell,
-        Function::CmdCopyImageToBuffer,
-        "VUID-vkCmdCopyImageToBuffer-commandBuffer-recording",
-        Some(command),
-    );
-}
-
-#[rustfmt::skip]
-#[expect(clippy::too_many_arguments, reason = "the signature is Vulkan's")]
-pub(super) extern "system" fn pipeline_barrier(
-    shell: &CommandBufferObject,
-    _: vk::PipelineStageFlags, _: vk::PipelineStageFlags, _: vk::DependencyFlags,
-    _: u32, _: *const vk::MemoryBarrier<'_>,
-    _: u32, _: *const vk::BufferMemoryBarrier<'_>,
-    _: u32, _: *const vk::ImageMemoryBarrier<'_>,
-) {
-    record(shell, Function::CmdPipelineBarrier, "VUID-vkCmdPipelineBarrier-commandBuffer-recording", None);
-}
-
-pub(super) extern "system" fn pipeline_barrier2(
-    shell: &CommandBufferObject,
-    _: &vk::DependencyInfo<'_>,
-) {
-    record(
-        shell,
-        Function::CmdPipelineBarrier2,
-        "VUID-vkCmdPipelineBarrier2-commandBuffer-recording",
-        None,
-    );
 }

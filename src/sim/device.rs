@@ -134,25 +134,25 @@ pub(super) extern "system" fn destroy_device(
         device.is_destroyed.store(true, Ordering::Relaxed);
         device.state().died(ObjectKind::Device, 1);
         let world = core::mem::replace(&mut *device.world(), World::new(0));
-        bury(device, world);
+        bury(device, &world);
     });
 }
 
 /// Reports what was left alive on a device, and takes it out of the counts.
-fn bury(device: &DeviceObject, world: World) {
+fn bury(device: &DeviceObject, world: &World) {
     for (handle, memory) in world.memories.iter() {
         let detail = format!(
             "{} bytes of memory type {}",
             memory.size(),
-            memory.memory_type_index
+            memory.type_index
         );
-        report_leak(device, &world, ObjectKind::DeviceMemory, handle, &detail);
+        report_leak(device, world, ObjectKind::DeviceMemory, handle, &detail);
         device.state().accounts().release(&memory.charge);
     }
     for (handle, buffer) in world.buffers.iter() {
         report_leak(
             device,
-            &world,
+            world,
             ObjectKind::Buffer,
             handle,
             &format!("{} bytes", buffer.size),
@@ -161,20 +161,15 @@ fn bury(device: &DeviceObject, world: World) {
     for (handle, image) in world.images.iter() {
         report_leak(
             device,
-            &world,
+            world,
             ObjectKind::Image,
             handle,
             &format!("{} bytes", image.size),
         );
     }
-    report_leaks(device, &world, &world.fences, ObjectKind::Fence);
-    report_leaks(device, &world, &world.semaphores, ObjectKind::Semaphore);
-    report_leaks(
-        device,
-        &world,
-        &world.command_pools,
-        ObjectKind::CommandPool,
-    );
+    report_leaks(device, world, &world.fences, ObjectKind::Fence);
+    report_leaks(device, world, &world.semaphores, ObjectKind::Semaphore);
+    report_leaks(device, world, &world.command_pools, ObjectKind::CommandPool);
     let command_buffers = world.command_buffers.iter().count() as u64;
     device
         .state()

@@ -15,7 +15,8 @@ use super::command::Command;
 use super::format::{ImageShape, Subresource};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::memory::{ensure_storage, judge_device_read};
+use super::mapping::judge_device_read;
+use super::memory::ensure_storage;
 use super::object::DeviceObject;
 use super::world::{ResourceId, World};
 use ash::vk;
@@ -334,10 +335,10 @@ impl Executor<'_> {
                     layer.image_start + slice * layer.image_slice + row * layer.image_row;
                 match direction {
                     Direction::IntoImage => {
-                        self.copy(buffer, in_buffer, image, in_image, layer.row_bytes)
+                        self.copy(buffer, in_buffer, image, in_image, layer.row_bytes);
                     }
                     Direction::OutOfImage => {
-                        self.copy(image, in_image, buffer, in_buffer, layer.row_bytes)
+                        self.copy(image, in_image, buffer, in_buffer, layer.row_bytes);
                     }
                 }
             }

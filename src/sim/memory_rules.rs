@@ -212,33 +212,17 @@ pub(super) fn judge_map(
 ) -> bool {
     let total = memory.size();
     let is_inside = size == vk::WHOLE_SIZE || size <= total.saturating_sub(offset);
+    #[rustfmt::skip]
     let checks = [
-        (
-            memory.mapping.is_none(),
-            rules.mapped,
-            "the memory is mapped already",
-        ),
-        (
-            offset < total,
-            rules.offset,
-            "the offset is not inside the memory",
-        ),
+        (memory.mapping.is_none(), rules.mapped, "the memory is mapped already"),
+        (offset < total, rules.offset, "the offset is not inside the memory"),
         (size != 0, rules.not_zero, "the size is zero"),
         (is_inside, rules.inside, "the range ends outside the memory"),
-        (
-            memory.is_host_visible(),
-            rules.host_visible,
-            "the memory is not host visible",
-        ),
+        (memory.is_host_visible(), rules.host_visible, "the memory is not host visible"),
     ];
-    for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {
-        device.violate(
-            rule,
-            function,
-            format!("offset {offset}, size {size}, memory of {total} bytes: {what}"),
-        );
-    }
-    checks.iter().all(|(is_right, ..)| *is_right)
+    device.judge(function, &checks, || {
+        format!("offset {offset}, size {size}, memory of {total} bytes")
+    })
 }
 
 /// One range of a flush or invalidate.
@@ -276,38 +260,16 @@ pub(super) fn judge_range(
     let is_inside = mapping.start <= offset && offset <= end && end <= mapping.end;
     let ends_on_atom = end % atom == 0 || end == total;
     let is_size_right = is_whole || size % atom == 0 || end == total;
+    #[rustfmt::skip]
     let checks = [
-        (
-            is_whole || is_inside,
-            "VUID-VkMappedMemoryRange-size-00685",
-            "the range is not inside the mapping",
-        ),
-        (
-            !is_whole || mapping.contains(&offset),
-            "VUID-VkMappedMemoryRange-size-00686",
-            "the offset is not inside the mapping",
-        ),
-        (
-            offset % atom == 0,
-            "VUID-VkMappedMemoryRange-offset-00687",
-            "the offset is not a multiple of nonCoherentAtomSize",
-        ),
-        (
-            !is_whole || ends_on_atom,
-            "VUID-VkMappedMemoryRange-size-01389",
-            "the mapping does not end with an atom",
-        ),
-        (
-            is_size_right,
-            "VUID-VkMappedMemoryRange-size-01390",
-            "the size is not a multiple of nonCoherentAtomSize",
-        ),
+        (is_whole || is_inside, "VUID-VkMappedMemoryRange-size-00685", "the range is not inside the mapping"),
+        (!is_whole || mapping.contains(&offset), "VUID-VkMappedMemoryRange-size-00686", "the offset is not inside the mapping"),
+        (offset % atom == 0, "VUID-VkMappedMemoryRange-offset-00687", "the offset is not a multiple of nonCoherentAtomSize"),
+        (!is_whole || ends_on_atom, "VUID-VkMappedMemoryRange-size-01389", "the mapping does not end with an atom"),
+        (is_size_right, "VUID-VkMappedMemoryRange-size-01390", "the size is not a multiple of nonCoherentAtomSize"),
     ];
-    for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {
-        let message = format!(
-            "offset {offset}, size {size}, atom {atom}, mapping {mapping:?}, memory of {total} bytes: {what}"
-        );
-        device.violate(rule, function, message);
-    }
+    device.judge(function, &checks, || {
+        format!("offset {offset}, size {size}, atom {atom}, mapping {mapping:?}, memory of {total} bytes")
+    });
     is_inside.then_some(offset..end)
 }

@@ -12,9 +12,10 @@
 //! Invariants: (I1) objects are reached by address, so they live behind `Arc` and never move; (I2) a child is dropped
 //! with or after nothing that still points to it: children hold raw pointers to parents, parents own children.
 
-use super::control::{Control, State};
+use super::control::Control;
 use super::function::Function;
 use super::profile::{Features, Profile};
+use super::state::State;
 use super::world::World;
 use ash::vk;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -153,6 +154,9 @@ impl Answer for u64 {
     }
 }
 
+/// One rule applied: whether it holds, its identity, and what is wrong otherwise.
+pub(super) type Check = (bool, &'static str, &'static str);
+
 /// A call as the entry point announces it.
 #[derive(Clone, Copy)]
 pub(super) struct Ask {
@@ -222,6 +226,19 @@ impl DeviceObject {
         self.extensions
             .iter()
             .any(|enabled| enabled.as_c_str() == name)
+    }
+
+    /// Records every check that does not hold; tells whether all do. `subject` says what was judged.
+    pub(super) fn judge(
+        &self,
+        function: Function,
+        checks: &[Check],
+        subject: impl Fn() -> String,
+    ) -> bool {
+        for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {
+            self.violate(rule, function, format!("{}: {what}", subject()));
+        }
+        checks.iter().all(|(is_right, ..)| *is_right)
     }
 
     /// Records a wrong use of the interface.

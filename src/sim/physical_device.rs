@@ -79,15 +79,15 @@ pub(super) extern "system" fn get_properties2(
     let profile = &physical.profile;
     output.properties = properties(profile);
     let next = output.p_next;
-    // SAFETY: the application hands over a valid chain to which nothing else refers.
     if let Some(maintenance) =
+        // SAFETY: the application hands over a valid chain to which nothing else refers.
         unsafe { find_mut::<vk::PhysicalDeviceMaintenance3Properties<'_>>(next) }
     {
         maintenance.max_memory_allocation_size = profile.max_memory_allocation_size;
         maintenance.max_per_set_descriptors = 1 << 20;
     }
-    // SAFETY: as above.
     if let Some(maintenance) =
+        // SAFETY: as above.
         unsafe { find_mut::<vk::PhysicalDeviceMaintenance4Properties<'_>>(next) }
     {
         maintenance.max_buffer_size = profile.max_buffer_size;

@@ -265,7 +265,7 @@ impl Profile {
 
     /// Tells whether the device lists the extension of that name.
     pub fn has_extension(&self, name: &CStr) -> bool {
-        self.device_extensions.iter().any(|listed| *listed == name)
+        self.device_extensions.contains(&name)
     }
 
     /// Returns the bit mask of the memory types whose flags satisfy `accept`.

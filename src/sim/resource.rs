@@ -4,9 +4,8 @@ use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, DeviceObject};
-use super::pnext::find_mut;
 use super::profile::Features;
-use super::requirements::{Requirements, of_buffer, of_image, shape};
+use super::requirements::{of_buffer, of_image, shape};
 use super::world::{Resource, ResourceId};
 use ash::vk;
 use ash::vk::Handle;
@@ -26,43 +25,17 @@ fn judge_buffer(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>) {
     let has = |feature| device.features.contains(feature);
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
     let is_sparse = info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING);
+    #[rustfmt::skip]
     let checks = [
-        (
-            info.size > 0,
-            "VUID-VkBufferCreateInfo-size-00912",
-            "the size is zero",
-        ),
-        (
-            info.size <= limit,
-            "VUID-VkBufferCreateInfo-size-06409",
-            "the size is above maxBufferSize",
-        ),
-        (
-            !info.usage.is_empty(),
-            "VUID-VkBufferCreateInfo-usage-requiredbitmask",
-            "no usage is given",
-        ),
-        (
-            !is_sparse || has(Features::SPARSE_BINDING),
-            "VUID-VkBufferCreateInfo-flags-00915",
-            "sparseBinding is not enabled",
-        ),
-        (
-            !is_protected || has(Features::PROTECTED_MEMORY),
-            "VUID-VkBufferCreateInfo-flags-01887",
-            "protectedMemory is not enabled",
-        ),
+        (info.size > 0, "VUID-VkBufferCreateInfo-size-00912", "the size is zero"),
+        (info.size <= limit, "VUID-VkBufferCreateInfo-size-06409", "the size is above maxBufferSize"),
+        (!info.usage.is_empty(), "VUID-VkBufferCreateInfo-usage-requiredbitmask", "no usage is given"),
+        (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkBufferCreateInfo-flags-00915", "sparseBinding is not enabled"),
+        (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkBufferCreateInfo-flags-01887", "protectedMemory is not enabled"),
     ];
-    for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {
-        device.violate(
-            rule,
-            Function::CreateBuffer,
-            format!(
-                "buffer of {} bytes, usage {:?}: {what}",
-                info.size, info.usage
-            ),
-        );
-    }
+    device.judge(Function::CreateBuffer, &checks, || {
+        format!("buffer of {} bytes, usage {:?}", info.size, info.usage)
+    });
 }
 
 fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
@@ -76,60 +49,21 @@ fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
     let is_sparse = info.flags.contains(vk::ImageCreateFlags::SPARSE_BINDING);
     let longest = width.max(height).max(depth);
     let fits_levels = info.mip_levels <= 32 - longest.leading_zeros();
+    #[rustfmt::skip]
     let checks = [
-        (
-            width > 0,
-            "VUID-VkImageCreateInfo-extent-00944",
-            "the width is zero",
-        ),
-        (
-            height > 0,
-            "VUID-VkImageCreateInfo-extent-00945",
-            "the height is zero",
-        ),
-        (
-            depth > 0,
-            "VUID-VkImageCreateInfo-extent-00946",
-            "the depth is zero",
-        ),
-        (
-            info.mip_levels > 0,
-            "VUID-VkImageCreateInfo-mipLevels-00947",
-            "there is no mip level",
-        ),
-        (
-            info.array_layers > 0,
-            "VUID-VkImageCreateInfo-arrayLayers-00948",
-            "there is no array layer",
-        ),
-        (
-            fits_levels,
-            "VUID-VkImageCreateInfo-mipLevels-00958",
-            "there are more mip levels than the extent has",
-        ),
-        (
-            !info.usage.is_empty(),
-            "VUID-VkImageCreateInfo-usage-requiredbitmask",
-            "no usage is given",
-        ),
-        (
-            !is_sparse || has(Features::SPARSE_BINDING),
-            "VUID-VkImageCreateInfo-flags-00969",
-            "sparseBinding is not enabled",
-        ),
-        (
-            !is_protected || has(Features::PROTECTED_MEMORY),
-            "VUID-VkImageCreateInfo-flags-01890",
-            "protectedMemory is not enabled",
-        ),
+        (width > 0, "VUID-VkImageCreateInfo-extent-00944", "the width is zero"),
+        (height > 0, "VUID-VkImageCreateInfo-extent-00945", "the height is zero"),
+        (depth > 0, "VUID-VkImageCreateInfo-extent-00946", "the depth is zero"),
+        (info.mip_levels > 0, "VUID-VkImageCreateInfo-mipLevels-00947", "there is no mip level"),
+        (info.array_layers > 0, "VUID-VkImageCreateInfo-arrayLayers-00948", "there is no array layer"),
+        (fits_levels, "VUID-VkImageCreateInfo-mipLevels-00958", "there are more mip levels than the extent has"),
+        (!info.usage.is_empty(), "VUID-VkImageCreateInfo-usage-requiredbitmask", "no usage is given"),
+        (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkImageCreateInfo-flags-00969", "sparseBinding is not enabled"),
+        (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkImageCreateInfo-flags-01890", "protectedMemory is not enabled"),
     ];
-    for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {
-        device.violate(
-            rule,
-            Function::CreateImage,
-            format!("image of {width} x {height} x {depth}: {what}"),
-        );
-    }
+    device.judge(Function::CreateImage, &checks, || {
+        format!("image of {width} x {height} x {depth}")
+    });
 }
 
 pub(super) extern "system" fn create_buffer(
@@ -297,280 +231,4 @@ fn destroy(
             Some(resource)
         }
     }
-}
-
-/// Returns the requirements of a live resource; those of nothing, recorded, for a wrong handle.
-fn requirements(
-    device: &DeviceObject,
-    id: ResourceId,
-    function: Function,
-    rule: &'static str,
-) -> Requirements {
-    match device.world().resources(id.kind).get(id.handle) {
-        Ok(resource) => resource.requirements,
-        Err(bad) => {
-            device.violate(
-                rule,
-                function,
-                format!("{:?} {:#x} {bad}", id.kind, id.handle),
-            );
-            Requirements {
-                size: 0,
-                alignment: 1,
-                memory_type_bits: 0,
-                prefers_dedicated: false,
-                requires_dedicated: false,
-            }
-        }
-    }
-}
-
-fn fill(
-    device: &DeviceObject,
-    requirements: Requirements,
-    output: &mut vk::MemoryRequirements2<'_>,
-) {
-    output.memory_requirements = requirements.to_vk();
-    let knows_dedicated = device.version >= vk::API_VERSION_1_1
-        || device.has_extension(c"VK_KHR_dedicated_allocation");
-    // SAFETY: the application hands over a valid chain to which nothing else refers.
-    let dedicated = unsafe { find_mut::<vk::MemoryDedicatedRequirements<'_>>(output.p_next) };
-    if let Some(dedicated) = dedicated.filter(|_| knows_dedicated) {
-        dedicated.prefers_dedicated_allocation = vk::Bool32::from(requirements.prefers_dedicated);
-        dedicated.requires_dedicated_allocation = vk::Bool32::from(requirements.requires_dedicated);
-    }
-}
-
-pub(super) extern "system" fn buffer_requirements(
-    device: &DeviceObject,
-    buffer: vk::Buffer,
-    output: &mut MaybeUninit<vk::MemoryRequirements>,
-) {
-    let id = ResourceId {
-        kind: ObjectKind::Buffer,
-        handle: buffer.as_raw(),
-    };
-    let function = Function::GetBufferMemoryRequirements;
-    device.call(Ask::new(function), || {
-        output.write(
-            requirements(
-                device,
-                id,
-                function,
-                "VUID-vkGetBufferMemoryRequirements-buffer-parameter",
-            )
-            .to_vk(),
-        );
-    });
-}
-
-pub(super) extern "system" fn image_requirements(
-    device: &DeviceObject,
-    image: vk::Image,
-    output: &mut MaybeUninit<vk::MemoryRequirements>,
-) {
-    let id = ResourceId {
-        kind: ObjectKind::Image,
-        handle: image.as_raw(),
-    };
-    let function = Function::GetImageMemoryRequirements;
-    device.call(Ask::new(function), || {
-        output.write(
-            requirements(
-                device,
-                id,
-                function,
-                "VUID-vkGetImageMemoryRequirements-image-parameter",
-            )
-            .to_vk(),
-        );
-    });
-}
-
-pub(super) extern "system" fn buffer_requirements2(
-    device: &DeviceObject,
-    info: &vk::BufferMemoryRequirementsInfo2<'_>,
-    output: &mut vk::MemoryRequirements2<'_>,
-) {
-    let id = ResourceId {
-        kind: ObjectKind::Buffer,
-        handle: info.buffer.as_raw(),
-    };
-    let function = Function::GetBufferMemoryRequirements2;
-    device.call(Ask::new(function), || {
-        fill(
-            device,
-            requirements(
-                device,
-                id,
-                function,
-                "VUID-VkBufferMemoryRequirementsInfo2-buffer-parameter",
-            ),
-            output,
-        );
-    });
-}
-
-pub(super) extern "system" fn image_requirements2(
-    device: &DeviceObject,
-    info: &vk::ImageMemoryRequirementsInfo2<'_>,
-    output: &mut vk::MemoryRequirements2<'_>,
-) {
-    let id = ResourceId {
-        kind: ObjectKind::Image,
-        handle: info.image.as_raw(),
-    };
-    let function = Function::GetImageMemoryRequirements2;
-    device.call(Ask::new(function), || {
-        fill(
-            device,
-            requirements(
-                device,
-                id,
-                function,
-                "VUID-VkImageMemoryRequirementsInfo2-image-parameter",
-            ),
-            output,
-        );
-    });
-}
-
-pub(super) extern "system" fn device_buffer_requirements(
-    device: &DeviceObject,
-    info: &vk::DeviceBufferMemoryRequirements<'_>,
-    output: &mut vk::MemoryRequirements2<'_>,
-) {
-    device.call(
-        Ask::new(Function::GetDeviceBufferMemoryRequirements),
-        || {
-            // SAFETY: null, or valid by Vulkan's rules.
-            if let Some(info) = unsafe { info.p_create_info.as_ref() } {
-                fill(device, of_buffer(&device.profile, info), output);
-            }
-        },
-    );
-}
-
-pub(super) extern "system" fn device_image_requirements(
-    device: &DeviceObject,
-    info: &vk::DeviceImageMemoryRequirements<'_>,
-    output: &mut vk::MemoryRequirements2<'_>,
-) {
-    device.call(Ask::new(Function::GetDeviceImageMemoryRequirements), || {
-        // SAFETY: null, or valid by Vulkan's rules.
-        let info = unsafe { info.p_create_info.as_ref() };
-        if let Some(requirements) = info.and_then(|info| of_image(&device.profile, info)) {
-            fill(device, requirements, output);
-        }
-    });
-}
-
-pub(super) extern "system" fn subresource_layout(
-    device: &DeviceObject,
-    image: vk::Image,
-    subresource: &vk::ImageSubresource,
-    output: &mut MaybeUninit<vk::SubresourceLayout>,
-) {
-    let function = Function::GetImageSubresourceLayout;
-    device.call(Ask::new(function), || {
-        output.write(vk::SubresourceLayout::default());
-        let mut world = device.world();
-        let resource = match world.resources(ObjectKind::Image).get(image.as_raw()) {
-            Ok(resource) => resource,
-            Err(bad) => {
-                return device.violate(
-                    "VUID-vkGetImageSubresourceLayout-image-parameter",
-                    function,
-                    format!("image {image:?} {bad}"),
-                );
-            }
-        };
-        if !resource.is_linear {
-            device.violate(
-                "VUID-vkGetImageSubresourceLayout-image-07790",
-                function,
-                format!("image {image:?} is not linear"),
-            );
-        }
-        let part = resource
-            .shape
-            .and_then(|shape| shape.subresource(subresource.mip_level, subresource.array_layer));
-        match part {
-            None => {
-                let message = format!(
-                    "image {image:?} has no mip level {} or layer {}",
-                    subresource.mip_level, subresource.array_layer
-                );
-                device.violate(
-                    "VUID-vkGetImageSubresourceLayout-mipLevel-01716",
-                    function,
-                    message,
-                );
-            }
-            Some(part) => {
-                let (row_pitch, depth_pitch) = (part.row_pitch, part.depth_pitch);
-                let array_pitch = part.size;
-                output.write(vk::SubresourceLayout {
-                    offset: part.offset,
-                    size: part.size,
-                    row_pitch,
-                    array_pitch,
-                    depth_pitch,
-                });
-            }
-        }
-    });
-}
-
-pub(super) extern "system" fn buffer_device_address(
-    device: &DeviceObject,
-    info: &vk::BufferDeviceAddressInfo<'_>,
-) -> u64 {
-    let function = Function::GetBufferDeviceAddress;
-    device.call(Ask::new(function), || {
-        if !device.features.contains(Features::BUFFER_DEVICE_ADDRESS) {
-            let message = "bufferDeviceAddress is not enabled".to_owned();
-            device.violate(
-                "VUID-vkGetBufferDeviceAddress-bufferDeviceAddress-03324",
-                function,
-                message,
-            );
-        }
-        let world = device.world();
-        let buffer = match world.buffers.get(info.buffer.as_raw()) {
-            Ok(buffer) => buffer,
-            Err(bad) => {
-                let message = format!("buffer {:?} {bad}", info.buffer);
-                device.violate(
-                    "VUID-VkBufferDeviceAddressInfo-buffer-parameter",
-                    function,
-                    message,
-                );
-                return 0;
-            }
-        };
-        if !buffer.needs_device_address {
-            let message = format!(
-                "buffer {:?} has no usage SHADER_DEVICE_ADDRESS",
-                info.buffer
-            );
-            device.violate(
-                "VUID-VkBufferDeviceAddressInfo-buffer-02601",
-                function,
-                message,
-            );
-        }
-        let place = buffer
-            .binding
-            .and_then(|(memory, offset)| Some(world.memories.get(memory).ok()?.address + offset));
-        place.unwrap_or_else(|| {
-            let message = format!("buffer {:?} is not bound to live memory", info.buffer);
-            device.violate(
-                "VUID-VkBufferDeviceAddressInfo-buffer-02600",
-                function,
-                message,
-            );
-            0
-        })
-    })
 }

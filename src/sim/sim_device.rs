@@ -1,10 +1,11 @@
 //! A simulated device with everything around it, made in one call.
 
-use super::control::{Checks, Control};
+use super::control::Control;
 use super::handle::ObjectKind;
 use super::instance::{INSTANCE_EXTENSIONS, InstanceSeed, get_instance_proc_addr};
 use super::object::DeviceObject;
 use super::profile::{Features, Profile};
+use super::state::Checks;
 use super::violation::Violation;
 use ash::vk;
 use ash::vk::TaggedStructure;
@@ -324,7 +325,7 @@ impl SimDevice {
         let view = |(handle, memory): (u64, &super::world::Memory)| MemoryView {
             memory: vk::Handle::from_raw(handle),
             size: memory.size(),
-            memory_type_index: memory.memory_type_index,
+            memory_type_index: memory.type_index,
             dedicated_to: memory.dedicated.map(|id| (id.kind, id.handle)),
             has_device_address: memory.has_device_address,
             priority: memory.priority,
@@ -342,8 +343,12 @@ impl SimDevice {
     }
 
     fn object(&self) -> &DeviceObject {
-        // SAFETY: the handle is the address of the object, which lives until `drop` destroys the instance.
-        unsafe { &*core::mem::transmute::<vk::Device, *const DeviceObject>(self.device.handle()) }
+        // SAFETY: the handle is kept as the pointer from which `create_device` made it.
+        let object = unsafe {
+            core::mem::transmute::<vk::Device, *const DeviceObject>(self.device.handle())
+        };
+        // SAFETY: the object lives until `drop` destroys the instance.
+        unsafe { &*object }
     }
 }
 

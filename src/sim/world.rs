@@ -39,7 +39,7 @@ pub(super) struct Bound {
 /// One `VkDeviceMemory`.
 pub(super) struct Memory {
     pub(super) charge: Charge,
-    pub(super) memory_type_index: u32,
+    pub(super) type_index: u32,
     pub(super) property_flags: vk::MemoryPropertyFlags,
     /// The one resource for which it was allocated.
     pub(super) dedicated: Option<ResourceId>,
@@ -68,6 +68,10 @@ impl Memory {
 }
 
 /// One `VkBuffer` or `VkImage`.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the create-info, independent of the others"
+)]
 pub(super) struct Resource {
     pub(super) requirements: Requirements,
     /// Buffers: the size asked for; images: that of the requirements.

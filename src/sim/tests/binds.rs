@@ -270,7 +270,7 @@ fn sparse_disjoint_and_protected_resources_have_rules_of_their_own() {
 }
 
 #[test]
-fn wrong_create_infos_are_recorded() {
+fn wrong_buffers_are_recorded() {
     let sim = sim();
     let create = |info: vk::BufferCreateInfo<'_>| {
         // SAFETY: wrong on purpose, the driver's to find.
@@ -304,6 +304,11 @@ fn wrong_create_infos_are_recorded() {
         create(right.flags(vk::BufferCreateFlags::PROTECTED)),
         ["VUID-VkBufferCreateInfo-flags-01887"]
     );
+}
+
+#[test]
+fn wrong_images_are_recorded() {
+    let sim = sim();
     let create = |info: vk::ImageCreateInfo<'_>| {
         // SAFETY: wrong on purpose, the driver's to find.
         if let Ok(image) = unsafe { sim.device().create_image(&info, None) } {

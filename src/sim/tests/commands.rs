@@ -52,7 +52,7 @@ fn copy(
     }];
     // SAFETY: a wrong copy is the driver's to find.
     submit(sim, |device, commands| unsafe {
-        device.cmd_copy_buffer(commands, from, to, &region)
+        device.cmd_copy_buffer(commands, from, to, &region);
     });
 }
 
@@ -169,7 +169,7 @@ fn images_take_and_give_bytes() {
     let wrong = |region: vk::BufferImageCopy| {
         // SAFETY: wrong on purpose, the driver's to find.
         submit(&sim, |device, commands| unsafe {
-            device.cmd_copy_buffer_to_image(commands, up, texture, layout, &[region])
+            device.cmd_copy_buffer_to_image(commands, up, texture, layout, &[region]);
         });
         rules(&sim)
     };
@@ -306,10 +306,8 @@ fn timeline_semaphores_count_and_wake() {
         .semaphores(&semaphores)
         .values(&values);
     // SAFETY: the semaphore is valid.
-    assert_eq!(
-        unsafe { device.wait_semaphores(&wait, 0) },
-        Err(vk::Result::TIMEOUT)
-    );
+    let early = unsafe { device.wait_semaphores(&wait, 0) };
+    assert_eq!(early, Err(vk::Result::TIMEOUT));
     std::thread::scope(|scope| {
         // SAFETY: as above.
         let waiting = scope.spawn(|| unsafe { device.wait_semaphores(&wait, u64::MAX) });
@@ -322,10 +320,8 @@ fn timeline_semaphores_count_and_wake() {
         waiting.join().unwrap().unwrap();
     });
     // SAFETY: as above.
-    assert_eq!(
-        unsafe { device.get_semaphore_counter_value(semaphore) },
-        Ok(5)
-    );
+    let value = unsafe { device.get_semaphore_counter_value(semaphore) };
+    assert_eq!(value, Ok(5));
     let signal = vk::SemaphoreSignalInfo::default()
         .semaphore(semaphore)
         .value(5);

@@ -190,7 +190,7 @@ fn requirements_without_a_resource_are_those_with_one() {
     // SAFETY: the device and the structures are valid.
     unsafe {
         sim.device()
-            .get_device_image_memory_requirements(&ask, &mut early)
+            .get_device_image_memory_requirements(&ask, &mut early);
     };
     let image = super::image(&sim, &info);
     let mut late = vk::MemoryRequirements2::default().push_next(&mut after);
@@ -199,7 +199,7 @@ fn requirements_without_a_resource_are_those_with_one() {
         sim.device().get_image_memory_requirements2(
             &vk::ImageMemoryRequirementsInfo2::default().image(image),
             &mut late,
-        )
+        );
     };
     let (early, late) = (early.memory_requirements, late.memory_requirements);
     assert_eq!(

@@ -20,6 +20,20 @@ fn allocate_chained<T: vk::ExtendsMemoryAllocateInfo>(
     unsafe { sim.device().allocate_memory(&info, None) }.unwrap()
 }
 
+fn poke(bytes: *mut u8, offset: usize, value: u8) {
+    // SAFETY: the tests stay inside the mapping.
+    let place = unsafe { bytes.add(offset) };
+    // SAFETY: as above.
+    unsafe { place.write(value) };
+}
+
+fn peek(bytes: *const u8, offset: usize) -> u8 {
+    // SAFETY: the tests stay inside the mapping.
+    let place = unsafe { bytes.add(offset) };
+    // SAFETY: as above, and they wrote the byte before.
+    unsafe { place.read() }
+}
+
 #[test]
 fn impossible_allocations_are_refused() {
     let sim = SimDevice::new(Profile::unified());
@@ -275,10 +289,10 @@ fn the_second_version_of_mapping_has_rules_of_its_own() {
         .size(vk::WHOLE_SIZE);
     let mut pointer = core::ptr::null_mut();
     // SAFETY: the memory is valid.
-    let first = unsafe { (functions.map_memory2_khr)(device, &info, &mut pointer) };
+    let first = unsafe { (functions.map_memory2_khr)(device, &raw const info, &raw mut pointer) };
     assert_eq!((first, pointer.is_null()), (vk::Result::SUCCESS, false));
     // SAFETY: wrong on purpose, the driver's to find.
-    let second = unsafe { (functions.map_memory2_khr)(device, &info, &mut pointer) };
+    let second = unsafe { (functions.map_memory2_khr)(device, &raw const info, &raw mut pointer) };
     assert_eq!(
         (second, pointer.is_null()),
         (vk::Result::ERROR_MEMORY_MAP_FAILED, true)
@@ -286,10 +300,10 @@ fn the_second_version_of_mapping_has_rules_of_its_own() {
     assert_eq!(rules(&sim), ["VUID-VkMemoryMapInfoKHR-memory-07958"]);
     let info = vk::MemoryUnmapInfoKHR::default().memory(memory);
     // SAFETY: the memory is mapped.
-    let first = unsafe { (functions.unmap_memory2_khr)(device, &info) };
+    let first = unsafe { (functions.unmap_memory2_khr)(device, &raw const info) };
     assert_eq!((first, rules(&sim).len()), (vk::Result::SUCCESS, 0));
     // SAFETY: wrong on purpose, the driver's to find.
-    let _ = unsafe { (functions.unmap_memory2_khr)(device, &info) };
+    let _ = unsafe { (functions.unmap_memory2_khr)(device, &raw const info) };
     assert_eq!(rules(&sim), ["VUID-VkMemoryUnmapInfoKHR-memory-07964"]);
     free(&sim, memory);
 }
@@ -301,14 +315,12 @@ fn mappings_keep_their_bytes_and_their_place() {
     let whole = map(&sim, memory, 0, vk::WHOLE_SIZE).unwrap();
     assert_eq!(whole.addr() % 4096, 0);
     assert_ne!(whole.addr() % 8192, 0);
-    // SAFETY: the mapping has 4096 bytes.
-    unsafe { whole.add(100).write(7) };
+    poke(whole, 100, 7);
     // SAFETY: the memory is mapped.
     unsafe { sim.device().unmap_memory(memory) };
     let part = map(&sim, memory, 64, 128).unwrap();
     assert_eq!(part.addr(), whole.addr() + 64);
-    // SAFETY: byte 36 of this mapping is byte 100 of the memory, written above.
-    assert_eq!(unsafe { part.add(36).read() }, 7);
+    assert_eq!(peek(part, 36), 7, "byte 100 of the memory");
     free(&sim, memory);
     assert_eq!(sim.finish(), []);
 }
@@ -377,14 +389,12 @@ fn an_invalidate_that_discards_unflushed_writes_is_recorded() {
     let sim = SimDevice::new(Profile::noncoherent());
     let memory = allocate(&sim, 1024, VISIBLE).unwrap();
     let bytes = map(&sim, memory, 0, vk::WHOLE_SIZE).unwrap();
-    // SAFETY: the mapping has 1024 bytes.
-    unsafe { bytes.add(300).write(7) };
+    poke(bytes, 300, 7);
     invalidate(&sim, memory, 0, 256);
     assert_eq!(rules(&sim), [""; 0]);
     invalidate(&sim, memory, 256, 256);
     assert_eq!(rules(&sim), ["SIM-invalidate-discards-host-write"]);
-    // SAFETY: as above, and written.
-    assert_eq!(unsafe { bytes.add(300).read() }, 0);
+    assert_eq!(peek(bytes, 300), 0);
     free(&sim, memory);
 }
 
@@ -396,10 +406,8 @@ fn lazily_allocated_memory_costs_what_is_committed() {
     assert_eq!((heap.bytes, heap.lazy_bytes), (0, 1_000_000));
     sim.control().set_lazy_commitment(30);
     // SAFETY: the memory is valid.
-    assert_eq!(
-        unsafe { sim.device().get_device_memory_commitment(lazy) },
-        300_000
-    );
+    let committed = unsafe { sim.device().get_device_memory_commitment(lazy) };
+    assert_eq!(committed, 300_000);
     let ordinary = allocate(&sim, 16, 0).unwrap();
     // SAFETY: wrong on purpose, the driver's to find.
     let _ = unsafe { sim.device().get_device_memory_commitment(ordinary) };

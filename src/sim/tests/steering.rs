@@ -92,7 +92,7 @@ fn budget(sim: &SimDevice) -> (u64, u64) {
     // SAFETY: the physical device is of this instance.
     unsafe {
         sim.instance()
-            .get_physical_device_memory_properties2(sim.physical_device(), &mut properties)
+            .get_physical_device_memory_properties2(sim.physical_device(), &mut properties);
     };
     (budget.heap_usage[0], budget.heap_budget[0])
 }
@@ -134,13 +134,9 @@ unsafe extern "system" fn give(
 unsafe extern "system" fn take_back(user_data: *mut c_void, memory: *mut c_void) {
     // SAFETY: the user data is a live counter.
     unsafe { *user_data.cast::<i32>() -= 1 };
+    let layout = std::alloc::Layout::from_size_align(64, 16).unwrap();
     // SAFETY: `give` took it with this layout, which is the only one that the driver asks for.
-    unsafe {
-        std::alloc::dealloc(
-            memory.cast(),
-            std::alloc::Layout::from_size_align_unchecked(64, 16),
-        )
-    };
+    unsafe { std::alloc::dealloc(memory.cast(), layout) };
 }
 
 #[test]
