@@ -6,8 +6,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::error::AllocationError;
-use super::Allocator;
-use crate::memory_type::{Candidates, ExtraFlags, Intent, TypeRequest};
+use super::{AllocationRequest, Allocator};
+use crate::memory_type::{Candidates, ExtraFlags, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
 use crate::pool::{MemoryPriority, Pool, PoolSettings};
 use crate::suballocator::align::{align_down, align_up};
 use crate::suballocator::Algorithm;
@@ -154,6 +154,12 @@ pub enum CreatePoolError {
     /// Slots of this size cannot be.
     #[error("slots of 0 bytes cannot be: give the size of what the pool is for")]
     ZeroSlotSize,
+    /// Slots cannot be so large.
+    #[error("slots of {slot_size} bytes cannot be: no memory object holds one")]
+    SlotTooLarge {
+        /// The size asked for, in bytes.
+        slot_size: u64,
+    },
     /// The allocator has as many pools as it can count.
     #[error("an allocator has at most {max} pools")]
     TooManyPools {
@@ -236,25 +242,43 @@ impl PoolCreateInfo {
             let (min, max) = (self.min_block_count, self.max_block_count);
             return Err(CreatePoolError::BadBlockCount { min, max });
         }
-        if self.algorithm == (Algorithm::Fixed { slot_size: 0 }) {
-            return Err(CreatePoolError::ZeroSlotSize);
+        settings.algorithm = self.rounded_algorithm()?;
+        if let Algorithm::Fixed { slot_size } = settings.algorithm {
+            settings.growth.first = settings.growth.first.max(slot_size);
+            settings.growth.cap = settings.growth.cap.max(slot_size);
         }
         settings.growth.fixed_size = self.block_size.map(|bytes| fixed_size(bytes, &settings)).transpose()?;
-        settings.algorithm = self.algorithm;
         settings.min_alignment = self.min_alignment;
         settings.min_block_count = self.min_block_count;
         settings.max_block_count = self.max_block_count;
         settings.may_own = self.block_size.is_none() && self.algorithm == Algorithm::Tlsf;
         Ok(settings)
     }
+
+    /// Returns the algorithm, slots rounded up so that each is aligned as the pool promises.
+    fn rounded_algorithm(&self) -> Result<Algorithm, CreatePoolError> {
+        match self.algorithm {
+            Algorithm::Fixed { slot_size: 0 } => Err(CreatePoolError::ZeroSlotSize),
+            Algorithm::Fixed { slot_size } => {
+                let rounded = align_up(slot_size, self.min_alignment.max(SLOT_ALIGNMENT));
+                let slot_size = rounded.ok_or(CreatePoolError::SlotTooLarge { slot_size })?;
+                Ok(Algorithm::Fixed { slot_size })
+            }
+            algorithm => Ok(algorithm),
+        }
+    }
 }
+
+/// Slots are multiples of this, in bytes: the largest nonCoherentAtomSize that the specification allows.
+const SLOT_ALIGNMENT: u64 = 256;
 
 /// Rounds a custom block size up to the pool's unit.
 fn fixed_size(block_size: u64, settings: &PoolSettings) -> Result<u64, CreatePoolError> {
     let unit = settings.suballocator.unit;
+    let min = if let Algorithm::Fixed { slot_size } = settings.algorithm { slot_size } else { unit };
     let max = align_down(settings.max_object_size, unit);
-    let rounded = align_up(block_size, unit).filter(|&bytes| bytes > 0 && bytes <= max);
-    rounded.ok_or(CreatePoolError::BadBlockSize { block_size, min: unit, max })
+    let rounded = align_up(block_size, unit).filter(|&bytes| bytes >= min && bytes <= max && block_size > 0);
+    rounded.ok_or(CreatePoolError::BadBlockSize { block_size, min, max })
 }
 
 impl Allocator {
@@ -293,8 +317,12 @@ impl Allocator {
         match choice {
             TypeChoice::Index(memory_type_index) => {
                 let count = u32::try_from(self.properties().memory_types.len()).unwrap_or(u32::MAX);
-                let exists = memory_type_index < count;
-                exists.then_some(memory_type_index).ok_or(CreatePoolError::NoSuchMemoryType { memory_type_index, count })
+                if memory_type_index >= count {
+                    return Err(CreatePoolError::NoSuchMemoryType { memory_type_index, count });
+                }
+                let flags = self.properties().flags_of(memory_type_index);
+                self.selector.check_required(flags).map_err(AllocationError::from)?;
+                Ok(memory_type_index)
             }
             TypeChoice::Intent(intent, extra, memory_type_bits) => {
                 let candidates = self.candidates(&TypeRequest { intent, extra }, memory_type_bits)?;
@@ -303,16 +331,28 @@ impl Allocator {
         }
     }
 
-    pub(super) fn candidates_of_pool(&self, pool: &CustomPool, memory_type_bits: u32) -> Result<Candidates, AllocationError> {
+    /// Returns the memory type of a custom pool as the only candidate, where it suits the request.
+    pub(super) fn candidates_of_pool(
+        &self,
+        pool: &CustomPool,
+        request: &AllocationRequest<'_>,
+    ) -> Result<Candidates, AllocationError> {
         if pool.owner != self.owner {
             return Err(AllocationError::ForeignPool);
         }
         let memory_type_index = pool.memory_type_index();
-        if memory_type_bits & (1 << memory_type_index) == 0 {
-            let verdicts = Vec::new();
-            return Err(AllocationError::NoMemoryType { memory_type_bits, verdicts });
-        }
-        Ok(Candidates::only(memory_type_index))
+        let memory_type_bits = request.requirements.memory_type_bits;
+        let flags = self.properties().flags_of(memory_type_index);
+        let lacking = request.required_flags() & !flags;
+        let rejection = if memory_type_bits & (1 << memory_type_index) == 0 {
+            Rejection::NotInMemoryTypeBits
+        } else if !lacking.is_empty() {
+            Rejection::Lacks(lacking)
+        } else {
+            return Ok(Candidates::only(memory_type_index));
+        };
+        let verdicts = vec![TypeVerdict { memory_type_index, verdict: Verdict::Rejected(rejection) }];
+        Err(AllocationError::NoMemoryType { memory_type_bits, verdicts })
     }
 
     pub(crate) fn open_first_blocks(&self, custom: &CustomPool, count: u32) -> Result<(), AllocationError> {

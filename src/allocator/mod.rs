@@ -290,7 +290,7 @@ impl Allocator {
             pool,
             memory_type_index,
             kind: request.requirements.kind,
-            is_non_coherent: self.properties().atom_of(memory_type_index) > 1,
+            is_non_coherent: self.properties().needs_flush(memory_type_index),
             is_tied: request.dedicated_for.is_some(),
         };
         let mut allocation = Allocation::new(placement, request.requirements.size, &origin);
@@ -314,7 +314,7 @@ impl Allocator {
             });
         }
         if let Some(pool) = request.info.pool {
-            return self.candidates_of_pool(pool, requirements.memory_type_bits);
+            return self.candidates_of_pool(pool, request);
         }
         self.candidates(&request.info.type_request(), requirements.memory_type_bits)
     }

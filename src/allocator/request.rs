@@ -274,6 +274,12 @@ impl<'a> AllocationRequest<'a> {
         Ok(Self { requirements: *requirements, info, dedicated_for, caller })
     }
 
+    /// Returns the property flags without which a memory type cannot serve.
+    pub(crate) fn required_flags(&self) -> vk::MemoryPropertyFlags {
+        let host = if self.info.needs_mapping() { vk::MemoryPropertyFlags::HOST_VISIBLE } else { vk::MemoryPropertyFlags::empty() };
+        self.info.flags.required | host
+    }
+
     /// Returns whether an existing block is the first thing to look at, in any pool that is not lazy.
     #[inline]
     pub(crate) fn prefers_existing(&self) -> bool {
