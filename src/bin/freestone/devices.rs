@@ -64,7 +64,8 @@ fn write_memory(allocator: &Allocator, out: &mut dyn Write) -> io::Result<()> {
     for (index, heap) in (0..).zip(&properties.memory_heaps) {
         let usage = allocator.heap_usage(index);
         let budget = if properties.has_memory_budget { "budget" } else { "taken for the budget" };
-        writeln!(out, "  heap {index}: {}, {} {budget}, {:?}", bytes(heap.size), bytes(usage.budget), heap.flags)?;
+        let place = if heap.is_device_local() { "local to the device" } else { "off the device" };
+        writeln!(out, "  heap {index}: {}, {place}, {} {budget}", bytes(heap.size), bytes(usage.budget))?;
     }
     for (index, memory_type) in properties.memory_types.iter().enumerate() {
         writeln!(out, "  type {index}: heap {}, {}", memory_type.heap_index, flags(memory_type.property_flags))?;

@@ -38,9 +38,7 @@ pub(crate) enum CliError {
         source: io::Error,
     },
     /// The driver or the validation layers complained; the table says about which trace.
-    #[error(
-        "{messages} validation messages, {violations} violations recorded by the simulated driver"
-    )]
+    #[error("{messages} validation messages, {violations} violations recorded by the simulated driver")]
     Faults {
         /// Messages of the validation layers.
         messages: u64,

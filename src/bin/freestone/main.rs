@@ -92,18 +92,12 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), CliError> {
     match &arguments.command {
         Command::Replay(arguments) => replay_all(arguments),
-        Command::Devices(arguments) => {
-            devices::report(&arguments.driver, &mut io::stdout().lock())
-        }
+        Command::Devices(arguments) => devices::report(&arguments.driver, &mut io::stdout().lock()),
     }
 }
 
 fn replay_all(arguments: &ReplayArguments) -> Result<(), CliError> {
-    let traces = arguments
-        .traces
-        .iter()
-        .map(Trace::read)
-        .collect::<Result<Vec<_>, _>>()?;
+    let traces = arguments.traces.iter().map(Trace::read).collect::<Result<Vec<_>, _>>()?;
     let layers = if arguments.require_validation { Layers::Required } else { Layers::IfPresent };
     let settings = Settings { driver: arguments.driver.clone(), layers, sizes: arguments.sizes };
     let rows = traces.iter().map(|trace| row(trace, &settings)).collect::<Result<Vec<_>, _>>()?;
@@ -119,28 +113,14 @@ fn replay_all(arguments: &ReplayArguments) -> Result<(), CliError> {
 fn row(trace: &Trace, settings: &Settings) -> Result<Row, CliError> {
     let app = Statistics::beside(&trace.file)?.map(|statistics| statistics.app_device_memory);
     let (record, fallbacks) = session::replay(trace, settings)?;
-    Ok(Row {
-        record,
-        app,
-        fallbacks,
-    })
+    Ok(Row { record, app, fallbacks })
 }
 
 /// Turns what the driver or the layers complained about into an exit code.
 fn verdict(records: &[Record]) -> Result<(), CliError> {
-    let messages = records
-        .iter()
-        .map(|record| record.validation_messages)
-        .sum();
+    let messages = records.iter().map(|record| record.validation_messages).sum();
     let violations = records.iter().map(|record| record.violations).sum();
-    if messages == 0 && violations == 0 {
-        Ok(())
-    } else {
-        Err(CliError::Faults {
-            messages,
-            violations,
-        })
-    }
+    if messages == 0 && violations == 0 { Ok(()) } else { Err(CliError::Faults { messages, violations }) }
 }
 
 #[cfg(test)]
@@ -158,46 +138,19 @@ mod tests {
 
     #[test]
     fn the_arguments_of_a_replay() {
-        let line = [
-            "freestone",
-            "replay",
-            "a.csv",
-            "b.csv.zst",
-            "--driver",
-            "sim:unified",
-            "--require-validation",
-        ];
-        let Command::Replay(replay) = Arguments::parse_from(line).command else {
-            panic!("a replay")
-        };
-        assert_eq!(
-            (replay.traces.len(), replay.driver),
-            (2, DriverChoice::Simulated("unified".into()))
-        );
+        let line = ["freestone", "replay", "a.csv", "b.csv.zst", "--driver", "sim:unified", "--require-validation"];
+        let Command::Replay(replay) = Arguments::parse_from(line).command else { panic!("a replay") };
+        assert_eq!((replay.traces.len(), replay.driver), (2, DriverChoice::Simulated("unified".into())));
         assert!(replay.require_validation && replay.json.is_none());
         assert!(Arguments::try_parse_from(["freestone", "replay"]).is_err());
-        assert!(
-            Arguments::try_parse_from(["freestone", "replay", "a.csv", "--driver", "gpu"]).is_err()
-        );
+        assert!(Arguments::try_parse_from(["freestone", "replay", "a.csv", "--driver", "gpu"]).is_err());
     }
 
     #[test]
     fn one_message_or_violation_is_a_fault() {
-        let (clean, loud) = (
-            Record::default(),
-            Record {
-                validation_messages: 1,
-                ..Record::default()
-            },
-        );
+        let (clean, loud) = (Record::default(), Record { validation_messages: 1, ..Record::default() });
         assert!(verdict(std::slice::from_ref(&clean)).is_ok());
         assert!(verdict(&[clean.clone(), loud]).is_err());
-        assert!(
-            verdict(&[Record {
-                violations: 1,
-                ..clean
-            }])
-            .is_err()
-        );
+        assert!(verdict(&[Record { violations: 1, ..clean }]).is_err());
     }
 }

@@ -21,15 +21,10 @@ const FALLBACK_SHARE: u64 = 100;
 fn traces() -> Vec<Trace> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
     let entries = std::fs::read_dir(folder).expect("the recorded traces");
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("readable").path())
-        .collect();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
     files.retain(|file| file.extension().is_some_and(|ending| ending == "zst"));
     files.sort();
-    files
-        .iter()
-        .map(|file| Trace::read(file).expect("a good trace"))
-        .collect()
+    files.iter().map(|file| Trace::read(file).expect("a good trace")).collect()
 }
 
 /// What became of a trace's resources.
@@ -94,27 +89,12 @@ fn recorded_resources_are_created_in_silence() {
     };
     let stage = Stage::Real(headless);
     for trace in traces() {
-        let Tally {
-            resources,
-            fell_back,
-            other_sizes,
-        } = Tally::of(&trace, &stage);
-        println!(
-            "{}: {resources} resources, {other_sizes} of other sizes, fell back: {fell_back:?}",
-            trace.name
-        );
+        let Tally { resources, fell_back, other_sizes } = Tally::of(&trace, &stage);
+        println!("{}: {resources} resources, {other_sizes} of other sizes, fell back: {fell_back:?}", trace.name);
         if stage.driver() == Driver::Lavapipe {
             let count: u64 = fell_back.values().sum();
-            assert!(
-                count * FALLBACK_SHARE <= resources,
-                "{}: {fell_back:?}",
-                trace.name
-            );
-            assert_eq!(
-                other_sizes, 0,
-                "{}: lavapipe asks for other sizes than it did",
-                trace.name
-            );
+            assert!(count * FALLBACK_SHARE <= resources, "{}: {fell_back:?}", trace.name);
+            assert_eq!(other_sizes, 0, "{}: lavapipe asks for other sizes than it did", trace.name);
         }
     }
     assert_eq!(stage.close(), Faults::default());

@@ -94,18 +94,9 @@ pub(crate) struct ReplayError {
 ///
 /// # Errors
 /// The first operation that the target refused; everything alive was given back to the target before.
-pub(crate) fn replay<T: Target>(
-    trace: &Trace,
-    target: &mut T,
-    progress: Progress,
-) -> Result<Outcome, ReplayError> {
-    let mut books = Books {
-        target,
-        live: HashMap::new(),
-        live_bytes: 0,
-        outcome: Outcome::default(),
-        clock: Clock::new(),
-    };
+pub(crate) fn replay<T: Target>(trace: &Trace, target: &mut T, progress: Progress) -> Result<Outcome, ReplayError> {
+    let mut books =
+        Books { target, live: HashMap::new(), live_bytes: 0, outcome: Outcome::default(), clock: Clock::new() };
     let result = books.follow(trace, progress);
     books.free_the_rest();
     result.map(|()| books.outcome)
@@ -128,17 +119,11 @@ impl<T: Target> Books<'_, T> {
     fn follow(&mut self, trace: &Trace, progress: Progress) -> Result<(), ReplayError> {
         let bar = progress.begin(&trace.name, trace.events.len());
         for event in &trace.events {
-            self.apply(event)
-                .map_err(|reason| refused(trace, event, reason))?;
+            self.apply(event).map_err(|reason| refused(trace, event, reason))?;
             bar.advance();
         }
-        for event in trace
-            .events
-            .iter()
-            .filter(|event| matches!(event.operation, Operation::Allocate(_)))
-        {
-            self.free(event.id)
-                .map_err(|reason| refused(trace, event, reason))?;
+        for event in trace.events.iter().filter(|event| matches!(event.operation, Operation::Allocate(_))) {
+            self.free(event.id).map_err(|reason| refused(trace, event, reason))?;
         }
         Ok(())
     }
@@ -157,9 +142,7 @@ impl<T: Target> Books<'_, T> {
         let elapsed = start.elapsed();
         let called = self.target.driver_calls() != calls;
         let Created { handle, bytes } = created?;
-        self.outcome
-            .allocate
-            .push((!called).then(|| self.clock.net(elapsed)));
+        self.outcome.allocate.push((!called).then(|| self.clock.net(elapsed)));
         self.outcome.allocations += 1;
         match fallback {
             None => self.outcome.created += 1,
@@ -184,9 +167,7 @@ impl<T: Target> Books<'_, T> {
         let elapsed = start.elapsed();
         let called = self.target.driver_calls() != calls;
         destroyed?;
-        self.outcome
-            .free
-            .push((!called).then(|| self.clock.net(elapsed)));
+        self.outcome.free.push((!called).then(|| self.clock.net(elapsed)));
         self.outcome.frees += 1;
         self.live_bytes -= bytes;
         Ok(())
@@ -207,13 +188,7 @@ fn refused(trace: &Trace, event: &Event, reason: String) -> ReplayError {
         Operation::Allocate(resource) => resource.kind().as_str(),
         Operation::Free => "free",
     };
-    ReplayError {
-        file: trace.file.clone(),
-        line: event.line,
-        operation,
-        id: event.id,
-        reason,
-    }
+    ReplayError { file: trace.file.clone(), line: event.line, operation, id: event.id, reason }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use freestone::Statistics;
+use freestone::Allocator;
 use freestone::trace::Trace;
 
 use crate::driver::DriverChoice;
@@ -35,13 +35,11 @@ pub(crate) struct Settings {
     pub(crate) sizes: SizeChoice,
 }
 
-/// The pass over resources: what was counted at the function table, and what the allocator says of itself.
+/// The pass over resources, and what was counted at the function table meanwhile.
 #[derive(Debug)]
 struct Made {
     outcome: Outcome,
     counts: DriverCounts,
-    /// After everything was freed, and after `trim`.
-    statistics: [Statistics; 2],
 }
 
 /// Replays a trace on a fresh device. Returns the record, and how many resources fell back for each reason.
@@ -51,21 +49,19 @@ struct Made {
 pub(crate) fn replay(trace: &Trace, settings: &Settings) -> Result<(Record, BTreeMap<String, u64>), CliError> {
     let stage = Stage::open(&settings.driver, settings.layers)?;
     let name = stage.name();
-    let passes = make(trace, &stage, settings.sizes).and_then(|made| Ok((made, time(trace, &stage, settings.sizes)?)));
+    let made = make(trace, &stage, settings.sizes, |_| ());
+    let passes = made.and_then(|made| Ok((made, time(trace, &stage, settings.sizes)?)));
     // Closed in any case: what the layers have to say may explain a failure.
     let faults = stage.close();
     let (made, timed) = passes?;
-    let counts = DriverCounts {
-        violations: faults.violations,
-        validation_messages: faults.validation_messages,
-        ..made.counts
-    };
+    let counts =
+        DriverCounts { violations: faults.violations, validation_messages: faults.validation_messages, ..made.counts };
     let record = Record::new((&trace.name, &name), &made.outcome, &timed, &counts);
     Ok((record, made.outcome.fallbacks))
 }
 
-/// The pass over resources.
-fn make(trace: &Trace, stage: &Stage, sizes: SizeChoice) -> Result<Made, CliError> {
+/// The pass over resources. `watch` sees the allocator when everything is freed, and when it is trimmed.
+fn make(trace: &Trace, stage: &Stage, sizes: SizeChoice, mut watch: impl FnMut(&Allocator)) -> Result<Made, CliError> {
     let counter = stage.counter();
     let allocator = stage.allocator(&counter)?;
     let raw = RawSizes::new(stage, sizes);
@@ -82,18 +78,20 @@ fn make(trace: &Trace, stage: &Stage, sizes: SizeChoice) -> Result<Made, CliErro
             replay::replay(trace, &mut target, progress)
         }
     }?;
-    let at_end = (counter.count(), allocator.statistics());
+    let at_end = counter.count();
+    watch(&allocator);
     allocator.trim();
-    let trimmed = (counter.count(), allocator.statistics());
+    let trimmed = counter.count();
+    watch(&allocator);
     let counts = DriverCounts {
-        allocations: at_end.0.allocations,
-        peak_bytes: at_end.0.peak_bytes,
-        peak_pages_bytes: at_end.0.peak_pages_bytes,
-        at_end_bytes: at_end.0.live_bytes,
-        after_trim_bytes: trimmed.0.live_bytes,
+        allocations: at_end.allocations,
+        peak_bytes: at_end.peak_bytes,
+        peak_pages_bytes: at_end.peak_pages_bytes,
+        at_end_bytes: at_end.live_bytes,
+        after_trim_bytes: trimmed.live_bytes,
         ..DriverCounts::default()
     };
-    Ok(Made { outcome, counts, statistics: [at_end.1, trimmed.1] })
+    Ok(Made { outcome, counts })
 }
 
 /// The passes over raw requirements, joined.

@@ -11,15 +11,25 @@ fn recorded(name: &str) -> Trace {
 
 fn assert_agreement(trace: &Trace, profile: Profile, sizes: SizeChoice) {
     let stage = Stage::simulated(profile);
-    let Made { outcome, counts, statistics: [at_end, trimmed] } = make(trace, &stage, sizes).expect("there is memory");
+    let mut seen = Vec::new();
+    let made = make(trace, &stage, sizes, |allocator| seen.push(allocator.statistics()));
+    let Made { outcome, counts } = made.expect("there is memory");
+    let [at_end, trimmed] = &seen[..] else { panic!("watched twice: {seen:?}") };
     let place = format!("{} on {}, {sizes:?}", trace.name, stage.name());
     assert_eq!(counts.peak_bytes, at_end.peak_reserved_bytes, "{place}");
     assert_eq!(counts.at_end_bytes, at_end.total.reserved_bytes(), "{place}");
     assert_eq!(counts.after_trim_bytes, trimmed.total.reserved_bytes(), "{place}");
     assert_eq!((counts.after_trim_bytes, trimmed.object_count), (0, 0), "{place}");
-    assert_eq!((outcome.allocations, outcome.frees), (at_end.total.allocated_count, at_end.total.freed_count), "{place}");
+    assert_eq!(
+        (outcome.allocations, outcome.frees),
+        (at_end.total.allocated_count, at_end.total.freed_count),
+        "{place}"
+    );
     assert_eq!(outcome.allocations, trace.allocation_count(), "{place}");
-    assert!(counts.allocations >= u64::from(at_end.object_count) && counts.allocations < outcome.allocations, "{place}");
+    assert!(
+        counts.allocations >= u64::from(at_end.object_count) && counts.allocations < outcome.allocations,
+        "{place}"
+    );
     assert!(counts.peak_pages_bytes >= counts.peak_bytes && counts.peak_bytes >= outcome.peak_live_bytes, "{place}");
     assert_eq!(stage.close(), Faults::default(), "{place}");
 }
@@ -39,8 +49,8 @@ fn counts_at_the_function_table_are_those_of_the_statistics() {
 fn a_simulated_device_creates_nearly_everything_in_nearly_the_recorded_size() {
     let trace = recorded("supertuxkart-vulkan");
     let stage = Stage::simulated(Profile::discrete_bar256());
-    let made = make(&trace, &stage, SizeChoice::Created).expect("there is memory").outcome;
-    let model = make(&trace, &stage, SizeChoice::Recorded { percent: 100 }).expect("there is memory").outcome;
+    let made = make(&trace, &stage, SizeChoice::Created, |_| ()).expect("there is memory").outcome;
+    let model = make(&trace, &stage, SizeChoice::Recorded { percent: 100 }, |_| ()).expect("there is memory").outcome;
     assert!(made.fell_back * 100 <= made.allocations, "{:?}", made.fallbacks);
     let (created, recorded) = (made.peak_live_bytes, model.peak_live_bytes);
     assert!(created.abs_diff(recorded) * 10 <= recorded, "created {created}, recorded {recorded}");

@@ -44,7 +44,7 @@ impl Target for RealResources<'_> {
     type Handle = Made;
 
     fn prepare(&mut self, resource: &Resource) -> Result<Prepared<Order>, String> {
-        let (what, fallback) = match self.cookbook.recipe(resource) {
+        let (what, fallback) = match self.cookbook.recipe(resource).and_then(|recipe| self.within_limits(recipe)) {
             Ok(recipe) => (What::Resource(recipe), None),
             Err(reason) => (What::Memory(self.sizes.requirements(resource)?), Some(reason)),
         };
@@ -84,6 +84,17 @@ impl Target for RealResources<'_> {
 
     fn driver_calls(&self) -> u64 {
         driver_calls(self.counter)
+    }
+}
+
+impl RealResources<'_> {
+    /// A driver need not refuse a buffer above its own limit, so it is not asked for one.
+    fn within_limits(&self, recipe: Recipe) -> Result<Recipe, String> {
+        let limit = self.allocator.properties().max_buffer_size;
+        match recipe {
+            Recipe::Buffer(info) if info.size > limit => Err(format!("a buffer above the device's {limit} bytes")),
+            _ => Ok(recipe),
+        }
     }
 }
 
