@@ -5,6 +5,7 @@ mod commands;
 mod functions;
 mod memory;
 mod objects;
+mod peer;
 mod steering;
 
 use super::{SimDevice, Violation};
