@@ -90,7 +90,7 @@ impl BindRules {
         memory: "VUID-VkBindImageMemoryInfo-memory-parameter",
         bound: "VUID-VkBindImageMemoryInfo-image-07460",
         sparse: "VUID-VkBindImageMemoryInfo-image-01045",
-        disjoint: "VUID-VkBindImageMemoryInfo-pNext-01618",
+        disjoint: "VUID-VkBindImageMemoryInfo-image-07736",
         offset: "VUID-VkBindImageMemoryInfo-memoryOffset-01046",
         kind: "VUID-VkBindImageMemoryInfo-pNext-01615",
         aligned: "VUID-VkBindImageMemoryInfo-pNext-01616",

@@ -22,6 +22,17 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
 
+/// One failure that a sequence of calls may meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which of the calls that can fail, counted from 1.
+    pub nth: u64,
+    /// The function that is called there.
+    pub function: Function,
+    /// What it answers.
+    pub result: vk::Result,
+}
+
 /// Everything that lives, as one comparable value: equal before and after means that nothing leaked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -78,6 +89,33 @@ impl Control {
             .script(|script| script.fail_when(Box::new(predicate)));
     }
 
+    /// Runs something and returns its outcome with every failure that its calls may have met, in order.
+    ///
+    /// The calls are read from the log, which must be on; other threads should be quiet meanwhile.
+    pub fn failures_during<R>(&self, run: impl FnOnce() -> R) -> (R, Vec<Failure>) {
+        let from = self.state.log.lock().len();
+        let outcome = run();
+        let log = self.state.log.lock();
+        let failable = log
+            .iter()
+            .skip(from)
+            .map(|call| call.function)
+            .filter(|function| function.can_fail());
+        let failures = (1..).zip(failable).flat_map(|(nth, function)| {
+            function.failures().iter().map(move |result| Failure {
+                nth,
+                function,
+                result: *result,
+            })
+        });
+        (outcome, failures.collect())
+    }
+
+    /// Asks for one of the failures that `failures_during` found: the next run of the same thing meets it.
+    pub fn arm(&self, failure: &Failure) {
+        self.fail_nth(failure.nth, failure.result);
+    }
+
     /// Takes back every failure that was asked for and has not happened.
     pub fn clear_faults(&self) {
         self.state.script(Script::clear_faults);
@@ -114,6 +152,15 @@ impl Control {
     /// Sets what other processes hold of a heap, in bytes; the driver has only the rest to give.
     pub fn set_foreign_usage(&self, heap_index: u32, bytes: u64) {
         self.with_heap(heap_index, |heap| heap.foreign_usage = bytes);
+    }
+
+    /// Lets other processes take so much of a heap that exactly these bytes are left.
+    pub fn leave_free(&self, heap_index: u32, bytes: u64) {
+        self.with_heap(heap_index, |heap| {
+            heap.foreign_usage = heap
+                .size
+                .saturating_sub(heap.page_bytes.saturating_add(bytes));
+        });
     }
 
     /// Sets how much of lazily allocated memory counts as committed, in percent.

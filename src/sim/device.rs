@@ -170,6 +170,7 @@ fn bury(device: &DeviceObject, world: &World) {
     report_leaks(device, world, &world.fences, ObjectKind::Fence);
     report_leaks(device, world, &world.semaphores, ObjectKind::Semaphore);
     report_leaks(device, world, &world.command_pools, ObjectKind::CommandPool);
+    report_leaks(device, world, &world.passive, ObjectKind::Passive);
     let command_buffers = world.command_buffers.iter().count() as u64;
     device
         .state()

@@ -42,6 +42,7 @@ mod mapping;
 mod memory;
 mod memory_rules;
 mod object;
+mod passive;
 mod physical_device;
 mod pnext;
 mod profile;
@@ -59,7 +60,7 @@ mod violation;
 mod world;
 
 pub use accounts::HeapState;
-pub use control::{Control, Snapshot};
+pub use control::{Control, Failure, Snapshot};
 pub use function::Function;
 pub use handle::ObjectKind;
 pub use profile::{
@@ -67,7 +68,7 @@ pub use profile::{
     QueueFamily,
 };
 pub use script::{Call, Gate};
-pub use sim_device::{MemoryView, SimBuilder, SimDevice, entry};
+pub use sim_device::{MemoryView, SimBuilder, SimDevice, control_of, entry};
 pub use state::{CallbackUse, Checks};
 pub use violation::Violation;
 

@@ -8,7 +8,7 @@ use ash::vk;
 use ash::vk::Handle;
 
 /// Records a command.
-fn record(
+pub(super) fn record(
     shell: &CommandBufferObject,
     function: Function,
     rule: &'static str,

@@ -3,7 +3,7 @@
 use super::control::Control;
 use super::handle::ObjectKind;
 use super::instance::{INSTANCE_EXTENSIONS, InstanceSeed, get_instance_proc_addr};
-use super::object::DeviceObject;
+use super::object::{DeviceObject, PhysicalObject};
 use super::profile::{Features, Profile};
 use super::state::Checks;
 use super::violation::Violation;
@@ -27,6 +27,20 @@ pub fn entry() -> ash::Entry {
             get_instance_proc_addr,
         })
     }
+}
+
+/// Returns the tester's side of a physical device that an instance of `entry` lists.
+///
+/// # Safety
+///
+/// 1. The handle comes from an instance made through `entry` or by `SimDevice`, which is not destroyed.
+pub unsafe fn control_of(physical_device: vk::PhysicalDevice) -> Control {
+    // SAFETY: the handle is kept as the pointer to our object (1).
+    let object = unsafe {
+        core::mem::transmute::<vk::PhysicalDevice, *const PhysicalObject>(physical_device)
+    };
+    // SAFETY: the object lives as long as the instance (1).
+    unsafe { &*object }.control.clone()
 }
 
 /// How a simulated device is to be made.

@@ -14,6 +14,7 @@ use super::callbacks::HostShadow;
 use super::command::{CommandBuffer, CommandPool};
 use super::format::ImageShape;
 use super::handle::{ObjectKind, Table};
+use super::passive::Passive;
 use super::requirements::Requirements;
 use super::storage::Storage;
 use ash::vk;
@@ -111,6 +112,7 @@ pub(super) struct World {
     pub(super) semaphores: Table<Semaphore>,
     pub(super) command_pools: Table<CommandPool>,
     pub(super) command_buffers: Table<CommandBuffer>,
+    pub(super) passive: Table<Passive>,
     /// Names that the application gave to objects, by handle.
     pub(super) names: BTreeMap<u64, String>,
     /// Device address of the next memory object.
@@ -127,6 +129,7 @@ impl World {
             semaphores: Table::new(ObjectKind::Semaphore, device),
             command_pools: Table::new(ObjectKind::CommandPool, device),
             command_buffers: Table::new(ObjectKind::CommandBuffer, device),
+            passive: Table::new(ObjectKind::Passive, device),
             names: BTreeMap::new(),
             next_address: 1 << 32,
         }

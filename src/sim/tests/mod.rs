@@ -1,11 +1,14 @@
 //! What the simulated driver promises, through `ash`, as its users see it.
 
+mod bind_versions;
 mod binds;
 mod commands;
 mod functions;
 mod memory;
 mod objects;
+mod peer;
 mod steering;
+mod wrong_handles;
 
 use super::{SimDevice, Violation};
 use ash::vk;
@@ -105,4 +108,39 @@ fn map(
             .map_memory(memory, offset, size, vk::MemoryMapFlags::empty())
     }
     .map(<*mut _>::cast)
+}
+
+/// Every rule in the sources is broken by some test here, but for two: `SIM-panic` would be a bug of the simulation, and
+/// `SIM-endless-wait` takes ten seconds.
+#[test]
+#[cfg_attr(miri, ignore = "reads files")]
+fn every_rule_has_a_test() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sim");
+    let text = |folder: std::path::PathBuf| {
+        let files = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let sources =
+            files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+        sources
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .collect::<String>()
+    };
+    let (sources, tests) = (text(folder.clone()), text(folder.join("tests")));
+    let is_rule = |text: &&str| {
+        text.starts_with("VUID-vk") || text.starts_with("VUID-Vk") || text.starts_with("SIM-")
+    };
+    let rules = sources
+        .split('"')
+        .filter(is_rule)
+        .filter(|rule| !rule.contains(' '));
+    let mut untested: Vec<_> = rules
+        .filter(|rule| !tests.contains(&format!("\"{rule}\"")))
+        .collect();
+    untested.sort_unstable();
+    // Put together here, so that this file does not count as their test.
+    assert_eq!(
+        untested,
+        ["endless-wait", "panic"].map(|name| format!("SIM-{name}"))
+    );
 }

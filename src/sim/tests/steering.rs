@@ -117,32 +117,40 @@ fn budgets_follow_the_books_and_the_tester() {
     );
 }
 
-/// A host allocator that counts what it has given out in its user data.
+/// What a host allocator has given out and not got back.
+struct Given(Vec<*mut u8>);
+
+const LAYOUT: std::alloc::Layout = match std::alloc::Layout::from_size_align(64, 16) {
+    Ok(layout) => layout,
+    Err(_) => unreachable!(),
+};
+
 unsafe extern "system" fn give(
     user_data: *mut c_void,
     size: usize,
     alignment: usize,
     _: vk::SystemAllocationScope,
 ) -> *mut c_void {
-    let layout = std::alloc::Layout::from_size_align(size, alignment).unwrap();
-    // SAFETY: the user data is a live counter.
-    unsafe { *user_data.cast::<i32>() += 1 };
-    // SAFETY: the driver asks for more than zero bytes.
-    unsafe { std::alloc::alloc(layout) }.cast()
+    assert_eq!((size, alignment), (LAYOUT.size(), LAYOUT.align()));
+    // SAFETY: the layout is not empty.
+    let memory = unsafe { std::alloc::alloc(LAYOUT) };
+    // SAFETY: the user data is a live `Given`, used by one thread.
+    unsafe { (*user_data.cast::<Given>()).0.push(memory) };
+    memory.cast()
 }
 
 unsafe extern "system" fn take_back(user_data: *mut c_void, memory: *mut c_void) {
-    // SAFETY: the user data is a live counter.
-    unsafe { *user_data.cast::<i32>() -= 1 };
-    let layout = std::alloc::Layout::from_size_align(64, 16).unwrap();
-    // SAFETY: `give` took it with this layout, which is the only one that the driver asks for.
-    unsafe { std::alloc::dealloc(memory.cast(), layout) };
+    // SAFETY: the user data is a live `Given`, used by one thread.
+    let given = unsafe { &mut *user_data.cast::<Given>() };
+    given.0.retain(|given| *given != memory.cast());
+    // SAFETY: `give` took it with this layout.
+    unsafe { std::alloc::dealloc(memory.cast(), LAYOUT) };
 }
 
 #[test]
 fn allocation_callbacks_are_called_recorded_and_compared() {
     let sim = SimDevice::new(Profile::unified());
-    let mut given = 0_i32;
+    let mut given = Given(Vec::new());
     let mut callbacks = vk::AllocationCallbacks::default().user_data((&raw mut given).cast());
     callbacks.pfn_allocation = Some(give);
     callbacks.pfn_free = Some(take_back);
@@ -164,7 +172,15 @@ fn allocation_callbacks_are_called_recorded_and_compared() {
     unsafe { sim.device().destroy_buffer(three, Some(&callbacks)) };
     assert_eq!(rules(&sim), ["VUID-vkDestroyBuffer-buffer-00924"]);
     assert_eq!(sim.control().count(Function::DestroyBuffer), 3);
-    assert_eq!(given, 1, "the second one's memory could not be given back");
+    assert_eq!(
+        given.0.len(),
+        1,
+        "the second one's memory could not be given back"
+    );
+    for memory in given.0 {
+        // SAFETY: `give` took it with this layout, and nobody gave it back.
+        unsafe { std::alloc::dealloc(memory, LAYOUT) };
+    }
 }
 
 #[test]
@@ -189,5 +205,39 @@ fn threads_agree_with_the_books() {
         sim.control().count(Function::AllocateMemory),
         4 * (rounds - 1)
     );
+    assert_eq!(sim.finish(), []);
+}
+
+#[test]
+fn every_failure_of_a_sequence_can_be_played() {
+    let sim = SimDevice::new(Profile::unified());
+    let attempt = || {
+        let memory = allocate(&sim, 16, 1)?;
+        let mapped = super::map(&sim, memory, 0, 16);
+        free(&sim, memory);
+        mapped.map(|_| ())
+    };
+    let (outcome, failures) = sim.control().failures_during(attempt);
+    assert_eq!(outcome, Ok(()));
+    let expected = Function::AllocateMemory.failures().len() + Function::MapMemory.failures().len();
+    assert_eq!(failures.len(), expected);
+    let before = sim.control().snapshot();
+    for failure in &failures {
+        sim.control().arm(failure);
+        assert_eq!(attempt(), Err(failure.result), "{failure:?}");
+        assert_eq!(sim.control().snapshot(), before, "{failure:?}");
+    }
+    assert_eq!(sim.finish(), []);
+}
+
+#[test]
+fn a_heap_can_be_left_with_little() {
+    let sim = SimDevice::new(Profile::unified());
+    let first = allocate(&sim, 4096, 0).unwrap();
+    sim.control().leave_free(0, 8192);
+    assert_eq!(allocate(&sim, 8193, 0), Err(OUT));
+    let rest = allocate(&sim, 8192, 0).unwrap();
+    free(&sim, rest);
+    free(&sim, first);
     assert_eq!(sim.finish(), []);
 }
