@@ -263,3 +263,18 @@ impl Random {
 pub(crate) const fn mib(count: u64) -> u64 {
     count * MIB
 }
+
+impl State {
+    /// Forgets how many allocations were ever made and freed: an operation that got by has counted, rightly.
+    pub(crate) fn forget_history(&mut self) {
+        let Statistics { heaps, memory_types, pools, total, .. } = &mut self.statistics;
+        let of_types = memory_types.iter_mut().map(|memory_type| &mut memory_type.counters);
+        let of_pools = pools.iter_mut().map(|(_, pool)| &mut pool.counters);
+        let of_heaps = heaps.iter_mut().map(|heap| &mut heap.counters);
+        for counters in of_types.chain(of_pools).chain(of_heaps).chain([total]) {
+            counters.allocated_count = 0;
+            counters.freed_count = 0;
+        }
+        self.statistics.pools.retain(|(_, pool)| pool.counters != freestone::PoolStatistics::default());
+    }
+}
