@@ -38,7 +38,7 @@ pub use ash;
 #[cfg(feature = "vulkan")]
 pub use allocator::{
     AccessError, AliasError, Allocation, AllocationCreateInfo, AllocationError, AllocationRange,
-    AllocationRequirements, Allocator, AllocatorCreateInfo, AttemptKind, AttemptRecord, Attempts, BlockStatistics,
+    AllocationRequirements, Allocator, AllocatorCreateInfo, AttemptKind, AttemptRecord, Attempts, BlockStatistics, BudgetAge,
     CreateError, CreatePoolError, CustomPool, DestroyPoolError, DestroyPoolReason, DetailedStatistics, DeviceAddress,
     FreeError, FreeErrorReason, HeapStatistics, Leak, LeakReport, Limits, MemoryTypeStatistics, Plan,
     PlannedPlacement, PoolCreateInfo, PoolStatistics, RangeStatistics, Reason, Statistics,

@@ -73,9 +73,9 @@ pub(crate) fn run<D: Descent>(
     let mut records = Vec::new();
     loop {
         match ladder.step() {
-            Step::Enter { memory_type_index } => enter(allocator, request, memory_type_index, &mut ladder)?,
+            Step::Enter { memory_type_index } => enter(allocator, request, memory_type_index, &mut ladder),
             Step::Try { memory_type_index, attempt, bound } => {
-                let (index, pool) = allocator.pool_for(request, memory_type_index)?;
+                let (index, pool) = allocator.pool_for(request, memory_type_index);
                 let pool_request = request.for_pool(&pool, allocator.granularity(), bound);
                 let outcome = match &pool_request {
                     Some(pool_request) => descent.attempt(allocator, &pool, attempt, pool_request),
@@ -118,19 +118,17 @@ fn enter(
     request: &AllocationRequest<'_>,
     memory_type_index: u32,
     ladder: &mut Ladder,
-) -> Result<(), AllocationError> {
-    let (_, pool) = allocator.pool_for(request, memory_type_index)?;
+) {
+    let (_, pool) = allocator.pool_for(request, memory_type_index);
     let settings = pool.settings();
     let Some(pool_request) = request.for_pool(&pool, allocator.granularity(), Bound::WithinBudget) else {
-        ladder.refused(&Refusal::TooLarge { limit: settings.max_object_size });
-        return Ok(());
+        return ladder.refused(&Refusal::TooLarge { limit: settings.max_object_size });
     };
     let (strategy, without_dedicated) = request.strategies(&pool, &pool_request);
     let request_size = pool_request.range.size;
     let live_bytes = pool.counters().live_bytes().saturating_add(request_size);
     let block_size = settings.growth.block_size(request_size, live_bytes);
     ladder.enter(Facts { strategy, without_dedicated, growth: settings.growth, block_size, request_size });
-    Ok(())
 }
 
 fn record(attempt: AttemptKind, (memory_type_index, heap_index): (u32, u32), bytes: u64, reason: Reason) -> AttemptRecord {
@@ -313,7 +311,7 @@ impl Allocator {
             if pool.counters().empty_bytes.get() == 0 {
                 continue;
             }
-            let list = if core::ptr::eq::<Pool>(&*pool, own) { &mut of_own } else { &mut of_others };
+            let list = if core::ptr::eq::<Pool>(&raw const *pool, own) { &mut of_own } else { &mut of_others };
             list.extend(self.spare_blocks_of(index, &pool));
         }
         (of_own, of_others)

@@ -9,6 +9,7 @@ use super::error::{AllocationError, Attempts};
 use super::request::{AllocationCreateInfo, AllocationRequest, AllocationRequirements, DeviceAddress};
 use crate::memory_type::{Bound, HeapUsage, Intent, TypeVerdict};
 use crate::pool::{Attempt, Kind};
+use crate::suballocator::align::align_down;
 
 /// Where an allocation would be placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,8 +142,8 @@ impl Allocator {
         let (_, pool) = self.pools().default_pool(memory_type_index, Kind::Linear);
         let settings = pool.settings();
         let unit = settings.suballocator.unit;
-        let of_driver = self.heap_usage(self.heap_of(memory_type_index)).remaining().min(settings.max_object_size);
-        (of_driver / unit * unit).max(pool.largest_free_range())
+        let of_driver = self.budget().available(self.heap_of(memory_type_index), Bound::WithinBudget).min(settings.max_object_size);
+        align_down(of_driver, unit).max(pool.largest_free_range())
     }
 
     fn is_plannable(&self, intent: Intent, size: u64) -> bool {

@@ -13,11 +13,12 @@
 use ash::vk;
 
 use super::error::AllocationError;
-use super::pools::CustomPool;
+use super::custom_pool::CustomPool;
 use crate::device::{DedicatedFor, DedicatedPreference, Requirements};
 use crate::memory_type::{Bound, ExtraFlags, Intent, TypeRequest};
 use crate::pool::placement::{self, PlacementInput, Strategy};
 use crate::pool::{DedicatedUse, Kind, MemoryPriority, Pool, PoolRequest};
+use crate::suballocator::align::align_up;
 use crate::suballocator::{End, Request};
 
 /// Whether a buffer's memory needs a device address.
@@ -199,7 +200,7 @@ impl<'a> AllocationCreateInfo<'a> {
         self
     }
 
-    /// Gives the memory a priority, where VK_EXT_memory_priority is declared. Each priority has blocks of its own.
+    /// Gives the memory a priority, where `VK_EXT_memory_priority` is declared. Each priority has blocks of its own.
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);
@@ -273,6 +274,12 @@ impl<'a> AllocationRequest<'a> {
         Ok(Self { requirements: *requirements, info, dedicated_for, caller })
     }
 
+    /// Returns the property flags without which a memory type cannot serve.
+    pub(crate) fn required_flags(&self) -> vk::MemoryPropertyFlags {
+        let host = if self.info.needs_mapping() { vk::MemoryPropertyFlags::HOST_VISIBLE } else { vk::MemoryPropertyFlags::empty() };
+        self.info.flags.required | host
+    }
+
     /// Returns whether an existing block is the first thing to look at, in any pool that is not lazy.
     #[inline]
     pub(crate) fn prefers_existing(&self) -> bool {
@@ -288,7 +295,7 @@ impl<'a> AllocationRequest<'a> {
         let mut size = self.requirements.size;
         if self.requirements.kind == Kind::NonLinear && settings.class.kind.is_none() && granularity > 1 {
             alignment = alignment.max(granularity);
-            size = size.checked_next_multiple_of(granularity)?;
+            size = align_up(size, granularity)?;
         }
         size.checked_add(alignment)?;
         let range = Request { size, alignment, end: self.info.end };

@@ -114,6 +114,8 @@ pub struct Statistics {
     pub peak_reserved_bytes: u64,
     /// Memory objects alive, as the budget counts them.
     pub object_count: u32,
+    /// How many there may be: a sixteenth of what the device allows is left to the application.
+    pub max_object_count: u32,
 }
 
 /// The ranges of a block or of many.
@@ -193,6 +195,7 @@ impl Allocator {
             memory_types: (0u32..).zip(&properties.memory_types).map(|(index, _)| of_type(index)).collect(),
             peak_reserved_bytes: self.peak_bytes(),
             object_count: self.budget().object_count(),
+            max_object_count: self.budget().max_object_count(),
             ..Statistics::default()
         };
         for (index, pool) in self.pools().all() {

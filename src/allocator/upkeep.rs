@@ -2,7 +2,7 @@
 
 use super::allocation::Allocation;
 use super::error::{AccessError, AllocationError, AttemptKind, AttemptRecord, Attempts};
-use super::pools::{CustomPool, PoolRef};
+use super::pools::PoolRef;
 use super::retention::AGED_AFTER;
 use super::{Allocator, LeakReport};
 use crate::block::growth;
@@ -21,6 +21,15 @@ pub struct AllocationRange<'a> {
     pub offset: u64,
     /// How long it is, in bytes.
     pub size: u64,
+}
+
+/// How old the allocator's knowledge of the driver's budgets is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetAge {
+    /// Memory objects opened or given back since the last refresh.
+    pub operations: u64,
+    /// Refreshes that the driver has answered; 0 without `VK_EXT_memory_budget`.
+    pub refreshes: u64,
 }
 
 impl<'a> AllocationRange<'a> {
@@ -140,9 +149,19 @@ impl Allocator {
         self.budget.refresh(|| self.device.memory_budgets())
     }
 
+    /// Returns how old the budgets are: how many memory objects were opened or given back since they were asked for, and
+    /// how often the driver has answered in all.
+    pub fn budget_age(&self) -> BudgetAge {
+        let budget = self.budget();
+        BudgetAge { operations: budget.operations_since_refresh(), refreshes: budget.refresh_count() }
+    }
+
     /// Counts a frame: refreshes the budgets, and gives back blocks that have been empty for 300 ticks.
     pub fn tick(&self) {
         let now = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
+        for (_, pool) in self.pools.all() {
+            pool.charge_commitments(self.backing());
+        }
         self.update_budget();
         let Some(before) = now.checked_sub(AGED_AFTER) else { return };
         for (_, pool) in self.pools.all() {
@@ -204,19 +223,7 @@ impl Allocator {
         self.pools.sum(|pool| pool.counters().allocated.get())
     }
 
-    pub(crate) fn open_first_blocks(&self, custom: &CustomPool, count: u32) -> Result<(), AllocationError> {
-        let growth = custom.pool.settings().growth;
-        let bytes = growth.fixed_size.unwrap_or(growth.first);
-        (0..count).try_for_each(|_| self.open_empty(&custom.pool, bytes))
-    }
-
-    /// Takes an idle custom pool apart.
-    pub(crate) fn retire_pool(&self, custom: &CustomPool) {
-        self.pools.remove(custom.index);
-        custom.pool.abandon(self.backing());
-    }
-
-    fn open_empty(&self, pool: &Pool, bytes: u64) -> Result<(), AllocationError> {
+    pub(super) fn open_empty(&self, pool: &Pool, bytes: u64) -> Result<(), AllocationError> {
         let opened = pool.open_empty(self.backing(), bytes, Bound::WithinBudget, self.now());
         let memory_type_index = pool.settings().memory_type_index;
         opened.map_err(|refusal| {

@@ -18,6 +18,8 @@
 //! Source of the constants: measurements on recorded applications (September 2026), smoothed over five scalings of
 //! all sizes; each constant says what its neighbours cost.
 
+use crate::suballocator::align::{align_down, align_up};
+
 /// The first block of a pool, in bytes. Half of it costs 4 driver calls in 226, twice it a worst case of 1.53.
 pub(crate) const FIRST_BLOCK: u64 = 1 << 20;
 /// Blocks grow in these steps, in bytes. Powers of two instead cost 7 % of memory.
@@ -53,8 +55,9 @@ impl GrowthSettings {
     ///
     /// No block is larger than an eighth of its heap: a small heap is not spent on one half-empty block.
     pub(crate) fn for_heap(heap_size: u64, max_object_size: u64) -> Self {
-        let eighth = (heap_size / 8 / PAGE * PAGE).max(PAGE.min(heap_size));
-        let cap = BLOCK_CAP.min(eighth).min(max_object_size) / ATOM_MAX * ATOM_MAX;
+        let eighth = align_down(heap_size / 8, PAGE).max(PAGE.min(heap_size));
+        let cap = BLOCK_CAP.min(eighth).min(max_object_size);
+        let cap = align_down(cap, ATOM_MAX);
         Self { first: FIRST_BLOCK.min(cap), cap, fixed_size: None }
     }
 
@@ -80,7 +83,7 @@ impl GrowthSettings {
         }
         let smallest = round_to_pages(request).min(self.cap);
         let half = round_to_pages(refused / 2);
-        let next = available.map_or(half, |left| (left / PAGE * PAGE).min(half.max(smallest)));
+        let next = available.map_or(half, |left| align_down(left, PAGE).min(half.max(smallest)));
         let next = if available.is_none() { next.max(smallest) } else { next };
         (next < refused && next >= smallest && next >= request).then_some(next)
     }
@@ -104,7 +107,7 @@ fn bracket_share(live_bytes: u64) -> u64 {
 
 /// Rounds up to whole pages, or to the largest whole number of them.
 fn round_to_pages(bytes: u64) -> u64 {
-    bytes.div_ceil(PAGE).saturating_mul(PAGE)
+    align_up(bytes, PAGE).unwrap_or(align_down(u64::MAX, PAGE))
 }
 
 /// Returns how many bytes of empty blocks a pool keeps beside `used_block_bytes` of blocks in use.

@@ -37,7 +37,8 @@ pub(crate) enum OpenError {
 }
 
 impl<'a> Backing<'a> {
-    fn heap_of(self, memory_type_index: u32) -> u32 {
+    /// Returns the heap of a memory type.
+    pub(crate) fn heap_of(self, memory_type_index: u32) -> u32 {
         self.device.properties().memory_type(memory_type_index).map_or(0, |memory_type| memory_type.heap_index)
     }
 
@@ -55,8 +56,14 @@ impl<'a> Backing<'a> {
 
     /// Announces that a memory object goes back to the driver; the driver is called by [`Retired::finish`].
     pub(crate) fn retire(self, memory: Memory) -> Retired<'a> {
+        let charged = memory.size();
+        self.retire_charged(memory, charged)
+    }
+
+    /// Announces the same for an object that the budget is charged another sum for than its size.
+    pub(crate) fn retire_charged(self, memory: Memory, charged: u64) -> Retired<'a> {
         let heap = self.heap_of(memory.memory_type_index());
-        Retired { release: self.budget.begin_release(heap, memory.size()), memory, device: self.device }
+        Retired { release: self.budget.begin_release(heap, charged), memory, device: self.device }
     }
 }
 

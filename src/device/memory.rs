@@ -17,7 +17,9 @@ use core::ptr::{self, NonNull};
 use ash::vk;
 use ash::vk::Handle as _;
 
-use super::{Device, DriverError, MemoryRange};
+use super::{Device, DriverError};
+#[cfg(test)]
+use super::MemoryRange;
 
 /// What a memory object is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,6 +140,7 @@ impl Memory {
         self.mapping_error
     }
 
+    #[cfg(test)]
     /// Names a range of it for flush or invalidate; `None` where it is not mapped, so that there is nothing to flush.
     pub(crate) fn range(&self, offset: u64, size: u64) -> Option<MemoryRange<'_>> {
         self.mapped?;

@@ -17,20 +17,23 @@
 //! Only `Device::new` believes the user: that the handles are alive and the features true. From then on allocating,
 //! freeing and flushing memory is safe, because [`Memory`] is owned and remembers its device.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the floors that use all of it are above"
-)]
+
+#![deny(unsafe_code)]
 
 mod error;
+#[expect(unsafe_code, reason = "resolves commands by name")]
 mod functions;
+#[expect(unsafe_code, reason = "allocates, maps and frees memory objects")]
 mod memory;
 mod properties;
+#[expect(unsafe_code, reason = "asks the physical device")]
 mod query;
+#[expect(unsafe_code, reason = "flushes and invalidates mapped memory")]
 mod range;
+#[expect(unsafe_code, reason = "creates, binds and destroys resources")]
 mod resource;
 #[cfg(test)]
+#[expect(unsafe_code, reason = "tests what the simulated driver hears")]
 mod tests;
 
 use core::fmt;
@@ -183,6 +186,7 @@ impl Device {
     ///    out.
     /// 2. Version and features are those that instance and device were created with.
     /// 3. The allocation callbacks meet Vulkan's rules for them and stay callable, from any thread, as long.
+    #[expect(unsafe_code, reason = "believes what the user declares")]
     pub(crate) unsafe fn new(info: &DeviceCreateInfo<'_>) -> Result<Self, DeviceError> {
         let api_version = if info.api_version == 0 {
             vk::API_VERSION_1_0
@@ -239,6 +243,7 @@ impl Device {
         self.features
     }
 
+    #[cfg(test)]
     /// Returns the Vulkan version that was declared.
     pub(crate) fn api_version(&self) -> u32 {
         self.api_version

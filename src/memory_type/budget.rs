@@ -34,7 +34,7 @@ mod refused;
 use core::mem;
 
 use super::topology::Topology;
-use crate::device::{HeapBudget, MAX_HEAPS, MemoryHeap, Properties};
+use crate::device::{HeapBudget, MAX_HEAPS, Properties};
 use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering};
 use heap::{HeapFacts, HeapState};
 
@@ -367,6 +367,7 @@ pub(crate) struct Reservation<'a> {
 }
 
 impl Reservation<'_> {
+    #[cfg(test)]
     /// Returns how many bytes were granted.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

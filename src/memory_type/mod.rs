@@ -10,11 +10,6 @@
 //! The policies are pure functions of plain data; their tests run on memory layouts of real devices (`layouts`).
 
 #![forbid(unsafe_code)]
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the floors that use all of it are above"
-)]
 
 mod budget;
 mod intent;
@@ -23,7 +18,7 @@ mod layouts;
 mod selection;
 mod topology;
 
-pub(crate) use budget::{Bound, Budget, ReleaseInFlight, Reservation};
+pub(crate) use budget::{Bound, Budget, ReleaseInFlight};
 pub use budget::{HeapUsage, Refused};
 pub use intent::Intent;
 pub(crate) use selection::{Candidates, Selector, TypeRequest};

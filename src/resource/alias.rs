@@ -11,6 +11,7 @@ use super::{Resource, Undo, kind_of};
 use crate::allocator::{AliasError, Allocation, AllocationError, Allocator};
 use crate::device::Requirements;
 use crate::pool::Kind;
+use crate::suballocator::align::{align_down, align_up};
 
 impl Allocator {
     /// Creates a buffer inside an allocation, `offset` bytes from its start.
@@ -113,9 +114,9 @@ impl Allocator {
         if kind == Kind::Linear || owns_pages || granularity <= 1 {
             return Ok(());
         }
-        let first_page = offset / granularity * granularity;
-        let last_page_end = (offset + size).div_ceil(granularity) * granularity;
-        let is_inside = first_page >= allocation.offset() && last_page_end <= allocation.offset() + allocation.size();
+        let starts_inside = align_down(offset, granularity) >= allocation.offset();
+        let end = allocation.offset() + allocation.size();
+        let is_inside = starts_inside && align_up(offset + size, granularity).is_some_and(|page| page <= end);
         if is_inside { Ok(()) } else { Err(AliasError::SharedPage { granularity }) }
     }
 }

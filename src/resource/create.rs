@@ -93,7 +93,6 @@ impl Allocator {
     /// 1. The buffer is alive and belongs to the allocator's device.
     /// 2. The GPU is done with it (VUID-vkDestroyBuffer-buffer-00922) and with the memory
     ///    (VUID-vkFreeMemory-memory-00677).
-    #[expect(clippy::result_large_err, reason = "the allocation is handed back by value")]
     pub unsafe fn destroy_buffer(&self, buffer: vk::Buffer, allocation: Allocation) -> Result<(), FreeError> {
         self.destroy(Resource::Buffer(buffer), allocation)
     }
@@ -107,7 +106,6 @@ impl Allocator {
     /// 1. The image is alive and belongs to the allocator's device.
     /// 2. The GPU is done with it (VUID-vkDestroyImage-image-01000) and with the memory
     ///    (VUID-vkFreeMemory-memory-00677).
-    #[expect(clippy::result_large_err, reason = "the allocation is handed back by value")]
     pub unsafe fn destroy_image(&self, image: vk::Image, allocation: Allocation) -> Result<(), FreeError> {
         self.destroy(Resource::Image(image), allocation)
     }
@@ -145,6 +143,16 @@ impl Allocator {
     ) -> Result<Allocation, AllocationError> {
         let traits = Traits { kind, address: DeviceAddress::NotNeeded };
         Resource::Image(image).allocate(self, traits, info)
+    }
+
+    /// Returns the address of a buffer for shaders; `None` where the feature `bufferDeviceAddress` was not declared.
+    ///
+    /// # Safety
+    /// The buffer is alive, was created by this allocator with the usage `SHADER_DEVICE_ADDRESS`, and is bound
+    /// (VUID-VkBufferDeviceAddressInfo-buffer-02600, -02601).
+    pub unsafe fn buffer_device_address(&self, buffer: vk::Buffer) -> Option<vk::DeviceAddress> {
+        // SAFETY: the caller's duty; memory of this allocator carries the flag where the feature was declared.
+        unsafe { self.device().buffer_device_address(buffer) }
     }
 
     /// Returns what a buffer would require, without creating it; `None` before Vulkan 1.3 without
@@ -187,7 +195,6 @@ impl Allocator {
     }
 
     /// Destroys a resource that its owner gives up, and frees its memory.
-    #[expect(clippy::result_large_err, reason = "the allocation is handed back by value")]
     pub(super) fn destroy(&self, resource: Resource, allocation: Allocation) -> Result<(), FreeError> {
         if !self.owns(&allocation) {
             return Err(FreeError { reason: FreeErrorReason::Foreign, allocation });

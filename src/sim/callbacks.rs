@@ -8,8 +8,8 @@
 //!
 //! Section "Host Memory" of the Vulkan specification; the compatibility rules of each `vkDestroy...`.
 
-use super::control::State;
 use super::function::Function;
+use super::state::State;
 use ash::vk;
 use core::ffi::c_void;
 

@@ -3,13 +3,14 @@
 //! An instance lists one physical device for each profile: the built-in ones, or those that `SimDevice` plants in the
 //! `pNext` chain (`InstanceSeed`). It has no layers.
 
-use super::control::{Checks, Control};
+use super::control::Control;
 use super::entry_points::{self, Level};
 use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, DeviceObject, InstanceObject, LOADER_WORD, PhysicalObject, carry_out};
 use super::pnext::{array, enumerate, find};
 use super::profile::Profile;
+use super::state::Checks;
 use ash::vk;
 use core::ffi::{CStr, c_char, c_void};
 use core::mem::MaybeUninit;

@@ -38,23 +38,28 @@ mod format;
 mod function;
 mod handle;
 mod instance;
+mod mapping;
 mod memory;
 mod memory_rules;
 mod object;
 mod physical_device;
 mod pnext;
 mod profile;
+mod query;
+mod queue;
+mod record;
 mod requirements;
 mod resource;
 mod script;
 mod sim_device;
+mod state;
 mod storage;
 mod synchronisation;
 mod violation;
 mod world;
 
 pub use accounts::HeapState;
-pub use control::{CallbackUse, Checks, Control, Snapshot};
+pub use control::{Control, Snapshot};
 pub use function::Function;
 pub use handle::ObjectKind;
 pub use profile::{
@@ -63,6 +68,7 @@ pub use profile::{
 };
 pub use script::{Call, Gate};
 pub use sim_device::{MemoryView, SimBuilder, SimDevice, entry};
+pub use state::{CallbackUse, Checks};
 pub use violation::Violation;
 
 #[cfg(test)]

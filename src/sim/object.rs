@@ -12,9 +12,10 @@
 //! Invariants: (I1) objects are reached by address, so they live behind `Arc` and never move; (I2) a child is dropped
 //! with or after nothing that still points to it: children hold raw pointers to parents, parents own children.
 
-use super::control::{Control, State};
+use super::control::Control;
 use super::function::Function;
 use super::profile::{Features, Profile};
+use super::state::State;
 use super::world::World;
 use ash::vk;
 use core::sync::atomic::{AtomicBool, Ordering};

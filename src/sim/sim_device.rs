@@ -1,10 +1,11 @@
 //! A simulated device with everything around it, made in one call.
 
-use super::control::{Checks, Control};
+use super::control::Control;
 use super::handle::ObjectKind;
 use super::instance::{INSTANCE_EXTENSIONS, InstanceSeed, get_instance_proc_addr};
 use super::object::DeviceObject;
 use super::profile::{Features, Profile};
+use super::state::Checks;
 use super::violation::Violation;
 use ash::vk;
 use ash::vk::TaggedStructure;

@@ -334,6 +334,7 @@ impl Suballocator {
         each!(self, inner => inner.probe(request))
     }
 
+    #[cfg(test)]
     /// Tells whether [`allocate`](Self::allocate) would find room.
     pub(crate) fn can_allocate(&self, request: &Request) -> bool {
         self.probe(request).is_some()
@@ -390,11 +391,13 @@ impl Suballocator {
         each!(self, inner => inner.range_count)
     }
 
+    #[cfg(test)]
     /// Returns the unit in bytes.
     pub(crate) fn unit(&self) -> u64 {
         1 << self.shift()
     }
 
+    #[cfg(test)]
     /// Tells whether a region exists and nothing in it is live. Slabs that are kept empty do not count.
     pub(crate) fn is_region_empty(&self, region: u32) -> bool {
         regions!(self).is_empty(region)

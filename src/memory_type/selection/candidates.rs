@@ -61,6 +61,7 @@ impl Candidates {
         self.iter().next()
     }
 
+    #[cfg(test)]
     /// Returns how many there are.
     pub(crate) fn len(&self) -> usize {
         usize::from(self.count)

@@ -1,0 +1,288 @@
+//! Entry points that ask about buffers and images: requirements, layout, device address.
+
+use super::function::Function;
+use super::handle::ObjectKind;
+use super::object::{Ask, DeviceObject};
+use super::pnext::find_mut;
+use super::profile::Features;
+use super::requirements::{Requirements, of_buffer, of_image};
+use super::world::ResourceId;
+use ash::vk;
+use ash::vk::Handle;
+use core::mem::MaybeUninit;
+
+/// Returns the requirements of a live resource; those of nothing, recorded, for a wrong handle.
+fn requirements(
+    device: &DeviceObject,
+    id: ResourceId,
+    function: Function,
+    rule: &'static str,
+) -> Requirements {
+    match device.world().resources(id.kind).get(id.handle) {
+        Ok(resource) => resource.requirements,
+        Err(bad) => {
+            device.violate(
+                rule,
+                function,
+                format!("{:?} {:#x} {bad}", id.kind, id.handle),
+            );
+            Requirements {
+                size: 0,
+                alignment: 1,
+                memory_type_bits: 0,
+                prefers_dedicated: false,
+                requires_dedicated: false,
+            }
+        }
+    }
+}
+
+fn fill(
+    device: &DeviceObject,
+    requirements: Requirements,
+    output: &mut vk::MemoryRequirements2<'_>,
+) {
+    output.memory_requirements = requirements.to_vk();
+    let knows_dedicated = device.version >= vk::API_VERSION_1_1
+        || device.has_extension(c"VK_KHR_dedicated_allocation");
+    // SAFETY: the application hands over a valid chain to which nothing else refers.
+    let dedicated = unsafe { find_mut::<vk::MemoryDedicatedRequirements<'_>>(output.p_next) };
+    if let Some(dedicated) = dedicated.filter(|_| knows_dedicated) {
+        dedicated.prefers_dedicated_allocation = vk::Bool32::from(requirements.prefers_dedicated);
+        dedicated.requires_dedicated_allocation = vk::Bool32::from(requirements.requires_dedicated);
+    }
+}
+
+pub(super) extern "system" fn buffer_requirements(
+    device: &DeviceObject,
+    buffer: vk::Buffer,
+    output: &mut MaybeUninit<vk::MemoryRequirements>,
+) {
+    let id = ResourceId {
+        kind: ObjectKind::Buffer,
+        handle: buffer.as_raw(),
+    };
+    let function = Function::GetBufferMemoryRequirements;
+    device.call(Ask::new(function), || {
+        output.write(
+            requirements(
+                device,
+                id,
+                function,
+                "VUID-vkGetBufferMemoryRequirements-buffer-parameter",
+            )
+            .to_vk(),
+        );
+    });
+}
+
+pub(super) extern "system" fn image_requirements(
+    device: &DeviceObject,
+    image: vk::Image,
+    output: &mut MaybeUninit<vk::MemoryRequirements>,
+) {
+    let id = ResourceId {
+        kind: ObjectKind::Image,
+        handle: image.as_raw(),
+    };
+    let function = Function::GetImageMemoryRequirements;
+    device.call(Ask::new(function), || {
+        output.write(
+            requirements(
+                device,
+                id,
+                function,
+                "VUID-vkGetImageMemoryRequirements-image-parameter",
+            )
+            .to_vk(),
+        );
+    });
+}
+
+pub(super) extern "system" fn buffer_requirements2(
+    device: &DeviceObject,
+    info: &vk::BufferMemoryRequirementsInfo2<'_>,
+    output: &mut vk::MemoryRequirements2<'_>,
+) {
+    let id = ResourceId {
+        kind: ObjectKind::Buffer,
+        handle: info.buffer.as_raw(),
+    };
+    let function = Function::GetBufferMemoryRequirements2;
+    device.call(Ask::new(function), || {
+        fill(
+            device,
+            requirements(
+                device,
+                id,
+                function,
+                "VUID-VkBufferMemoryRequirementsInfo2-buffer-parameter",
+            ),
+            output,
+        );
+    });
+}
+
+pub(super) extern "system" fn image_requirements2(
+    device: &DeviceObject,
+    info: &vk::ImageMemoryRequirementsInfo2<'_>,
+    output: &mut vk::MemoryRequirements2<'_>,
+) {
+    let id = ResourceId {
+        kind: ObjectKind::Image,
+        handle: info.image.as_raw(),
+    };
+    let function = Function::GetImageMemoryRequirements2;
+    device.call(Ask::new(function), || {
+        fill(
+            device,
+            requirements(
+                device,
+                id,
+                function,
+                "VUID-VkImageMemoryRequirementsInfo2-image-parameter",
+            ),
+            output,
+        );
+    });
+}
+
+pub(super) extern "system" fn device_buffer_requirements(
+    device: &DeviceObject,
+    info: &vk::DeviceBufferMemoryRequirements<'_>,
+    output: &mut vk::MemoryRequirements2<'_>,
+) {
+    device.call(
+        Ask::new(Function::GetDeviceBufferMemoryRequirements),
+        || {
+            // SAFETY: null, or valid by Vulkan's rules.
+            if let Some(info) = unsafe { info.p_create_info.as_ref() } {
+                fill(device, of_buffer(&device.profile, info), output);
+            }
+        },
+    );
+}
+
+pub(super) extern "system" fn device_image_requirements(
+    device: &DeviceObject,
+    info: &vk::DeviceImageMemoryRequirements<'_>,
+    output: &mut vk::MemoryRequirements2<'_>,
+) {
+    device.call(Ask::new(Function::GetDeviceImageMemoryRequirements), || {
+        // SAFETY: null, or valid by Vulkan's rules.
+        let info = unsafe { info.p_create_info.as_ref() };
+        if let Some(requirements) = info.and_then(|info| of_image(&device.profile, info)) {
+            fill(device, requirements, output);
+        }
+    });
+}
+
+pub(super) extern "system" fn subresource_layout(
+    device: &DeviceObject,
+    image: vk::Image,
+    subresource: &vk::ImageSubresource,
+    output: &mut MaybeUninit<vk::SubresourceLayout>,
+) {
+    let function = Function::GetImageSubresourceLayout;
+    device.call(Ask::new(function), || {
+        output.write(vk::SubresourceLayout::default());
+        let mut world = device.world();
+        let resource = match world.resources(ObjectKind::Image).get(image.as_raw()) {
+            Ok(resource) => resource,
+            Err(bad) => {
+                return device.violate(
+                    "VUID-vkGetImageSubresourceLayout-image-parameter",
+                    function,
+                    format!("image {image:?} {bad}"),
+                );
+            }
+        };
+        if !resource.is_linear {
+            device.violate(
+                "VUID-vkGetImageSubresourceLayout-image-07790",
+                function,
+                format!("image {image:?} is not linear"),
+            );
+        }
+        let part = resource
+            .shape
+            .and_then(|shape| shape.subresource(subresource.mip_level, subresource.array_layer));
+        match part {
+            None => {
+                let message = format!(
+                    "image {image:?} has no mip level {} or layer {}",
+                    subresource.mip_level, subresource.array_layer
+                );
+                device.violate(
+                    "VUID-vkGetImageSubresourceLayout-mipLevel-01716",
+                    function,
+                    message,
+                );
+            }
+            Some(part) => {
+                let (row_pitch, depth_pitch) = (part.row_pitch, part.depth_pitch);
+                let array_pitch = part.size;
+                output.write(vk::SubresourceLayout {
+                    offset: part.offset,
+                    size: part.size,
+                    row_pitch,
+                    array_pitch,
+                    depth_pitch,
+                });
+            }
+        }
+    });
+}
+
+pub(super) extern "system" fn buffer_device_address(
+    device: &DeviceObject,
+    info: &vk::BufferDeviceAddressInfo<'_>,
+) -> u64 {
+    let function = Function::GetBufferDeviceAddress;
+    device.call(Ask::new(function), || {
+        if !device.features.contains(Features::BUFFER_DEVICE_ADDRESS) {
+            let message = "bufferDeviceAddress is not enabled".to_owned();
+            device.violate(
+                "VUID-vkGetBufferDeviceAddress-bufferDeviceAddress-03324",
+                function,
+                message,
+            );
+        }
+        let world = device.world();
+        let buffer = match world.buffers.get(info.buffer.as_raw()) {
+            Ok(buffer) => buffer,
+            Err(bad) => {
+                let message = format!("buffer {:?} {bad}", info.buffer);
+                device.violate(
+                    "VUID-VkBufferDeviceAddressInfo-buffer-parameter",
+                    function,
+                    message,
+                );
+                return 0;
+            }
+        };
+        if !buffer.needs_device_address {
+            let message = format!(
+                "buffer {:?} has no usage SHADER_DEVICE_ADDRESS",
+                info.buffer
+            );
+            device.violate(
+                "VUID-VkBufferDeviceAddressInfo-buffer-02601",
+                function,
+                message,
+            );
+        }
+        let place = buffer
+            .binding
+            .and_then(|(memory, offset)| Some(world.memories.get(memory).ok()?.address + offset));
+        place.unwrap_or_else(|| {
+            let message = format!("buffer {:?} is not bound to live memory", info.buffer);
+            device.violate(
+                "VUID-VkBufferDeviceAddressInfo-buffer-02600",
+                function,
+                message,
+            );
+            0
+        })
+    })
+}

@@ -1,0 +1,160 @@
+//! Entry points that record commands.
+
+use super::command::{Command, Stage, with_buffer};
+use super::function::Function;
+use super::object::CommandBufferObject;
+use super::pnext::array;
+use ash::vk;
+use ash::vk::Handle;
+
+/// Records a command.
+fn record(
+    shell: &CommandBufferObject,
+    function: Function,
+    rule: &'static str,
+    command: Option<Command>,
+) {
+    let _ = with_buffer(shell, function, |buffer| {
+        buffer.commands.extend(command);
+        if buffer.state == Stage::Recording {
+            Ok(())
+        } else {
+            Err(rule)
+        }
+    });
+}
+
+pub(super) extern "system" fn copy_buffer(
+    shell: &CommandBufferObject,
+    source: vk::Buffer,
+    destination: vk::Buffer,
+    count: u32,
+    regions: *const vk::BufferCopy,
+) {
+    // SAFETY: the application gives `count` valid regions.
+    let regions = unsafe { array(regions, count) }.to_vec();
+    let command = Command::CopyBuffer {
+        source: source.as_raw(),
+        destination: destination.as_raw(),
+        regions,
+    };
+    record(
+        shell,
+        Function::CmdCopyBuffer,
+        "VUID-vkCmdCopyBuffer-commandBuffer-recording",
+        Some(command),
+    );
+}
+
+pub(super) extern "system" fn fill_buffer(
+    shell: &CommandBufferObject,
+    destination: vk::Buffer,
+    offset: u64,
+    size: u64,
+    word: u32,
+) {
+    let command = Command::FillBuffer {
+        destination: destination.as_raw(),
+        offset,
+        size,
+        word,
+    };
+    record(
+        shell,
+        Function::CmdFillBuffer,
+        "VUID-vkCmdFillBuffer-commandBuffer-recording",
+        Some(command),
+    );
+}
+
+pub(super) extern "system" fn update_buffer(
+    shell: &CommandBufferObject,
+    destination: vk::Buffer,
+    offset: u64,
+    size: u64,
+    data: *const u8,
+) {
+    let size = u32::try_from(size).unwrap_or(0);
+    // SAFETY: the application gives `size` initialised bytes, at most 65536.
+    let bytes = unsafe { array(data, size) }.to_vec();
+    let command = Command::UpdateBuffer {
+        destination: destination.as_raw(),
+        offset,
+        bytes,
+    };
+    record(
+        shell,
+        Function::CmdUpdateBuffer,
+        "VUID-vkCmdUpdateBuffer-commandBuffer-recording",
+        Some(command),
+    );
+}
+
+pub(super) extern "system" fn copy_buffer_to_image(
+    shell: &CommandBufferObject,
+    buffer: vk::Buffer,
+    image: vk::Image,
+    _: vk::ImageLayout,
+    count: u32,
+    regions: *const vk::BufferImageCopy,
+) {
+    // SAFETY: the application gives `count` valid regions.
+    let regions = unsafe { array(regions, count) }.to_vec();
+    let command = Command::CopyBufferToImage {
+        buffer: buffer.as_raw(),
+        image: image.as_raw(),
+        regions,
+    };
+    record(
+        shell,
+        Function::CmdCopyBufferToImage,
+        "VUID-vkCmdCopyBufferToImage-commandBuffer-recording",
+        Some(command),
+    );
+}
+
+pub(super) extern "system" fn copy_image_to_buffer(
+    shell: &CommandBufferObject,
+    image: vk::Image,
+    _: vk::ImageLayout,
+    buffer: vk::Buffer,
+    count: u32,
+    regions: *const vk::BufferImageCopy,
+) {
+    // SAFETY: the application gives `count` valid regions.
+    let regions = unsafe { array(regions, count) }.to_vec();
+    let command = Command::CopyImageToBuffer {
+        image: image.as_raw(),
+        buffer: buffer.as_raw(),
+        regions,
+    };
+    record(
+        shell,
+        Function::CmdCopyImageToBuffer,
+        "VUID-vkCmdCopyImageToBuffer-commandBuffer-recording",
+        Some(command),
+    );
+}
+
+#[rustfmt::skip]
+pub(super) extern "system" fn pipeline_barrier(
+    shell: &CommandBufferObject,
+    _: vk::PipelineStageFlags, _: vk::PipelineStageFlags, _: vk::DependencyFlags,
+    _: u32, _: *const vk::MemoryBarrier<'_>,
+    _: u32, _: *const vk::BufferMemoryBarrier<'_>,
+    _: u32, _: *const vk::ImageMemoryBarrier<'_>,
+) {
+    record(shell, Function::CmdPipelineBarrier, "VUID-vkCmdPipelineBarrier-commandBuffer-recording", None);
+}
+
+pub(super) extern "system" fn pipeline_barrier2(
+    shell: &CommandBufferObject,
+    _: &vk::DependencyInfo<'_>,
+) {
+    record(
+        shell,
+        Function::CmdPipelineBarrier2,
+        "VUID-vkCmdPipelineBarrier2-commandBuffer-recording",
+        None,
+    );
+}
