@@ -67,6 +67,7 @@ fn without_history(mut state: State) -> State {
 #[track_caller]
 fn fail_each_call(rig: &Rig, operation: Operation<'_>) -> Tally {
     let mut tally = Tally::default();
+    let fired = rig.control().faults_fired().len();
     for n in 1.. {
         let results = results_of_call(rig, n, operation);
         if results.is_empty() {
@@ -97,7 +98,7 @@ fn fail_each_call(rig: &Rig, operation: Operation<'_>) -> Tally {
             rig.trim();
         }
     }
-    assert_eq!(rig.control().faults_fired().len(), (tally.failed + tally.survived) as usize, "each failure happened");
+    assert_eq!(rig.control().faults_fired().len() - fired, (tally.failed + tally.survived) as usize, "each failure happened");
     tally
 }
 
@@ -187,7 +188,7 @@ fn create_buffer_undoes_everything() {
                 let (buffer, allocation) = made.map_err(|error| error.to_string())?;
                 Ok(Made { buffers: vec![buffer], ..Made::of(vec![allocation]) })
             });
-            assert!(tally.failed > 50, "{tally:?}");
+            assert!(tally.failed >= 40, "{tally:?}");
         }
     }
 }
@@ -202,7 +203,7 @@ fn create_image_undoes_everything() {
             let (image, allocation) = made.map_err(|error| error.to_string())?;
             Ok(Made { images: vec![image], ..Made::of(vec![allocation]) })
         });
-        assert!(tally.failed > 50, "{tally:?}");
+        assert!(tally.failed >= 40, "{tally:?}");
     }
 }
 
@@ -335,7 +336,6 @@ fn the_ledger_forgets_what_failed() {
     assert!(made.is_err());
     let kept = rig.allocate(&linear(100), &AllocationCreateInfo::gpu_only().name("kept")).expect("there is memory");
     assert!(!kept.memory().is_null());
-    let Rig { .. } = &rig;
     let control = rig.control().clone();
     drop(rig);
     let report = leaks.lock().expect("nobody panics").take().expect("one allocation is alive");
