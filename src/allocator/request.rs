@@ -94,6 +94,8 @@ pub struct AllocationCreateInfo<'a> {
     pub(crate) priority: Option<MemoryPriority>,
     pub(crate) end: Option<End>,
     pub(crate) pool: Option<&'a CustomPool>,
+    /// Whether no wish needs a closer look than the short way takes: no flags, no priority, not always dedicated.
+    is_plain: bool,
 }
 
 impl<'a> AllocationCreateInfo<'a> {
@@ -111,6 +113,7 @@ impl<'a> AllocationCreateInfo<'a> {
             priority: None,
             end: None,
             pool: None,
+            is_plain: true,
         }
     }
 
@@ -148,6 +151,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn required_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.required |= flags;
+        self.is_plain &= flags.is_empty();
         self
     }
 
@@ -155,6 +159,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn preferred_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.preferred |= flags;
+        self.is_plain &= flags.is_empty();
         self
     }
 
@@ -162,6 +167,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn avoided_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.avoided |= flags;
+        self.is_plain &= flags.is_empty();
         self
     }
 
@@ -176,6 +182,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn dedicated(mut self, dedicated: DedicatedUse) -> Self {
         self.dedicated = dedicated;
+        self.is_plain &= dedicated != DedicatedUse::Always;
         self
     }
 
@@ -204,6 +211,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);
+        self.is_plain = false;
         self
     }
 
@@ -232,10 +240,15 @@ impl<'a> AllocationCreateInfo<'a> {
     }
 
     /// Returns whether the host must be able to reach the memory.
-    #[inline]
     pub(crate) fn host_access(&self) -> HostAccess {
         let is_required = self.flags.required.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
-        if self.intent.needs_host_access() || is_required { HostAccess::Needed } else { HostAccess::NotNeeded }
+        if is_required { HostAccess::Needed } else { self.intent_access() }
+    }
+
+    /// Returns the same where the user adds no flags.
+    #[inline]
+    pub(crate) fn intent_access(&self) -> HostAccess {
+        if self.intent.needs_host_access() { HostAccess::Needed } else { HostAccess::NotNeeded }
     }
 }
 
@@ -275,8 +288,7 @@ impl AllocationRequest<'_> {
     pub(crate) fn is_plain(&self) -> bool {
         let Self { requirements, info, .. } = self;
         let is_sound = requirements.size > 0 && requirements.alignment.is_power_of_two();
-        let may_share = requirements.dedicated == DedicatedPreference::None && info.dedicated != DedicatedUse::Always;
-        is_sound && may_share && info.flags.is_empty() && info.priority.is_none()
+        is_sound && requirements.dedicated == DedicatedPreference::None && info.is_plain
     }
 
     /// Returns what the caller says of a dedicated allocation: one that others alias is never dedicated.
@@ -300,14 +312,15 @@ impl AllocationRequest<'_> {
             alignment = alignment.max(settings.non_linear_page);
             size = align_up(size, settings.non_linear_page)?;
         }
-        size.checked_add(alignment)?;
         Some(Request { size, alignment, end: self.info.end })
     }
 
     /// Makes the pool's request of it; `None` where its size or alignment would overflow.
     pub(crate) fn for_pool(&self, pool: &Pool, bound: Bound) -> Option<PoolRequest> {
+        let range = self.range_in(pool)?;
+        range.size.checked_add(range.alignment)?;
         Some(PoolRequest {
-            range: self.range_in(pool)?,
+            range,
             exact_size: self.requirements.size,
             access: self.info.host_access(),
             dedicated_for: self.dedicated_for,

@@ -223,7 +223,8 @@ impl Pool {
         let mut state = self.state.lock();
         let cut = state.blocks.allocate(range)?;
         if access == HostAccess::Needed && cut.mapped.is_none() {
-            return self.put_back(&mut state, cut);
+            self.put_back(&mut state, cut);
+            return None;
         }
         self.count_allocated(&state, &cut);
         Some(placement(&cut))
@@ -304,11 +305,10 @@ impl Pool {
 
     /// Puts a range back that turned out not to be reachable by the host.
     #[cold]
-    fn put_back(&self, state: &mut State, cut: Cut) -> Option<Placement> {
+    fn put_back(&self, state: &mut State, cut: Cut) {
         let freed = state.blocks.free(cut.range.key, 0);
         debug_assert!(freed.is_ok(), "the range was cut a moment ago, behind the same lock");
         self.counters.used_bytes.set(state.blocks.used_bytes());
-        None
     }
 
     #[inline]
