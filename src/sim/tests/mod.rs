@@ -2,6 +2,7 @@
 
 mod bind_versions;
 mod binds;
+mod command_rules;
 mod commands;
 mod functions;
 mod memory;
