@@ -6,19 +6,10 @@ use ash::vk;
 
 fn command_buffer(sim: &SimDevice) -> (vk::CommandPool, vk::CommandBuffer) {
     // SAFETY: the device is valid.
-    let pool = unsafe {
-        sim.device()
-            .create_command_pool(&vk::CommandPoolCreateInfo::default(), None)
-    }
-    .unwrap();
-    let info = vk::CommandBufferAllocateInfo::default()
-        .command_pool(pool)
-        .command_buffer_count(1);
+    let pool = unsafe { sim.device().create_command_pool(&vk::CommandPoolCreateInfo::default(), None) }.unwrap();
+    let info = vk::CommandBufferAllocateInfo::default().command_pool(pool).command_buffer_count(1);
     // SAFETY: the pool is valid.
-    (
-        pool,
-        unsafe { sim.device().allocate_command_buffers(&info) }.unwrap()[0],
-    )
+    (pool, unsafe { sim.device().allocate_command_buffers(&info) }.unwrap()[0])
 }
 
 /// Records one command of each kind.
@@ -31,29 +22,12 @@ fn record_all(sim: &SimDevice, commands: vk::CommandBuffer, one: vk::Buffer, pic
         base_array_layer: 0,
         layer_count: 1,
     };
-    let image_extent = vk::Extent3D {
-        width: 1,
-        height: 1,
-        depth: 1,
-    };
-    let region = [vk::BufferImageCopy {
-        image_subresource: layers,
-        image_extent,
-        ..Default::default()
-    }];
+    let image_extent = vk::Extent3D { width: 1, height: 1, depth: 1 };
+    let region = [vk::BufferImageCopy { image_subresource: layers, image_extent, ..Default::default() }];
     let stage = vk::PipelineStageFlags::TRANSFER;
     // SAFETY: wrong on purpose, the driver's to find; so it is below.
     unsafe {
-        device.cmd_copy_buffer(
-            commands,
-            one,
-            one,
-            &[vk::BufferCopy {
-                src_offset: 0,
-                dst_offset: 8,
-                size: 4,
-            }],
-        );
+        device.cmd_copy_buffer(commands, one, one, &[vk::BufferCopy { src_offset: 0, dst_offset: 8, size: 4 }]);
     };
     // SAFETY: as above.
     unsafe { device.cmd_fill_buffer(commands, one, 0, 16, 0) };
@@ -65,15 +39,7 @@ fn record_all(sim: &SimDevice, commands: vk::CommandBuffer, one: vk::Buffer, pic
     unsafe { device.cmd_copy_image_to_buffer(commands, picture, layout, one, &region) };
     // SAFETY: as above.
     unsafe {
-        device.cmd_pipeline_barrier(
-            commands,
-            stage,
-            stage,
-            vk::DependencyFlags::empty(),
-            &[],
-            &[],
-            &[],
-        );
+        device.cmd_pipeline_barrier(commands, stage, stage, vk::DependencyFlags::empty(), &[], &[], &[]);
     };
     // SAFETY: as above.
     unsafe { device.cmd_pipeline_barrier2(commands, &vk::DependencyInfo::default()) };
@@ -115,8 +81,7 @@ fn commands_are_recorded_while_recording_only_and_their_resources_bound() {
     unsafe { device.queue_submit2(sim.queue(), &submits, vk::Fence::null()) }.unwrap();
     assert_eq!(rules(&sim), ["VUID-vkQueueSubmit2-commandBuffer-03874"]);
     // SAFETY: the command buffer is valid.
-    unsafe { device.begin_command_buffer(commands, &vk::CommandBufferBeginInfo::default()) }
-        .unwrap();
+    unsafe { device.begin_command_buffer(commands, &vk::CommandBufferBeginInfo::default()) }.unwrap();
     record_all(&sim, commands, one, picture);
     // SAFETY: as above.
     unsafe { device.end_command_buffer(commands) }.unwrap();
@@ -150,9 +115,7 @@ fn pools_of_command_buffers() {
     unsafe { device.destroy_command_pool(pool, None) };
     // SAFETY: as above.
     unsafe { device.reset_command_pool(pool, vk::CommandPoolResetFlags::empty()) }.unwrap();
-    let info = vk::CommandBufferAllocateInfo::default()
-        .command_pool(pool)
-        .command_buffer_count(1);
+    let info = vk::CommandBufferAllocateInfo::default().command_pool(pool).command_buffer_count(1);
     // SAFETY: as above.
     let _ = unsafe { device.allocate_command_buffers(&info) };
     let expected = [
@@ -178,41 +141,22 @@ fn copies_out_of_images_have_rules_of_their_own() {
             base_array_layer: 0,
             layer_count: 1,
         };
-        let image_extent = vk::Extent3D {
-            width: side,
-            height: side,
-            depth: 1,
-        };
-        vk::BufferImageCopy {
-            image_subresource: layers,
-            image_extent,
-            ..Default::default()
-        }
+        let image_extent = vk::Extent3D { width: side, height: side, depth: 1 };
+        vk::BufferImageCopy { image_subresource: layers, image_extent, ..Default::default() }
     };
     // SAFETY: the command buffer is valid.
-    unsafe { device.begin_command_buffer(commands, &vk::CommandBufferBeginInfo::default()) }
-        .unwrap();
+    unsafe { device.begin_command_buffer(commands, &vk::CommandBufferBeginInfo::default()) }.unwrap();
     let regions = [region(1, 1), region(0, 9), region(0, 8)];
     // SAFETY: wrong on purpose, the driver's to find.
     unsafe {
-        device.cmd_copy_image_to_buffer(
-            commands,
-            picture,
-            vk::ImageLayout::GENERAL,
-            target,
-            &regions,
-        );
+        device.cmd_copy_image_to_buffer(commands, picture, vk::ImageLayout::GENERAL, target, &regions);
     };
     // SAFETY: the command buffer is valid.
     unsafe { device.end_command_buffer(commands) }.unwrap();
     let buffers = [commands];
     // SAFETY: as above.
     unsafe {
-        device.queue_submit(
-            sim.queue(),
-            &[vk::SubmitInfo::default().command_buffers(&buffers)],
-            vk::Fence::null(),
-        )
+        device.queue_submit(sim.queue(), &[vk::SubmitInfo::default().command_buffers(&buffers)], vk::Fence::null())
     }
     .unwrap();
     let expected = [
