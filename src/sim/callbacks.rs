@@ -68,7 +68,7 @@ impl HostShadow {
         match (self.pointer.is_null(), callbacks) {
             (true, None) => {}
             (true, Some(_)) => {
-                state.violate(rules.none, function, "callbacks given, but the object was created without".to_owned())
+                state.violate(rules.none, function, "callbacks given, but the object was created without".to_owned());
             }
             (false, None) => state.violate(
                 rules.given,

@@ -45,7 +45,7 @@ pub(super) fn execute(device: &DeviceObject, world: &mut World, command: &Comman
     match command {
         Command::CopyBuffer { source, destination, regions } => executor.copy_buffer(*source, *destination, regions),
         Command::FillBuffer { destination, offset, size, word } => {
-            executor.fill_buffer(*destination, *offset, *size, *word)
+            executor.fill_buffer(*destination, *offset, *size, *word);
         }
         Command::UpdateBuffer { destination, offset, bytes } => executor.update_buffer(*destination, *offset, bytes),
         Command::CopyBufferToImage { buffer, image, regions } => {

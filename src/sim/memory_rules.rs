@@ -88,7 +88,7 @@ fn judge_dedicated(device: &DeviceObject, ask: &AllocateAsk, (buffer, image): (v
     } else if buffer != vk::Buffer::null() {
         match world.buffers.get(buffer.as_raw()) {
             Err(bad) => {
-                wrong("VUID-VkMemoryDedicatedAllocateInfo-buffer-parameter", format!("buffer {buffer:?} {bad}"))
+                wrong("VUID-VkMemoryDedicatedAllocateInfo-buffer-parameter", format!("buffer {buffer:?} {bad}"));
             }
             Ok(resource) => {
                 judge_dedicated_size(device, ask, resource, "VUID-VkMemoryDedicatedAllocateInfo-buffer-02965");

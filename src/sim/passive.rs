@@ -262,7 +262,11 @@ fn judge_descriptor(device: &DeviceObject, function: Function, info: &vk::Descri
         (info.buffer, info.offset.saturating_add(if info.range == vk::WHOLE_SIZE { 1 } else { info.range }));
     match world.buffers.get(buffer.as_raw()) {
         Err(bad) => {
-            device.violate("VUID-VkDescriptorBufferInfo-buffer-parameter", function, format!("buffer {buffer:?} {bad}"))
+            device.violate(
+                "VUID-VkDescriptorBufferInfo-buffer-parameter",
+                function,
+                format!("buffer {buffer:?} {bad}"),
+            );
         }
         Ok(object) => {
             let is_bound = object.binding.is_some_and(|(memory, _)| world.memories.get(memory).is_ok());

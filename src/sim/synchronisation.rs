@@ -58,7 +58,7 @@ pub(super) extern "system" fn destroy_fence(
         let removed = device.world().fences.remove(fence.as_raw());
         match removed {
             Err(bad) => {
-                device.violate("VUID-vkDestroyFence-fence-parameter", function, format!("fence {fence:?} {bad}"))
+                device.violate("VUID-vkDestroyFence-fence-parameter", function, format!("fence {fence:?} {bad}"));
             }
             Ok(object) => {
                 device.state().died(ObjectKind::Fence, 1);
@@ -76,7 +76,7 @@ pub(super) extern "system" fn reset_fences(device: &DeviceObject, count: u32, fe
             match device.world().fences.get_mut(fence.as_raw()) {
                 Ok(object) => object.is_signaled = false,
                 Err(bad) => {
-                    device.violate("VUID-vkResetFences-pFences-parameter", function, format!("fence {fence:?} {bad}"))
+                    device.violate("VUID-vkResetFences-pFences-parameter", function, format!("fence {fence:?} {bad}"));
                 }
             }
         }
