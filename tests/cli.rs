@@ -121,3 +121,57 @@ fn wrong_arguments_are_2_too() {
         assert!(!text.contains("panicked"), "{text}");
     }
 }
+
+#[test]
+fn a_simulated_profile_that_there_is_not_is_2() {
+    let trace = recorded("vkcube.csv.zst");
+    let trace = trace.to_string_lossy();
+    for arguments in [&["replay", &trace, "--driver", "sim:card"][..], &["devices", "--driver", "sim:card"]] {
+        let output = freestone(arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.starts_with("error: there is no simulated profile \"card\"; there are discrete-rebar, "), "{text}");
+    }
+}
+
+#[test]
+fn a_replay_writes_table_and_json() {
+    let json = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vkcube.json");
+    let (trace, file) = (recorded("vkcube.csv.zst"), json.to_string_lossy());
+    let output = freestone(&["replay", &trace.to_string_lossy(), "--driver", "sim:unified", "--json", &file]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("vkcube"), "{output:?}");
+    let records: serde_json::Value = serde_json::from_slice(&fs::read(&json).expect("written")).expect("JSON");
+    let record = &records[0];
+    let number = |name: &str| record[name].as_u64().unwrap_or_else(|| panic!("{name} in {record}"));
+    assert_eq!((&record["trace"], &record["driver"]), (&"vkcube".into(), &"sim:unified".into()));
+    assert_eq!((number("allocations"), number("frees"), number("created"), number("fell_back")), (5, 5, 5, 0));
+    assert_eq!((number("violations"), number("validation_messages")), (0, 0));
+    assert!(number("peak_reserved_bytes") >= number("peak_live_bytes") && number("driver_allocations") > 0);
+    assert!(number("peak_reserved_pages_bytes") >= number("peak_reserved_bytes"));
+    assert_eq!(number("reserved_after_trim_bytes"), 0);
+    assert!(record["allocate_ns"]["p99"].is_u64() && record["free_ns"]["max"].is_u64() && number("driver_ops") > 0);
+}
+
+#[test]
+fn a_json_file_that_cannot_be_written_is_2() {
+    let trace = recorded("vkcube.csv.zst");
+    let arguments = ["replay", &trace.to_string_lossy(), "--driver", "sim:unified", "--json", "no/such/folder/x.json"];
+    let output = freestone(&arguments);
+    assert_eq!(complaint(Path::new("no/such/folder/x.json"), &output), complaint_of_a_missing_folder());
+}
+
+fn complaint_of_a_missing_folder() -> String {
+    format!("cannot be written: {}", fs::File::create("no/such/folder/x.json").expect_err("there is no such folder"))
+}
+
+#[test]
+fn a_request_that_nothing_can_serve_names_its_place() {
+    let content = GOOD.replace(",36,", ",99999999999999,");
+    let (file, output) = replay("huge.csv", content.as_bytes());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with(&format!("error: {}:1: buffer of id 0 failed: ", file.display())), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
