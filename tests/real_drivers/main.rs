@@ -198,8 +198,9 @@ fn resources_alias_inside_an_allocation() {
         // SAFETY: it is alive, and the device is done with it.
         unsafe { world.headless.device.destroy_buffer(buffer, None) };
     }
+    let too_large = buffer_info(owner.memory().size() + 4);
     // SAFETY: the create-info is valid, and the call is refused.
-    let refused = unsafe { world.allocator.create_aliasing_buffer(&buffer_info(4 * MIB), owner.memory(), 0) };
+    let refused = unsafe { world.allocator.create_aliasing_buffer(&too_large, owner.memory(), 0) };
     assert!(matches!(refused, Err(AllocationError::Alias(AliasError::DoesNotFit { .. }))), "{refused:?}");
     world.destroy(owner);
     drop(gpu);
