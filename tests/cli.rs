@@ -8,22 +8,14 @@ use std::process::{Command, Output};
 const GOOD: &str = "0,0,0,alloc,0,buffer,36,64,f,device,none,82,vertices\n";
 
 fn freestone(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_freestone"))
-        .args(arguments)
-        .output()
-        .expect("the tool starts")
+    Command::new(env!("CARGO_BIN_EXE_freestone")).args(arguments).output().expect("the tool starts")
 }
 
 /// Replays a file of this content; the name is the test's own, so that tests do not meet.
 fn replay(name: &str, content: &[u8]) -> (PathBuf, Output) {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&file, content).expect("a writable folder");
-    let output = freestone(&[
-        "replay",
-        &file.to_string_lossy(),
-        "--driver",
-        "sim:discrete-rebar",
-    ]);
+    let output = freestone(&["replay", &file.to_string_lossy(), "--driver", "sim:discrete-rebar"]);
     (file, output)
 }
 
@@ -32,31 +24,20 @@ fn complaint(file: &Path, output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(
-        output.stdout.is_empty() && !text.contains("panicked"),
-        "{text}"
-    );
+    assert!(output.stdout.is_empty() && !text.contains("panicked"), "{text}");
     let start = format!("error: {}:", file.display());
-    text.strip_prefix(&start)
-        .unwrap_or_else(|| panic!("{text} does not begin with {start}"))
-        .trim()
-        .into()
+    text.strip_prefix(&start).unwrap_or_else(|| panic!("{text} does not begin with {start}")).trim().into()
 }
 
 #[track_caller]
 fn expect(name: &str, content: &str, start: &str) {
     let (file, output) = replay(name, content.as_bytes());
     let complaint = complaint(&file, &output);
-    assert!(
-        complaint.starts_with(start),
-        "{complaint} does not begin with {start}"
-    );
+    assert!(complaint.starts_with(start), "{complaint} does not begin with {start}");
 }
 
 fn recorded(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/traces")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces").join(name)
 }
 
 #[test]
@@ -86,47 +67,20 @@ fn truncated_zstandard_at_the_beginning_in_the_middle_and_at_the_end() {
     for length in [0, 3, 20, whole.len() / 2, whole.len() - 1] {
         let (file, output) = replay(&format!("cut{length}.csv.zst"), &whole[..length]);
         let complaint = complaint(&file, &output);
-        assert!(
-            complaint.contains("the Zstandard data are cut off or damaged"),
-            "{length}: {complaint}"
-        );
+        assert!(complaint.contains("the Zstandard data are cut off or damaged"), "{length}: {complaint}");
     }
 }
 
 #[test]
 fn malformed_lines() {
     expect("word.csv", "hello\n", "1: 1 columns, but an event has 5");
-    expect(
-        "short.csv",
-        &format!("# head\n{GOOD}1,2,3,alloc,4\n"),
-        "3: 5 columns, but an alloc line has 13",
-    );
+    expect("short.csv", &format!("# head\n{GOOD}1,2,3,alloc,4\n"), "3: 5 columns, but an alloc line has 13");
     expect("long.csv", &GOOD.replace('\n', ",\n"), "1: 14 columns");
-    expect(
-        "number.csv",
-        &GOOD.replace(",36,", ",many,"),
-        "1: column size: \"many\" is not a whole number",
-    );
-    expect(
-        "op.csv",
-        &GOOD.replace("alloc", "realloc"),
-        "1: column op: \"realloc\"",
-    );
-    expect(
-        "kind.csv",
-        &GOOD.replace("buffer", "texture"),
-        "1: column kind: \"texture\"",
-    );
-    expect(
-        "class.csv",
-        &GOOD.replace("device", "vram"),
-        "1: column class: \"vram\"",
-    );
-    expect(
-        "image.csv",
-        &GOOD.replace("buffer", "image_optimal"),
-        "1: column name: \"vertices\" is not an image",
-    );
+    expect("number.csv", &GOOD.replace(",36,", ",many,"), "1: column size: \"many\" is not a whole number");
+    expect("op.csv", &GOOD.replace("alloc", "realloc"), "1: column op: \"realloc\"");
+    expect("kind.csv", &GOOD.replace("buffer", "texture"), "1: column kind: \"texture\"");
+    expect("class.csv", &GOOD.replace("device", "vram"), "1: column class: \"vram\"");
+    expect("image.csv", &GOOD.replace("buffer", "image_optimal"), "1: column name: \"vertices\" is not an image");
 }
 
 #[test]
@@ -139,61 +93,28 @@ fn bytes_that_are_no_text() {
 
 #[test]
 fn sizes_and_alignments_that_vulkan_has_not() {
-    expect(
-        "size.csv",
-        &format!("# head\n\n{}", GOOD.replace(",36,", ",0,")),
-        "3: size 0 for id 0",
-    );
-    expect(
-        "alignment.csv",
-        &GOOD.replace(",64,", ",48,"),
-        "1: alignment 48 for id 0 is no power of two",
-    );
-    expect(
-        "alignment0.csv",
-        &GOOD.replace(",64,", ",0,"),
-        "1: alignment 0 for id 0",
-    );
+    expect("size.csv", &format!("# head\n\n{}", GOOD.replace(",36,", ",0,")), "3: size 0 for id 0");
+    expect("alignment.csv", &GOOD.replace(",64,", ",48,"), "1: alignment 48 for id 0 is no power of two");
+    expect("alignment0.csv", &GOOD.replace(",64,", ",0,"), "1: alignment 0 for id 0");
 }
 
 #[test]
 fn lines_that_contradict_each_other() {
-    expect(
-        "unknown.csv",
-        &format!("{GOOD}5,0,0,free,7\n"),
-        "2: free of id 7, which no line above allocates",
-    );
-    expect(
-        "double.csv",
-        &format!("{GOOD}5,0,0,free,0\n6,0,0,free,0\n"),
-        "3: free of id 0, which line 2 frees already",
-    );
-    expect(
-        "twice.csv",
-        &format!("{GOOD}{GOOD}"),
-        "2: id 0 is used twice: line 1 allocates it already",
-    );
+    expect("unknown.csv", &format!("{GOOD}5,0,0,free,7\n"), "2: free of id 7, which no line above allocates");
+    expect("double.csv", &format!("{GOOD}5,0,0,free,0\n6,0,0,free,0\n"), "3: free of id 0, which line 2 frees already");
+    expect("twice.csv", &format!("{GOOD}{GOOD}"), "2: id 0 is used twice: line 1 allocates it already");
 }
 
 #[test]
 fn no_events_and_another_version() {
     expect("empty.csv", "", "holds no event");
     expect("header.csv", "# freestone-trace 1\n", "holds no event");
-    expect(
-        "version.csv",
-        "# freestone-trace 9\n",
-        "1: \"freestone-trace 9\" is not a format",
-    );
+    expect("version.csv", "# freestone-trace 9\n", "1: \"freestone-trace 9\" is not a format");
 }
 
 #[test]
 fn wrong_arguments_are_2_too() {
-    for arguments in [
-        &["replay"][..],
-        &[],
-        &["replay", "x.csv", "--driver", "gpu"],
-        &["play", "x.csv"],
-    ] {
+    for arguments in [&["replay"][..], &[], &["replay", "x.csv", "--driver", "gpu"], &["play", "x.csv"]] {
         let output = freestone(arguments);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{text}");

@@ -57,7 +57,7 @@ pub use self::statistics::{
 use crate::block::Backing;
 use crate::device::{Device, Properties};
 use crate::memory_type::{Bound, Budget, Candidates, HeapUsage, Selector, Topology, TypeRequest};
-use crate::pool::{Left, Placement};
+use crate::pool::{Attempt, Left, Placement};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 
 /// Numbers allocators, so that a key of one is foreign to every other. 0 is never given out.
@@ -157,7 +157,7 @@ impl Allocator {
     /// Allocates for several requirements, all or none.
     ///
     /// # Errors
-    /// As [`allocate`](Self::allocate), for the first that fails; those before it have been freed by then.
+    /// As [`allocate`](Self::allocate), for the first that fails; those before it have been taken back by then.
     pub fn allocate_many(
         &self,
         requirements: &[AllocationRequirements],
@@ -168,7 +168,7 @@ impl Allocator {
             match self.allocate(requirement, info) {
                 Ok(allocation) => allocations.push(allocation),
                 Err(error) => {
-                    allocations.into_iter().rev().for_each(|allocation| self.free_own(allocation));
+                    allocations.into_iter().rev().for_each(|allocation| self.take_back(allocation));
                     return Err(error);
                 }
             }
@@ -274,7 +274,11 @@ impl Allocator {
     #[cold]
     fn descend(&self, request: &AllocationRequest<'_>, candidates: Candidates) -> Result<Allocation, AllocationError> {
         let found = descent::run(self, request, candidates, &mut Perform)?;
-        Ok(self.hand_out(request, &found.output, found.pool, found.memory_type_index))
+        let mut allocation = self.hand_out(request, &found.output, found.pool, found.memory_type_index);
+        if matches!(found.attempt, Attempt::Grow { .. } | Attempt::Own) {
+            allocation.mark_opener();
+        }
+        Ok(allocation)
     }
 
     #[inline]
@@ -351,10 +355,16 @@ impl Allocator {
         (index, PoolRef::Borrowed(pool))
     }
 
-    /// Frees what this allocator has just made itself.
-    pub(crate) fn free_own(&self, allocation: Allocation) {
-        let freed = self.free(allocation);
-        debug_assert!(freed.is_ok(), "I1: the allocator frees what it has made");
+    /// Takes back what was made a moment ago, because the rest of an operation failed (I3): nothing of it counts, and a
+    /// block that was opened for it goes back.
+    #[expect(clippy::needless_pass_by_value, reason = "the key ends here")]
+    pub(crate) fn take_back(&self, allocation: Allocation) {
+        if allocation.is_in_ledger() {
+            self.ledger.strike(ledger_key(&allocation));
+        }
+        let Some(pool) = self.pools.get(allocation.pool_index()) else { return };
+        let taken = pool.take_back(self.backing(), (allocation.key(), allocation.making()), self.now());
+        debug_assert!(taken.is_ok(), "I1: the allocator takes back what it has made");
     }
 
     /// Returns whether this allocator made an allocation.

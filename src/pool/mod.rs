@@ -137,6 +137,17 @@ pub(crate) enum Left {
     Nothing,
 }
 
+/// How an allocation came about, for taking it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Making {
+    /// Its range was cut from a block that there was.
+    InBlock,
+    /// A block was opened for it.
+    WithBlock,
+    /// A memory object was opened for it alone.
+    Dedicated,
+}
+
 /// Blocks and dedicated memory of one memory type and class.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -243,6 +254,39 @@ impl Pool {
         drop(state);
         retired.map(Retired::finish);
         Ok(self.left())
+    }
+
+    /// Takes an allocation back with which a larger operation failed, as if it had never been made: it does not count,
+    /// and a block that was opened for it goes back, unless others use it by now.
+    ///
+    /// # Errors
+    /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
+    #[cold]
+    pub(crate) fn take_back(
+        &self,
+        backing: Backing<'_>,
+        (key, making): (RangeKey, Making),
+        now: u64,
+    ) -> Result<(), StaleKey> {
+        if making == Making::Dedicated {
+            self.free_dedicated(backing, key)?;
+            let _lock = self.state.lock();
+            self.counters.allocated.take_back();
+            self.counters.freed.take_back();
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        let freed = state.blocks.free(key, now)?;
+        self.counters.allocated.take_back();
+        self.counters.used_bytes.set(state.blocks.used_bytes());
+        let retired = match making {
+            Making::WithBlock => self.take_out_spare(backing, &mut state, freed.region),
+            _ => None,
+        };
+        self.count_blocks(&state);
+        drop(state);
+        retired.map(Retired::finish);
+        Ok(())
     }
 
     /// Puts a range back that turned out not to be reachable by the host.

@@ -26,6 +26,7 @@ impl Pool {
         while let Some(region) = self.largest_spare(&state) {
             retired.extend(self.take_out(backing, &mut state, region));
         }
+        self.count_blocks(&state);
         drop(state);
         retired.into_iter().map(Retired::finish).sum()
     }
@@ -51,10 +52,7 @@ impl Pool {
     /// Gives one empty block back; returns its bytes, 0 where it is in use by now.
     pub(crate) fn give_back(&self, backing: Backing<'_>, region: u32) -> u64 {
         let mut state = self.state.lock();
-        if self.spare_count(&state) == 0 {
-            return 0;
-        }
-        let retired = self.take_out(backing, &mut state, region);
+        let retired = self.take_out_spare(backing, &mut state, region);
         drop(state);
         retired.map_or(0, Retired::finish)
     }
@@ -133,7 +131,21 @@ impl Pool {
         state.blocks.block_count().saturating_sub(self.settings.min_block_count)
     }
 
-    pub(super) fn take_out<'a>(&self, backing: Backing<'a>, state: &mut State, region: u32) -> Option<Retired<'a>> {
+    /// Takes a block out if it is empty and above the pool's minimum.
+    pub(super) fn take_out_spare<'a>(
+        &self,
+        backing: Backing<'a>,
+        state: &mut State,
+        region: u32,
+    ) -> Option<Retired<'a>> {
+        if self.spare_count(state) == 0 {
+            return None;
+        }
+        state.blocks.reclaim();
+        self.take_out(backing, state, region)
+    }
+
+    fn take_out<'a>(&self, backing: Backing<'a>, state: &mut State, region: u32) -> Option<Retired<'a>> {
         let memory = state.blocks.take(region)?;
         self.count_blocks(state);
         Some(backing.retire(memory))
