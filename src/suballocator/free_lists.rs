@@ -76,7 +76,7 @@ impl Want {
 }
 
 /// The lists.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FreeLists {
     pub(super) summary: u32,
     pub(super) words: [u64; WORD_COUNT],

@@ -43,7 +43,7 @@ enum Found {
 }
 
 /// The suballocator.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tlsf {
     pub(super) ranges: RangeList,
     pub(super) lists: FreeLists,
