@@ -404,6 +404,7 @@ impl Allocator {
 
     /// Takes back what was made a moment ago, because the rest of an operation failed (I3): nothing of it counts, and a
     /// block that was opened for it goes back.
+    #[expect(clippy::needless_pass_by_value, reason = "the key ends here")]
     pub(crate) fn take_back(&self, allocation: Allocation) {
         if allocation.is_in_ledger() {
             self.ledger.strike(ledger_key(&allocation));

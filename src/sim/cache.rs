@@ -79,9 +79,7 @@ impl HostCache {
 
     /// Returns the offsets of the dirty atoms that a device read of this range would miss (L3).
     pub(super) fn unflushed(&self, range: Range<u64>) -> Vec<u64> {
-        let dirty = self
-            .atoms(range)
-            .filter(|atom| !is_equal(&self.host, &self.synced, atom));
+        let dirty = self.atoms(range).filter(|atom| !is_equal(&self.host, &self.synced, atom));
         dirty.map(|atom| atom.start).collect()
     }
 

@@ -9,8 +9,8 @@
 
 use super::object::{DeviceObject, InstanceObject};
 use super::{
-    bind, command, device, instance, mapping, memory, passive, physical_device, query, queue,
-    record, resource, synchronisation,
+    bind, command, device, instance, mapping, memory, passive, physical_device, query, queue, record, resource,
+    synchronisation,
 };
 use ash::vk;
 use std::ffi::CStr;
@@ -52,14 +52,8 @@ impl EntryPoint {
         }
         match self.gate {
             Gate::Version(version) => instance.version >= version,
-            Gate::Instance(name) => instance
-                .extensions
-                .iter()
-                .any(|enabled| enabled.as_c_str() == name),
-            Gate::Device(name) => instance
-                .physical_devices
-                .iter()
-                .any(|device| device.profile.has_extension(name)),
+            Gate::Instance(name) => instance.extensions.iter().any(|enabled| enabled.as_c_str() == name),
+            Gate::Device(name) => instance.physical_devices.iter().any(|device| device.profile.has_extension(name)),
         }
     }
 
@@ -83,9 +77,7 @@ pub(super) fn find(name: &CStr) -> Option<&'static EntryPoint> {
         all.sort_by_key(|entry| entry.name);
         all
     });
-    let place = sorted
-        .binary_search_by_key(&name, |entry| entry.name)
-        .ok()?;
+    let place = sorted.binary_search_by_key(&name, |entry| entry.name).ok()?;
     sorted.get(place)
 }
 

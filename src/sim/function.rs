@@ -157,18 +157,12 @@ impl Function {
 
     /// Returns the function of that core name.
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|function| function.name() == name)
+        Self::ALL.iter().copied().find(|function| function.name() == name)
     }
 
     /// Yields the functions that can fail.
     pub fn failable() -> impl Iterator<Item = Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .filter(|function| function.can_fail())
+        Self::ALL.iter().copied().filter(|function| function.can_fail())
     }
 
     /// Tells whether the function returns a `VkResult` that may be a failure.

@@ -14,10 +14,8 @@ use ash::vk::Handle;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
-const CALLBACKS: CallbackRules = CallbackRules {
-    given: "SIM-destroy-callbacks-given",
-    none: "SIM-destroy-callbacks-none",
-};
+const CALLBACKS: CallbackRules =
+    CallbackRules { given: "SIM-destroy-callbacks-given", none: "SIM-destroy-callbacks-none" };
 
 /// One object of this file.
 pub(super) struct Passive {
@@ -35,11 +33,7 @@ fn make(
     callbacks: Option<&vk::AllocationCallbacks<'_>>,
 ) -> Result<u64, vk::Result> {
     let shadow = HostShadow::take(device.state(), maker, callbacks)?;
-    let made = device.world().passive.insert(Passive {
-        maker,
-        pool,
-        shadow,
-    });
+    let made = device.world().passive.insert(Passive { maker, pool, shadow });
     let handle = made.ok_or(vk::Result::ERROR_OUT_OF_HOST_MEMORY)?;
     device.state().born(ObjectKind::Passive);
     Ok(handle)
@@ -75,20 +69,14 @@ fn destroy(
         }
         let removed = device.world().passive.remove(handle);
         match removed {
-            Err(bad) => device.violate(
-                "SIM-passive-handle",
-                function,
-                format!("object {handle:#x} {bad}"),
-            ),
+            Err(bad) => device.violate("SIM-passive-handle", function, format!("object {handle:#x} {bad}")),
             Ok(object) => {
                 if object.maker != maker {
                     let message = format!("object {handle:#x} was made by {}", object.maker);
                     device.violate("SIM-passive-handle", function, message);
                 }
                 device.state().died(ObjectKind::Passive, 1);
-                object
-                    .shadow
-                    .give_back(device.state(), function, callbacks, CALLBACKS);
+                object.shadow.give_back(device.state(), function, callbacks, CALLBACKS);
             }
         }
     });
@@ -141,27 +129,19 @@ pub(super) extern "system" fn destroy_descriptor_pool(
     callbacks: Option<&vk::AllocationCallbacks<'_>>,
 ) {
     drop_sets(device, pool);
-    let functions = (
-        Function::CreateDescriptorPool,
-        Function::DestroyDescriptorPool,
-    );
+    let functions = (Function::CreateDescriptorPool, Function::DestroyDescriptorPool);
     destroy(device, functions, pool, callbacks);
 }
 
 /// Frees every descriptor set of a pool.
 fn drop_sets(device: &DeviceObject, pool: u64) {
     let mut world = device.world();
-    let of_pool = world
-        .passive
-        .iter()
-        .filter(|(_, object)| object.pool == Some(pool));
+    let of_pool = world.passive.iter().filter(|(_, object)| object.pool == Some(pool));
     let handles: Vec<u64> = of_pool.map(|(handle, _)| handle).collect();
     for handle in &handles {
         let _ = world.passive.remove(*handle);
     }
-    device
-        .state()
-        .died(ObjectKind::Passive, handles.len() as u64);
+    device.state().died(ObjectKind::Passive, handles.len() as u64);
 }
 
 pub(super) extern "system" fn create_image_view(
@@ -172,18 +152,10 @@ pub(super) extern "system" fn create_image_view(
 ) -> vk::Result {
     let function = Function::CreateImageView;
     let image = info.image;
-    let bound = device
-        .world()
-        .images
-        .get(image.as_raw())
-        .map(|image| image.binding.is_some());
+    let bound = device.world().images.get(image.as_raw()).map(|image| image.binding.is_some());
     match bound {
         Err(bad) => {
-            device.violate(
-                "VUID-VkImageViewCreateInfo-image-parameter",
-                function,
-                format!("image {image:?} {bad}"),
-            );
+            device.violate("VUID-VkImageViewCreateInfo-image-parameter", function, format!("image {image:?} {bad}"));
         }
         Ok(false) => {
             let message = format!("image {image:?} is not bound to memory");
@@ -199,12 +171,7 @@ pub(super) extern "system" fn destroy_image_view(
     view: u64,
     callbacks: Option<&vk::AllocationCallbacks<'_>>,
 ) {
-    destroy(
-        device,
-        (Function::CreateImageView, Function::DestroyImageView),
-        view,
-        callbacks,
-    );
+    destroy(device, (Function::CreateImageView, Function::DestroyImageView), view, callbacks);
 }
 
 pub(super) extern "system" fn create_compute_pipelines(
@@ -216,9 +183,7 @@ pub(super) extern "system" fn create_compute_pipelines(
     output: *mut u64,
 ) -> vk::Result {
     let maker = Function::CreateComputePipelines;
-    device.call(Ask::new(maker), || {
-        make_many(device, (maker, count, None), callbacks, output)
-    })
+    device.call(Ask::new(maker), || make_many(device, (maker, count, None), callbacks, output))
 }
 
 pub(super) extern "system" fn destroy_pipeline(
@@ -226,12 +191,7 @@ pub(super) extern "system" fn destroy_pipeline(
     pipeline: u64,
     callbacks: Option<&vk::AllocationCallbacks<'_>>,
 ) {
-    destroy(
-        device,
-        (Function::CreateComputePipelines, Function::DestroyPipeline),
-        pipeline,
-        callbacks,
-    );
+    destroy(device, (Function::CreateComputePipelines, Function::DestroyPipeline), pipeline, callbacks);
 }
 
 pub(super) extern "system" fn allocate_sets(
@@ -240,11 +200,7 @@ pub(super) extern "system" fn allocate_sets(
     output: *mut u64,
 ) -> vk::Result {
     let maker = Function::AllocateDescriptorSets;
-    let ask = (
-        maker,
-        info.descriptor_set_count,
-        Some(info.descriptor_pool.as_raw()),
-    );
+    let ask = (maker, info.descriptor_set_count, Some(info.descriptor_pool.as_raw()));
     device.call(Ask::new(maker), || make_many(device, ask, None, output))
 }
 
@@ -268,16 +224,8 @@ fn make_many(
     vk::Result::SUCCESS
 }
 
-pub(super) extern "system" fn free_sets(
-    device: &DeviceObject,
-    _: u64,
-    count: u32,
-    sets: *const u64,
-) -> vk::Result {
-    let functions = (
-        Function::AllocateDescriptorSets,
-        Function::FreeDescriptorSets,
-    );
+pub(super) extern "system" fn free_sets(device: &DeviceObject, _: u64, count: u32, sets: *const u64) -> vk::Result {
+    let functions = (Function::AllocateDescriptorSets, Function::FreeDescriptorSets);
     // SAFETY: the application gives `count` handles.
     for set in unsafe { array(sets, count) } {
         destroy(device, functions, *set, None);
@@ -299,11 +247,7 @@ pub(super) extern "system" fn update_sets(
             let holds_buffers = (vk::DescriptorType::UNIFORM_BUFFER.as_raw()
                 ..=vk::DescriptorType::STORAGE_BUFFER_DYNAMIC.as_raw())
                 .contains(&write.descriptor_type.as_raw());
-            let infos = if holds_buffers {
-                write.p_buffer_info
-            } else {
-                core::ptr::null()
-            };
+            let infos = if holds_buffers { write.p_buffer_info } else { core::ptr::null() };
             // SAFETY: for these types the application gives that many valid structures.
             for info in unsafe { array(infos, write.descriptor_count) } {
                 judge_descriptor(device, function, info);
@@ -314,54 +258,29 @@ pub(super) extern "system" fn update_sets(
 
 fn judge_descriptor(device: &DeviceObject, function: Function, info: &vk::DescriptorBufferInfo) {
     let world = device.world();
-    let (buffer, end) = (
-        info.buffer,
-        info.offset.saturating_add(if info.range == vk::WHOLE_SIZE {
-            1
-        } else {
-            info.range
-        }),
-    );
+    let (buffer, end) =
+        (info.buffer, info.offset.saturating_add(if info.range == vk::WHOLE_SIZE { 1 } else { info.range }));
     match world.buffers.get(buffer.as_raw()) {
-        Err(bad) => device.violate(
-            "VUID-VkDescriptorBufferInfo-buffer-parameter",
-            function,
-            format!("buffer {buffer:?} {bad}"),
-        ),
+        Err(bad) => {
+            device.violate(
+                "VUID-VkDescriptorBufferInfo-buffer-parameter",
+                function,
+                format!("buffer {buffer:?} {bad}"),
+            );
+        }
         Ok(object) => {
-            let is_bound = object
-                .binding
-                .is_some_and(|(memory, _)| world.memories.get(memory).is_ok());
+            let is_bound = object.binding.is_some_and(|(memory, _)| world.memories.get(memory).is_ok());
             let checks = [
-                (
-                    is_bound,
-                    "VUID-VkWriteDescriptorSet-descriptorType-00329",
-                    "the buffer is not bound to live memory",
-                ),
-                (
-                    end <= object.size,
-                    "VUID-VkDescriptorBufferInfo-range-00342",
-                    "the range ends outside the buffer",
-                ),
+                (is_bound, "VUID-VkWriteDescriptorSet-descriptorType-00329", "the buffer is not bound to live memory"),
+                (end <= object.size, "VUID-VkDescriptorBufferInfo-range-00342", "the range ends outside the buffer"),
             ];
-            device.judge(function, &checks, || {
-                format!("buffer {buffer:?} of {} bytes", object.size)
-            });
+            device.judge(function, &checks, || format!("buffer {buffer:?} of {} bytes", object.size));
         }
     }
 }
 
-pub(super) extern "system" fn bind_pipeline(
-    shell: &CommandBufferObject,
-    _: vk::PipelineBindPoint,
-    _: u64,
-) {
-    record(
-        shell,
-        Function::CmdBindPipeline,
-        "VUID-vkCmdBindPipeline-commandBuffer-recording",
-        None,
-    );
+pub(super) extern "system" fn bind_pipeline(shell: &CommandBufferObject, _: vk::PipelineBindPoint, _: u64) {
+    record(shell, Function::CmdBindPipeline, "VUID-vkCmdBindPipeline-commandBuffer-recording", None);
 }
 
 #[rustfmt::skip]
@@ -380,10 +299,5 @@ pub(super) extern "system" fn push_constants(
 }
 
 pub(super) extern "system" fn dispatch(shell: &CommandBufferObject, _: u32, _: u32, _: u32) {
-    record(
-        shell,
-        Function::CmdDispatch,
-        "VUID-vkCmdDispatch-commandBuffer-recording",
-        None,
-    );
+    record(shell, Function::CmdDispatch, "VUID-vkCmdDispatch-commandBuffer-recording", None);
 }

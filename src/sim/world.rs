@@ -63,16 +63,12 @@ impl Memory {
     }
 
     pub(super) fn is_host_visible(&self) -> bool {
-        self.property_flags
-            .contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
+        self.property_flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
     }
 }
 
 /// One `VkBuffer` or `VkImage`.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of the create-info, independent of the others"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the create-info, independent of the others")]
 pub(super) struct Resource {
     pub(super) requirements: Requirements,
     /// Buffers: the size asked for; images: that of the requirements.
@@ -137,11 +133,7 @@ impl World {
 
     /// Returns the table of buffers or of images.
     pub(super) fn resources(&mut self, kind: ObjectKind) -> &mut Table<Resource> {
-        if kind == ObjectKind::Image {
-            &mut self.images
-        } else {
-            &mut self.buffers
-        }
+        if kind == ObjectKind::Image { &mut self.images } else { &mut self.buffers }
     }
 
     /// Takes a dying resource out of the memory to which it is bound (I1).

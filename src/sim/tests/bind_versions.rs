@@ -10,10 +10,7 @@ fn sim() -> SimDevice {
     profile.dedicated.require_buffers_from = Some(MIB);
     profile.dedicated.require_images_from = Some(MIB);
     let features = Features::SPARSE_BINDING | Features::PROTECTED_MEMORY;
-    SimDevice::builder(profile)
-        .with_features(features)
-        .build()
-        .unwrap()
+    SimDevice::builder(profile).with_features(features).build().unwrap()
 }
 
 /// Binds with both versions and returns the rules that each recorded.
@@ -26,10 +23,7 @@ fn bind_buffers(
     // SAFETY: wrong on purpose, the driver's to find.
     let _ = unsafe { sim.device().bind_buffer_memory(make(), memory, offset) };
     let first = rules(sim);
-    let info = [vk::BindBufferMemoryInfo::default()
-        .buffer(make())
-        .memory(memory)
-        .memory_offset(offset)];
+    let info = [vk::BindBufferMemoryInfo::default().buffer(make()).memory(memory).memory_offset(offset)];
     // SAFETY: as above.
     let _ = unsafe { sim.device().bind_buffer_memory2(&info) };
     [first, rules(sim)]
@@ -44,37 +38,20 @@ fn bind_images(
     // SAFETY: wrong on purpose, the driver's to find.
     let _ = unsafe { sim.device().bind_image_memory(make(), memory, offset) };
     let first = rules(sim);
-    let info = [vk::BindImageMemoryInfo::default()
-        .image(make())
-        .memory(memory)
-        .memory_offset(offset)];
+    let info = [vk::BindImageMemoryInfo::default().image(make()).memory(memory).memory_offset(offset)];
     // SAFETY: as above.
     let _ = unsafe { sim.device().bind_image_memory2(&info) };
     [first, rules(sim)]
 }
 
-fn flagged(
-    sim: &SimDevice,
-    flags: vk::BufferCreateFlags,
-    usage: vk::BufferUsageFlags,
-) -> vk::Buffer {
-    let info = vk::BufferCreateInfo::default()
-        .size(256)
-        .usage(usage)
-        .flags(flags);
+fn flagged(sim: &SimDevice, flags: vk::BufferCreateFlags, usage: vk::BufferUsageFlags) -> vk::Buffer {
+    let info = vk::BufferCreateInfo::default().size(256).usage(usage).flags(flags);
     // SAFETY: the device and the create-info are valid.
     unsafe { sim.device().create_buffer(&info, None) }.unwrap()
 }
 
-fn dedicated_to(
-    sim: &SimDevice,
-    mut info: vk::MemoryDedicatedAllocateInfo<'_>,
-    size: u64,
-) -> vk::DeviceMemory {
-    let info = vk::MemoryAllocateInfo::default()
-        .allocation_size(size)
-        .memory_type_index(0)
-        .push_next(&mut info);
+fn dedicated_to(sim: &SimDevice, mut info: vk::MemoryDedicatedAllocateInfo<'_>, size: u64) -> vk::DeviceMemory {
+    let info = vk::MemoryAllocateInfo::default().allocation_size(size).memory_type_index(0).push_next(&mut info);
     // SAFETY: the device, the create-info and its chain are valid.
     unsafe { sim.device().allocate_memory(&info, None) }.unwrap()
 }
@@ -82,12 +59,7 @@ fn dedicated_to(
 /// Compares what both versions recorded; `wanted` holds pairs of their rules.
 #[track_caller]
 fn expect(found: &[Vec<&'static str>; 2], wanted: &[[&str; 2]]) {
-    let of = |version: usize| {
-        wanted
-            .iter()
-            .map(|rules| rules[version])
-            .collect::<Vec<_>>()
-    };
+    let of = |version: usize| wanted.iter().map(|rules| rules[version]).collect::<Vec<_>>();
     assert_eq!(*found, [of(0), of(1)]);
 }
 
@@ -96,20 +68,11 @@ fn memories(sim: &SimDevice) -> ([vk::DeviceMemory; 6], vk::DeviceMemory) {
     sim.control().allow_aliasing(true);
     let gone = allocate(sim, 16, 0).unwrap();
     super::free(sim, gone);
-    (
-        [0, 1, 2, 3, 4, 5].map(|index| allocate(sim, 4096, index).unwrap()),
-        gone,
-    )
+    ([0, 1, 2, 3, 4, 5].map(|index| allocate(sim, 4096, index).unwrap()), gone)
 }
 
-const BUFFER_TYPE: [&str; 2] = [
-    "VUID-vkBindBufferMemory-memory-01035",
-    "VUID-VkBindBufferMemoryInfo-memory-01035",
-];
-const IMAGE_TYPE: [&str; 2] = [
-    "VUID-vkBindImageMemory-memory-01047",
-    "VUID-VkBindImageMemoryInfo-pNext-01615",
-];
+const BUFFER_TYPE: [&str; 2] = ["VUID-vkBindBufferMemory-memory-01035", "VUID-VkBindBufferMemoryInfo-memory-01035"];
+const IMAGE_TYPE: [&str; 2] = ["VUID-vkBindImageMemory-memory-01047", "VUID-VkBindImageMemoryInfo-pNext-01615"];
 
 #[test]
 #[rustfmt::skip]

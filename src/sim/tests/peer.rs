@@ -3,9 +3,7 @@
 use super::super::{Function, Profile, SimDevice};
 use super::{bind_buffer, buffer, destroy_buffer};
 use gpu_allocator::MemoryLocation;
-use gpu_allocator::vulkan::{
-    AllocationCreateDesc, AllocationScheme, Allocator, AllocatorCreateDesc,
-};
+use gpu_allocator::vulkan::{AllocationCreateDesc, AllocationScheme, Allocator, AllocatorCreateDesc};
 
 fn run(sim: &SimDevice) {
     let mut allocator = Allocator::new(&AllocatorCreateDesc {
@@ -23,13 +21,7 @@ fn run(sim: &SimDevice) {
         let requirements = unsafe { sim.device().get_buffer_memory_requirements(one) };
         let (name, linear) = ("peer", true);
         let allocation_scheme = AllocationScheme::GpuAllocatorManaged;
-        let desc = AllocationCreateDesc {
-            name,
-            requirements,
-            location,
-            linear,
-            allocation_scheme,
-        };
+        let desc = AllocationCreateDesc { name, requirements, location, linear, allocation_scheme };
         let allocation = allocator.allocate(&desc).unwrap();
         // SAFETY: the allocation is not freed before the buffer is destroyed.
         let memory = unsafe { allocation.memory() };
