@@ -190,9 +190,8 @@ fn largest_in_blocks(pool: &Pool, intent: Intent) -> u64 {
     let largest = pool.largest_free_range();
     let is_served = |&size: &u64| {
         let range = Request::new(size, 1);
-        let needs_mapping = intent.needs_host_access();
-        let request =
-            PoolRequest { range, exact_size: size, needs_mapping, dedicated_for: None, bound: Bound::WithinBudget };
+        let access = AllocationCreateInfo::new(intent).host_access();
+        let request = PoolRequest { range, exact_size: size, access, dedicated_for: None, bound: Bound::WithinBudget };
         size > 0 && pool.probe(&request).is_some()
     };
     [largest, largest - largest / 16].into_iter().find(is_served).unwrap_or(0)

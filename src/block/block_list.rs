@@ -17,7 +17,7 @@ use core::ptr::NonNull;
 
 use ash::vk;
 
-use crate::device::Memory;
+use crate::device::{MappedBase, Memory};
 use crate::suballocator::{Freed, RangeKey, RangeView, Request, Spot, StaleKey, Suballocation, Suballocator};
 
 /// One device-memory object that is suballocated.
@@ -32,12 +32,12 @@ struct Block {
 #[derive(Clone, Copy, Debug)]
 struct Site {
     memory: vk::DeviceMemory,
-    mapped: Option<NonNull<u8>>,
+    mapped: MappedBase,
 }
 
 impl Site {
     /// Stands where no block is.
-    const NONE: Self = Self { memory: vk::DeviceMemory::null(), mapped: None };
+    const NONE: Self = Self { memory: vk::DeviceMemory::null(), mapped: MappedBase::NONE };
 }
 
 /// A range cut from a block, with what a user needs to reach it.
@@ -126,7 +126,7 @@ impl BlockList {
             self.blocks.resize_with(index + 1, || None);
             self.sites.resize(index + 1, Site::NONE);
         }
-        self.sites[index] = Site { memory: memory.handle(), mapped: memory.mapped_ptr() };
+        self.sites[index] = Site { memory: memory.handle(), mapped: memory.mapped_base() };
         debug_assert!(self.blocks[index].is_none(), "I1: a fresh region has no block yet");
         self.blocks[index] = Some(Block { memory, emptied_at: now });
         self.reserved += size;
@@ -228,7 +228,7 @@ impl BlockList {
         self.suballocator.validate().map_err(|violation| violation.to_string())?;
         let is_repeated = |(region, memory): (u32, &Memory)| {
             let site = self.sites[region as usize];
-            site.memory == memory.handle() && site.mapped == memory.mapped_ptr()
+            site.memory == memory.handle() && site.mapped == memory.mapped_base()
         };
         if !self.blocks().all(is_repeated) {
             return Err("block list I4: a site is not its block's".into());
@@ -250,14 +250,7 @@ impl BlockList {
     #[inline]
     fn cut(&self, range: Suballocation) -> Cut {
         let Site { memory, mapped } = self.sites[range.region as usize];
-        // The offset lies inside the mapping (I1: region and memory have one size), so the address does not wrap.
-        Cut { memory, mapped: mapped.map(|base| offset_pointer(base, range.offset)), range }
+        // I1: region and memory have one size, so the offset lies inside the memory.
+        Cut { memory, mapped: mapped.at(range.offset), range }
     }
-}
-
-/// Moves a pointer by an offset that lies inside the mapping it begins.
-#[inline]
-fn offset_pointer(base: NonNull<u8>, offset: u64) -> NonNull<u8> {
-    let bytes = usize::try_from(offset).expect("a mapping is addressable");
-    NonNull::new(base.as_ptr().wrapping_add(bytes)).expect("an address inside a mapping is not null")
 }

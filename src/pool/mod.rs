@@ -241,7 +241,7 @@ impl Pool {
     #[cold]
     pub(crate) fn probe_without(&self, request: &PoolRequest, regions: &[u32]) -> Option<u64> {
         let probed = self.state.lock().blocks.probe_without(&request.range, regions)?;
-        (probed.is_mapped || !request.needs_mapping).then_some(probed.offset)
+        (probed.is_mapped || request.access == HostAccess::NotNeeded).then_some(probed.offset)
     }
 
     /// Frees one allocation; blocks that are not kept go back to the driver.
