@@ -271,6 +271,8 @@ impl<'a> AllocationRequest<'a> {
         if info.can_alias && info.dedicated == DedicatedUse::Always {
             return Err(AllocationError::DedicatedConflict { conflict: "can_alias" });
         }
+        // Lazy memory is memory of its own whatever the caller says; the info that ties it to one resource is not.
+        let dedicated_for = dedicated_for.filter(|_| caller != DedicatedUse::Never);
         Ok(Self { requirements: *requirements, info, dedicated_for, caller })
     }
 

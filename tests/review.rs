@@ -1,0 +1,32 @@
+//! What a reading of the library against its contract found wrong, each with the case that showed it.
+
+mod common;
+
+use ash::vk;
+use common::{Rig, image_info};
+use freestone::sim::Profile;
+use freestone::{AllocationCreateInfo};
+
+/// An attachment whose contents no frame keeps.
+fn transient_image() -> vk::ImageCreateInfo<'static> {
+    image_info(64)
+        .usage(vk::ImageUsageFlags::TRANSIENT_ATTACHMENT | vk::ImageUsageFlags::COLOR_ATTACHMENT)
+        .flags(vk::ImageCreateFlags::ALIAS)
+}
+
+#[test]
+fn lazy_memory_that_can_alias_carries_no_dedicated_info() {
+    let rig = Rig::new(Profile::noncoherent());
+    let info = transient_image();
+    let wishes = AllocationCreateInfo::transient().can_alias();
+    // SAFETY: the create-info is valid; nothing is submitted.
+    let (first, memory) = unsafe { rig.create_image(&info, &wishes) }.expect("there is lazy memory");
+    assert_eq!(memory.memory_type_index(), 4, "the lazily allocated type");
+    // SAFETY: as above.
+    let second = unsafe { rig.create_aliasing_image(&info, &memory, 0) }.expect("the memory can alias");
+    // SAFETY: the GPU has never seen it.
+    unsafe { rig.vulkan.device().destroy_image(second, None) };
+    // SAFETY: as above.
+    unsafe { rig.destroy_image(first, memory) }.expect("it is alive");
+    rig.finish();
+}
