@@ -3,9 +3,13 @@
 mod common;
 
 use ash::vk;
-use common::{Rig, image_info};
-use freestone::sim::Profile;
-use freestone::{AllocationCreateInfo};
+use common::{Rig, image_info, requirements};
+use freestone::sim::{KIB, Profile};
+use freestone::{AliasError, Allocation, AllocationCreateInfo, AllocationError, Kind};
+
+fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
+    allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+}
 
 /// An attachment whose contents no frame keeps.
 fn transient_image() -> vk::ImageCreateInfo<'static> {
@@ -28,5 +32,20 @@ fn lazy_memory_that_can_alias_carries_no_dedicated_info() {
     unsafe { rig.vulkan.device().destroy_image(second, None) };
     // SAFETY: as above.
     unsafe { rig.destroy_image(first, memory) }.expect("it is alive");
+    rig.finish();
+}
+
+#[test]
+fn a_linear_resource_stays_off_the_pages_of_non_linear_neighbours() {
+    let rig = Rig::new(Profile::noncoherent());
+    let wishes = AllocationCreateInfo::gpu_only().can_alias();
+    let room = rig.allocate(&requirements(4096, 256, Kind::NonLinear), &wishes).expect("there is memory");
+    let neighbour = rig.allocate(&requirements(4096, 256, Kind::NonLinear), &wishes).expect("there is memory");
+    let page = |allocation: &Allocation| (allocation.memory(), allocation.offset() / (64 * KIB));
+    assert_eq!(page(&room), page(&neighbour), "kinds have blocks of their own here: pages are shared within a kind");
+    // SAFETY: the create-info is valid; nothing is submitted.
+    let refused = unsafe { rig.create_aliasing_buffer(&common::buffer_info(256), &room, 0) };
+    assert!(matches!(refused, Err(AllocationError::Alias(AliasError::SharedPage { .. }))), "{refused:?}");
+    free_all(&rig, [room, neighbour]);
     rig.finish();
 }

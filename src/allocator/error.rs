@@ -111,7 +111,7 @@ pub enum AliasError {
         memory_type_bits: u32,
     },
     /// The resource would share a page of `bufferImageGranularity` with a neighbour of the other kind.
-    #[error("a resource of the other kind may lie on the same page of {granularity} bytes: allocate for the non-linear kind")]
+    #[error("a resource of the other kind may lie on the same page of {granularity} bytes: allocate for its kind")]
     SharedPage {
         /// bufferImageGranularity, in bytes.
         granularity: u64,

@@ -45,7 +45,8 @@ pub use self::error::{
 use self::ledger::{Ledger, LedgerKey, NewEntry};
 pub use self::ledger::{Leak, LeakReport};
 pub use self::plan::{Limits, Plan, PlannedPlacement};
-use self::pools::{PoolRef, Pools};
+pub(crate) use self::pools::PoolRef;
+use self::pools::Pools;
 pub(crate) use self::request::AllocationRequest;
 pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
 use self::retention::IdleMemory;
