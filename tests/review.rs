@@ -3,12 +3,19 @@
 mod common;
 
 use ash::vk;
-use common::{Rig, image_info, requirements};
-use freestone::sim::{KIB, Profile};
-use freestone::{AliasError, Allocation, AllocationCreateInfo, AllocationError, Kind};
+use common::{Rig, attempts, image_info, requirements};
+use freestone::sim::{Function, KIB, Profile};
+use freestone::{
+    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AttemptKind, CustomPool, Kind,
+    PoolCreateInfo,
+};
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
     allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+}
+
+fn pool_of(rig: &Rig, info: &PoolCreateInfo) -> CustomPool {
+    rig.create_pool(info).expect("there is memory")
 }
 
 /// An attachment whose contents no frame keeps.
@@ -47,5 +54,20 @@ fn a_linear_resource_stays_off_the_pages_of_non_linear_neighbours() {
     let refused = unsafe { rig.create_aliasing_buffer(&common::buffer_info(256), &room, 0) };
     assert!(matches!(refused, Err(AllocationError::Alias(AliasError::SharedPage { .. }))), "{refused:?}");
     free_all(&rig, [room, neighbour]);
+    rig.finish();
+}
+
+#[test]
+fn what_no_slot_can_serve_opens_no_memory_and_is_planned_so() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Fixed { slot_size: 6 * KIB }));
+    let wishes = AllocationCreateInfo::gpu_only().pool(&pool);
+    for request in [requirements(6 * KIB + 1, 256, Kind::Linear), requirements(100, 4096, Kind::Linear)] {
+        let error = rig.allocate(&request, &wishes).expect_err("no slot is so large, or so aligned");
+        assert_eq!(rig.control().count(Function::AllocateMemory), 0, "{request:?}: {error}");
+        rig.plan(&request, &wishes).expect_err("a plan says what would happen");
+        assert!(attempts(&error).iter().all(|record| record.attempt != AttemptKind::TrimHeap), "{error}");
+    }
+    rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }

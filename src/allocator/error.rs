@@ -280,8 +280,8 @@ pub enum Reason {
     /// No block has room.
     #[error("no block has room")]
     DoesNotFit,
-    /// The request is larger than any object that may be opened.
-    #[error("larger than the {limit} bytes that one object may have")]
+    /// The request is larger than any object that may be opened, or than a slot of the custom pool.
+    #[error("larger than the {limit} bytes that one object or slot may have")]
     TooLarge {
         /// The limit, in bytes.
         limit: u64,

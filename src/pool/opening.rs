@@ -9,13 +9,14 @@ use crate::block::Backing;
 use crate::device::{DedicatedFor, Memory, MemoryRequest};
 use crate::memory_type::Bound;
 use super::MemoryPriority;
-use crate::suballocator::align::align_up;
+use crate::suballocator::Algorithm;
+use crate::suballocator::align::{align_up, is_aligned};
 
 impl Pool {
     /// Checks the limits of the driver and of the pool that an opening would meet before the budget.
     ///
     /// # Errors
-    /// `TooLarge` or `BlockLimit`.
+    /// `TooLarge` or `BlockLimit`; `DoesNotFit` where no slot is so aligned.
     pub(crate) fn check_opening(&self, attempt: Attempt, request: &PoolRequest) -> Result<(), Refusal> {
         let bytes = self.opening_bytes(attempt, request);
         let settings = &self.settings;
@@ -25,10 +26,22 @@ impl Pool {
         if is_too_large {
             return Err(Refusal::TooLarge { limit });
         }
+        if attempt != Attempt::Dedicated {
+            self.check_slot(request)?;
+        }
         if attempt != Attempt::Dedicated && self.block_count() >= u64::from(settings.max_block_count) {
             return Err(Refusal::BlockLimit { max: settings.max_block_count });
         }
         Ok(())
+    }
+
+    /// Checks that a slot would serve the request, in a pool of slots: no block would help otherwise.
+    fn check_slot(&self, request: &PoolRequest) -> Result<(), Refusal> {
+        let Algorithm::Fixed { slot_size } = self.settings.algorithm else { return Ok(()) };
+        if request.range.size > slot_size {
+            return Err(Refusal::TooLarge { limit: slot_size });
+        }
+        if is_aligned(slot_size, request.range.alignment) { Ok(()) } else { Err(Refusal::DoesNotFit) }
     }
 
     /// Returns the bytes of the memory object that an attempt opens; 0 for one that opens none.
