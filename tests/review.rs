@@ -3,7 +3,7 @@
 mod common;
 
 use ash::vk;
-use common::{Rig, attempts, image_info, requirements};
+use common::{Rig, attempts, image_info, linear, mib, requirements};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
     Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AttemptKind, CustomPool, Kind,
@@ -68,6 +68,19 @@ fn what_no_slot_can_serve_opens_no_memory_and_is_planned_so() {
         rig.plan(&request, &wishes).expect_err("a plan says what would happen");
         assert!(attempts(&error).iter().all(|record| record.attempt != AttemptKind::TrimHeap), "{error}");
     }
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn a_refused_block_of_slots_never_shrinks_below_a_slot() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Fixed { slot_size: mib(3) }));
+    rig.control().refuse_allocations_above(Some(mib(1)));
+    let wishes = AllocationCreateInfo::gpu_only().pool(&pool);
+    let error = rig.allocate(&linear(100), &wishes).expect_err("no block of a slot is to be had");
+    assert!(attempts(&error).iter().all(|record| record.bytes == 0 || record.bytes >= mib(3)), "{error}");
+    assert_eq!(rig.control().count(Function::FreeMemory), 0, "nothing was opened in vain");
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }

@@ -16,6 +16,7 @@ use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates, Change};
 use crate::pool::{Attempt, Joined, Kept, Placement, Pool, PoolRequest, Refusal};
+use crate::suballocator::Algorithm;
 
 /// A pool with its index.
 pub(crate) type IndexedPool<'a> = (u16, PoolRef<'a>);
@@ -130,6 +131,11 @@ fn enter(
     let request_size = pool_request.range.size;
     let live_bytes = pool.counters().live_bytes().saturating_add(request_size);
     let block_size = settings.growth.block_size(request_size, live_bytes);
+    // A block of slots holds at least one, however small the request.
+    let request_size = match settings.algorithm {
+        Algorithm::Fixed { slot_size } => request_size.max(slot_size),
+        _ => request_size,
+    };
     ladder.enter(Facts { strategy, without_dedicated, growth: settings.growth, block_size, request_size });
 }
 

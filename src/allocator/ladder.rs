@@ -67,7 +67,7 @@ pub(crate) struct Facts {
     pub growth: GrowthSettings,
     /// The block that growth would open, in bytes.
     pub block_size: u64,
-    /// Bytes of the range asked for.
+    /// Bytes of the range asked for, or of the slot that would serve it: no block is smaller.
     pub request_size: u64,
 }
 
