@@ -84,3 +84,19 @@ fn a_refused_block_of_slots_never_shrinks_below_a_slot() {
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }
+
+#[test]
+fn a_size_that_overflows_is_refused_with_a_reason() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    for size in [u64::MAX, u64::MAX - 255, u64::MAX / 2, 1 << 63] {
+        for alignment in [1, 256, 1 << 63] {
+            for kind in [Kind::Linear, Kind::NonLinear] {
+                let request = requirements(size, alignment, kind);
+                let error = rig.allocate(&request, &AllocationCreateInfo::gpu_only()).expect_err("no memory is so large");
+                assert!(!attempts(&error).is_empty(), "{request:?}: {error}");
+            }
+        }
+    }
+    assert_eq!(rig.control().count(Function::AllocateMemory), 0);
+    rig.finish();
+}

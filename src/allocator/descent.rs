@@ -76,7 +76,12 @@ pub(crate) fn run<D: Descent>(
     let mut records = Vec::new();
     loop {
         match ladder.step() {
-            Step::Enter { memory_type_index } => enter(allocator, request, memory_type_index, &mut ladder),
+            Step::Enter { memory_type_index } => {
+                if let Err(refusal) = enter(allocator, request, memory_type_index, &mut ladder) {
+                    let spot = (memory_type_index, allocator.heap_of(memory_type_index));
+                    records.push(record(AttemptKind::NewBlock, spot, 0, refusal.into()));
+                }
+            }
             Step::Try { memory_type_index, attempt, bound } => {
                 let (index, pool) = allocator.pool_for(request, memory_type_index);
                 let pool_request = request.for_pool(&pool, allocator.granularity(), bound);
@@ -116,16 +121,21 @@ pub(crate) fn run<D: Descent>(
 }
 
 /// Tells the ladder what the pool of a memory type says of the request.
+///
+/// # Errors
+/// `TooLarge` where size or alignment overflow when rounded; the ladder knows it.
 fn enter(
     allocator: &Allocator,
     request: &AllocationRequest<'_>,
     memory_type_index: u32,
     ladder: &mut Ladder,
-) {
+) -> Result<(), Refusal> {
     let (_, pool) = allocator.pool_for(request, memory_type_index);
     let settings = pool.settings();
     let Some(pool_request) = request.for_pool(&pool, allocator.granularity(), Bound::WithinBudget) else {
-        return ladder.refused(&Refusal::TooLarge { limit: settings.max_object_size });
+        let refusal = Refusal::TooLarge { limit: settings.max_object_size };
+        ladder.refused(&refusal);
+        return Err(refusal);
     };
     let (strategy, without_dedicated) = request.strategies(&pool, &pool_request);
     let request_size = pool_request.range.size;
@@ -137,6 +147,7 @@ fn enter(
         _ => request_size,
     };
     ladder.enter(Facts { strategy, without_dedicated, growth: settings.growth, block_size, request_size });
+    Ok(())
 }
 
 fn record(attempt: AttemptKind, (memory_type_index, heap_index): (u32, u32), bytes: u64, reason: Reason) -> AttemptRecord {
