@@ -6,8 +6,8 @@ use ash::vk;
 use common::{Rig, attempts, image_info, linear, mib, requirements};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AttemptKind, CustomPool, Kind,
-    PoolCreateInfo,
+    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AttemptKind, CustomPool, Intent,
+    Kind, PoolCreateInfo,
 };
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
@@ -98,5 +98,22 @@ fn a_size_that_overflows_is_refused_with_a_reason() {
         }
     }
     assert_eq!(rig.control().count(Function::AllocateMemory), 0);
+    rig.finish();
+}
+
+#[test]
+fn prewarmed_blocks_survive_others_that_become_empty() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    rig.prewarm(Intent::GpuOnly, mib(96)).expect("there is memory");
+    let wishes = AllocationCreateInfo::gpu_only();
+    let live: Vec<_> = (0..120).map(|_| rig.allocate(&linear(mib(1)), &wishes).expect("there is memory")).collect();
+    free_all(&rig, live);
+    assert!(rig.statistics().total.empty_bytes >= mib(96), "{:?}", rig.statistics().total);
+    for _ in 0..400 {
+        rig.tick();
+    }
+    assert!(rig.statistics().total.empty_bytes >= mib(96), "{:?}", rig.statistics().total);
+    rig.trim();
+    assert_eq!(rig.statistics().total.reserved_bytes(), 0);
     rig.finish();
 }

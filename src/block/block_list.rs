@@ -147,10 +147,10 @@ impl BlockList {
         self.suballocator.empty_regions()
     }
 
-    /// Returns an empty block that has been so since before `tick`.
-    pub(crate) fn empty_since_before(&self, tick: u64) -> Option<u32> {
+    /// Returns an empty block of at most so many bytes that has been empty since before `tick`.
+    pub(crate) fn empty_since_before(&self, tick: u64, most_bytes: u64) -> Option<u32> {
         let is_old = |region: u32| self.blocks[region as usize].as_ref().is_some_and(|block| block.emptied_at < tick);
-        self.empties().map(|(region, _)| region).find(|&region| is_old(region))
+        self.empties().find(|&(region, size)| size <= most_bytes && is_old(region)).map(|(region, _)| region)
     }
 
     /// Gives ranges that the suballocator keeps in stock back to their blocks.

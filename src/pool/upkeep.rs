@@ -32,7 +32,7 @@ impl Pool {
         state.prewarmed_bytes = 0;
         state.blocks.reclaim();
         let mut retired = Vec::new();
-        while let Some(region) = self.largest_spare(&state) {
+        while let Some(region) = self.largest_spare(&state, u64::MAX) {
             retired.extend(self.take_out(backing, &mut state, region));
         }
         self.count_blocks(&state);
@@ -75,8 +75,7 @@ impl Pool {
             return 0;
         }
         let state = self.state.lock();
-        let is_spare = state.blocks.empty_bytes() > state.prewarmed_bytes;
-        let Some(region) = state.blocks.empty_since_before(tick).filter(|_| is_spare) else { return 0 };
+        let Some(region) = state.blocks.empty_since_before(tick, unreserved_bytes(&state)) else { return 0 };
         drop(state);
         self.give_back(backing, region)
     }
@@ -121,7 +120,7 @@ impl Pool {
         }
         let mut retired = Vec::new();
         while surplus_bytes(&state) > 0 {
-            let Some(region) = self.largest_spare(&state) else { break };
+            let Some(region) = self.largest_spare(&state, unreserved_bytes(&state)) else { break };
             retired.extend(self.take_out(backing, &mut state, region));
         }
         self.count_blocks(&state);
@@ -131,11 +130,13 @@ impl Pool {
         }
     }
 
-    fn largest_spare(&self, state: &State) -> Option<u32> {
+    /// Returns the largest empty block of at most so many bytes that lies above the pool's minimum.
+    fn largest_spare(&self, state: &State, most_bytes: u64) -> Option<u32> {
         if self.spare_count(state) == 0 {
             return None;
         }
-        growth::choose_give_back(state.blocks.empties(), u64::MAX).map(|(region, _)| region)
+        let empties = state.blocks.empties().filter(|&(_, size)| size <= most_bytes);
+        growth::choose_give_back(empties, u64::MAX).map(|(region, _)| region)
     }
 
     /// Returns how many blocks lie above the pool's minimum.
@@ -162,6 +163,11 @@ impl Pool {
         self.count_blocks(state);
         Some(backing.retire(memory))
     }
+}
+
+/// Returns the bytes of empty blocks above what was prewarmed.
+fn unreserved_bytes(state: &State) -> u64 {
+    state.blocks.empty_bytes().saturating_sub(state.prewarmed_bytes)
 }
 
 /// Returns the bytes of empty blocks above what the policy keeps.
