@@ -3,7 +3,7 @@
 mod common;
 
 use ash::vk;
-use common::{Rig, attempts, image_info, linear, mib, requirements};
+use common::{Rig, attempts, image_info, linear, mib, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
     Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AttemptKind, CustomPool, Intent,
@@ -23,6 +23,12 @@ fn transient_image() -> vk::ImageCreateInfo<'static> {
     image_info(64)
         .usage(vk::ImageUsageFlags::TRANSIENT_ATTACHMENT | vk::ImageUsageFlags::COLOR_ATTACHMENT)
         .flags(vk::ImageCreateFlags::ALIAS)
+}
+
+/// Lets every mapping fail.
+fn fail_mappings(rig: &Rig) {
+    rig.control()
+        .fail_when(|call| (call.function == Function::MapMemory).then_some(vk::Result::ERROR_MEMORY_MAP_FAILED));
 }
 
 #[test]
@@ -115,5 +121,15 @@ fn prewarmed_blocks_survive_others_that_become_empty() {
     assert!(rig.statistics().total.empty_bytes >= mib(96), "{:?}", rig.statistics().total);
     rig.trim();
     assert_eq!(rig.statistics().total.reserved_bytes(), 0);
+    rig.finish();
+}
+
+#[test]
+fn memory_that_cannot_be_mapped_is_not_prewarmed() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    fail_mappings(&rig);
+    let before = state_of(&rig);
+    rig.prewarm(Intent::Upload, mib(4)).expect_err("no allocation of the intent would find room in it");
+    assert_eq!(state_of(&rig), before);
     rig.finish();
 }

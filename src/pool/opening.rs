@@ -54,13 +54,17 @@ impl Pool {
         }
     }
 
-    /// Opens an empty block of so many bytes, which waits for what comes.
+    /// Opens an empty block of so many bytes, which waits for what comes: in host-visible memory it must be mapped.
     ///
     /// # Errors
     /// The refusal of a limit, the budget or the driver; then nothing has changed.
     pub(crate) fn open_empty(&self, backing: Backing<'_>, bytes: u64, bound: Bound, now: u64) -> Result<(), Refusal> {
         let slot = self.claim_block()?;
         let memory = backing.open(&self.memory_request(bytes, None), bound)?;
+        if let Some(error) = memory.mapping_error() {
+            backing.retire(memory).finish();
+            return Err(Refusal::Driver(error));
+        }
         let mut state = self.state.lock();
         state.blocks.add(memory, now);
         slot.publish(&mut state);
