@@ -133,3 +133,12 @@ fn memory_that_cannot_be_mapped_is_not_prewarmed() {
     assert_eq!(state_of(&rig), before);
     rig.finish();
 }
+
+#[test]
+fn prewarming_lazy_memory_opens_nothing() {
+    let rig = Rig::new(Profile::noncoherent());
+    let before = rig.control().memory_object_count();
+    let warmed = rig.prewarm(Intent::Transient, mib(1));
+    assert_eq!(rig.control().memory_object_count(), before, "{warmed:?}: no transient image is ever placed there");
+    rig.finish();
+}
