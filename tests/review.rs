@@ -142,3 +142,14 @@ fn prewarming_lazy_memory_opens_nothing() {
     assert_eq!(rig.control().memory_object_count(), before, "{warmed:?}: no transient image is ever placed there");
     rig.finish();
 }
+
+#[test]
+fn a_memory_type_past_the_heaps_serves_no_pool() {
+    let mut profile = Profile::discrete_rebar();
+    profile.memory_types[1].heap_index = 7;
+    let rig = Rig::new(profile);
+    let refused = rig.create_pool(&PoolCreateInfo::for_memory_type(1));
+    let _ = rig.statistics();
+    assert!(refused.is_err(), "{refused:?}");
+    rig.finish();
+}

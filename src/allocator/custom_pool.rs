@@ -320,6 +320,12 @@ impl Allocator {
                 if memory_type_index >= count {
                     return Err(CreatePoolError::NoSuchMemoryType { memory_type_index, count });
                 }
+                let heap_index = self.properties().memory_types[memory_type_index as usize].heap_index;
+                if self.properties().heap_of(memory_type_index).is_none() {
+                    let verdict = Verdict::Rejected(Rejection::NoHeap { heap_index });
+                    let verdicts = vec![TypeVerdict { memory_type_index, verdict }];
+                    return Err(AllocationError::NoMemoryType { memory_type_bits: 1 << memory_type_index, verdicts }.into());
+                }
                 let flags = self.properties().flags_of(memory_type_index);
                 self.selector.check_required(flags).map_err(AllocationError::from)?;
                 Ok(memory_type_index)
