@@ -153,3 +153,16 @@ fn a_memory_type_past_the_heaps_serves_no_pool() {
     assert!(refused.is_err(), "{refused:?}");
     rig.finish();
 }
+
+#[test]
+fn a_pool_at_its_block_limit_uses_what_its_empty_blocks_hold() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).max_block_count(1));
+    let wishes = AllocationCreateInfo::gpu_only().pool(&pool);
+    let small = rig.allocate(&linear(100), &wishes).expect("there is memory");
+    free_all(&rig, [small]);
+    let large = rig.allocate(&linear(mib(2)), &wishes).expect("nothing of the pool is in use");
+    free_all(&rig, [large]);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}

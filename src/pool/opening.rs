@@ -5,7 +5,7 @@
 //! ```
 
 use super::{Attempt, Placement, Pool, PoolRequest, Refusal, State, placement};
-use crate::block::Backing;
+use crate::block::{Backing, Retired};
 use crate::device::{DedicatedFor, Memory, MemoryRequest};
 use crate::memory_type::Bound;
 use super::MemoryPriority;
@@ -29,7 +29,8 @@ impl Pool {
         if attempt != Attempt::Dedicated {
             self.check_slot(request)?;
         }
-        if attempt != Attempt::Dedicated && self.block_count() >= u64::from(settings.max_block_count) {
+        let is_full = || self.block_count() >= u64::from(settings.max_block_count) && !self.has_spare_block();
+        if attempt != Attempt::Dedicated && is_full() {
             return Err(Refusal::BlockLimit { max: settings.max_block_count });
         }
         Ok(())
@@ -59,7 +60,7 @@ impl Pool {
     /// # Errors
     /// The refusal of a limit, the budget or the driver; then nothing has changed.
     pub(crate) fn open_empty(&self, backing: Backing<'_>, bytes: u64, bound: Bound, now: u64) -> Result<(), Refusal> {
-        let slot = self.claim_block()?;
+        let slot = self.claim_block(backing)?;
         let memory = backing.open(&self.memory_request(bytes, None), bound)?;
         if let Some(error) = memory.mapping_error() {
             backing.retire(memory).finish();
@@ -73,7 +74,7 @@ impl Pool {
     }
 
     pub(super) fn open_block(&self, backing: Backing<'_>, bytes: u64, request: &PoolRequest) -> Result<Placement, Refusal> {
-        let slot = self.claim_block()?;
+        let slot = self.claim_block(backing)?;
         let memory = self.open_memory(backing, request, (bytes, None))?;
         let mut state = self.state.lock();
         let cut = state.blocks.add_with(memory, &request.range);
@@ -138,14 +139,21 @@ impl Pool {
         align_up(request.range.size, unit).unwrap_or(u64::MAX)
     }
 
-    /// Counts a block as being opened, where the pool may have one more.
-    fn claim_block(&self) -> Result<BlockSlot<'_>, Refusal> {
+    /// Counts a block as being opened, where the pool may have one more. An empty block, which was no use, makes way.
+    fn claim_block(&self, backing: Backing<'_>) -> Result<BlockSlot<'_>, Refusal> {
         let mut state = self.state.lock();
         let max = self.settings.max_block_count;
+        let retired = if state.blocks.block_count() + state.opening_count < max {
+            None
+        } else {
+            self.take_out_largest_spare(backing, &mut state)
+        };
         if state.blocks.block_count() + state.opening_count >= max {
             return Err(Refusal::BlockLimit { max });
         }
         state.opening_count += 1;
+        drop(state);
+        retired.map(Retired::finish);
         Ok(BlockSlot { pool: self, is_open: true })
     }
 }

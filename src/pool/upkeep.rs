@@ -139,6 +139,16 @@ impl Pool {
         growth::choose_give_back(empties, u64::MAX).map(|(region, _)| region)
     }
 
+    /// Returns whether an empty block may go.
+    pub(super) fn has_spare_block(&self) -> bool {
+        self.largest_spare(&self.state.lock(), u64::MAX).is_some()
+    }
+
+    pub(super) fn take_out_largest_spare<'a>(&self, backing: Backing<'a>, state: &mut State) -> Option<Retired<'a>> {
+        let region = self.largest_spare(state, u64::MAX)?;
+        self.take_out(backing, state, region)
+    }
+
     /// Returns how many blocks lie above the pool's minimum.
     fn spare_count(&self, state: &State) -> u32 {
         state.blocks.block_count().saturating_sub(self.settings.min_block_count)
