@@ -6,8 +6,8 @@ use ash::vk;
 use common::{Rig, attempts, image_info, linear, mib, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AttemptKind, CustomPool, Intent,
-    Kind, PoolCreateInfo,
+    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AttemptKind, CreatePoolError,
+    CustomPool, Intent, Kind, PoolCreateInfo,
 };
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
@@ -164,5 +164,15 @@ fn a_pool_at_its_block_limit_uses_what_its_empty_blocks_hold() {
     let large = rig.allocate(&linear(mib(2)), &wishes).expect("nothing of the pool is in use");
     free_all(&rig, [large]);
     rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn slots_larger_than_any_memory_object_are_refused() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    for slot_size in [u64::MAX, u64::MAX / 2, 1 << 40] {
+        let refused = rig.create_pool(&PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Fixed { slot_size }));
+        assert!(matches!(refused, Err(CreatePoolError::SlotTooLarge { .. })), "{refused:?}");
+    }
     rig.finish();
 }
