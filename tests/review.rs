@@ -7,7 +7,7 @@ use common::{Rig, attempts, image_info, linear, mib, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
     Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AttemptKind, CreatePoolError,
-    CustomPool, Intent, Kind, PoolCreateInfo,
+    CustomPool, Intent, Kind, PoolCreateInfo, Reason,
 };
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
@@ -174,5 +174,17 @@ fn slots_larger_than_any_memory_object_are_refused() {
         let refused = rig.create_pool(&PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Fixed { slot_size }));
         assert!(matches!(refused, Err(CreatePoolError::SlotTooLarge { .. })), "{refused:?}");
     }
+    rig.finish();
+}
+
+#[test]
+fn a_linear_pool_names_the_limit_that_refused() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Linear));
+    let request = linear(mib(200));
+    let error = rig.allocate(&request, &AllocationCreateInfo::gpu_only().pool(&pool)).expect_err("blocks end at 64 MiB");
+    let named = attempts(&error).iter().any(|record| matches!(record.reason, Reason::TooLarge { limit } if limit < mib(200)));
+    assert!(named, "{error}");
+    rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }

@@ -20,9 +20,11 @@ impl Pool {
     pub(crate) fn check_opening(&self, attempt: Attempt, request: &PoolRequest) -> Result<(), Refusal> {
         let bytes = self.opening_bytes(attempt, request);
         let settings = &self.settings;
-        let limit = settings.growth.fixed_size.unwrap_or(settings.max_object_size).min(settings.max_object_size);
-        let is_too_large = bytes > settings.max_object_size
-            || (matches!(attempt, Attempt::Grow { .. }) && request.range.size > limit.min(bytes));
+        let is_growth = matches!(attempt, Attempt::Grow { .. });
+        let largest = if is_growth { settings.growth.fixed_size.unwrap_or(settings.growth.cap) } else { u64::MAX };
+        let limit = largest.min(settings.max_object_size);
+        let is_too_large =
+            bytes > settings.max_object_size || (is_growth && request.range.size > limit.min(bytes));
         if is_too_large {
             return Err(Refusal::TooLarge { limit });
         }
