@@ -6,8 +6,8 @@ use ash::vk;
 use common::{Rig, attempts, image_info, linear, mib, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AttemptKind, CreatePoolError,
-    CustomPool, Intent, Kind, PoolCreateInfo, Reason,
+    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, AttemptKind,
+    CreatePoolError, CustomPool, DedicatedPreference, DedicatedUse, Intent, Kind, PoolCreateInfo, Reason,
 };
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
@@ -186,5 +186,20 @@ fn a_linear_pool_names_the_limit_that_refused() {
     let named = attempts(&error).iter().any(|record| matches!(record.reason, Reason::TooLarge { limit } if limit < mib(200)));
     assert!(named, "{error}");
     rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn at_the_object_limit_a_mere_preference_for_dedicated_memory_shares() {
+    let mut profile = common::two_heaps(mib(256), mib(256));
+    profile.max_memory_allocation_count = 2;
+    let rig = Rig::new(profile);
+    let with_room = rig.allocate(&linear(mib(3)), &AllocationCreateInfo::upload()).expect("there is memory");
+    let always = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
+    let last_object = rig.allocate(&linear(mib(1)), &always).expect("there is memory");
+    let preferred = AllocationRequirements { dedicated: DedicatedPreference::Preferred, ..linear(mib(1)) };
+    let shared = rig.allocate(&preferred, &AllocationCreateInfo::gpu_only()).expect("a block of the next type has room");
+    assert_eq!(shared.memory(), with_room.memory());
+    free_all(&rig, [with_room, last_object, shared]);
     rig.finish();
 }

@@ -136,7 +136,8 @@ impl Ladder {
         self.facts = Some(facts);
         self.was_heap_trimmed = false;
         self.rung = match facts.strategy {
-            Strategy::Dedicated { .. } if self.existing_only => return self.next_type(),
+            Strategy::Dedicated { is_required: true } if self.existing_only => return self.next_type(),
+            Strategy::Dedicated { is_required: false } if self.existing_only => Rung::Existing,
             Strategy::Dedicated { is_required: true } => Rung::Open(Attempt::Dedicated),
             Strategy::Dedicated { is_required: false } => Rung::Preferred,
             Strategy::Shared | Strategy::OwnBlock => Rung::Existing,
