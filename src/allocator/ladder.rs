@@ -14,8 +14,9 @@
 //! `plan` run this one machine.
 //!
 //! Invariants:
-//! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one, and each heap
-//!   is trimmed at most once, all heaps at most once.
+//! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one, each visit of a
+//!   memory type trims its heap at most once, and all heaps are trimmed together at most once. Looking again after
+//!   another thread's growth goes back, but only when that growth has ended.
 //! - I2: a small resource never gets a memory object of its own: growth never goes below a page.
 
 use ash::vk;
