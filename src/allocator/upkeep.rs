@@ -8,7 +8,7 @@ use super::{Allocator, LeakReport};
 use crate::block::growth;
 use crate::device::{DriverError, MemoryRange};
 use crate::memory_type::{Bound, Intent};
-use crate::pool::{Kind, Pool};
+use crate::pool::{Kept, Kind, Pool};
 use crate::sync::Ordering;
 use bytemuck::NoUninit;
 
@@ -201,7 +201,7 @@ impl Allocator {
             return;
         }
         for (_, pool) in self.pools.all() {
-            let spare = pool.spare_blocks();
+            let spare = pool.spare_blocks(Kept::Prewarmed);
             let keep = growth::choose_idle_keep(spare.iter().copied());
             for (region, _) in spare.into_iter().filter(|&(region, _)| Some(region) != keep) {
                 pool.give_back(self.backing(), region);

@@ -67,6 +67,15 @@ struct HeapMirror {
     budget: AtomicU64,
 }
 
+/// What a rehearsal has opened and given back: bytes of one heap, and objects of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) opened: u64,
+    pub(crate) given_back: u64,
+    pub(crate) objects_opened: u32,
+    pub(crate) objects_given_back: u32,
+}
+
 /// The one place where device memory is counted. Shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -129,12 +138,17 @@ impl Budget {
         Ok(Reservation { budget: self, heap_index, bytes })
     }
 
-    /// Says what [`Budget::reserve`] would answer now, without waiting and without reserving.
+    /// Says what [`Budget::reserve`] would answer after a change that is only thought of, without waiting and without
+    /// reserving.
     ///
     /// # Errors
     /// [`Refused`], with the numbers.
-    pub(crate) fn check(&self, heap_index: u32, bytes: u64, bound: Bound) -> Result<(), Refused> {
-        self.check_now(&self.state.lock(), heap_index, bytes, bound)
+    pub(crate) fn check(&self, heap_index: u32, bytes: u64, bound: Bound, change: Change) -> Result<(), Refused> {
+        let state = self.state.lock();
+        self.check_objects((state.objects + change.objects_opened).saturating_sub(change.objects_given_back))?;
+        let mut usage = self.usage_in(&state, heap_index);
+        usage.own = (usage.own + change.opened).saturating_sub(change.given_back);
+        self.check_bytes(&usage, heap_index, bytes, bound)
     }
 
     /// Returns the largest reservation that the heap would grant now, in bytes.

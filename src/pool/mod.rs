@@ -37,6 +37,7 @@ pub(crate) use self::counters::Counters;
 pub use self::placement::DedicatedUse;
 use self::dedicated::{DedicatedMemory, DedicatedTable};
 pub(crate) use self::ticket::{GrowthTicket, Joined};
+pub(crate) use self::upkeep::Kept;
 pub(crate) use self::walk::PoolVisitor;
 use crate::block::block_list::{BlockList, Cut};
 use crate::block::growth::GrowthSettings;
@@ -220,6 +221,13 @@ impl Pool {
     /// Returns the offset at which [`Attempt::Existing`] would place the request, and changes nothing.
     pub(crate) fn probe(&self, request: &PoolRequest) -> Option<u64> {
         let probed = self.state.lock().blocks.probe(&request.range)?;
+        (probed.is_mapped || !request.needs_mapping).then_some(probed.offset)
+    }
+
+    /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, were given back.
+    #[cold]
+    pub(crate) fn probe_without(&self, request: &PoolRequest, regions: &[u32]) -> Option<u64> {
+        let probed = self.state.lock().blocks.probe_without(&request.range, regions)?;
         (probed.is_mapped || !request.needs_mapping).then_some(probed.offset)
     }
 

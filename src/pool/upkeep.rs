@@ -10,6 +10,15 @@ use crate::block::growth;
 use crate::block::{Backing, Retired};
 use crate::sync::MutexGuard;
 
+/// Which empty blocks are not spare, beside the pool's minimum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Those that were prewarmed: until a trim.
+    Prewarmed,
+    /// None: as for a trim.
+    Nothing,
+}
+
 impl Pool {
     /// Keeps at least so many bytes of empty blocks until the next `trim`.
     pub(crate) fn keep_prewarmed(&self, bytes: u64) {
@@ -32,12 +41,15 @@ impl Pool {
     }
 
     /// Lists the empty blocks that may be given back, as (region, bytes).
-    pub(crate) fn spare_blocks(&self) -> Vec<(u32, u64)> {
+    pub(crate) fn spare_blocks(&self, kept: Kept) -> Vec<(u32, u64)> {
         let mut state = self.state.lock();
         state.blocks.reclaim();
         self.count_blocks(&state);
         let mut left = self.spare_count(&state);
-        let mut spare_bytes = state.blocks.empty_bytes().saturating_sub(state.prewarmed_bytes);
+        let mut spare_bytes = state.blocks.empty_bytes().saturating_sub(match kept {
+            Kept::Prewarmed => state.prewarmed_bytes,
+            Kept::Nothing => 0,
+        });
         let mut spare = Vec::new();
         for (region, size) in state.blocks.empties() {
             if left > 0 && size <= spare_bytes {

@@ -1,6 +1,9 @@
 //! What the integration tests share: an allocator on a simulated device, requests, a shadow of what lives, snapshots.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[cfg(not(miri))]
+pub(crate) mod program;
+
 use core::ops::Deref;
 use std::collections::BTreeMap;
 

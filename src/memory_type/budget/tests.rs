@@ -198,9 +198,9 @@ fn a_refusal_does_not_wait_in_vain() {
     take(&budget, 400).unwrap();
     let release = budget.begin_release(0, 400);
     assert!(take(&budget, 401).is_err(), "400 bytes stay even after the release");
-    assert!(budget.check(0, 400, Bound::WithinBudget).is_err(), "a check does not wait");
+    assert!(budget.check(0, 400, Bound::WithinBudget, Change::default()).is_err(), "a check does not wait");
     drop(release);
-    assert!(budget.check(0, 400, Bound::WithinBudget).is_ok());
+    assert!(budget.check(0, 400, Bound::WithinBudget, Change::default()).is_ok());
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn threads_never_exceed_the_bound_and_end_at_zero() {
         }
     });
     assert_eq!((budget.heap(0).own, budget.object_count()), (0, 0));
-    assert_eq!(budget.check(0, LIMIT, Bound::WithinBudget), Ok(()));
+    assert_eq!(budget.check(0, LIMIT, Bound::WithinBudget, Change::default()), Ok(()));
 }
 
 /// One step of a random program.
@@ -296,7 +296,7 @@ fn reserve_checked<'a>(budget: &'a Budget, shadow: &mut Shadow<'a>, bytes: u64, 
     let usage = budget.heap(0);
     let fits = bytes <= usage.left(bound) && budget.object_count() < budget.max_object_count();
     if !fits && !shadow.leaving.is_empty() {
-        assert!(budget.check(0, bytes, bound).is_err());
+        assert!(budget.check(0, bytes, bound, Change::default()).is_err());
         return;
     }
     match budget.reserve(0, bytes, bound) {
