@@ -48,7 +48,11 @@ impl Model {
             Step::Free(_) => {}
             Step::FreeMost(keep) => {
                 for (number, (allocation, pattern)) in std::mem::take(&mut self.live).into_iter().enumerate() {
-                    if number % keep == 0 { self.live.push((allocation, pattern)) } else { self.free(allocation, pattern) }
+                    if number % keep == 0 {
+                        self.live.push((allocation, pattern))
+                    } else {
+                        self.free(allocation, pattern)
+                    }
                 }
             }
             Step::Trim => drop(self.rig.trim()),
