@@ -130,7 +130,10 @@ fn a_simulated_profile_that_there_is_not_is_2() {
         let output = freestone(arguments);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{text}");
-        assert!(text.starts_with("error: there is no simulated profile \"card\"; there are discrete-rebar, "), "{text}");
+        assert!(
+            text.starts_with("error: there is no simulated profile \"card\"; there are discrete-rebar, "),
+            "{text}"
+        );
     }
 }
 

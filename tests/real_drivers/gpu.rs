@@ -4,7 +4,7 @@ use ash::vk;
 use freestone::Intent;
 
 use crate::vulkan::Headless;
-use crate::world::{Shape, Thing, World};
+use crate::world::{Shape, Thing, World, words_in};
 
 /// The one part of the images here.
 const COLOUR: vk::ImageSubresourceRange = vk::ImageSubresourceRange {
@@ -96,7 +96,7 @@ impl<'a> Gpu<'a> {
         world.destroy(target);
         let mut rest = &words[..];
         let split = lengths.iter().map(|&length| {
-            let (mine, others) = rest.split_at((length / 4) as usize);
+            let (mine, others) = rest.split_at(words_in(length));
             rest = others;
             mine.to_vec()
         });

@@ -46,7 +46,7 @@ fn every_intent_kind_and_size_holds_what_is_written() {
         }
     }
     assert_contents(&world, &gpu, &things);
-    things.into_iter().for_each(|thing| world.destroy(thing));
+    world.destroy_all(things);
     drop(gpu);
     world.finish();
 }
@@ -61,10 +61,10 @@ fn thousands_of_steps_keep_every_pattern() {
         let fresh: Vec<Thing> = (0..128).map(|_| world.random_thing(&mut random)).collect();
         gpu.fill(&fresh);
         live.extend(fresh);
-        let leaving: Vec<Thing> = (0..110).map(|_| live.swap_remove(random.below(live.len() as u64) as usize)).collect();
+        let leaving: Vec<Thing> = (0..110).map(|_| live.swap_remove(random.index(live.len()))).collect();
         // What leaves was filled up to many rounds ago; whoever overlapped it since would have changed it.
         world.assert_filled(&gpu, &leaving);
-        leaving.into_iter().for_each(|thing| world.destroy(thing));
+        world.destroy_all(leaving);
         world.allocator.tick();
         if round % 10 == 9 {
             world.allocator.trim();
@@ -72,7 +72,7 @@ fn thousands_of_steps_keep_every_pattern() {
     }
     world.allocator.validate().expect("every invariant holds");
     world.assert_filled(&gpu, &live);
-    live.into_iter().for_each(|thing| world.destroy(thing));
+    world.destroy_all(live);
     drop(gpu);
     world.finish();
 }
@@ -84,10 +84,11 @@ fn what_the_host_writes_the_device_copies_and_the_host_reads() {
     for memory_type_index in world.host_visible_types() {
         let pool = world.allocator.create_pool(&PoolCreateInfo::for_memory_type(memory_type_index)).expect("a pool");
         // Odd sizes, so that neighbours share atoms unless the allocator keeps them apart.
-        let mut written: Vec<_> = (1..40)
+        let mut written: Vec<_> = (1..40_u8)
             .map(|n| {
                 let info = AllocationCreateInfo::upload().pool(&pool);
-                let (mut thing, values) = (world.buffer_in(52 * n, &info), vec![n as u32 * 0x0101_0101; 13 * n as usize]);
+                let mut thing = world.buffer_in(52 * u64::from(n), &info);
+                let values = vec![u32::from(n) * 0x0101_0101; 13 * usize::from(n)];
                 world.allocator.write(thing.memory_mut(), 0, &values).expect("mapped");
                 (thing, values)
             })
@@ -105,7 +106,7 @@ fn what_the_host_writes_the_device_copies_and_the_host_reads() {
         let refused = world.allocator.destroy_pool(pool).expect_err("allocations are alive");
         assert_eq!(refused.reason, DestroyPoolReason::InUse { count: 39 });
         world.destroy(last);
-        written.into_iter().for_each(|(thing, _)| world.destroy(thing));
+        world.destroy_all(written.into_iter().map(|(thing, _)| thing));
         world.allocator.destroy_pool(refused.pool).expect("nothing is alive");
     }
     drop(gpu);
@@ -116,11 +117,8 @@ fn what_the_host_writes_the_device_copies_and_the_host_reads() {
 fn pools_of_every_algorithm() {
     let Some(world) = World::open() else { return };
     let gpu = Gpu::new(&world.headless);
-    let algorithms = [
-        freestone::Algorithm::Tlsf,
-        freestone::Algorithm::Linear,
-        freestone::Algorithm::Fixed { slot_size: 16 * KIB },
-    ];
+    let algorithms =
+        [freestone::Algorithm::Tlsf, freestone::Algorithm::Linear, freestone::Algorithm::Fixed { slot_size: 16 * KIB }];
     for algorithm in algorithms {
         for intent in [Intent::GpuOnly, Intent::Upload, Intent::Readback] {
             let info = PoolCreateInfo::for_intent(intent).algorithm(algorithm).block_size(MIB).min_block_count(1);
@@ -133,7 +131,7 @@ fn pools_of_every_algorithm() {
             }
             things.extend((1..=24).map(|n| world.buffer_in(n * 512, &info)));
             assert_contents(&world, &gpu, &things);
-            things.into_iter().for_each(|thing| world.destroy(thing));
+            world.destroy_all(things);
             world.allocator.destroy_pool(pool).expect("nothing is alive");
         }
     }
@@ -150,7 +148,7 @@ fn prewarmed_memory_is_used_and_trimmed() {
         let before = world.memory_objects();
         let things: Vec<Thing> = (0..100).map(|_| world.buffer(64 * KIB, intent)).collect();
         assert_eq!(world.memory_objects(), before, "prewarmed memory serves {intent:?}");
-        things.into_iter().for_each(|thing| world.destroy(thing));
+        world.destroy_all(things);
         assert!(world.allocator.trim() >= 8 * MIB);
         assert_eq!((world.memory_objects(), world.allocator.statistics().total.reserved_bytes()), (0, 0));
     }
@@ -170,7 +168,7 @@ fn dedicated_memory_serves_one_resource() {
     }
     assert_eq!(world.memory_objects(), 2);
     assert_contents(&world, &gpu, &things);
-    things.into_iter().for_each(|thing| world.destroy(thing));
+    world.destroy_all(things);
     assert_eq!(world.memory_objects(), 0);
     drop(gpu);
     world.finish();
@@ -217,7 +215,8 @@ fn owned_handles_go_when_they_are_dropped() {
         buffer.write(0, &[7_u32; 250]).expect("mapped");
         let info = image_info(64, 64, vk::ImageTiling::OPTIMAL);
         // SAFETY: as above.
-        let image = unsafe { Image::new(&world.allocator, &info, &AllocationCreateInfo::gpu_only()) }.expect("an image");
+        let image =
+            unsafe { Image::new(&world.allocator, &info, &AllocationCreateInfo::gpu_only()) }.expect("an image");
         assert_eq!(world.allocator.statistics().total.allocation_count, 2);
         assert!(buffer.handle() != vk::Buffer::null() && image.handle() != vk::Image::null());
     }
@@ -239,7 +238,7 @@ fn budget_and_statistics_agree_with_the_driver() {
     }
     let found = world.allocator.detailed_statistics();
     assert_eq!(found.ranges.used_count, statistics.total.allocation_count);
-    things.into_iter().for_each(|thing| world.destroy(thing));
+    world.destroy_all(things);
     world.finish();
 }
 
@@ -266,10 +265,10 @@ fn threads_share_the_allocator() {
                 for _ in 0..400 {
                     live.push(world.random_thing(&mut random));
                     if live.len() > 40 {
-                        world.destroy(live.swap_remove(random.below(40) as usize));
+                        world.destroy(live.swap_remove(random.index(40)));
                     }
                 }
-                live.into_iter().for_each(|thing| world.destroy(thing));
+                world.destroy_all(live);
             });
         }
     });

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use ash::vk;
-use freestone::{
-    Allocation, AllocationCreateInfo, Allocator, AllocatorCreateInfo, Features, Intent, MemoryCallbacks,
-};
+use freestone::{Allocation, AllocationCreateInfo, Allocator, AllocatorCreateInfo, Features, Intent, MemoryCallbacks};
 
 use crate::gpu::Gpu;
 use crate::vulkan::{Driver, Headless, Program};
@@ -79,6 +77,10 @@ impl Random {
 
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
+    }
+
+    pub(crate) fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).expect("below a length")
     }
 }
 
@@ -216,11 +218,11 @@ impl World {
     pub(crate) fn random_thing(&self, random: &mut Random) -> Thing {
         let scale = random.below(11);
         if random.below(6) == 0 {
-            let edge = |random: &mut Random| 1 + random.below(8 << scale.min(5)) as u32;
-            return self.image(edge(random), edge(random), vk::ImageTiling::OPTIMAL, Intent::GpuOnly);
+            let mut edge = || u32::try_from(1 + random.below(8 << scale.min(5))).expect("at most 256");
+            return self.image(edge(), edge(), vk::ImageTiling::OPTIMAL, Intent::GpuOnly);
         }
         let intents = [Intent::GpuOnly, Intent::Upload, Intent::Stream, Intent::Readback];
-        self.buffer(4 * (1 + random.below(64 << scale)), intents[random.below(4) as usize])
+        self.buffer(4 * (1 + random.below(64 << scale)), intents[random.index(4)])
     }
 
     pub(crate) fn destroy(&self, thing: Thing) {
@@ -233,11 +235,20 @@ impl World {
         .expect("it is alive");
     }
 
+    pub(crate) fn destroy_all(&self, things: impl IntoIterator<Item = Thing>) {
+        for thing in things {
+            self.destroy(thing);
+        }
+    }
+
     /// Compares everything with its pattern.
     pub(crate) fn assert_filled(&self, gpu: &Gpu<'_>, things: &[Thing]) {
         let copies = gpu.copy_out(&things.iter().collect::<Vec<_>>(), self);
         if self.is_mock() {
-            eprintln!("not compared: the contents of {} resources, since the mock driver executes nothing", things.len());
+            eprintln!(
+                "not compared: the contents of {} resources, since the mock driver executes nothing",
+                things.len()
+            );
             return;
         }
         for (thing, copy) in things.iter().zip(copies) {
@@ -249,11 +260,16 @@ impl World {
     /// Reads a buffer through its mapping.
     pub(crate) fn read_mapped(&self, thing: &Thing) -> Vec<u32> {
         self.allocator.invalidate(thing.memory(), 0, thing.size()).expect("mapped");
-        let mut words = vec![0; (thing.size() / 4) as usize];
+        let mut words = vec![0; words_in(thing.size())];
         // SAFETY: everything that was written to it is visible: the device is done, and it was invalidated.
         unsafe { thing.memory().read(0, &mut words) }.expect("mapped");
         words
     }
+}
+
+/// Returns how many words so many bytes are.
+pub(crate) fn words_in(bytes: u64) -> usize {
+    usize::try_from(bytes / 4).expect("what a test allocates")
 }
 
 fn thing(shape: Shape, memory: Allocation) -> Thing {
