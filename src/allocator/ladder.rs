@@ -14,9 +14,8 @@
 //! `plan` run this one machine.
 //!
 //! Invariants:
-//! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one, each visit of a
-//!   memory type trims its heap at most once, and all heaps are trimmed together at most once. Looking again after
-//!   another thread's growth goes back, but only when that growth has ended.
+//! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one; a memory type's
+//!   heap is trimmed at most once within the budget and once above it, all heaps at most once.
 //! - I2: a small resource never gets a memory object of its own: growth never goes below a page.
 
 use ash::vk;
@@ -138,10 +137,9 @@ impl Ladder {
         self.was_heap_trimmed = false;
         self.rung = match facts.strategy {
             Strategy::Dedicated { is_required: true } if self.existing_only => return self.next_type(),
-            Strategy::Dedicated { is_required: false } if self.existing_only => Rung::Existing,
             Strategy::Dedicated { is_required: true } => Rung::Open(Attempt::Dedicated),
-            Strategy::Dedicated { is_required: false } => Rung::Preferred,
-            Strategy::Shared | Strategy::OwnBlock => Rung::Existing,
+            Strategy::Dedicated { is_required: false } if !self.existing_only => Rung::Preferred,
+            _ => Rung::Existing,
         };
     }
 
@@ -292,3 +290,6 @@ fn bytes_left(refusal: &Refusal) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
