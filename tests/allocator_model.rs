@@ -49,9 +49,9 @@ impl Model {
             Step::FreeMost(keep) => {
                 for (number, (allocation, pattern)) in std::mem::take(&mut self.live).into_iter().enumerate() {
                     if number % keep == 0 {
-                        self.live.push((allocation, pattern))
+                        self.live.push((allocation, pattern));
                     } else {
-                        self.free(allocation, pattern)
+                        self.free(allocation, pattern);
                     }
                 }
             }
@@ -164,7 +164,9 @@ proptest! {
     fn programs_are_deterministic(profile in program::profile_name(), steps in vec(program::step(), 1..60)) {
         let run = || {
             let mut model = Model::new(Rig::new(program::profile(profile)));
-            steps.iter().for_each(|step| model.take(step));
+            for step in &steps {
+                model.take(step);
+            }
             // Handles of two devices differ: a memory object is told by its place among those alive.
             let objects = model.rig.vulkan.memory_objects();
             let place = |allocation: &Allocation| objects.iter().position(|object| object.memory == allocation.memory());

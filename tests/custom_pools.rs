@@ -15,7 +15,9 @@ fn pool_of(rig: &Rig, info: &PoolCreateInfo) -> CustomPool {
 }
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
-    allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    for allocation in allocations {
+        rig.free(allocation).expect("it is alive");
+    }
 }
 
 #[test]
@@ -129,11 +131,17 @@ fn kinds_never_share_a_page_of_a_custom_pool() {
             .map(|n| if n % 2 == 0 { linear(n * 100) } else { non_linear(n * 100) })
             .map(|request| rig.allocate(&request, &wishes).expect("there is memory"))
             .collect();
-        live.iter().for_each(|allocation| shadow.enter(allocation, granularity));
+        for allocation in &live {
+            shadow.enter(allocation, granularity);
+        }
         free_all(&rig, live);
         rig.destroy_pool(pool).expect("nothing of it is alive");
         rig.finish();
     }
+}
+
+fn wishes(pool: &CustomPool) -> AllocationCreateInfo<'_> {
+    AllocationCreateInfo::gpu_only().pool(pool)
 }
 
 #[test]
@@ -141,9 +149,6 @@ fn a_pool_in_use_and_a_foreign_pool_are_handed_back() {
     let rig = Rig::new(Profile::unified());
     let other = Rig::new(Profile::unified());
     let mut pool = pool_of(&rig, &PoolCreateInfo::for_intent(Intent::GpuOnly));
-    fn wishes(pool: &CustomPool) -> AllocationCreateInfo<'_> {
-        AllocationCreateInfo::gpu_only().pool(pool)
-    }
     let allocation = rig.allocate(&linear(100), &wishes(&pool)).expect("there is memory");
     let error = rig.destroy_pool(pool).expect_err("it is in use");
     assert_eq!(error.reason, DestroyPoolReason::InUse { count: 1 });

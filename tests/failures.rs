@@ -40,8 +40,12 @@ impl Made {
             // SAFETY: the GPU has never seen it.
             unsafe { rig.vulkan.device().destroy_image(image, None) };
         }
-        self.allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
-        self.pools.into_iter().for_each(|pool| rig.destroy_pool(pool).expect("nothing of it is alive"));
+        for allocation in self.allocations {
+            rig.free(allocation).expect("it is alive");
+        }
+        for pool in self.pools {
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+        }
         if self.is_kept {
             rig.trim();
         }

@@ -152,9 +152,16 @@ fn fresh_memory_is_lent_as_maybe_uninit_only() {
     let rig = Rig::new(Profile::discrete_rebar());
     let mut allocation = rig.allocate(&linear(256), &AllocationCreateInfo::upload()).expect("there is memory");
     let fresh: &mut [MaybeUninit<[f32; 4]>] = allocation.uninit_slice_mut(0, 16).expect("in bounds");
-    fresh.iter_mut().for_each(|value| drop(value.write([1.0; 4])));
+    for value in fresh {
+        value.write([1.0; 4]);
+    }
     // SAFETY: every value was written just now; no device writes them.
-    assert!(unsafe { allocation.slice::<f32>(0, 64) }.expect("in bounds").iter().all(|value| *value == 1.0));
+    assert!(
+        unsafe { allocation.slice::<f32>(0, 64) }
+            .expect("in bounds")
+            .iter()
+            .all(|value| value.to_bits() == 1.0_f32.to_bits())
+    );
     rig.free(allocation).expect("it is alive");
     rig.finish();
 }
@@ -231,7 +238,9 @@ fn flush_and_invalidate_keep_the_neighbours_writes_and_the_tail() {
     rig.write(&mut odd, 990, &[1_u8; 10]).expect("in bounds");
     rig.invalidate(&odd, 0, 1000).expect("in bounds");
     rig.free(odd).expect("it is alive");
-    neighbours.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    for allocation in neighbours {
+        rig.free(allocation).expect("it is alive");
+    }
     rig.finish();
 }
 
@@ -256,23 +265,23 @@ fn owned_resources_go_when_they_are_dropped_behind_every_reference() {
     let info = AllocationCreateInfo::upload();
     let (arc, rc, borrowed) = (Arc::new(allocator()), Rc::new(allocator()), allocator());
     // SAFETY: the create-infos are valid; nothing is submitted; the device outlives the values.
-    let mut of_arc = unsafe { Buffer::new(Arc::clone(&arc), &buffer_info(100), &info) }.expect("a buffer");
+    let mut of_atomic = unsafe { Buffer::new(Arc::clone(&arc), &buffer_info(100), &info) }.expect("a buffer");
     // SAFETY: as above.
-    let of_rc = unsafe { Image::new(Rc::clone(&rc), &image_info(64), &AllocationCreateInfo::gpu_only()) };
-    let of_rc = of_rc.expect("an image");
+    let of_count = unsafe { Image::new(Rc::clone(&rc), &image_info(64), &AllocationCreateInfo::gpu_only()) };
+    let of_count = of_count.expect("an image");
     // SAFETY: as above.
     let of_box = unsafe { Buffer::new(Box::new(allocator()), &buffer_info(300), &info) }.expect("a buffer");
     // SAFETY: as above.
     let of_borrow = unsafe { Image::new(&borrowed, &image_info(16), &AllocationCreateInfo::gpu_only()) };
     let of_borrow = of_borrow.expect("an image");
-    of_arc.write(0, &[1_u32, 2, 3]).expect("it is mapped");
+    of_atomic.write(0, &[1_u32, 2, 3]).expect("it is mapped");
     assert_eq!(of_box.allocation().size(), 512, "the driver's requirement of 300 bytes");
-    assert_ne!(of_rc.handle(), of_borrow.handle());
-    assert!(format!("{of_arc:?}").starts_with("Buffer { handle: "));
+    assert_ne!(of_count.handle(), of_borrow.handle());
+    assert!(format!("{of_atomic:?}").starts_with("Buffer { handle: "));
     assert_eq!((control.live(ObjectKind::Buffer), control.live(ObjectKind::Image)), (2, 2));
     drop(arc);
-    std::thread::spawn(move || drop(of_arc)).join().expect("it may be dropped on another thread");
-    drop((of_rc, of_box, of_borrow));
+    std::thread::spawn(move || drop(of_atomic)).join().expect("it may be dropped on another thread");
+    drop((of_count, of_box, of_borrow));
     drop((rc, borrowed));
     assert_eq!((control.live(ObjectKind::Buffer), control.live(ObjectKind::Image)), (0, 0));
     assert_eq!(control.memory_object_count(), 0);
@@ -385,6 +394,8 @@ fn memory_callbacks_hear_of_every_object() {
 
 /// Host memory for the driver, from Rust's allocator; the layout is kept in front.
 mod host_memory {
+    #![expect(clippy::cast_ptr_alignment, reason = "the layout is aligned to 64 bytes")]
+
     use core::ffi::c_void;
     use std::alloc::{Layout, alloc, dealloc, realloc};
 

@@ -22,7 +22,9 @@ fn mapped_access() {
     let (mut first, mut second) = (upload(&rig, 100), upload(&rig, 300));
     let lent = first.uninit_slice_mut::<u32>(0, 25).expect("in bounds");
     second.fill(0, 300, 2).expect("in bounds");
-    lent.iter_mut().for_each(|value| drop(value.write(7)));
+    for value in lent {
+        value.write(7);
+    }
     second.write(1, &[0x0102_0304_u32]).expect("any offset will do");
     let mut read = [0_u32; 25];
     // SAFETY: all bytes were written just now; no device writes them.
@@ -32,8 +34,10 @@ fn mapped_access() {
     // SAFETY: as above.
     assert_eq!(unsafe { first.slice::<u64>(8, 2) }.expect("aligned"), [0, u64::MAX]);
     let pointer = first.mapped_ptr().expect("it is mapped");
+    // SAFETY: the allocation has 100 bytes.
+    let last = unsafe { pointer.add(99) };
     // SAFETY: the pointer is valid for the allocation's bytes, and nothing borrows them.
-    unsafe { pointer.add(99).write(9) };
+    unsafe { last.write(9) };
     // SAFETY: written just now; no device writes it.
     assert_eq!(unsafe { first.slice::<u8>(99, 1) }.expect("in bounds"), [9]);
     rig.free(first).expect("it is alive");
@@ -100,7 +104,9 @@ fn two_threads() {
                         rig.free(allocation).expect("it is alive");
                     }
                 }
-                held.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+                for allocation in held {
+                    rig.free(allocation).expect("it is alive");
+                }
             });
         }
     });

@@ -83,7 +83,9 @@ fn run(rig: &Rig, steps: &[Step]) {
             }
         }
     }
-    live.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    for allocation in live {
+        rig.free(allocation).expect("it is alive");
+    }
 }
 
 /// No failure of the driver's own may come in between: it cannot be planned.
@@ -136,7 +138,9 @@ proptest! {
                 assert_limits_hold(&rig, intent);
             }
         }
-        live.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+        for allocation in live {
+            rig.free(allocation).expect("it is alive");
+        }
         rig.finish();
     }
 }
@@ -151,7 +155,7 @@ fn assert_limits_hold(rig: &Rig, intent: Intent) {
     }
     let info = AllocationCreateInfo::new(intent).within_budget();
     for size in [limits.largest_allocation, limits.suggested_chunk_size.max(1)] {
-        let plan = rig.plan(&freestone::AllocationRequirements { alignment: 1, ..linear(size) }, &info);
+        let plan = rig.plan(&AllocationRequirements { alignment: 1, ..linear(size) }, &info);
         assert!(plan.is_ok(), "{intent}: {limits:?} promises {size}: {}", plan.expect_err("it is none"));
     }
 }
@@ -188,7 +192,9 @@ fn plan_many_counts_what_the_plans_before_have_opened() {
     assert_eq!(allocations.iter().map(Allocation::memory_type_index).collect::<Vec<_>>(), [0, 0, 1]);
     let error = rig.plan_many(&requests, &info.without_spilling()).expect_err("4 MiB are left");
     assert!(error.to_string().contains("left of the budget of 20971520"), "{error}");
-    allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    for allocation in allocations {
+        rig.free(allocation).expect("it is alive");
+    }
     rig.finish();
 }
 
@@ -212,7 +218,7 @@ mod traces {
 
     use super::{Allocation, AllocationCreateInfo, AllocationRequirements, Intent, Profile, Rig, plan_and_allocate};
     use freestone::trace::{Class, Dedicated, Kind, Model, Operation, Resource, Trace};
-    use freestone::{DedicatedPreference, DeviceAddress, sim};
+    use freestone::{DedicatedPreference, DeviceAddress};
 
     fn requirements(model: &Model, resource: &Resource) -> AllocationRequirements {
         let asked = model.requirements(resource).expect("recorded sizes are small");
@@ -264,7 +270,9 @@ mod traces {
                 }
             }
         }
-        live.into_values().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+        for allocation in live.into_values() {
+            rig.free(allocation).expect("it is alive");
+        }
         rig.finish();
     }
 
@@ -281,7 +289,9 @@ mod traces {
                 scope.spawn(move || {
                     for file in part {
                         let trace = Trace::read(file).expect("a good trace");
-                        sim::Profile::all().into_iter().for_each(|profile| replay(&trace, profile));
+                        for profile in Profile::all() {
+                            replay(&trace, profile);
+                        }
                     }
                 });
             }

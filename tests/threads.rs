@@ -231,7 +231,9 @@ fn sixteen_threads_on_an_empty_pool_make_at_most_two_driver_allocations() {
         });
         let calls = rig.control().count(Function::AllocateMemory);
         assert!(calls <= 2, "round {round}: {calls} driver allocations for one block's worth");
-        allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+        for allocation in allocations {
+            rig.free(allocation).expect("it is alive");
+        }
         rig.finish();
     }
 }
@@ -286,7 +288,9 @@ fn one_growth_is_in_flight_and_shared_by_those_who_wait() {
     });
     assert_eq!(rig.control().count(Function::AllocateMemory), 1);
     assert!(allocations.iter().all(|allocation| allocation.memory() == allocations[0].memory()));
-    allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    for allocation in allocations {
+        rig.free(allocation).expect("it is alive");
+    }
     rig.finish();
 }
 

@@ -107,7 +107,12 @@ pub(crate) fn run<D: Descent>(
                 let heap_index = allocator.heap_of(memory_type_index);
                 let bytes = descent.trim(allocator, Some(heap_index));
                 ladder.trimmed(bytes);
-                records.push(record(AttemptKind::TrimHeap, (memory_type_index, heap_index), 0, Reason::GaveBack { bytes }));
+                records.push(record(
+                    AttemptKind::TrimHeap,
+                    (memory_type_index, heap_index),
+                    0,
+                    Reason::GaveBack { bytes },
+                ));
             }
             Step::TrimAll => {
                 let bytes = descent.trim(allocator, None);
@@ -150,7 +155,12 @@ fn enter(
     Ok(())
 }
 
-fn record(attempt: AttemptKind, (memory_type_index, heap_index): (u32, u32), bytes: u64, reason: Reason) -> AttemptRecord {
+fn record(
+    attempt: AttemptKind,
+    (memory_type_index, heap_index): (u32, u32),
+    bytes: u64,
+    reason: Reason,
+) -> AttemptRecord {
     AttemptRecord { attempt, memory_type_index, heap_index, bytes, reason }
 }
 
@@ -273,7 +283,9 @@ impl Rehearse {
 
     /// Looks for room in the blocks of a pool that are left.
     fn probe(&self, allocator: &Allocator, pool: &Pool, request: &PoolRequest) -> Option<u64> {
-        let is_of_pool = |block: &&GiveBack| allocator.pools().get(block.pool).is_some_and(|of| ptr::eq::<Pool>(&*of, pool));
+        let is_of_pool = |block: &&GiveBack| {
+            allocator.pools().get(block.pool).is_some_and(|of| ptr::eq::<Pool>(&raw const *of, pool))
+        };
         let gone: Vec<u32> = self.given_back.iter().filter(is_of_pool).map(|block| block.region).collect();
         if gone.is_empty() { pool.probe(request) } else { pool.probe_without(request, &gone) }
     }
@@ -349,7 +361,7 @@ impl Allocator {
             if pool.counters().empty_bytes.get() == 0 {
                 continue;
             }
-            let list = if core::ptr::eq::<Pool>(&raw const *pool, own) { &mut of_own } else { &mut of_others };
+            let list = if ptr::eq::<Pool>(&raw const *pool, own) { &mut of_own } else { &mut of_others };
             list.extend(self.spare_blocks_of(index, &pool, Kept::Prewarmed));
         }
         (of_own, of_others)

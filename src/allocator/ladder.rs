@@ -230,7 +230,8 @@ impl Ladder {
     fn after_too_many(&mut self) {
         self.existing_only = true;
         let was_existing_tried = !matches!(self.facts, Some(Facts { strategy: Strategy::Dedicated { .. }, .. }));
-        let is_sharing_possible = !matches!(self.facts, Some(Facts { strategy: Strategy::Dedicated { is_required: true }, .. }));
+        let is_sharing_possible =
+            !matches!(self.facts, Some(Facts { strategy: Strategy::Dedicated { is_required: true }, .. }));
         if !was_existing_tried && is_sharing_possible {
             self.rung = Rung::Existing;
             return;

@@ -31,11 +31,11 @@ use std::sync::Arc;
 
 use ash::vk;
 
-pub use self::class::{Kind, MemoryPriority};
 pub(crate) use self::class::BlockClass;
+pub use self::class::{Kind, MemoryPriority};
 pub(crate) use self::counters::Counters;
-pub use self::placement::DedicatedUse;
 use self::dedicated::{DedicatedMemory, DedicatedTable};
+pub use self::placement::DedicatedUse;
 pub(crate) use self::ticket::{GrowthTicket, Joined};
 pub(crate) use self::upkeep::Kept;
 pub(crate) use self::walk::PoolVisitor;

@@ -67,7 +67,7 @@ pub(crate) enum Step {
 fn size() -> impl Strategy<Value = u64> {
     prop_oneof![
         8 => (0_u32..21, any::<u64>()).prop_map(|(magnitude, bits)| 1 + bits % (1 << magnitude)),
-        2 => (mib(1)..mib(24)),
+        2 => mib(1)..mib(24),
         1 => Just(mib(1)),
     ]
 }

@@ -59,7 +59,7 @@ fn climb(
             Step::Try { attempt: Attempt::Existing, .. } => ladder.refused(&Refusal::DoesNotFit),
             Step::Try { attempt, bound, .. } => ladder.refused(&refuse(attempt, bound)),
             Step::TrimHeap { .. } | Step::TrimAll => ladder.trimmed(trimmed),
-            Step::Stop(stop) => return (steps, stop),
+            Step::Stop(reason) => return (steps, reason),
         }
         if !matches!(step, Step::Enter { .. }) {
             steps.push(step);
