@@ -35,7 +35,7 @@ fn run(vulkan: &Vulkan<'_>) -> Result<(), Box<dyn Error>> {
     let buffer = |usage| vk::BufferCreateInfo::default().size(BYTES).usage(usage);
 
     // A buffer that the CPU fills: bounds checked, and flushed where memory is not coherent.
-    // SAFETY (here and below): the create-info is valid, and `submit` waits for the GPU before anything is dropped.
+    // SAFETY: here and below, the create-info is valid, and `submit` waits for the GPU before anything is dropped.
     let mut staging = unsafe { Buffer::new(&allocator, &buffer(from), &AllocationCreateInfo::upload()) }?;
     let pixels: Vec<u32> = (0..SIDE * SIDE).map(|index| index.wrapping_mul(0x9E37_79B9)).collect();
     staging.write(0, &pixels)?;

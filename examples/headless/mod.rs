@@ -135,10 +135,8 @@ pub(crate) fn move_layout(
     image: vk::Image,
     (old, new): (vk::ImageLayout, vk::ImageLayout),
 ) {
-    let whole = vk::ImageSubresourceRange::default()
-        .aspect_mask(vk::ImageAspectFlags::COLOR)
-        .level_count(1)
-        .layer_count(1);
+    let whole =
+        vk::ImageSubresourceRange::default().aspect_mask(vk::ImageAspectFlags::COLOR).level_count(1).layer_count(1);
     let fresh = old == vk::ImageLayout::UNDEFINED;
     let (written, used) = if fresh {
         (vk::AccessFlags::empty(), vk::AccessFlags::TRANSFER_WRITE)
