@@ -3,7 +3,8 @@
 use ash::vk;
 use freestone::sim::{Profile, SimDevice};
 use freestone::{
-    AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress, Features, Kind,
+    Algorithm, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, AllocatorCreateInfo,
+    CreatePoolError, DeviceAddress, Features, Intent, Kind, PoolCreateInfo,
 };
 
 /// Makes an allocator on a simulated device, declaring what the device has enabled.
@@ -71,4 +72,34 @@ fn creates_buffers_and_images_on_every_profile() {
         drop(allocator);
         vulkan.control().assert_clean();
     }
+}
+
+#[test]
+fn memory_that_is_not_coherent_is_flushed_even_where_the_atom_is_one_byte() {
+    let mut profile = Profile::noncoherent();
+    profile.non_coherent_atom_size = 1;
+    let vulkan = SimDevice::new(profile);
+    let allocator = allocator_on(&vulkan);
+    let upload = AllocationCreateInfo::upload().avoided_flags(vk::MemoryPropertyFlags::HOST_COHERENT);
+    let mut allocation = allocator.allocate(&linear(100), &upload).expect("there is memory");
+    assert!(allocation.is_non_coherent());
+    allocator.write(&mut allocation, 0, &[1_u8; 100]).expect("it is mapped");
+    assert_eq!(vulkan.control().count(freestone::sim::Function::FlushMappedMemoryRanges), 1);
+    allocator.free(allocation).expect("it is alive");
+}
+
+#[test]
+fn a_custom_pool_refuses_what_its_memory_type_cannot_do() {
+    let vulkan = SimDevice::new(Profile::discrete_bar256());
+    let allocator = allocator_on(&vulkan);
+    let device_only = PoolCreateInfo::for_intent(Intent::GpuOnly).algorithm(Algorithm::Fixed { slot_size: 3 << 20 });
+    let pool = allocator.create_pool(&device_only).expect("there is device memory");
+    let refused = allocator.allocate(&linear(100), &AllocationCreateInfo::upload().pool(&pool));
+    assert!(matches!(refused, Err(AllocationError::NoMemoryType { .. })), "{refused:?}");
+    let in_slot = AllocationCreateInfo::gpu_only().pool(&pool);
+    let allocation = allocator.allocate(&linear(100), &in_slot).expect("a block holds at least one slot");
+    allocator.free(allocation).expect("it is alive");
+    allocator.destroy_pool(pool).expect("nothing is alive");
+    let too_small = device_only.block_size(1 << 20);
+    assert!(matches!(allocator.create_pool(&too_small), Err(CreatePoolError::BadBlockSize { min: 3_145_728, .. })));
 }

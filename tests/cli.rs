@@ -8,22 +8,14 @@ use std::process::{Command, Output};
 const GOOD: &str = "0,0,0,alloc,0,buffer,36,64,f,device,none,82,vertices\n";
 
 fn freestone(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_freestone"))
-        .args(arguments)
-        .output()
-        .expect("the tool starts")
+    Command::new(env!("CARGO_BIN_EXE_freestone")).args(arguments).output().expect("the tool starts")
 }
 
 /// Replays a file of this content; the name is the test's own, so that tests do not meet.
 fn replay(name: &str, content: &[u8]) -> (PathBuf, Output) {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&file, content).expect("a writable folder");
-    let output = freestone(&[
-        "replay",
-        &file.to_string_lossy(),
-        "--driver",
-        "sim:discrete-rebar",
-    ]);
+    let output = freestone(&["replay", &file.to_string_lossy(), "--driver", "sim:discrete-rebar"]);
     (file, output)
 }
 
@@ -32,31 +24,20 @@ fn complaint(file: &Path, output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(
-        output.stdout.is_empty() && !text.contains("panicked"),
-        "{text}"
-    );
+    assert!(output.stdout.is_empty() && !text.contains("panicked"), "{text}");
     let start = format!("error: {}:", file.display());
-    text.strip_prefix(&start)
-        .unwrap_or_else(|| panic!("{text} does not begin with {start}"))
-        .trim()
-        .into()
+    text.strip_prefix(&start).unwrap_or_else(|| panic!("{text} does not begin with {start}")).trim().into()
 }
 
 #[track_caller]
 fn expect(name: &str, content: &str, start: &str) {
     let (file, output) = replay(name, content.as_bytes());
     let complaint = complaint(&file, &output);
-    assert!(
-        complaint.starts_with(start),
-        "{complaint} does not begin with {start}"
-    );
+    assert!(complaint.starts_with(start), "{complaint} does not begin with {start}");
 }
 
 fn recorded(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/traces")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces").join(name)
 }
 
 #[test]
@@ -86,47 +67,20 @@ fn truncated_zstandard_at_the_beginning_in_the_middle_and_at_the_end() {
     for length in [0, 3, 20, whole.len() / 2, whole.len() - 1] {
         let (file, output) = replay(&format!("cut{length}.csv.zst"), &whole[..length]);
         let complaint = complaint(&file, &output);
-        assert!(
-            complaint.contains("the Zstandard data are cut off or damaged"),
-            "{length}: {complaint}"
-        );
+        assert!(complaint.contains("the Zstandard data are cut off or damaged"), "{length}: {complaint}");
     }
 }
 
 #[test]
 fn malformed_lines() {
     expect("word.csv", "hello\n", "1: 1 columns, but an event has 5");
-    expect(
-        "short.csv",
-        &format!("# head\n{GOOD}1,2,3,alloc,4\n"),
-        "3: 5 columns, but an alloc line has 13",
-    );
+    expect("short.csv", &format!("# head\n{GOOD}1,2,3,alloc,4\n"), "3: 5 columns, but an alloc line has 13");
     expect("long.csv", &GOOD.replace('\n', ",\n"), "1: 14 columns");
-    expect(
-        "number.csv",
-        &GOOD.replace(",36,", ",many,"),
-        "1: column size: \"many\" is not a whole number",
-    );
-    expect(
-        "op.csv",
-        &GOOD.replace("alloc", "realloc"),
-        "1: column op: \"realloc\"",
-    );
-    expect(
-        "kind.csv",
-        &GOOD.replace("buffer", "texture"),
-        "1: column kind: \"texture\"",
-    );
-    expect(
-        "class.csv",
-        &GOOD.replace("device", "vram"),
-        "1: column class: \"vram\"",
-    );
-    expect(
-        "image.csv",
-        &GOOD.replace("buffer", "image_optimal"),
-        "1: column name: \"vertices\" is not an image",
-    );
+    expect("number.csv", &GOOD.replace(",36,", ",many,"), "1: column size: \"many\" is not a whole number");
+    expect("op.csv", &GOOD.replace("alloc", "realloc"), "1: column op: \"realloc\"");
+    expect("kind.csv", &GOOD.replace("buffer", "texture"), "1: column kind: \"texture\"");
+    expect("class.csv", &GOOD.replace("device", "vram"), "1: column class: \"vram\"");
+    expect("image.csv", &GOOD.replace("buffer", "image_optimal"), "1: column name: \"vertices\" is not an image");
 }
 
 #[test]
@@ -139,64 +93,88 @@ fn bytes_that_are_no_text() {
 
 #[test]
 fn sizes_and_alignments_that_vulkan_has_not() {
-    expect(
-        "size.csv",
-        &format!("# head\n\n{}", GOOD.replace(",36,", ",0,")),
-        "3: size 0 for id 0",
-    );
-    expect(
-        "alignment.csv",
-        &GOOD.replace(",64,", ",48,"),
-        "1: alignment 48 for id 0 is no power of two",
-    );
-    expect(
-        "alignment0.csv",
-        &GOOD.replace(",64,", ",0,"),
-        "1: alignment 0 for id 0",
-    );
+    expect("size.csv", &format!("# head\n\n{}", GOOD.replace(",36,", ",0,")), "3: size 0 for id 0");
+    expect("alignment.csv", &GOOD.replace(",64,", ",48,"), "1: alignment 48 for id 0 is no power of two");
+    expect("alignment0.csv", &GOOD.replace(",64,", ",0,"), "1: alignment 0 for id 0");
 }
 
 #[test]
 fn lines_that_contradict_each_other() {
-    expect(
-        "unknown.csv",
-        &format!("{GOOD}5,0,0,free,7\n"),
-        "2: free of id 7, which no line above allocates",
-    );
-    expect(
-        "double.csv",
-        &format!("{GOOD}5,0,0,free,0\n6,0,0,free,0\n"),
-        "3: free of id 0, which line 2 frees already",
-    );
-    expect(
-        "twice.csv",
-        &format!("{GOOD}{GOOD}"),
-        "2: id 0 is used twice: line 1 allocates it already",
-    );
+    expect("unknown.csv", &format!("{GOOD}5,0,0,free,7\n"), "2: free of id 7, which no line above allocates");
+    expect("double.csv", &format!("{GOOD}5,0,0,free,0\n6,0,0,free,0\n"), "3: free of id 0, which line 2 frees already");
+    expect("twice.csv", &format!("{GOOD}{GOOD}"), "2: id 0 is used twice: line 1 allocates it already");
 }
 
 #[test]
 fn no_events_and_another_version() {
     expect("empty.csv", "", "holds no event");
     expect("header.csv", "# freestone-trace 1\n", "holds no event");
-    expect(
-        "version.csv",
-        "# freestone-trace 9\n",
-        "1: \"freestone-trace 9\" is not a format",
-    );
+    expect("version.csv", "# freestone-trace 9\n", "1: \"freestone-trace 9\" is not a format");
 }
 
 #[test]
 fn wrong_arguments_are_2_too() {
-    for arguments in [
-        &["replay"][..],
-        &[],
-        &["replay", "x.csv", "--driver", "gpu"],
-        &["play", "x.csv"],
-    ] {
+    for arguments in [&["replay"][..], &[], &["replay", "x.csv", "--driver", "gpu"], &["play", "x.csv"]] {
         let output = freestone(arguments);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{text}");
         assert!(!text.contains("panicked"), "{text}");
     }
+}
+
+#[test]
+fn a_simulated_profile_that_there_is_not_is_2() {
+    let trace = recorded("vkcube.csv.zst");
+    let trace = trace.to_string_lossy();
+    for arguments in [&["replay", &trace, "--driver", "sim:card"][..], &["devices", "--driver", "sim:card"]] {
+        let output = freestone(arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(
+            text.starts_with("error: there is no simulated profile \"card\"; there are discrete-rebar, "),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_replay_writes_table_and_json() {
+    let json = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vkcube.json");
+    let (trace, file) = (recorded("vkcube.csv.zst"), json.to_string_lossy());
+    let output = freestone(&["replay", &trace.to_string_lossy(), "--driver", "sim:unified", "--json", &file]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("vkcube"), "{output:?}");
+    let records: serde_json::Value = serde_json::from_slice(&fs::read(&json).expect("written")).expect("JSON");
+    let record = &records[0];
+    let number = |name: &str| record[name].as_u64().unwrap_or_else(|| panic!("{name} in {record}"));
+    assert_eq!((&record["trace"], &record["driver"]), (&"vkcube".into(), &"sim:unified".into()));
+    assert_eq!((number("allocations"), number("frees"), number("created"), number("fell_back")), (5, 5, 5, 0));
+    assert_eq!((number("violations"), number("validation_messages")), (0, 0));
+    assert!(number("peak_reserved_bytes") >= number("peak_live_bytes") && number("driver_allocations") > 0);
+    assert!(number("peak_reserved_pages_bytes") >= number("peak_reserved_bytes"));
+    assert_eq!(number("reserved_after_trim_bytes"), 0);
+    assert!(record["allocate_ns"]["p99"].is_u64() && record["free_ns"]["max"].is_u64() && number("driver_ops") > 0);
+}
+
+#[test]
+fn a_json_file_that_cannot_be_written_is_2() {
+    let trace = recorded("vkcube.csv.zst");
+    let arguments = ["replay", &trace.to_string_lossy(), "--driver", "sim:unified", "--json", "no/such/folder/x.json"];
+    let output = freestone(&arguments);
+    assert_eq!(complaint(Path::new("no/such/folder/x.json"), &output), complaint_of_a_missing_folder());
+}
+
+fn complaint_of_a_missing_folder() -> String {
+    format!("cannot be written: {}", fs::File::create("no/such/folder/x.json").expect_err("there is no such folder"))
+}
+
+#[test]
+fn a_request_that_nothing_can_serve_names_its_place() {
+    let content = GOOD.replace(",36,", ",99999999999999,");
+    let (file, output) = replay("huge.csv", content.as_bytes());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with(&format!("error: {}:1: buffer of id 0 failed: ", file.display())), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
 }

@@ -11,9 +11,7 @@ use vulkan::{Counter, Headless, Mistake, Program};
 
 /// Allocates `size` bytes of memory type 0.
 fn allocate(device: &ash::Device, size: u64) -> vk::DeviceMemory {
-    let info = vk::MemoryAllocateInfo::default()
-        .allocation_size(size)
-        .memory_type_index(0);
+    let info = vk::MemoryAllocateInfo::default().allocation_size(size).memory_type_index(0);
     // SAFETY: every driver has a memory type 0, and far more memory than is asked for here.
     unsafe { device.allocate_memory(&info, None) }.expect("a driver with a few MiB")
 }
@@ -33,18 +31,13 @@ fn a_leak_is_heard_when_the_device_is_destroyed() {
     let Some(headless) = Headless::for_test(Program::Test) else {
         return;
     };
-    let info = vk::BufferCreateInfo::default()
-        .size(1 << 20)
-        .usage(vk::BufferUsageFlags::TRANSFER_DST);
+    let info = vk::BufferCreateInfo::default().size(1 << 20).usage(vk::BufferUsageFlags::TRANSFER_DST);
     // SAFETY: the device is alive. That nobody destroys the buffer is the mistake; a driver only keeps its bookkeeping.
-    unsafe { headless.device.create_buffer(&info, None) }
-        .expect("a buffer without memory needs nothing");
+    unsafe { headless.device.create_buffer(&info, None) }.expect("a buffer without memory needs nothing");
     let validation = headless.close().expect("layers are required");
     let messages = validation.messages();
     assert!(
-        messages
-            .iter()
-            .any(|message| message.id.contains("VUID-vkDestroyDevice-device")),
+        messages.iter().any(|message| message.id.contains("VUID-vkDestroyDevice-device")),
         "heard only {messages:?}"
     );
 }
@@ -63,10 +56,7 @@ fn a_device_used_well_is_silent_and_uses_every_exception() {
         validation.print();
         assert_eq!(validation.count(), 0, "messages to {program:?}");
         let unused = validation.unused_exceptions();
-        assert!(
-            unused.is_empty(),
-            "exceptions that {program:?} no longer needs: {unused:?}"
-        );
+        assert!(unused.is_empty(), "exceptions that {program:?} no longer needs: {unused:?}");
     }
 }
 
@@ -75,12 +65,7 @@ fn driver_allocations_are_counted_at_the_function_table() {
     let Some(headless) = Headless::for_test(Program::Test) else {
         return;
     };
-    let counter = Counter::new(
-        &headless.instance.entry,
-        &headless.instance.raw,
-        &headless.device,
-        4096,
-    );
+    let counter = Counter::new(&headless.instance.entry, &headless.instance.raw, &headless.device, 4096);
     let memory = [1 << 20, (1 << 20) + 64].map(|size| allocate(&counter.device, size));
     let count = counter.count();
     assert_eq!((count.allocations, count.live_bytes), (2, (2 << 20) + 64));
@@ -90,14 +75,8 @@ fn driver_allocations_are_counted_at_the_function_table() {
         unsafe { counter.device.free_memory(memory, None) };
     }
     let count = counter.count();
-    assert_eq!(
-        (count.frees, count.live_bytes, count.live_pages_bytes),
-        (2, 0, 0)
-    );
-    assert_eq!(
-        (count.peak_bytes, count.peak_pages_bytes),
-        ((2 << 20) + 64, (2 << 20) + 4096)
-    );
+    assert_eq!((count.frees, count.live_bytes, count.live_pages_bytes), (2, 0, 0));
+    assert_eq!((count.peak_bytes, count.peak_pages_bytes), ((2 << 20) + 64, (2 << 20) + 4096));
     drop(counter);
     headless.close();
 }

@@ -22,7 +22,7 @@ use bytemuck::{AnyBitPattern, NoUninit, Pod};
 
 use super::error::AccessError;
 use crate::device::{MemoryRange, RangeWithin};
-use crate::pool::{Kind, Placement};
+use crate::pool::{Kind, Making, Placement};
 use crate::suballocator::RangeKey;
 
 /// A piece of device memory, owned: the key by which it is freed.
@@ -49,6 +49,7 @@ const IS_NON_LINEAR: u8 = 2;
 const IS_NON_COHERENT: u8 = 4;
 const IS_IN_LEDGER: u8 = 8;
 const IS_TIED: u8 = 16;
+const HAS_OPENED: u8 = 32;
 
 /// What an allocation is made of, beside its placement.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +85,20 @@ impl Allocation {
                 | flag(placement.is_dedicated && origin.is_tied, IS_TIED)
                 | flag(origin.kind == Kind::NonLinear, IS_NON_LINEAR)
                 | flag(origin.is_non_coherent, IS_NON_COHERENT),
+        }
+    }
+
+    /// Remembers that a block was opened for it.
+    pub(crate) fn mark_opener(&mut self) {
+        self.traits |= HAS_OPENED;
+    }
+
+    /// Returns how it came about.
+    pub(crate) fn making(&self) -> Making {
+        match (self.is_dedicated(), self.traits & HAS_OPENED != 0) {
+            (true, _) => Making::Dedicated,
+            (false, true) => Making::WithBlock,
+            (false, false) => Making::InBlock,
         }
     }
 

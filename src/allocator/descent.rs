@@ -5,6 +5,8 @@
 //!                    <-outcome-      <-outcome---  Rehearse: pools are probed, the budget is asked, nothing changes
 //! ```
 
+use core::ptr;
+
 use super::error::{AllocationError, AttemptKind, AttemptRecord, Attempts, Reason};
 use super::ladder::{Facts, Ladder, LadderRules, Step, Stop};
 use super::pools::PoolRef;
@@ -12,8 +14,8 @@ use super::request::AllocationRequest;
 use super::{Allocator, retention};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
-use crate::memory_type::{Bound, Candidates};
-use crate::pool::{Attempt, Joined, Placement, Pool, PoolRequest, Refusal};
+use crate::memory_type::{Bound, Candidates, Change};
+use crate::pool::{Attempt, Joined, Kept, Placement, Pool, PoolRequest, Refusal};
 
 /// A pool with its index.
 pub(crate) type IndexedPool<'a> = (u16, PoolRef<'a>);
@@ -73,9 +75,9 @@ pub(crate) fn run<D: Descent>(
     let mut records = Vec::new();
     loop {
         match ladder.step() {
-            Step::Enter { memory_type_index } => enter(allocator, request, memory_type_index, &mut ladder)?,
+            Step::Enter { memory_type_index } => enter(allocator, request, memory_type_index, &mut ladder),
             Step::Try { memory_type_index, attempt, bound } => {
-                let (index, pool) = allocator.pool_for(request, memory_type_index)?;
+                let (index, pool) = allocator.pool_for(request, memory_type_index);
                 let pool_request = request.for_pool(&pool, allocator.granularity(), bound);
                 let outcome = match &pool_request {
                     Some(pool_request) => descent.attempt(allocator, &pool, attempt, pool_request),
@@ -118,19 +120,17 @@ fn enter(
     request: &AllocationRequest<'_>,
     memory_type_index: u32,
     ladder: &mut Ladder,
-) -> Result<(), AllocationError> {
-    let (_, pool) = allocator.pool_for(request, memory_type_index)?;
+) {
+    let (_, pool) = allocator.pool_for(request, memory_type_index);
     let settings = pool.settings();
     let Some(pool_request) = request.for_pool(&pool, allocator.granularity(), Bound::WithinBudget) else {
-        ladder.refused(&Refusal::TooLarge { limit: settings.max_object_size });
-        return Ok(());
+        return ladder.refused(&Refusal::TooLarge { limit: settings.max_object_size });
     };
     let (strategy, without_dedicated) = request.strategies(&pool, &pool_request);
     let request_size = pool_request.range.size;
     let live_bytes = pool.counters().live_bytes().saturating_add(request_size);
     let block_size = settings.growth.block_size(request_size, live_bytes);
     ladder.enter(Facts { strategy, without_dedicated, growth: settings.growth, block_size, request_size });
-    Ok(())
 }
 
 fn record(attempt: AttemptKind, (memory_type_index, heap_index): (u32, u32), bytes: u64, reason: Reason) -> AttemptRecord {
@@ -193,16 +193,13 @@ fn open(allocator: &Allocator, pool: &Pool, attempt: Attempt, request: &PoolRequ
 /// Rehearses the steps: says what they would do, and changes nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Rehearse {
-    heaps: [RehearsedHeap; MAX_HEAPS],
+    /// Bytes opened, by heap.
+    opened: [u64; MAX_HEAPS],
+    objects_opened: u32,
     /// Empty blocks that have been given back in the rehearsal.
-    given_back: Vec<(u16, u32)>,
-}
-
-/// What the rehearsal has changed on one heap so far, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-struct RehearsedHeap {
-    opened: u64,
-    given_back: u64,
+    given_back: Vec<GiveBack>,
+    /// The most bytes reserved at once in the rehearsal.
+    peak_bytes: u64,
 }
 
 /// What a rehearsed attempt would do.
@@ -225,45 +222,63 @@ impl Descent for Rehearse {
         request: &PoolRequest,
     ) -> Result<Rehearsed, Ended> {
         if attempt == Attempt::Existing {
-            let offset = pool.probe(request).ok_or(Refusal::DoesNotFit)?;
+            let offset = self.probe(allocator, pool, request).ok_or(Refusal::DoesNotFit)?;
             return Ok(Rehearsed { driver_bytes: 0, offset: Some(offset) });
         }
         pool.check_opening(attempt, request)?;
         let driver_bytes = pool.opening_bytes(attempt, request);
         let heap_index = allocator.heap_of(pool.settings().memory_type_index);
-        self.give_back(allocator.give_backs(pool, driver_bytes));
-        let heap = self.heaps[heap_index as usize];
-        let charged = (driver_bytes + heap.opened).saturating_sub(heap.given_back);
-        allocator.budget().check(heap_index, charged, request.bound).map_err(Refusal::Budget)?;
+        self.given_back.extend(allocator.give_backs(pool, driver_bytes, self));
+        let change = self.change_on(heap_index);
+        allocator.budget().check(heap_index, driver_bytes, request.bound, change).map_err(Refusal::Budget)?;
         let offset = (attempt == Attempt::Dedicated).then_some(0);
         Ok(Rehearsed { driver_bytes, offset })
     }
 
     fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
         let pools = allocator.pools_on(heap_index);
-        let spare = pools.iter().flat_map(|(index, pool)| allocator.spare_blocks_of(*index, pool));
-        self.give_back(spare.collect())
+        let spare = pools.iter().flat_map(|(index, pool)| allocator.spare_blocks_of(*index, pool, Kept::Nothing));
+        let new: Vec<GiveBack> = spare.filter(|block| !self.has_given_back(block)).collect();
+        self.given_back.extend_from_slice(&new);
+        new.iter().map(|block| block.bytes).sum()
     }
 }
 
 impl Rehearse {
     /// Hears that a plan ended with an opening: the next plan of the same rehearsal finds so much less.
-    pub(crate) fn note_opening(&mut self, heap_index: u32, bytes: u64) {
-        self.heaps[heap_index as usize].opened += bytes;
+    pub(crate) fn note_opening(&mut self, allocator: &Allocator, heap_index: u32, bytes: u64) {
+        if bytes > 0 {
+            self.opened[heap_index as usize] += bytes;
+            self.objects_opened += 1;
+            self.peak_bytes = self.peak_bytes.max(self.reserved_bytes(allocator));
+        }
     }
 
-    /// Counts each block once; returns the bytes that are new.
-    fn give_back(&mut self, blocks: Vec<GiveBack>) -> u64 {
-        let mut new_bytes = 0;
-        for block in blocks {
-            let key = (block.pool, block.region);
-            if !self.given_back.contains(&key) {
-                self.given_back.push(key);
-                self.heaps[block.heap_index as usize].given_back += block.bytes;
-                new_bytes += block.bytes;
-            }
+    /// Looks for room in the blocks of a pool that are left.
+    fn probe(&self, allocator: &Allocator, pool: &Pool, request: &PoolRequest) -> Option<u64> {
+        let is_of_pool = |block: &&GiveBack| allocator.pools().get(block.pool).is_some_and(|of| ptr::eq::<Pool>(&*of, pool));
+        let gone: Vec<u32> = self.given_back.iter().filter(is_of_pool).map(|block| block.region).collect();
+        if gone.is_empty() { pool.probe(request) } else { pool.probe_without(request, &gone) }
+    }
+
+    fn change_on(&self, heap_index: u32) -> Change {
+        let on_heap = self.given_back.iter().filter(|block| block.heap_index == heap_index);
+        Change {
+            opened: self.opened[heap_index as usize],
+            given_back: on_heap.map(|block| block.bytes).sum(),
+            objects_opened: self.objects_opened,
+            objects_given_back: u32::try_from(self.given_back.len()).unwrap_or(u32::MAX),
         }
-        new_bytes
+    }
+
+    /// Returns what would be reserved by now, in bytes.
+    fn reserved_bytes(&self, allocator: &Allocator) -> u64 {
+        let given_back: u64 = self.given_back.iter().map(|block| block.bytes).sum();
+        (allocator.reserved_bytes() + self.opened.iter().sum::<u64>()).saturating_sub(given_back)
+    }
+
+    fn has_given_back(&self, block: &GiveBack) -> bool {
+        self.given_back.iter().any(|gone| (gone.pool, gone.region) == (block.pool, block.region))
     }
 }
 
@@ -279,21 +294,25 @@ pub(crate) struct GiveBack {
 impl Allocator {
     /// Gives back the empty blocks that stand between an opening and the all-time peak.
     pub(crate) fn make_room(&self, own: &Pool, opening_bytes: u64) {
-        for give_back in self.give_backs(own, opening_bytes) {
+        for give_back in self.give_backs(own, opening_bytes, &Rehearse::default()) {
             if let Some(pool) = self.pools().get(give_back.pool) {
                 pool.give_back(self.backing(), give_back.region);
             }
         }
     }
 
-    /// Chooses what an opening has given back first: of its own pool, then of any.
-    fn give_backs(&self, own: &Pool, opening_bytes: u64) -> Vec<GiveBack> {
-        let mut excess = retention::excess(self.reserved_bytes(), opening_bytes, self.peak_bytes());
+    /// Chooses what an opening has given back first: of its own pool, then of any. What a rehearsal has given back
+    /// already is gone.
+    fn give_backs(&self, own: &Pool, opening_bytes: u64, rehearsed: &Rehearse) -> Vec<GiveBack> {
+        let peak_bytes = self.peak_bytes().max(rehearsed.peak_bytes);
+        let mut excess = retention::excess(rehearsed.reserved_bytes(self), opening_bytes, peak_bytes);
         if excess == 0 || self.pools().sum(|pool| pool.counters().empty_bytes.get()) == 0 {
             return Vec::new();
         }
         let mut chosen = Vec::new();
         let (mut of_own, mut of_others) = self.spare_blocks(own);
+        of_own.retain(|block| !rehearsed.has_given_back(block));
+        of_others.retain(|block| !rehearsed.has_given_back(block));
         for spare in [&mut of_own, &mut of_others] {
             while excess > 0 {
                 let sizes = spare.iter().enumerate().map(|(position, give_back)| (position, give_back.bytes));
@@ -313,15 +332,15 @@ impl Allocator {
             if pool.counters().empty_bytes.get() == 0 {
                 continue;
             }
-            let list = if core::ptr::eq::<Pool>(&*pool, own) { &mut of_own } else { &mut of_others };
-            list.extend(self.spare_blocks_of(index, &pool));
+            let list = if core::ptr::eq::<Pool>(&raw const *pool, own) { &mut of_own } else { &mut of_others };
+            list.extend(self.spare_blocks_of(index, &pool, Kept::Prewarmed));
         }
         (of_own, of_others)
     }
 
-    fn spare_blocks_of(&self, index: u16, pool: &Pool) -> Vec<GiveBack> {
+    fn spare_blocks_of(&self, index: u16, pool: &Pool, kept: Kept) -> Vec<GiveBack> {
         let heap_index = self.heap_of(pool.settings().memory_type_index);
         let named = |(region, bytes)| GiveBack { pool: index, region, heap_index, bytes };
-        pool.spare_blocks().into_iter().map(named).collect()
+        pool.spare_blocks(kept).into_iter().map(named).collect()
     }
 }

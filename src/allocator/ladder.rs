@@ -73,6 +73,7 @@ pub(crate) struct Facts {
 
 /// The state of one descent.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one event that the descent remembers")]
 pub(crate) struct Ladder {
     rules: LadderRules,
     candidates: Candidates,
@@ -126,7 +127,7 @@ impl Ladder {
             Rung::Open(attempt) => step(attempt),
             Rung::TrimHeap => Step::TrimHeap { memory_type_index },
             Rung::TrimAll(_) => Step::TrimAll,
-            Rung::Stopped(stop) => Step::Stop(stop),
+            Rung::Stopped(reason) => Step::Stop(reason),
         }
     }
 

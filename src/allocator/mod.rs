@@ -18,6 +18,7 @@
 #[expect(unsafe_code, reason = "lends mapped memory, whose validity ownership proves")]
 mod allocation;
 mod create_info;
+mod custom_pool;
 mod descent;
 mod error;
 mod ladder;
@@ -34,6 +35,7 @@ use core::fmt;
 pub use self::allocation::Allocation;
 use self::allocation::Origin;
 pub use self::create_info::AllocatorCreateInfo;
+pub use self::custom_pool::{CreatePoolError, CustomPool, DestroyPoolError, DestroyPoolReason, PoolCreateInfo};
 use self::create_info::LeakCallback;
 use self::descent::{IndexedPool, Perform};
 pub use self::error::{
@@ -43,8 +45,7 @@ pub use self::error::{
 use self::ledger::{Ledger, LedgerKey, NewEntry};
 pub use self::ledger::{Leak, LeakReport};
 pub use self::plan::{Limits, Plan, PlannedPlacement};
-pub use self::pools::{CreatePoolError, CustomPool, DestroyPoolError, DestroyPoolReason, PoolCreateInfo};
-use self::pools::{PoolRef, Pools, TypeChoice};
+use self::pools::{PoolRef, Pools};
 pub(crate) use self::request::AllocationRequest;
 pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
 use self::retention::IdleMemory;
@@ -56,7 +57,7 @@ pub use self::statistics::{
 use crate::block::Backing;
 use crate::device::{Device, Properties};
 use crate::memory_type::{Bound, Budget, Candidates, HeapUsage, Selector, Topology, TypeRequest};
-use crate::pool::{Left, Placement};
+use crate::pool::{Attempt, Left, Placement};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 
 /// Numbers allocators, so that a key of one is foreign to every other. 0 is never given out.
@@ -156,7 +157,7 @@ impl Allocator {
     /// Allocates for several requirements, all or none.
     ///
     /// # Errors
-    /// As [`allocate`](Self::allocate), for the first that fails; those before it have been freed by then.
+    /// As [`allocate`](Self::allocate), for the first that fails; those before it have been taken back by then.
     pub fn allocate_many(
         &self,
         requirements: &[AllocationRequirements],
@@ -167,7 +168,7 @@ impl Allocator {
             match self.allocate(requirement, info) {
                 Ok(allocation) => allocations.push(allocation),
                 Err(error) => {
-                    allocations.into_iter().rev().for_each(|allocation| self.free_own(allocation));
+                    allocations.into_iter().rev().for_each(|allocation| self.take_back(allocation));
                     return Err(error);
                 }
             }
@@ -184,7 +185,6 @@ impl Allocator {
     ///
     /// # Complexity
     /// O(1); no heap call, and no driver call unless a block goes back.
-    #[expect(clippy::result_large_err, reason = "the allocation is handed back by value")]
     pub fn free(&self, allocation: Allocation) -> Result<(), FreeError> {
         if allocation.owner() != self.owner {
             return Err(FreeError { reason: FreeErrorReason::Foreign, allocation });
@@ -233,38 +233,6 @@ impl Allocator {
         is_own.then(|| self.ledger.name(ledger_key(allocation))).flatten()
     }
 
-    /// Creates a pool of the user's own, with its first blocks.
-    ///
-    /// # Errors
-    /// What is wrong with the create-info, or why the first blocks could not be opened; nothing is kept then.
-    pub fn create_pool(&self, info: &PoolCreateInfo) -> Result<CustomPool, CreatePoolError> {
-        let memory_type_index = self.resolve_type(info.choice)?;
-        let (index, pool) = self.pools.add_custom(info, memory_type_index)?;
-        let custom = CustomPool { pool, index, owner: self.owner };
-        if let Err(error) = self.open_first_blocks(&custom, info.min_block_count) {
-            self.retire_pool(&custom);
-            return Err(error.into());
-        }
-        Ok(custom)
-    }
-
-    /// Destroys a custom pool; its blocks go back to the driver.
-    ///
-    /// # Errors
-    /// `Foreign`, or `InUse` while allocations of it are alive; the pool is handed back.
-    #[expect(clippy::result_large_err, reason = "the pool is handed back by value")]
-    pub fn destroy_pool(&self, pool: CustomPool) -> Result<(), DestroyPoolError> {
-        if pool.owner != self.owner {
-            return Err(DestroyPoolError { reason: DestroyPoolReason::Foreign, pool });
-        }
-        let count = pool.pool.counters().live_count();
-        if count > 0 {
-            return Err(DestroyPoolError { reason: DestroyPoolReason::InUse { count }, pool });
-        }
-        self.retire_pool(&pool);
-        Ok(())
-    }
-
     /// Checks every invariant of every pool: for tests and for finding bugs.
     ///
     /// # Errors
@@ -306,7 +274,11 @@ impl Allocator {
     #[cold]
     fn descend(&self, request: &AllocationRequest<'_>, candidates: Candidates) -> Result<Allocation, AllocationError> {
         let found = descent::run(self, request, candidates, &mut Perform)?;
-        Ok(self.hand_out(request, &found.output, found.pool, found.memory_type_index))
+        let mut allocation = self.hand_out(request, &found.output, found.pool, found.memory_type_index);
+        if matches!(found.attempt, Attempt::Grow { .. } | Attempt::Own) {
+            allocation.mark_opener();
+        }
+        Ok(allocation)
     }
 
     #[inline]
@@ -322,7 +294,7 @@ impl Allocator {
             pool,
             memory_type_index,
             kind: request.requirements.kind,
-            is_non_coherent: self.properties().atom_of(memory_type_index) > 1,
+            is_non_coherent: self.properties().needs_flush(memory_type_index),
             is_tied: request.dedicated_for.is_some(),
         };
         let mut allocation = Allocation::new(placement, request.requirements.size, &origin);
@@ -346,7 +318,7 @@ impl Allocator {
             });
         }
         if let Some(pool) = request.info.pool {
-            return self.candidates_of_pool(pool, requirements.memory_type_bits);
+            return self.candidates_of_pool(pool, request);
         }
         self.candidates(&request.info.type_request(), requirements.memory_type_bits)
     }
@@ -363,56 +335,36 @@ impl Allocator {
         Ok(candidates)
     }
 
-    fn candidates_of_pool(&self, pool: &CustomPool, memory_type_bits: u32) -> Result<Candidates, AllocationError> {
-        if pool.owner != self.owner {
-            return Err(AllocationError::ForeignPool);
-        }
-        let memory_type_index = pool.memory_type_index();
-        if memory_type_bits & (1 << memory_type_index) == 0 {
-            let verdicts = Vec::new();
-            return Err(AllocationError::NoMemoryType { memory_type_bits, verdicts });
-        }
-        Ok(Candidates::only(memory_type_index))
-    }
-
     /// Returns the pool that serves a request in a memory type.
     pub(crate) fn pool_for(
         &self,
         request: &AllocationRequest<'_>,
         memory_type_index: u32,
-    ) -> Result<IndexedPool<'_>, AllocationError> {
+    ) -> IndexedPool<'_> {
         if let Some(custom) = request.info.pool {
-            return Ok((custom.index, PoolRef::Shared(custom.pool.clone())));
+            return (custom.index, PoolRef::Shared(custom.pool.clone()));
         }
         let kind = request.requirements.kind;
         let declared = self.device.features().memory_priority;
         if let Some(priority) = request.info.priority.filter(|_| declared) {
-            if let Ok((index, pool)) = self.pools.with_priority(memory_type_index, kind, priority) {
-                return Ok((index, PoolRef::Shared(pool)));
+            if let Some((index, pool)) = self.pools.with_priority(memory_type_index, kind, priority) {
+                return (index, PoolRef::Shared(pool));
             }
         }
         let (index, pool) = self.pools.default_pool(memory_type_index, kind);
-        Ok((index, PoolRef::Borrowed(pool)))
+        (index, PoolRef::Borrowed(pool))
     }
 
-    fn resolve_type(&self, choice: TypeChoice) -> Result<u32, CreatePoolError> {
-        match choice {
-            TypeChoice::Index(memory_type_index) => {
-                let count = u32::try_from(self.properties().memory_types.len()).unwrap_or(u32::MAX);
-                let exists = memory_type_index < count;
-                exists.then_some(memory_type_index).ok_or(CreatePoolError::NoSuchMemoryType { memory_type_index, count })
-            }
-            TypeChoice::Intent(intent, extra, memory_type_bits) => {
-                let candidates = self.candidates(&TypeRequest { intent, extra }, memory_type_bits)?;
-                candidates.first().ok_or(CreatePoolError::NoSuchMemoryType { memory_type_index: 0, count: 0 })
-            }
+    /// Takes back what was made a moment ago, because the rest of an operation failed (I3): nothing of it counts, and a
+    /// block that was opened for it goes back.
+    #[expect(clippy::needless_pass_by_value, reason = "the key ends here")]
+    pub(crate) fn take_back(&self, allocation: Allocation) {
+        if allocation.is_in_ledger() {
+            self.ledger.strike(ledger_key(&allocation));
         }
-    }
-
-    /// Frees what this allocator has just made itself.
-    pub(crate) fn free_own(&self, allocation: Allocation) {
-        let freed = self.free(allocation);
-        debug_assert!(freed.is_ok(), "I1: the allocator frees what it has made");
+        let Some(pool) = self.pools.get(allocation.pool_index()) else { return };
+        let taken = pool.take_back(self.backing(), (allocation.key(), allocation.making()), self.now());
+        debug_assert!(taken.is_ok(), "I1: the allocator takes back what it has made");
     }
 
     /// Returns whether this allocator made an allocation.

@@ -8,7 +8,11 @@ use super::descent::{self, Rehearse};
 use super::error::{AllocationError, Attempts};
 use super::request::{AllocationCreateInfo, AllocationRequest, AllocationRequirements, DeviceAddress};
 use crate::memory_type::{Bound, HeapUsage, Intent, TypeVerdict};
-use crate::pool::{Attempt, Kind};
+use crate::block::growth;
+use crate::device::DedicatedPreference;
+use crate::pool::placement::{self, PlacementInput, Strategy};
+use crate::pool::{Attempt, DedicatedUse, Kind, Pool, PoolRequest};
+use crate::suballocator::Request;
 use crate::suballocator::align::align_down;
 
 /// Where an allocation would be placed.
@@ -98,7 +102,7 @@ impl Allocator {
         let candidates = self.candidates(&intent.into(), u32::MAX)?;
         let memory_type_index = candidates.first().unwrap_or_default();
         let (_, pool) = self.pools().default_pool(memory_type_index, Kind::Linear);
-        let largest_allocation = candidates.iter().map(|index| self.largest_in(index)).max().unwrap_or(0);
+        let largest_allocation = candidates.iter().map(|index| self.largest_in(index, intent)).max().unwrap_or(0);
         let suggested_chunk_size = (pool.settings().growth.cap / 4).min(largest_allocation);
         let limits = Limits { memory_type_index, largest_allocation, suggested_chunk_size };
         debug_assert!(self.is_plannable(intent, largest_allocation), "limits promise what `plan` refuses: {limits:?}");
@@ -123,7 +127,7 @@ impl Allocator {
         let candidates = self.candidates_for(request)?;
         let found = descent::run(self, request, candidates, rehearsal)?;
         let heap_index = self.heap_of(found.memory_type_index);
-        rehearsal.note_opening(heap_index, found.output.driver_bytes);
+        rehearsal.note_opening(self, heap_index, found.output.driver_bytes);
         Ok(Plan {
             memory_type_index: found.memory_type_index,
             heap_index,
@@ -138,12 +142,31 @@ impl Allocator {
     }
 
     /// Returns the largest range or object that a memory type would give within the budget, in bytes.
-    fn largest_in(&self, memory_type_index: u32) -> u64 {
+    fn largest_in(&self, memory_type_index: u32, intent: Intent) -> u64 {
         let (_, pool) = self.pools().default_pool(memory_type_index, Kind::Linear);
+        self.largest_opening(pool).max(largest_in_blocks(pool, intent))
+    }
+
+    /// Returns the largest request that a memory object opened now would serve, in bytes: a block is whole pages, an
+    /// own block or a dedicated object is not.
+    fn largest_opening(&self, pool: &Pool) -> u64 {
         let settings = pool.settings();
-        let unit = settings.suballocator.unit;
-        let of_driver = self.budget().available(self.heap_of(memory_type_index), Bound::WithinBudget).min(settings.max_object_size);
-        align_down(of_driver, unit).max(pool.largest_free_range())
+        let heap_index = self.heap_of(settings.memory_type_index);
+        if self.budget().object_count() >= self.budget().max_object_count() {
+            return 0;
+        }
+        let of_driver = self.budget().available(heap_index, Bound::WithinBudget).min(settings.max_object_size);
+        let size = align_down(of_driver, settings.suballocator.unit);
+        let input = PlacementInput {
+            size,
+            live_bytes: pool.counters().live_bytes().saturating_add(size),
+            block_cap: settings.growth.cap,
+            driver: DedicatedPreference::None,
+            caller: DedicatedUse::Auto,
+            is_lazy: settings.is_lazy,
+            may_own: settings.may_own,
+        };
+        if placement::choose(&input) == Strategy::Shared { align_down(size, growth::PAGE) } else { size }
     }
 
     fn is_plannable(&self, intent: Intent, size: u64) -> bool {
@@ -153,11 +176,25 @@ impl Allocator {
             memory_type_bits: u32::MAX,
             kind: Kind::Linear,
             device_address: DeviceAddress::NotNeeded,
-            dedicated: crate::device::DedicatedPreference::None,
+            dedicated: DedicatedPreference::None,
         };
         let info = AllocationCreateInfo::new(intent).within_budget();
         size == 0 || !matches!(self.plan(&requirements, &info), Err(AllocationError::NoMemoryType { .. }))
     }
+}
+
+/// Returns the largest request that the blocks of a pool surely serve now, in bytes. A search looks at a few ranges of
+/// the largest class only: where it misses the largest, every range of the class serves a sixteenth less.
+fn largest_in_blocks(pool: &Pool, intent: Intent) -> u64 {
+    let largest = pool.largest_free_range();
+    let is_served = |&size: &u64| {
+        let range = Request::new(size, 1);
+        let needs_mapping = intent.needs_host_access();
+        let request =
+            PoolRequest { range, exact_size: size, needs_mapping, dedicated_for: None, bound: Bound::WithinBudget };
+        size > 0 && pool.probe(&request).is_some()
+    };
+    [largest, largest - largest / 16].into_iter().find(is_served).unwrap_or(0)
 }
 
 fn planned(attempt: Attempt) -> PlannedPlacement {

@@ -13,7 +13,7 @@
 use ash::vk;
 
 use super::error::AllocationError;
-use super::pools::CustomPool;
+use super::custom_pool::CustomPool;
 use crate::device::{DedicatedFor, DedicatedPreference, Requirements};
 use crate::memory_type::{Bound, ExtraFlags, Intent, TypeRequest};
 use crate::pool::placement::{self, PlacementInput, Strategy};
@@ -200,7 +200,7 @@ impl<'a> AllocationCreateInfo<'a> {
         self
     }
 
-    /// Gives the memory a priority, where VK_EXT_memory_priority is declared. Each priority has blocks of its own.
+    /// Gives the memory a priority, where `VK_EXT_memory_priority` is declared. Each priority has blocks of its own.
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);
@@ -272,6 +272,12 @@ impl<'a> AllocationRequest<'a> {
             return Err(AllocationError::DedicatedConflict { conflict: "can_alias" });
         }
         Ok(Self { requirements: *requirements, info, dedicated_for, caller })
+    }
+
+    /// Returns the property flags without which a memory type cannot serve.
+    pub(crate) fn required_flags(&self) -> vk::MemoryPropertyFlags {
+        let host = if self.info.needs_mapping() { vk::MemoryPropertyFlags::HOST_VISIBLE } else { vk::MemoryPropertyFlags::empty() };
+        self.info.flags.required | host
     }
 
     /// Returns whether an existing block is the first thing to look at, in any pool that is not lazy.

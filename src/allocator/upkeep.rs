@@ -2,13 +2,13 @@
 
 use super::allocation::Allocation;
 use super::error::{AccessError, AllocationError, AttemptKind, AttemptRecord, Attempts};
-use super::pools::{CustomPool, PoolRef};
+use super::pools::PoolRef;
 use super::retention::AGED_AFTER;
 use super::{Allocator, LeakReport};
 use crate::block::growth;
 use crate::device::{DriverError, MemoryRange};
 use crate::memory_type::{Bound, Intent};
-use crate::pool::{Kind, Pool};
+use crate::pool::{Kept, Kind, Pool};
 use crate::sync::Ordering;
 use bytemuck::NoUninit;
 
@@ -201,7 +201,7 @@ impl Allocator {
             return;
         }
         for (_, pool) in self.pools.all() {
-            let spare = pool.spare_blocks();
+            let spare = pool.spare_blocks(Kept::Prewarmed);
             let keep = growth::choose_idle_keep(spare.iter().copied());
             for (region, _) in spare.into_iter().filter(|&(region, _)| Some(region) != keep) {
                 pool.give_back(self.backing(), region);
@@ -223,19 +223,7 @@ impl Allocator {
         self.pools.sum(|pool| pool.counters().allocated.get())
     }
 
-    pub(crate) fn open_first_blocks(&self, custom: &CustomPool, count: u32) -> Result<(), AllocationError> {
-        let growth = custom.pool.settings().growth;
-        let bytes = growth.fixed_size.unwrap_or(growth.first);
-        (0..count).try_for_each(|_| self.open_empty(&custom.pool, bytes))
-    }
-
-    /// Takes an idle custom pool apart.
-    pub(crate) fn retire_pool(&self, custom: &CustomPool) {
-        self.pools.remove(custom.index);
-        custom.pool.abandon(self.backing());
-    }
-
-    fn open_empty(&self, pool: &Pool, bytes: u64) -> Result<(), AllocationError> {
+    pub(super) fn open_empty(&self, pool: &Pool, bytes: u64) -> Result<(), AllocationError> {
         let opened = pool.open_empty(self.backing(), bytes, Bound::WithinBudget, self.now());
         let memory_type_index = pool.settings().memory_type_index;
         opened.map_err(|refusal| {

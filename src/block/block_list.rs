@@ -17,7 +17,7 @@ use core::ptr::NonNull;
 use ash::vk;
 
 use crate::device::Memory;
-use crate::suballocator::{Freed, RangeKey, RangeView, Request, StaleKey, Suballocation, Suballocator};
+use crate::suballocator::{Freed, RangeKey, RangeView, Request, Spot, StaleKey, Suballocation, Suballocator};
 
 /// One device-memory object that is suballocated.
 #[derive(Debug)]
@@ -69,9 +69,25 @@ impl BlockList {
     /// Returns the offset that [`allocate`](Self::allocate) would cut at, and whether the host reaches it; changes
     /// nothing.
     pub(crate) fn probe(&self, request: &Request) -> Option<Probed> {
-        let spot = self.suballocator.probe(request)?;
+        self.probed(self.suballocator.probe(request)?)
+    }
+
+    fn probed(&self, spot: Spot) -> Option<Probed> {
         let block = self.blocks[spot.region as usize].as_ref()?;
         Some(Probed { offset: spot.offset, is_mapped: block.memory.mapped_ptr().is_some() })
+    }
+
+    /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, were given back.
+    ///
+    /// # Complexity
+    /// A copy of all bookkeeping: for plans that come to a trim.
+    pub(crate) fn probe_without(&self, request: &Request, regions: &[u32]) -> Option<Probed> {
+        let mut left = self.suballocator.clone();
+        left.reclaim();
+        for &region in regions {
+            left.remove_region(region);
+        }
+        self.probed(left.probe(request)?)
     }
 
     /// Publishes a new block after the opener's own range was cut from it.

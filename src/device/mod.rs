@@ -213,7 +213,8 @@ impl Device {
         // SAFETY: duties 1 and 2 are the caller's.
         let commands = unsafe {
             DeviceCommands::resolve(
-                of_instance.get_device_proc_addr,
+                // The user's own: who counts or alters calls hands out an instance with a table of his making.
+                info.instance.fp_v1_0().get_device_proc_addr,
                 device,
                 api_version,
                 info.features,

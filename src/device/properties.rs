@@ -169,16 +169,15 @@ impl Properties {
             })
     }
 
+    /// Returns whether the host must flush what it writes to memory of this type, and invalidate before it reads.
+    pub fn needs_flush(&self, memory_type_index: u32) -> bool {
+        let flags = self.flags_of(memory_type_index);
+        flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE) && !flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
+    }
+
     /// Returns the unit in which the host must flush and invalidate memory of this type, in bytes: 1 where it need not.
     pub fn atom_of(&self, memory_type_index: u32) -> u64 {
-        let flags = self.flags_of(memory_type_index);
-        let is_flushed = flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
-            && !flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT);
-        if is_flushed {
-            self.non_coherent_atom_size
-        } else {
-            1
-        }
+        if self.needs_flush(memory_type_index) { self.non_coherent_atom_size } else { 1 }
     }
 
     /// Takes over what Vulkan 1.0 reports about a physical device.

@@ -45,8 +45,8 @@ pub(crate) struct RangeWithin {
     pub(crate) size: u64,
 }
 
+#[cfg(test)]
 impl<'memory> MemoryRange<'memory> {
-    #[cfg(test)]
     /// Names a range of memory that is mapped, and borrowed as long as the range lasts.
     pub(super) fn within(memory: &'memory Memory, offset: u64, size: u64) -> Self {
         Self {
@@ -57,12 +57,14 @@ impl<'memory> MemoryRange<'memory> {
             lifetime: PhantomData,
         }
     }
+}
 
+impl MemoryRange<'_> {
     /// Names a range by the memory's handle, for one who holds an allocation but not the [`Memory`] that it lies in.
     ///
     /// # Safety
-    /// 1. `memory` was taken from a [`Memory`] of the device that the range is given to, is `range.memory_size` bytes
-    ///    large, and is not freed as long as `'memory` lasts.
+    /// 1. `memory` was taken from a [`Memory`] of the device that the range is given to, is not freed as long
+    ///    as the range lasts, and ends at `range.memory_size` or, rounded to whole atoms, behind the range.
     /// 2. It is mapped.
     pub(crate) unsafe fn of_handle(memory: vk::DeviceMemory, range: RangeWithin) -> Self {
         let RangeWithin {

@@ -1,7 +1,7 @@
 //! The device on the simulated driver: versions, promises kept and broken, memory, ranges, resources.
 
-use std::ffi::CStr;
-use std::sync::{Arc, Mutex};
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use ash::vk::Handle as _;
 
@@ -94,6 +94,37 @@ fn vulkan_1_0_alone_is_enough() {
     device.free_memory(memory);
     drop(device);
     assert!(sim.finish().is_empty());
+}
+
+/// The simulated driver's own, for [`without_free_memory`]: the same function for every instance.
+static REAL_PROC_ADDR: OnceLock<vk::PFN_vkGetDeviceProcAddr> = OnceLock::new();
+
+/// Hides one command of a device.
+unsafe extern "system" fn without_free_memory(device: vk::Device, name: *const c_char) -> vk::PFN_vkVoidFunction {
+    // SAFETY: the caller passes a string that ends in a zero byte.
+    let is_hidden = unsafe { CStr::from_ptr(name) } == c"vkFreeMemory";
+    // SAFETY: the caller's own arguments.
+    REAL_PROC_ADDR.get().filter(|_| !is_hidden).and_then(|real| unsafe { real(device, name) })
+}
+
+#[test]
+fn commands_of_the_device_come_from_the_users_own_instance() {
+    let sim = SimDevice::new(Profile::unified());
+    REAL_PROC_ADDR.get_or_init(|| sim.instance().fp_v1_0().get_device_proc_addr);
+    let load = |name: &CStr| {
+        if name == c"vkGetDeviceProcAddr" {
+            return without_free_memory as *const c_void;
+        }
+        // SAFETY: the instance is alive and the name ends in a zero byte.
+        let found = unsafe { (sim.entry().static_fn().get_instance_proc_addr)(sim.instance().handle(), name.as_ptr()) };
+        found.map_or(ptr::null(), |found| found as *const c_void)
+    };
+    // SAFETY: each name is answered by a command of that name, or null.
+    let instance = unsafe { ash::Instance::load_with(load, sim.instance().handle()) };
+    let info = DeviceCreateInfo { instance: &instance, ..create_info(&sim) };
+    // SAFETY: the handles belong together; `sim` lives longer than the device.
+    let made = unsafe { Device::new(&info) };
+    assert!(matches!(made, Err(DeviceError::MissingFunction { name: "vkFreeMemory", .. })), "{made:?}");
 }
 
 #[test]

@@ -67,6 +67,15 @@ struct HeapMirror {
     budget: AtomicU64,
 }
 
+/// What a rehearsal has opened and given back: bytes of one heap, and objects of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) opened: u64,
+    pub(crate) given_back: u64,
+    pub(crate) objects_opened: u32,
+    pub(crate) objects_given_back: u32,
+}
+
 /// The one place where device memory is counted. Shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -87,17 +96,9 @@ impl Budget {
     pub(crate) fn new(properties: &Properties, user_limits: &[Option<u64>]) -> Self {
         let small_bar = Topology::of(properties).small_bar_heap();
         let facts = core::array::from_fn(|index| {
-            let heap = properties
-                .memory_heaps
-                .get(index)
-                .copied()
-                .unwrap_or_default();
+            let heap = properties.memory_heaps.get(index).copied().unwrap_or_default();
             let is_small_bar = small_bar.is_some_and(|heap_index| heap_index as usize == index);
-            HeapFacts::new(
-                &heap,
-                user_limits.get(index).copied().flatten(),
-                is_small_bar,
-            )
+            HeapFacts::new(&heap, user_limits.get(index).copied().flatten(), is_small_bar)
         });
         let allowed = properties.max_memory_allocation_count;
         let budget = Self {
@@ -121,21 +122,12 @@ impl Budget {
     ///
     /// # Errors
     /// [`Refused`], with the numbers.
-    pub(crate) fn reserve(
-        &self,
-        heap_index: u32,
-        bytes: u64,
-        bound: Bound,
-    ) -> Result<Reservation<'_>, Refused> {
+    pub(crate) fn reserve(&self, heap_index: u32, bytes: u64, bound: Bound) -> Result<Reservation<'_>, Refused> {
         let mut state = self.state.lock();
         let releases_to_await = state.releases_begun;
         while let Err(refused) = self.check_now(&state, heap_index, bytes, bound) {
             let has_ended = state.releases_ended >= releases_to_await;
-            if has_ended
-                || self
-                    .check_after_releases(&state, heap_index, bytes, bound)
-                    .is_err()
-            {
+            if has_ended || self.check_after_releases(&state, heap_index, bytes, bound).is_err() {
                 return Err(refused);
             }
             self.release_ended.wait(&mut state);
@@ -143,19 +135,20 @@ impl Budget {
         state.heaps[heap_index as usize].own += bytes;
         state.objects += 1;
         self.publish_operation(&state, heap_index as usize);
-        Ok(Reservation {
-            budget: self,
-            heap_index,
-            bytes,
-        })
+        Ok(Reservation { budget: self, heap_index, bytes })
     }
 
-    /// Says what [`Budget::reserve`] would answer now, without waiting and without reserving.
+    /// Says what [`Budget::reserve`] would answer after a change that is only thought of, without waiting and without
+    /// reserving.
     ///
     /// # Errors
     /// [`Refused`], with the numbers.
-    pub(crate) fn check(&self, heap_index: u32, bytes: u64, bound: Bound) -> Result<(), Refused> {
-        self.check_now(&self.state.lock(), heap_index, bytes, bound)
+    pub(crate) fn check(&self, heap_index: u32, bytes: u64, bound: Bound, change: Change) -> Result<(), Refused> {
+        let state = self.state.lock();
+        self.check_objects((state.objects + change.objects_opened).saturating_sub(change.objects_given_back))?;
+        let mut usage = self.usage_in(&state, heap_index);
+        usage.own = (usage.own + change.opened).saturating_sub(change.given_back);
+        self.check_bytes(&usage, heap_index, bytes, bound)
     }
 
     /// Returns the largest reservation that the heap would grant now, in bytes.
@@ -168,21 +161,13 @@ impl Budget {
     pub(crate) fn begin_release(&self, heap_index: u32, bytes: u64) -> ReleaseInFlight<'_> {
         let mut state = self.state.lock();
         let heap = &mut state.heaps[heap_index as usize];
-        debug_assert!(
-            heap.settled >= bytes,
-            "budget I4: {bytes} bytes released, {} held",
-            heap.settled
-        );
+        debug_assert!(heap.settled >= bytes, "budget I4: {bytes} bytes released, {} held", heap.settled);
         heap.settled = heap.settled.saturating_sub(bytes);
         heap.leaving += bytes;
         heap.ever_left = heap.ever_left.wrapping_add(bytes);
         state.objects_leaving += 1;
         state.releases_begun += 1;
-        ReleaseInFlight {
-            budget: self,
-            heap_index,
-            bytes,
-        }
+        ReleaseInFlight { budget: self, heap_index, bytes }
     }
 
     /// Charges a memory object that is held with `now` bytes instead of `before`: what lazily allocated memory has really
@@ -190,11 +175,7 @@ impl Budget {
     pub(crate) fn recharge(&self, heap_index: u32, before: u64, now: u64) {
         let mut state = self.state.lock();
         let heap = &mut state.heaps[heap_index as usize];
-        debug_assert!(
-            heap.settled >= before,
-            "budget I4: {before} bytes recharged, {} held",
-            heap.settled
-        );
+        debug_assert!(heap.settled >= before, "budget I4: {before} bytes recharged, {} held", heap.settled);
         heap.own = heap.own.saturating_sub(before) + now;
         heap.settled = heap.settled.saturating_sub(before) + now;
         heap.ever_left = heap.ever_left.wrapping_add(before);
@@ -260,25 +241,13 @@ impl Budget {
     }
 
     /// Checks a reservation against what is held.
-    fn check_now(
-        &self,
-        state: &State,
-        heap_index: u32,
-        bytes: u64,
-        bound: Bound,
-    ) -> Result<(), Refused> {
+    fn check_now(&self, state: &State, heap_index: u32, bytes: u64, bound: Bound) -> Result<(), Refused> {
         self.check_objects(state.objects)?;
         self.check_bytes(&self.usage_in(state, heap_index), heap_index, bytes, bound)
     }
 
     /// Checks a reservation against what will be held when all releases under way have ended.
-    fn check_after_releases(
-        &self,
-        state: &State,
-        heap_index: u32,
-        bytes: u64,
-        bound: Bound,
-    ) -> Result<(), Refused> {
+    fn check_after_releases(&self, state: &State, heap_index: u32, bytes: u64, bound: Bound) -> Result<(), Refused> {
         self.check_objects(state.objects - state.objects_leaving)?;
         let mut usage = self.usage_in(state, heap_index);
         usage.own -= state.heaps[heap_index as usize].leaving;
@@ -290,28 +259,13 @@ impl Budget {
         if count < self.max_objects {
             return Ok(());
         }
-        Err(Refused::TooManyObjects {
-            count,
-            max: self.max_objects,
-        })
+        Err(Refused::TooManyObjects { count, max: self.max_objects })
     }
 
     /// So many more bytes of a heap; one that does not exist has none, not even for 0 bytes.
-    fn check_bytes(
-        &self,
-        usage: &HeapUsage,
-        heap_index: u32,
-        asked: u64,
-        bound: Bound,
-    ) -> Result<(), Refused> {
+    fn check_bytes(&self, usage: &HeapUsage, heap_index: u32, asked: u64, bound: Bound) -> Result<(), Refused> {
         let (own, cap) = (usage.own, usage.cap);
-        let no_heap = Refused::OverHeap {
-            heap_index,
-            is_device_local: false,
-            asked,
-            own,
-            cap,
-        };
+        let no_heap = Refused::OverHeap { heap_index, is_device_local: false, asked, own, cap };
         let facts = self.facts.get(heap_index as usize).ok_or(no_heap)?;
         facts.check(heap_index, usage, asked, bound)
     }
@@ -319,15 +273,12 @@ impl Budget {
     /// The exact use of a heap; a heap that does not exist has no bytes.
     fn usage_in(&self, state: &State, heap_index: u32) -> HeapUsage {
         let index = heap_index as usize;
-        self.facts
-            .get(index)
-            .map_or_else(HeapUsage::default, |facts| facts.usage(&state.heaps[index]))
+        self.facts.get(index).map_or_else(HeapUsage::default, |facts| facts.usage(&state.heaps[index]))
     }
 
     /// Publishes a heap after an operation that changed it.
     fn publish_operation(&self, state: &State, index: usize) {
-        self.operations_since_refresh
-            .fetch_add(1, Ordering::Relaxed);
+        self.operations_since_refresh.fetch_add(1, Ordering::Relaxed);
         self.publish(state, index);
     }
 
@@ -343,17 +294,8 @@ impl Budget {
 
 impl State {
     fn new(facts: &[HeapFacts; MAX_HEAPS]) -> Self {
-        let heaps = facts.map(|facts| HeapState {
-            budget: facts.budget(0),
-            ..HeapState::default()
-        });
-        Self {
-            heaps,
-            objects: 0,
-            objects_leaving: 0,
-            releases_begun: 0,
-            releases_ended: 0,
-        }
+        let heaps = facts.map(|facts| HeapState { budget: facts.budget(0), ..HeapState::default() });
+        Self { heaps, objects: 0, objects_leaving: 0, releases_begun: 0, releases_ended: 0 }
     }
 }
 
@@ -385,8 +327,7 @@ impl Drop for Reservation<'_> {
         let mut state = self.budget.state.lock();
         state.heaps[self.heap_index as usize].own -= self.bytes;
         state.objects -= 1;
-        self.budget
-            .publish_operation(&state, self.heap_index as usize);
+        self.budget.publish_operation(&state, self.heap_index as usize);
     }
 }
 
@@ -408,8 +349,7 @@ impl Drop for ReleaseInFlight<'_> {
         state.objects = state.objects.saturating_sub(1);
         state.objects_leaving -= 1;
         state.releases_ended += 1;
-        self.budget
-            .publish_operation(&state, self.heap_index as usize);
+        self.budget.publish_operation(&state, self.heap_index as usize);
         drop(state);
         self.budget.release_ended.notify_all();
     }

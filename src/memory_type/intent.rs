@@ -52,43 +52,17 @@ pub(super) struct Preferences {
 
 impl Intent {
     /// All intents, in the order of their declaration.
-    pub const ALL: [Self; 5] = [
-        Self::GpuOnly,
-        Self::Upload,
-        Self::Stream,
-        Self::Readback,
-        Self::Transient,
-    ];
+    pub const ALL: [Self; 5] = [Self::GpuOnly, Self::Upload, Self::Stream, Self::Readback, Self::Transient];
 
     /// Returns what it asks of a memory type.
     pub(super) fn preferences(self) -> Preferences {
         let none = Flags::empty();
         match self {
-            Self::GpuOnly => Preferences {
-                required: none,
-                wishes: GPU_ONLY,
-                welcome: none,
-            },
-            Self::Upload => Preferences {
-                required: Flags::HOST_VISIBLE,
-                wishes: UPLOAD,
-                welcome: none,
-            },
-            Self::Stream => Preferences {
-                required: Flags::HOST_VISIBLE,
-                wishes: STREAM,
-                welcome: none,
-            },
-            Self::Readback => Preferences {
-                required: Flags::HOST_VISIBLE,
-                wishes: READBACK,
-                welcome: none,
-            },
-            Self::Transient => Preferences {
-                required: none,
-                wishes: TRANSIENT,
-                welcome: Flags::LAZILY_ALLOCATED,
-            },
+            Self::GpuOnly => Preferences { required: none, wishes: GPU_ONLY, welcome: none },
+            Self::Upload => Preferences { required: Flags::HOST_VISIBLE, wishes: UPLOAD, welcome: none },
+            Self::Stream => Preferences { required: Flags::HOST_VISIBLE, wishes: STREAM, welcome: none },
+            Self::Readback => Preferences { required: Flags::HOST_VISIBLE, wishes: READBACK, welcome: none },
+            Self::Transient => Preferences { required: none, wishes: TRANSIENT, welcome: Flags::LAZILY_ALLOCATED },
         }
     }
 
@@ -112,11 +86,7 @@ impl fmt::Display for Intent {
 
 /// A full device spills to system memory before it floods the small BAR, which is kept for `stream`. Visible memory
 /// costs nothing here, but a driver that offers hidden memory has a reason to.
-const GPU_ONLY: &[Wish] = &[
-    Wish::OutsideSmallBar,
-    Wish::Has(Flags::DEVICE_LOCAL),
-    Wish::Lacks(Flags::HOST_VISIBLE),
-];
+const GPU_ONLY: &[Wish] = &[Wish::OutsideSmallBar, Wish::Has(Flags::DEVICE_LOCAL), Wish::Lacks(Flags::HOST_VISIBLE)];
 
 /// Staging that lies in local memory takes it from what needs it. Coherent before uncached: a flush for each write costs
 /// more than a cache that is not read.
@@ -128,11 +98,8 @@ const UPLOAD: &[Wish] = &[
 ];
 
 /// The one intent that the small BAR is for; the budget keeps its last part free.
-const STREAM: &[Wish] = &[
-    Wish::Has(Flags::DEVICE_LOCAL),
-    Wish::Has(Flags::HOST_COHERENT),
-    Wish::Lacks(Flags::HOST_CACHED),
-];
+const STREAM: &[Wish] =
+    &[Wish::Has(Flags::DEVICE_LOCAL), Wish::Has(Flags::HOST_COHERENT), Wish::Lacks(Flags::HOST_CACHED)];
 
 /// Cached without coherent beats coherent without cached: an invalidate is cheap beside uncached reads. Never required:
 /// there are devices without a cached type.

@@ -54,10 +54,7 @@ pub(crate) struct TypeRequest {
 
 impl From<Intent> for TypeRequest {
     fn from(intent: Intent) -> Self {
-        Self {
-            intent,
-            extra: ExtraFlags::default(),
-        }
+        Self { intent, extra: ExtraFlags::default() }
     }
 }
 
@@ -82,15 +79,9 @@ struct Guard {
 /// VUID-VkMemoryAllocateInfo-memoryTypeIndex: -01872 (protected), -02790 (device-coherent);
 /// `VK_NV_external_memory_rdma`. Lazily allocated memory needs no feature, but only transient attachments may use it.
 const GUARDS: [Guard; 4] = [
+    Guard { flags: Flags::PROTECTED, feature: "the feature protectedMemory", is_declared: |f| f.protected_memory },
     Guard {
-        flags: Flags::PROTECTED,
-        feature: "the feature protectedMemory",
-        is_declared: |f| f.protected_memory,
-    },
-    Guard {
-        flags: Flags::from_raw(
-            Flags::DEVICE_COHERENT_AMD.as_raw() | Flags::DEVICE_UNCACHED_AMD.as_raw(),
-        ),
+        flags: Flags::from_raw(Flags::DEVICE_COHERENT_AMD.as_raw() | Flags::DEVICE_UNCACHED_AMD.as_raw()),
         feature: "the feature deviceCoherentMemory (VK_AMD_device_coherent_memory)",
         is_declared: |f| f.device_coherent_memory,
     },
@@ -99,11 +90,7 @@ const GUARDS: [Guard; 4] = [
         feature: "the feature externalMemoryRDMA (VK_NV_external_memory_rdma)",
         is_declared: |f| f.external_memory_rdma,
     },
-    Guard {
-        flags: Flags::LAZILY_ALLOCATED,
-        feature: "Vulkan 1.0",
-        is_declared: |_| true,
-    },
+    Guard { flags: Flags::LAZILY_ALLOCATED, feature: "Vulkan 1.0", is_declared: |_| true },
 ];
 
 /// Flags that any memory may have.
@@ -116,9 +103,7 @@ const ORDINARY: Flags = Flags::from_raw(
 
 /// The flags that this crate does not know. Written with raw bits, since `!` on the flags would drop them.
 fn unknown(flags: Flags) -> Flags {
-    let known = GUARDS.iter().fold(ORDINARY.as_raw(), |known, guard| {
-        known | guard.flags.as_raw()
-    });
+    let known = GUARDS.iter().fold(ORDINARY.as_raw(), |known, guard| known | guard.flags.as_raw());
     Flags::from_raw(flags.as_raw() & !known)
 }
 
@@ -148,12 +133,7 @@ impl Ask {
     fn new(request: &TypeRequest) -> Self {
         let (preferences, extra) = (request.intent.preferences(), request.extra);
         let required = preferences.required | extra.required;
-        Self {
-            preferences,
-            required,
-            asked: required | extra.preferred | preferences.welcome,
-            extra,
-        }
+        Self { preferences, required, asked: required | extra.preferred | preferences.welcome, extra }
     }
 }
 
@@ -161,13 +141,10 @@ impl Selector {
     /// Ranks the types of a device for each intent.
     pub(crate) fn new(properties: &Properties, features: Features) -> Self {
         let has_heap = |index: &u32| properties.heap_of(*index).is_some_and(|heap| heap.size > 0);
-        let indices =
-            0..u32::try_from(properties.memory_types.len().min(vk::MAX_MEMORY_TYPES)).unwrap_or(0);
+        let indices = 0..u32::try_from(properties.memory_types.len().min(vk::MAX_MEMORY_TYPES)).unwrap_or(0);
         let mut selector = Self {
             memory_types: properties.memory_types.clone(),
-            with_heap: indices
-                .filter(has_heap)
-                .fold(0, |bits, index| bits | 1 << index),
+            with_heap: indices.filter(has_heap).fold(0, |bits, index| bits | 1 << index),
             features,
             topology: Topology::of(properties),
             orders: [Candidates::NONE; Intent::ALL.len()],
@@ -199,19 +176,13 @@ impl Selector {
         let candidates = self.candidates(request, memory_type_bits);
         let verdict = |memory_type_index| match self.reject(memory_type_index, &ask) {
             Some(reason) => Verdict::Rejected(reason),
-            None => match candidates
-                .iter()
-                .position(|candidate| candidate == memory_type_index)
-            {
+            None => match candidates.iter().position(|candidate| candidate == memory_type_index) {
                 Some(rank) => self.describe(memory_type_index, rank, &ask),
                 None => Verdict::Rejected(Rejection::NotInMemoryTypeBits),
             },
         };
         self.indices()
-            .map(|memory_type_index| TypeVerdict {
-                memory_type_index,
-                verdict: verdict(memory_type_index),
-            })
+            .map(|memory_type_index| TypeVerdict { memory_type_index, verdict: verdict(memory_type_index) })
             .collect()
     }
 
@@ -222,10 +193,7 @@ impl Selector {
     pub(crate) fn check_required(&self, required: Flags) -> Result<(), UnsupportedFlags> {
         let strange = unknown(required);
         if !strange.is_empty() {
-            return Err(UnsupportedFlags {
-                flags: strange,
-                feature: "a version of this crate that knows them",
-            });
+            return Err(UnsupportedFlags { flags: strange, feature: "a version of this crate that knows them" });
         }
         match self.undeclared(required) {
             Some((flags, feature)) => Err(UnsupportedFlags { flags, feature }),
@@ -235,9 +203,7 @@ impl Selector {
 
     /// The guarded flags among these whose feature was not declared.
     fn undeclared(&self, flags: Flags) -> Option<(Flags, &'static str)> {
-        let guard = GUARDS
-            .iter()
-            .find(|guard| flags.intersects(guard.flags) && !(guard.is_declared)(self.features))?;
+        let guard = GUARDS.iter().find(|guard| flags.intersects(guard.flags) && !(guard.is_declared)(self.features))?;
         Some((flags & guard.flags, guard.feature))
     }
 
@@ -247,10 +213,7 @@ impl Selector {
 
     /// Admits a type or says why not (I1, I2). The request's type bits are looked at last, by the caller.
     fn reject(&self, memory_type_index: u32, ask: &Ask) -> Option<Rejection> {
-        let MemoryType {
-            property_flags: flags,
-            heap_index,
-        } = self.memory_types[memory_type_index as usize];
+        let MemoryType { property_flags: flags, heap_index } = self.memory_types[memory_type_index as usize];
         if self.with_heap & (1 << memory_type_index) == 0 {
             return Some(Rejection::NoHeap { heap_index });
         }
@@ -261,46 +224,33 @@ impl Selector {
         if let Some((flags, feature)) = self.undeclared(flags) {
             return Some(Rejection::FeatureNotDeclared { flags, feature });
         }
-        let is_surprise =
-            |guard: &&Guard| flags.intersects(guard.flags) && !ask.asked.intersects(guard.flags);
+        let is_surprise = |guard: &&Guard| flags.intersects(guard.flags) && !ask.asked.intersects(guard.flags);
         if let Some(guard) = GUARDS.iter().find(is_surprise) {
             return Some(Rejection::NotAskedFor(flags & guard.flags));
         }
         let lacking = without(ask.required, flags);
-        if lacking.is_empty() {
-            None
-        } else {
-            Some(Rejection::Lacks(lacking))
-        }
+        if lacking.is_empty() { None } else { Some(Rejection::Lacks(lacking)) }
     }
 
     /// Orders the admitted types by cost, then by index (I3).
     fn rank(&self, ask: &Ask) -> Candidates {
         let mut costs = [(u32::MAX, 0); vk::MAX_MEMORY_TYPES];
         let mut count = 0;
-        for memory_type_index in self
-            .indices()
-            .filter(|&index| self.reject(index, ask).is_none())
-        {
+        for memory_type_index in self.indices().filter(|&index| self.reject(index, ask).is_none()) {
             costs[count] = (self.cost(memory_type_index, ask), memory_type_index);
             count += 1;
         }
         let admitted = &mut costs[..count];
         admitted.sort_unstable();
-        admitted
-            .iter()
-            .fold(Candidates::NONE, |mut ranked, &(_, memory_type_index)| {
-                ranked.push(memory_type_index);
-                ranked
-            })
+        admitted.iter().fold(Candidates::NONE, |mut ranked, &(_, memory_type_index)| {
+            ranked.push(memory_type_index);
+            ranked
+        })
     }
 
     /// What speaks against a type: the user's flags that it fails, then one bit for each wish, the weightiest highest.
     fn cost(&self, memory_type_index: u32, ask: &Ask) -> u32 {
-        let MemoryType {
-            property_flags: flags,
-            heap_index,
-        } = self.memory_types[memory_type_index as usize];
+        let MemoryType { property_flags: flags, heap_index } = self.memory_types[memory_type_index as usize];
         let own = without(ask.extra.preferred, flags).as_raw().count_ones()
             + (ask.extra.avoided & flags).as_raw().count_ones();
         ask.preferences.wishes.iter().fold(own, |cost, wish| {
@@ -315,10 +265,7 @@ impl Selector {
 
     /// What a candidate has and lacks, for a report.
     fn describe(&self, memory_type_index: u32, rank: usize, ask: &Ask) -> Verdict {
-        let MemoryType {
-            property_flags: flags,
-            heap_index,
-        } = self.memory_types[memory_type_index as usize];
+        let MemoryType { property_flags: flags, heap_index } = self.memory_types[memory_type_index as usize];
         let (mut wanted, mut unwanted) = (ask.extra.preferred, ask.extra.avoided);
         let mut is_precious = false;
         for wish in ask.preferences.wishes {

@@ -57,11 +57,7 @@ impl Topology {
         if used.clone().all(|heap| heap.is_local) {
             return Self::Unified;
         }
-        if used.any(|heap| heap.is_visible_local) {
-            Self::FullBar
-        } else {
-            Self::HiddenLocal
-        }
+        if used.any(|heap| heap.is_visible_local) { Self::FullBar } else { Self::HiddenLocal }
     }
 
     /// Returns the small heap that host and device both reach, if the machine has one.
@@ -82,26 +78,16 @@ fn read_heaps(properties: &Properties) -> Vec<HeapFacts> {
         };
         heap.is_used = true;
         heap.is_local |= memory_type.property_flags.contains(Flags::DEVICE_LOCAL);
-        heap.is_visible_local |= memory_type
-            .property_flags
-            .contains(Flags::DEVICE_LOCAL | Flags::HOST_VISIBLE);
+        heap.is_visible_local |= memory_type.property_flags.contains(Flags::DEVICE_LOCAL | Flags::HOST_VISIBLE);
     }
     facts
 }
 
 /// Finds a visible local heap beside which there is a larger local one that is hidden.
 fn small_bar(properties: &Properties, facts: &[HeapFacts]) -> Option<u32> {
-    let sized = || {
-        properties
-            .memory_heaps
-            .iter()
-            .map(|heap| heap.size)
-            .zip(facts)
-    };
-    let largest_hidden = sized()
-        .filter(|(_, heap)| heap.is_local && !heap.is_visible_local)
-        .map(|(size, _)| size)
-        .max()?;
+    let sized = || properties.memory_heaps.iter().map(|heap| heap.size).zip(facts);
+    let largest_hidden =
+        sized().filter(|(_, heap)| heap.is_local && !heap.is_visible_local).map(|(size, _)| size).max()?;
     let found = sized().position(|(size, heap)| heap.is_visible_local && size < largest_hidden)?;
     u32::try_from(found).ok()
 }
@@ -130,12 +116,7 @@ mod tests {
             Topology::FullBar,
         ];
         for (layout, expected) in layouts::ALL.iter().zip(expected) {
-            assert_eq!(
-                Topology::of(&layout.properties()),
-                expected,
-                "{}",
-                layout.name
-            );
+            assert_eq!(Topology::of(&layout.properties()), expected, "{}", layout.name);
         }
     }
 

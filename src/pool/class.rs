@@ -14,7 +14,7 @@ pub enum Kind {
     NonLinear,
 }
 
-/// The priority of a pool's blocks in 1/255, for VK_EXT_memory_priority; the default is 0.5, as the extension's.
+/// The priority of a pool's blocks in 1/255, for `VK_EXT_memory_priority`; the default is 0.5, as the extension's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemoryPriority(u8);
 
@@ -54,7 +54,7 @@ impl fmt::Debug for MemoryPriority {
 pub(crate) struct BlockClass {
     /// Blocks carry `VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT`.
     pub device_address: bool,
-    /// Blocks carry this priority, where VK_EXT_memory_priority is declared.
+    /// Blocks carry this priority, where `VK_EXT_memory_priority` is declared.
     pub priority: MemoryPriority,
     /// Blocks hold one kind of resource only, where the granularity is too large for rounding.
     pub kind: Option<Kind>,

@@ -18,6 +18,11 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
     }
 
+    /// Takes one back that was counted a moment ago. Only the holder of the pool's lock calls this.
+    pub(crate) fn take_back(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+    }
+
     /// Replaces the value. Only the holder of the pool's lock calls this.
     #[inline]
     pub(crate) fn set(&self, value: u64) {

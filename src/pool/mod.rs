@@ -20,8 +20,11 @@
 mod class;
 mod counters;
 mod dedicated;
+mod opening;
 pub(crate) mod placement;
 mod ticket;
+mod upkeep;
+mod walk;
 
 use core::ptr::NonNull;
 use std::sync::Arc;
@@ -34,14 +37,15 @@ pub(crate) use self::counters::Counters;
 pub use self::placement::DedicatedUse;
 use self::dedicated::{DedicatedMemory, DedicatedTable};
 pub(crate) use self::ticket::{GrowthTicket, Joined};
+pub(crate) use self::upkeep::Kept;
+pub(crate) use self::walk::PoolVisitor;
 use crate::block::block_list::{BlockList, Cut};
-use crate::block::growth::{self, GrowthSettings};
+use crate::block::growth::GrowthSettings;
 use crate::block::{Backing, OpenError, Retired};
-use crate::device::{DedicatedFor, DriverError, Mapping, Memory, MemoryRequest};
+use crate::device::{DedicatedFor, DriverError, Mapping};
 use crate::memory_type::{Bound, Refused};
-use crate::suballocator::align::align_up;
-use crate::suballocator::{self, Algorithm, RangeKey, RangeView, Request, StaleKey, Suballocator};
-use crate::sync::{Mutex, MutexGuard};
+use crate::suballocator::{self, Algorithm, RangeKey, Request, StaleKey, Suballocator};
+use crate::sync::Mutex;
 
 /// What a pool is made of; never changes afterwards.
 #[derive(Clone, Debug)]
@@ -57,12 +61,13 @@ pub(crate) struct PoolSettings {
     pub min_alignment: u64,
     /// The largest memory object that the driver gives, in bytes.
     pub max_object_size: u64,
-    pub is_host_visible: bool,
+    /// Whether blocks are mapped: once, when they are opened.
+    pub mapping: Mapping,
     pub is_lazy: bool,
     /// Whether a resource that is too large for sharing may get a block of its own.
     pub may_own: bool,
-    /// Whether blocks carry a priority.
-    pub has_priority: bool,
+    /// The priority that blocks carry, where they carry one.
+    pub priority: Option<MemoryPriority>,
 }
 
 /// One request, rounded for the pool's memory type.
@@ -131,6 +136,17 @@ pub(crate) enum Left {
     Live,
     /// The last allocation of the pool is gone.
     Nothing,
+}
+
+/// How an allocation came about, for taking it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Making {
+    /// Its range was cut from a block that there was.
+    InBlock,
+    /// A block was opened for it.
+    WithBlock,
+    /// A memory object was opened for it alone.
+    Dedicated,
 }
 
 /// Blocks and dedicated memory of one memory type and class.
@@ -208,33 +224,11 @@ impl Pool {
         (probed.is_mapped || !request.needs_mapping).then_some(probed.offset)
     }
 
-    /// Checks the limits of the driver and of the pool that an opening would meet before the budget.
-    ///
-    /// # Errors
-    /// `TooLarge` or `BlockLimit`.
-    pub(crate) fn check_opening(&self, attempt: Attempt, request: &PoolRequest) -> Result<(), Refusal> {
-        let bytes = self.opening_bytes(attempt, request);
-        let settings = &self.settings;
-        let limit = settings.growth.fixed_size.unwrap_or(settings.max_object_size).min(settings.max_object_size);
-        let is_too_large = bytes > settings.max_object_size
-            || (matches!(attempt, Attempt::Grow { .. }) && request.range.size > limit.min(bytes));
-        if is_too_large {
-            return Err(Refusal::TooLarge { limit });
-        }
-        if attempt != Attempt::Dedicated && self.block_count() >= u64::from(settings.max_block_count) {
-            return Err(Refusal::BlockLimit { max: settings.max_block_count });
-        }
-        Ok(())
-    }
-
-    /// Returns the bytes of the memory object that an attempt opens; 0 for one that opens none.
-    pub(crate) fn opening_bytes(&self, attempt: Attempt, request: &PoolRequest) -> u64 {
-        match attempt {
-            Attempt::Existing => 0,
-            Attempt::Grow { bytes } => bytes,
-            Attempt::Own => self.own_block_size(request),
-            Attempt::Dedicated => request.exact_size,
-        }
+    /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, were given back.
+    #[cold]
+    pub(crate) fn probe_without(&self, request: &PoolRequest, regions: &[u32]) -> Option<u64> {
+        let probed = self.state.lock().blocks.probe_without(&request.range, regions)?;
+        (probed.is_mapped || !request.needs_mapping).then_some(probed.offset)
     }
 
     /// Frees one allocation; blocks that are not kept go back to the driver.
@@ -270,264 +264,37 @@ impl Pool {
         Ok(self.left())
     }
 
-    /// Opens an empty block of so many bytes, which waits for what comes.
+    /// Takes an allocation back with which a larger operation failed, as if it had never been made: it does not count,
+    /// and a block that was opened for it goes back, unless others use it by now.
     ///
     /// # Errors
-    /// The refusal of a limit, the budget or the driver; then nothing has changed.
-    pub(crate) fn open_empty(&self, backing: Backing<'_>, bytes: u64, bound: Bound, now: u64) -> Result<(), Refusal> {
-        let slot = self.claim_block()?;
-        let memory = backing.open(&self.memory_request(bytes, None), bound)?;
-        let mut state = self.state.lock();
-        state.blocks.add(memory, now);
-        slot.publish(&mut state);
-        self.count_blocks(&state);
-        Ok(())
-    }
-
-    /// Keeps at least so many bytes of empty blocks until the next `trim`.
-    pub(crate) fn keep_prewarmed(&self, bytes: u64) {
-        let mut state = self.state.lock();
-        state.prewarmed_bytes = state.prewarmed_bytes.max(bytes);
-    }
-
-    /// Gives every empty block back, but for the pool's minimum; returns the bytes given back.
-    pub(crate) fn trim(&self, backing: Backing<'_>) -> u64 {
-        let mut state = self.state.lock();
-        state.prewarmed_bytes = 0;
-        state.blocks.reclaim();
-        let mut retired = Vec::new();
-        while let Some(region) = self.largest_spare(&state) {
-            retired.extend(self.take_out(backing, &mut state, region));
-        }
-        drop(state);
-        retired.into_iter().map(Retired::finish).sum()
-    }
-
-    /// Lists the empty blocks that may be given back, as (region, bytes).
-    pub(crate) fn spare_blocks(&self) -> Vec<(u32, u64)> {
-        let mut state = self.state.lock();
-        state.blocks.reclaim();
-        self.count_blocks(&state);
-        let mut left = self.spare_count(&state);
-        let mut spare_bytes = state.blocks.empty_bytes().saturating_sub(state.prewarmed_bytes);
-        let mut spare = Vec::new();
-        for (region, size) in state.blocks.empties() {
-            if left > 0 && size <= spare_bytes {
-                left -= 1;
-                spare_bytes -= size;
-                spare.push((region, size));
-            }
-        }
-        spare
-    }
-
-    /// Gives one empty block back; returns its bytes, 0 where it is in use by now.
-    pub(crate) fn give_back(&self, backing: Backing<'_>, region: u32) -> u64 {
-        let mut state = self.state.lock();
-        if self.spare_count(&state) == 0 {
-            return 0;
-        }
-        let retired = self.take_out(backing, &mut state, region);
-        drop(state);
-        retired.map_or(0, Retired::finish)
-    }
-
-    /// Gives one block back that has been empty since before a tick; returns its bytes, 0 where there is none.
-    pub(crate) fn give_back_aged(&self, backing: Backing<'_>, tick: u64) -> u64 {
-        if self.counters.empty_bytes.get() == 0 {
-            return 0;
-        }
-        let state = self.state.lock();
-        let is_spare = state.blocks.empty_bytes() > state.prewarmed_bytes;
-        let Some(region) = state.blocks.empty_since_before(tick).filter(|_| is_spare) else { return 0 };
-        drop(state);
-        self.give_back(backing, region)
-    }
-
-    /// Charges the budget with what lazily allocated memory has committed by now.
-    pub(crate) fn charge_commitments(&self, backing: Backing<'_>) {
-        if !self.settings.is_lazy || self.counters.dedicated_count.get() == 0 {
-            return;
-        }
-        let objects: Vec<_> =
-            self.state.lock().dedicated.iter().map(|(key, object)| (key, Arc::clone(object))).collect();
-        for (key, object) in objects {
-            let committed = backing.device.commitment(&object.memory);
-            let state = self.state.lock();
-            if state.dedicated.get(key).is_some() {
-                let before = object.recharge(committed);
-                backing.budget.recharge(backing.heap_of(self.settings.memory_type_index), before, committed);
-            }
-            let retired = retire_last(backing, object);
-            drop(state);
-            retired.map(Retired::finish);
-        }
-    }
-
-    /// Returns the largest range that could be cut from an existing block now, in bytes.
-    pub(crate) fn largest_free_range(&self) -> u64 {
-        self.state.lock().blocks.largest_free_range()
-    }
-
-    /// Visits every range of every block, and every dedicated memory object.
-    pub(crate) fn walk(&self, visitor: &mut dyn PoolVisitor) {
-        let state = self.state.lock();
-        for (region, memory) in state.blocks.blocks() {
-            visitor.block(region, memory);
-        }
-        state.blocks.for_each_range(&mut |range| visitor.range(range));
-        for (key, object) in state.dedicated.iter() {
-            visitor.dedicated(key, &object.memory);
-        }
-    }
-
-    /// Returns the bytes of bookkeeping on the host.
-    pub(crate) fn host_bytes(&self) -> usize {
-        size_of::<Self>() + self.state.lock().blocks.host_bytes()
-    }
-
-    /// Checks every invariant of the pool.
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        let state = self.state.lock();
-        state.blocks.validate()?;
-        let counted = (self.counters.used_bytes.get(), self.counters.block_bytes.get());
-        let held = (state.blocks.used_bytes(), state.blocks.reserved_bytes());
-        if counted != held {
-            return Err(format!("pool I2: (used, reserved) counted {counted:?}, held {held:?}"));
-        }
-        Ok(())
-    }
-
-    /// Empties the pool of all that nobody uses. What is in use stays, never to be freed: its owner may still read it.
-    pub(crate) fn abandon(&self, backing: Backing<'_>) {
-        let mut state = self.state.lock();
-        let retired: Vec<Retired<'_>> =
-            state.blocks.take_all_empty().into_iter().map(|memory| backing.retire(memory)).collect();
-        self.count_blocks(&state);
-        drop(state);
-        retired.into_iter().for_each(|retired| {
-            retired.finish();
-        });
-    }
-
-    fn open_block(&self, backing: Backing<'_>, bytes: u64, request: &PoolRequest) -> Result<Placement, Refusal> {
-        let slot = self.claim_block()?;
-        let memory = self.open_memory(backing, &self.memory_request(bytes, None), request)?;
-        let mut state = self.state.lock();
-        let cut = state.blocks.add_with(memory, &request.range);
-        slot.publish(&mut state);
-        self.count_blocks(&state);
-        match cut {
-            Ok(cut) => {
-                self.count_allocated(&state);
-                Ok(placement(&cut))
-            }
-            Err(memory) => {
-                let retired = backing.retire(memory);
-                drop(state);
-                retired.finish();
-                Err(Refusal::TooLarge { limit: bytes })
-            }
-        }
-    }
-
-    fn open_dedicated(&self, backing: Backing<'_>, request: &PoolRequest) -> Result<Placement, Refusal> {
-        let memory_request = self.memory_request(request.exact_size, request.dedicated_for);
-        let memory = self.open_memory(backing, &memory_request, request)?;
-        let (handle, mapped, size) = (memory.handle(), memory.mapped_ptr(), memory.size());
-        let mut state = self.state.lock();
-        let key = state.dedicated.insert(memory);
-        self.counters.allocated.add(1);
-        self.counters.dedicated_bytes.add(size);
-        self.counters.dedicated_count.add(1);
-        drop(state);
-        Ok(Placement { memory: handle, offset: 0, mapped, key, is_dedicated: true })
-    }
-
-    /// Opens memory; one that cannot be mapped though the request needs it counts as a refusal.
-    fn open_memory(
+    /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
+    #[cold]
+    pub(crate) fn take_back(
         &self,
         backing: Backing<'_>,
-        memory_request: &MemoryRequest,
-        request: &PoolRequest,
-    ) -> Result<Memory, Refusal> {
-        let memory = backing.open(memory_request, request.bound)?;
-        if request.needs_mapping && memory.mapped_ptr().is_none() {
-            let error = memory.mapping_error();
-            backing.retire(memory).finish();
-            return Err(error.map_or(Refusal::DoesNotFit, Refusal::Driver));
+        (key, making): (RangeKey, Making),
+        now: u64,
+    ) -> Result<(), StaleKey> {
+        if making == Making::Dedicated {
+            self.free_dedicated(backing, key)?;
+            let _lock = self.state.lock();
+            self.counters.allocated.take_back();
+            self.counters.freed.take_back();
+            return Ok(());
         }
-        Ok(memory)
-    }
-
-    fn memory_request(&self, size: u64, dedicated: Option<DedicatedFor>) -> MemoryRequest {
-        let settings = &self.settings;
-        MemoryRequest {
-            dedicated,
-            device_address: settings.class.device_address,
-            priority: settings.has_priority.then(|| settings.class.priority.value()),
-            map: if settings.is_host_visible { Mapping::Persistent } else { Mapping::None },
-            ..MemoryRequest::new(size, settings.memory_type_index)
-        }
-    }
-
-    /// Returns the size of a block for this request alone, in bytes.
-    fn own_block_size(&self, request: &PoolRequest) -> u64 {
-        let unit = self.settings.suballocator.unit;
-        align_up(request.range.size, unit).unwrap_or(u64::MAX)
-    }
-
-    /// Counts a block as being opened, where the pool may have one more.
-    fn claim_block(&self) -> Result<BlockSlot<'_>, Refusal> {
         let mut state = self.state.lock();
-        let max = self.settings.max_block_count;
-        if state.blocks.block_count() + state.opening_count >= max {
-            return Err(Refusal::BlockLimit { max });
-        }
-        state.opening_count += 1;
-        Ok(BlockSlot { pool: self, is_open: true })
-    }
-
-    /// Gives back the empty blocks that the policy does not keep, after the lock is dropped.
-    #[cold]
-    fn retire_surplus(&self, backing: Backing<'_>, mut state: MutexGuard<'_, State>) {
-        if state.blocks.used_bytes() == 0 {
-            state.blocks.reclaim();
-        }
-        let mut retired = Vec::new();
-        while self.surplus_bytes(&state) > 0 {
-            let Some(region) = self.largest_spare(&state) else { break };
-            retired.extend(self.take_out(backing, &mut state, region));
-        }
+        let freed = state.blocks.free(key, now)?;
+        self.counters.allocated.take_back();
+        self.counters.used_bytes.set(state.blocks.used_bytes());
+        let retired = match making {
+            Making::WithBlock => self.take_out_spare(backing, &mut state, freed.region),
+            _ => None,
+        };
         self.count_blocks(&state);
         drop(state);
-        retired.into_iter().for_each(|retired| {
-            retired.finish();
-        });
-    }
-
-    fn surplus_bytes(&self, state: &State) -> u64 {
-        let empty = state.blocks.empty_bytes();
-        let in_use = state.blocks.reserved_bytes() - empty;
-        empty.saturating_sub(growth::retained_bound(in_use).max(state.prewarmed_bytes))
-    }
-
-    fn largest_spare(&self, state: &State) -> Option<u32> {
-        if self.spare_count(state) == 0 {
-            return None;
-        }
-        growth::choose_give_back(state.blocks.empties(), u64::MAX).map(|(region, _)| region)
-    }
-
-    /// Returns how many blocks lie above the pool's minimum.
-    fn spare_count(&self, state: &State) -> u32 {
-        state.blocks.block_count().saturating_sub(self.settings.min_block_count)
-    }
-
-    fn take_out<'a>(&self, backing: Backing<'a>, state: &mut State, region: u32) -> Option<Retired<'a>> {
-        let memory = state.blocks.take(region)?;
-        self.count_blocks(state);
-        Some(backing.retire(memory))
+        retired.map(Retired::finish);
+        Ok(())
     }
 
     /// Puts a range back that turned out not to be reachable by the host.
@@ -559,38 +326,6 @@ impl Pool {
 
     fn block_count(&self) -> u64 {
         self.counters.block_count.get()
-    }
-}
-
-/// What a walk over a pool meets.
-pub(crate) trait PoolVisitor {
-    /// One block.
-    fn block(&mut self, region: u32, memory: &Memory);
-    /// One range of a block.
-    fn range(&mut self, range: &RangeView);
-    /// One dedicated memory object.
-    fn dedicated(&mut self, key: RangeKey, memory: &Memory);
-}
-
-/// A block that is being opened; dropping it unpublished takes its count back.
-struct BlockSlot<'a> {
-    pool: &'a Pool,
-    is_open: bool,
-}
-
-impl BlockSlot<'_> {
-    /// Ends the opening behind a lock that is held already.
-    fn publish(mut self, state: &mut State) {
-        state.opening_count -= 1;
-        self.is_open = false;
-    }
-}
-
-impl Drop for BlockSlot<'_> {
-    fn drop(&mut self) {
-        if self.is_open {
-            self.pool.state.lock().opening_count -= 1;
-        }
     }
 }
 

@@ -93,7 +93,6 @@ impl Allocator {
     /// 1. The buffer is alive and belongs to the allocator's device.
     /// 2. The GPU is done with it (VUID-vkDestroyBuffer-buffer-00922) and with the memory
     ///    (VUID-vkFreeMemory-memory-00677).
-    #[expect(clippy::result_large_err, reason = "the allocation is handed back by value")]
     pub unsafe fn destroy_buffer(&self, buffer: vk::Buffer, allocation: Allocation) -> Result<(), FreeError> {
         self.destroy(Resource::Buffer(buffer), allocation)
     }
@@ -107,7 +106,6 @@ impl Allocator {
     /// 1. The image is alive and belongs to the allocator's device.
     /// 2. The GPU is done with it (VUID-vkDestroyImage-image-01000) and with the memory
     ///    (VUID-vkFreeMemory-memory-00677).
-    #[expect(clippy::result_large_err, reason = "the allocation is handed back by value")]
     pub unsafe fn destroy_image(&self, image: vk::Image, allocation: Allocation) -> Result<(), FreeError> {
         self.destroy(Resource::Image(image), allocation)
     }
@@ -197,7 +195,6 @@ impl Allocator {
     }
 
     /// Destroys a resource that its owner gives up, and frees its memory.
-    #[expect(clippy::result_large_err, reason = "the allocation is handed back by value")]
     pub(super) fn destroy(&self, resource: Resource, allocation: Allocation) -> Result<(), FreeError> {
         if !self.owns(&allocation) {
             return Err(FreeError { reason: FreeErrorReason::Foreign, allocation });

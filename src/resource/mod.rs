@@ -71,7 +71,7 @@ impl Drop for Undo<'_> {
         }
         self.resource.destroy(self.allocator);
         if let Some(allocation) = self.allocation.take() {
-            self.allocator.free_own(allocation);
+            self.allocator.take_back(allocation);
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Each refusal says what to use instead. The create-info's flags are looked at, and its pNext chain.
 
 use core::ffi::c_void;
-use core::ptr;
 
 use ash::vk;
 
@@ -111,8 +110,9 @@ impl Chain {
             let base = next.cast::<vk::BaseInStructure<'_>>();
             // SAFETY: the caller's duty: every structure of a chain is what its type says.
             unsafe { chain.note(base) };
-            // SAFETY: every structure of a chain begins with its type and the next pointer.
-            next = unsafe { ptr::addr_of!((*base).p_next).read() }.cast();
+            // SAFETY: every structure of a chain begins with its type and the next pointer, and is not written to.
+            let header = unsafe { &*base };
+            next = header.p_next.cast();
         }
         chain
     }
@@ -122,9 +122,9 @@ impl Chain {
     /// # Safety
     /// `base` points at a valid structure of the type that its first field names.
     unsafe fn note(&mut self, base: *const vk::BaseInStructure<'_>) {
-        // SAFETY: the caller's duty: the first field is the type.
-        let structure_type = unsafe { ptr::addr_of!((*base).s_type).read() };
-        match structure_type {
+        // SAFETY: the caller's duty: the structure begins with its type and is not written to.
+        let header = unsafe { &*base };
+        match header.s_type {
             vk::StructureType::EXTERNAL_MEMORY_BUFFER_CREATE_INFO => {
                 // SAFETY: the type says what the structure is.
                 let info = unsafe { &*base.cast::<vk::ExternalMemoryBufferCreateInfo<'_>>() };

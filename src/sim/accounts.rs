@@ -37,8 +37,7 @@ pub struct HeapState {
 impl HeapState {
     /// Returns the budget as `VK_EXT_memory_budget` reports it.
     pub fn budget(&self) -> u64 {
-        self.fixed_budget
-            .unwrap_or_else(|| self.size.saturating_sub(self.foreign_usage))
+        self.fixed_budget.unwrap_or_else(|| self.size.saturating_sub(self.foreign_usage))
     }
 }
 
@@ -110,10 +109,7 @@ impl Accounts {
         if charge.is_lazy {
             heap.lazy_bytes += charge.bytes;
         } else {
-            let taken = heap
-                .page_bytes
-                .saturating_add(heap.foreign_usage)
-                .saturating_add(charge.page_bytes);
+            let taken = heap.page_bytes.saturating_add(heap.foreign_usage).saturating_add(charge.page_bytes);
             if taken > heap.size {
                 return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
             }

@@ -39,16 +39,7 @@ fn buffer_ask(
     memory: vk::DeviceMemory,
     offset: u64,
 ) -> BindAsk {
-    BindAsk {
-        function,
-        rules,
-        id: ResourceId {
-            kind: ObjectKind::Buffer,
-            handle: buffer.as_raw(),
-        },
-        memory,
-        offset,
-    }
+    BindAsk { function, rules, id: ResourceId { kind: ObjectKind::Buffer, handle: buffer.as_raw() }, memory, offset }
 }
 
 fn image_ask(
@@ -58,16 +49,7 @@ fn image_ask(
     memory: vk::DeviceMemory,
     offset: u64,
 ) -> BindAsk {
-    BindAsk {
-        function,
-        rules,
-        id: ResourceId {
-            kind: ObjectKind::Image,
-            handle: image.as_raw(),
-        },
-        memory,
-        offset,
-    }
+    BindAsk { function, rules, id: ResourceId { kind: ObjectKind::Image, handle: image.as_raw() }, memory, offset }
 }
 
 pub(super) extern "system" fn bind_buffer(
@@ -76,13 +58,7 @@ pub(super) extern "system" fn bind_buffer(
     memory: vk::DeviceMemory,
     offset: u64,
 ) -> vk::Result {
-    let ask = buffer_ask(
-        Function::BindBufferMemory,
-        &BindRules::BUFFER,
-        buffer,
-        memory,
-        offset,
-    );
+    let ask = buffer_ask(Function::BindBufferMemory, &BindRules::BUFFER, buffer, memory, offset);
     device.call(Ask::new(ask.function), || bind(device, &ask))
 }
 
@@ -92,13 +68,7 @@ pub(super) extern "system" fn bind_image(
     memory: vk::DeviceMemory,
     offset: u64,
 ) -> vk::Result {
-    let ask = image_ask(
-        Function::BindImageMemory,
-        &BindRules::IMAGE,
-        image,
-        memory,
-        offset,
-    );
+    let ask = image_ask(Function::BindImageMemory, &BindRules::IMAGE, image, memory, offset);
     device.call(Ask::new(ask.function), || bind(device, &ask))
 }
 
@@ -111,15 +81,9 @@ pub(super) extern "system" fn bind_buffer2(
     device.call(Ask::new(function), || {
         // SAFETY: the application gives `count` valid structures.
         let infos = unsafe { array(infos, count) };
-        let asks = infos.iter().map(|info| {
-            buffer_ask(
-                function,
-                &BindRules::BUFFER2,
-                info.buffer,
-                info.memory,
-                info.memory_offset,
-            )
-        });
+        let asks = infos
+            .iter()
+            .map(|info| buffer_ask(function, &BindRules::BUFFER2, info.buffer, info.memory, info.memory_offset));
         bind_all(device, asks)
     })
 }
@@ -133,23 +97,15 @@ pub(super) extern "system" fn bind_image2(
     device.call(Ask::new(function), || {
         // SAFETY: the application gives `count` valid structures.
         let infos = unsafe { array(infos, count) };
-        let asks = infos.iter().map(|info| {
-            image_ask(
-                function,
-                &BindRules::IMAGE2,
-                info.image,
-                info.memory,
-                info.memory_offset,
-            )
-        });
+        let asks = infos
+            .iter()
+            .map(|info| image_ask(function, &BindRules::IMAGE2, info.image, info.memory, info.memory_offset));
         bind_all(device, asks)
     })
 }
 
 fn bind_all(device: &DeviceObject, asks: impl Iterator<Item = BindAsk>) -> vk::Result {
-    let failed = asks
-        .map(|ask| bind(device, &ask))
-        .filter(|result| *result != vk::Result::SUCCESS);
+    let failed = asks.map(|ask| bind(device, &ask)).filter(|result| *result != vk::Result::SUCCESS);
     failed.last().unwrap_or(vk::Result::SUCCESS)
 }
 
@@ -157,36 +113,19 @@ fn bind_all(device: &DeviceObject, asks: impl Iterator<Item = BindAsk>) -> vk::R
 fn bind(device: &DeviceObject, ask: &BindAsk) -> vk::Result {
     let mut guard = device.world();
     let world = &mut *guard;
-    let World {
-        memories,
-        buffers,
-        images,
-        ..
-    } = world;
-    let resources = if ask.id.kind == ObjectKind::Image {
-        images
-    } else {
-        buffers
-    };
+    let World { memories, buffers, images, .. } = world;
+    let resources = if ask.id.kind == ObjectKind::Image { images } else { buffers };
     let resource = match resources.get_mut(ask.id.handle) {
         Ok(resource) => resource,
         Err(bad) => {
-            device.violate(
-                ask.rules.resource,
-                ask.function,
-                format!("{:?} {:#x} {bad}", ask.id.kind, ask.id.handle),
-            );
+            device.violate(ask.rules.resource, ask.function, format!("{:?} {:#x} {bad}", ask.id.kind, ask.id.handle));
             return vk::Result::ERROR_UNKNOWN;
         }
     };
     let memory = match memories.get_mut(ask.memory.as_raw()) {
         Ok(memory) => memory,
         Err(bad) => {
-            device.violate(
-                ask.rules.memory,
-                ask.function,
-                format!("memory {:?} {bad}", ask.memory),
-            );
+            device.violate(ask.rules.memory, ask.function, format!("memory {:?} {bad}", ask.memory));
             return vk::Result::ERROR_UNKNOWN;
         }
     };
@@ -204,43 +143,24 @@ fn bind(device: &DeviceObject, ask: &BindAsk) -> vk::Result {
 
 fn place(memory: &mut Memory, id: ResourceId, resource: &Resource, range: &Range<u64>) {
     memory.longest_bound = memory.longest_bound.max(range.end - range.start);
-    let bound = Bound {
-        end: range.end,
-        is_linear: resource.is_linear,
-        may_alias: resource.may_alias,
-    };
+    let bound = Bound { end: range.end, is_linear: resource.is_linear, may_alias: resource.may_alias };
     memory.bound.insert((range.start, id), bound);
 }
 
 /// Records overlaps and granularity conflicts with the live resources around a range.
-fn judge_neighbours(
-    device: &DeviceObject,
-    ask: &BindAsk,
-    resource: &Resource,
-    memory: &Memory,
-    range: &Range<u64>,
-) {
+fn judge_neighbours(device: &DeviceObject, ask: &BindAsk, resource: &Resource, memory: &Memory, range: &Range<u64>) {
     let granularity = device.profile.buffer_image_granularity.max(1);
     let pages = range.start / granularity * granularity..range.end.next_multiple_of(granularity);
     let is_aliasing_allowed = device.state().is_aliasing_allowed();
     // A resource that begins further back than the longest one reaches cannot touch the first page.
     let first = pages.start.saturating_sub(memory.longest_bound);
-    let lowest = ResourceId {
-        kind: ObjectKind::DeviceMemory,
-        handle: 0,
-    };
+    let lowest = ResourceId { kind: ObjectKind::DeviceMemory, handle: 0 };
     for ((start, other), bound) in memory.bound.range((first, lowest)..(pages.end, lowest)) {
         let is_overlap = *start < range.end && range.start < bound.end;
         let is_alias = is_aliasing_allowed || (resource.may_alias && bound.may_alias);
         let shares_page = bound.end > pages.start && bound.is_linear != resource.is_linear;
         if is_overlap && !is_alias {
-            report(
-                device,
-                ask,
-                "SIM-overlap",
-                "overlaps",
-                (range, *start..bound.end, *other),
-            );
+            report(device, ask, "SIM-overlap", "overlaps", (range, *start..bound.end, *other));
         } else if !is_overlap && shares_page {
             report(
                 device,
@@ -262,12 +182,7 @@ fn report(
 ) {
     let message = format!(
         "{:?} {:#x} at {range:?} {what} {:?} {:#x} at {other_range:?} in memory {:?} (granularity {})",
-        ask.id.kind,
-        ask.id.handle,
-        other.kind,
-        other.handle,
-        ask.memory,
-        device.profile.buffer_image_granularity
+        ask.id.kind, ask.id.handle, other.kind, other.handle, ask.memory, device.profile.buffer_image_granularity
     );
     device.violate(rule, ask.function, message);
 }

@@ -90,7 +90,7 @@ impl BindRules {
         memory: "VUID-VkBindImageMemoryInfo-memory-parameter",
         bound: "VUID-VkBindImageMemoryInfo-image-07460",
         sparse: "VUID-VkBindImageMemoryInfo-image-01045",
-        disjoint: "VUID-VkBindImageMemoryInfo-pNext-01618",
+        disjoint: "VUID-VkBindImageMemoryInfo-image-07736",
         offset: "VUID-VkBindImageMemoryInfo-memoryOffset-01046",
         kind: "VUID-VkBindImageMemoryInfo-pNext-01615",
         aligned: "VUID-VkBindImageMemoryInfo-pNext-01616",
@@ -104,18 +104,11 @@ impl BindRules {
 }
 
 /// Records what is wrong between a resource and its memory; tells whether the resource can be bound there at all.
-pub(super) fn judge_fit(
-    device: &DeviceObject,
-    ask: &BindAsk,
-    resource: &Resource,
-    memory: &Memory,
-) -> bool {
+pub(super) fn judge_fit(device: &DeviceObject, ask: &BindAsk, resource: &Resource, memory: &Memory) -> bool {
     let rules = ask.rules;
     let needs = resource.requirements;
     let room = memory.size().saturating_sub(ask.offset);
-    let is_type_protected = memory
-        .property_flags
-        .contains(vk::MemoryPropertyFlags::PROTECTED);
+    let is_type_protected = memory.property_flags.contains(vk::MemoryPropertyFlags::PROTECTED);
     let is_type_allowed = needs.memory_type_bits >> memory.type_index & 1 == 1;
     let is_its_own = memory.dedicated == Some(ask.id);
     let is_dedication_kept = memory.dedicated.is_none() || (is_its_own && ask.offset == 0);

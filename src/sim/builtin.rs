@@ -23,8 +23,7 @@
 //!   storage buffers, 16 for others; 1 KiB, 4 KiB or 64 KiB for optimal images by size). Taste, between the vendors.
 
 use super::profile::{
-    BufferModel, DedicatedModel, Features, GIB, Heap, ImageModel, KIB, MIB, MemoryType, Profile,
-    QueueFamily,
+    BufferModel, DedicatedModel, Features, GIB, Heap, ImageModel, KIB, MIB, MemoryType, Profile, QueueFamily,
 };
 use ash::vk;
 use std::ffi::CStr;
@@ -56,34 +55,17 @@ const COMMON_EXTENSIONS: [&CStr; 12] = [
 
 fn types<const N: usize>(list: [(&[vk::MemoryPropertyFlags], u32); N]) -> Vec<MemoryType> {
     let join = |flags: &[vk::MemoryPropertyFlags]| {
-        flags
-            .iter()
-            .fold(vk::MemoryPropertyFlags::empty(), |all, flag| all | *flag)
+        flags.iter().fold(vk::MemoryPropertyFlags::empty(), |all, flag| all | *flag)
     };
-    list.iter()
-        .map(|(flags, heap_index)| MemoryType {
-            property_flags: join(flags),
-            heap_index: *heap_index,
-        })
-        .collect()
+    list.iter().map(|(flags, heap_index)| MemoryType { property_flags: join(flags), heap_index: *heap_index }).collect()
 }
 
 fn device_heap(size: u64) -> Heap {
-    Heap {
-        size,
-        flags: vk::MemoryHeapFlags::DEVICE_LOCAL,
-        budget: None,
-        foreign_usage: 0,
-    }
+    Heap { size, flags: vk::MemoryHeapFlags::DEVICE_LOCAL, budget: None, foreign_usage: 0 }
 }
 
 fn system_heap(size: u64) -> Heap {
-    Heap {
-        size,
-        flags: vk::MemoryHeapFlags::empty(),
-        budget: None,
-        foreign_usage: 0,
-    }
+    Heap { size, flags: vk::MemoryHeapFlags::empty(), budget: None, foreign_usage: 0 }
 }
 
 /// What all profiles have in common; each overrides what is its own.
@@ -113,14 +95,8 @@ fn base(name: &str) -> Profile {
             | Features::TIMELINE_SEMAPHORE
             | Features::SPARSE_BINDING,
         queue_families: vec![
-            QueueFamily {
-                flags: everything,
-                count: 2,
-            },
-            QueueFamily {
-                flags: vk::QueueFlags::TRANSFER,
-                count: 1,
-            },
+            QueueFamily { flags: everything, count: 2 },
+            QueueFamily { flags: vk::QueueFlags::TRANSFER, count: 1 },
         ],
         buffers: BufferModel {
             alignment: 16,
@@ -169,9 +145,7 @@ impl Profile {
         profile.max_memory_allocation_count = u32::MAX;
         profile.max_memory_allocation_size = 0xFFFF_FFFC;
         profile.max_buffer_size = 0xFFFF_FFFC;
-        profile
-            .device_extensions
-            .push(c"VK_AMD_device_coherent_memory");
+        profile.device_extensions.push(c"VK_AMD_device_coherent_memory");
         profile.features |= Features::DEVICE_COHERENT_MEMORY;
         profile
     }
@@ -181,11 +155,7 @@ impl Profile {
         let mut profile = base("discrete-bar256");
         profile.vendor_id = 0x10DE;
         profile.driver_id = vk::DriverId::NVIDIA_PROPRIETARY;
-        profile.heaps = vec![
-            device_heap(8 * GIB),
-            system_heap(16 * GIB),
-            device_heap(256 * MIB),
-        ];
+        profile.heaps = vec![device_heap(8 * GIB), system_heap(16 * GIB), device_heap(256 * MIB)];
         profile.memory_types = types([
             (&[], 1),
             (&[DEVICE], 0),

@@ -79,9 +79,7 @@ impl HostCache {
 
     /// Returns the offsets of the dirty atoms that a device read of this range would miss (L3).
     pub(super) fn unflushed(&self, range: Range<u64>) -> Vec<u64> {
-        let dirty = self
-            .atoms(range)
-            .filter(|atom| !is_equal(&self.host, &self.synced, atom));
+        let dirty = self.atoms(range).filter(|atom| !is_equal(&self.host, &self.synced, atom));
         dirty.map(|atom| atom.start).collect()
     }
 
@@ -130,8 +128,8 @@ mod tests {
         let mut cache = HostCache::new(100, 64, 64).unwrap();
         write(cache.host(), 70, 1);
         assert_eq!(cache.unflushed(64..65), [64]);
-        assert_eq!(cache.flush(64..100), []);
-        assert_eq!(cache.unflushed(0..100), []);
+        assert_eq!(cache.flush(64..100), [0_u64; 0]);
+        assert_eq!(cache.unflushed(0..100), [0_u64; 0]);
         assert_eq!(read(cache.device(), 70), 1);
     }
 
@@ -157,7 +155,7 @@ mod tests {
     fn flush_of_a_clean_atom_leaves_device_writes_alone() {
         let mut cache = HostCache::new(100, 64, 64).unwrap();
         write(cache.device(), 9, 2);
-        assert_eq!(cache.flush(0..100), []);
+        assert_eq!(cache.flush(0..100), [0_u64; 0]);
         assert_eq!(read(cache.device(), 9), 2);
     }
 }

@@ -41,9 +41,7 @@ impl HostShadow {
         function: Function,
         callbacks: Option<&vk::AllocationCallbacks<'_>>,
     ) -> Result<Self, vk::Result> {
-        let mut shadow = Self {
-            pointer: core::ptr::null_mut(),
-        };
+        let mut shadow = Self { pointer: core::ptr::null_mut() };
         let Some(callbacks) = callbacks else {
             return Ok(shadow);
         };
@@ -51,14 +49,9 @@ impl HostShadow {
         if let Some(allocate) = callbacks.pfn_allocation {
             let scope = vk::SystemAllocationScope::OBJECT;
             // SAFETY: a callback of the user's, called as the specification says, with no lock held.
-            shadow.pointer =
-                unsafe { allocate(callbacks.p_user_data, SHADOW_SIZE, SHADOW_ALIGNMENT, scope) };
+            shadow.pointer = unsafe { allocate(callbacks.p_user_data, SHADOW_SIZE, SHADOW_ALIGNMENT, scope) };
         }
-        if shadow.pointer.is_null() {
-            Err(vk::Result::ERROR_OUT_OF_HOST_MEMORY)
-        } else {
-            Ok(shadow)
-        }
+        if shadow.pointer.is_null() { Err(vk::Result::ERROR_OUT_OF_HOST_MEMORY) } else { Ok(shadow) }
     }
 
     /// Gives the memory back through the callbacks of a destruction, and checks that they are compatible.
@@ -74,11 +67,9 @@ impl HostShadow {
         }
         match (self.pointer.is_null(), callbacks) {
             (true, None) => {}
-            (true, Some(_)) => state.violate(
-                rules.none,
-                function,
-                "callbacks given, but the object was created without".to_owned(),
-            ),
+            (true, Some(_)) => {
+                state.violate(rules.none, function, "callbacks given, but the object was created without".to_owned());
+            }
             (false, None) => state.violate(
                 rules.given,
                 function,

@@ -47,32 +47,11 @@ pub(super) struct CommandBuffer {
 /// A command that moves bytes; all others are accepted and forgotten.
 #[derive(Clone, Debug)]
 pub(super) enum Command {
-    CopyBuffer {
-        source: u64,
-        destination: u64,
-        regions: Vec<vk::BufferCopy>,
-    },
-    FillBuffer {
-        destination: u64,
-        offset: u64,
-        size: u64,
-        word: u32,
-    },
-    UpdateBuffer {
-        destination: u64,
-        offset: u64,
-        bytes: Vec<u8>,
-    },
-    CopyBufferToImage {
-        buffer: u64,
-        image: u64,
-        regions: Vec<vk::BufferImageCopy>,
-    },
-    CopyImageToBuffer {
-        image: u64,
-        buffer: u64,
-        regions: Vec<vk::BufferImageCopy>,
-    },
+    CopyBuffer { source: u64, destination: u64, regions: Vec<vk::BufferCopy> },
+    FillBuffer { destination: u64, offset: u64, size: u64, word: u32 },
+    UpdateBuffer { destination: u64, offset: u64, bytes: Vec<u8> },
+    CopyBufferToImage { buffer: u64, image: u64, regions: Vec<vk::BufferImageCopy> },
+    CopyImageToBuffer { image: u64, buffer: u64, regions: Vec<vk::BufferImageCopy> },
 }
 
 impl Command {
@@ -96,8 +75,7 @@ pub(super) extern "system" fn create_pool(
 ) -> vk::Result {
     pool.write(vk::CommandPool::null());
     device.call(Ask::new(Function::CreateCommandPool), || {
-        let shadow = match HostShadow::take(device.state(), Function::CreateCommandPool, callbacks)
-        {
+        let shadow = match HostShadow::take(device.state(), Function::CreateCommandPool, callbacks) {
             Ok(shadow) => shadow,
             Err(result) => return result,
         };
@@ -130,9 +108,7 @@ pub(super) extern "system" fn destroy_pool(
             Ok(object) => {
                 drop_buffers(device, pool.as_raw());
                 device.state().died(ObjectKind::CommandPool, 1);
-                object
-                    .shadow
-                    .give_back(device.state(), function, callbacks, POOL_CALLBACKS);
+                object.shadow.give_back(device.state(), function, callbacks, POOL_CALLBACKS);
             }
         }
     });
@@ -141,17 +117,12 @@ pub(super) extern "system" fn destroy_pool(
 /// Frees every command buffer of a pool.
 fn drop_buffers(device: &DeviceObject, pool: u64) {
     let mut world = device.world();
-    let of_pool = world
-        .command_buffers
-        .iter()
-        .filter(|(_, buffer)| buffer.pool == pool);
+    let of_pool = world.command_buffers.iter().filter(|(_, buffer)| buffer.pool == pool);
     let handles: Vec<u64> = of_pool.map(|(handle, _)| handle).collect();
     for handle in &handles {
         let _ = world.command_buffers.remove(*handle);
     }
-    device
-        .state()
-        .died(ObjectKind::CommandBuffer, handles.len() as u64);
+    device.state().died(ObjectKind::CommandBuffer, handles.len() as u64);
 }
 
 pub(super) extern "system" fn reset_pool(
@@ -169,11 +140,7 @@ pub(super) extern "system" fn reset_pool(
                 format!("command pool {pool:?} {bad}"),
             );
         }
-        for buffer in world
-            .command_buffers
-            .iter_mut()
-            .filter(|buffer| buffer.pool == pool.as_raw())
-        {
+        for buffer in world.command_buffers.iter_mut().filter(|buffer| buffer.pool == pool.as_raw()) {
             buffer.state = Stage::Initial;
             buffer.commands.clear();
         }
@@ -191,28 +158,17 @@ pub(super) extern "system" fn allocate_buffers(
         let pool = info.command_pool.as_raw();
         if let Err(bad) = device.world().command_pools.get(pool) {
             let message = format!("command pool {:?} {bad}", info.command_pool);
-            device.violate(
-                "VUID-VkCommandBufferAllocateInfo-commandPool-parameter",
-                function,
-                message,
-            );
+            device.violate("VUID-VkCommandBufferAllocateInfo-commandPool-parameter", function, message);
             return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
         }
         for index in 0..info.command_buffer_count as usize {
-            let recorded = CommandBuffer {
-                pool,
-                state: Stage::Initial,
-                commands: Vec::new(),
-            };
+            let recorded = CommandBuffer { pool, state: Stage::Initial, commands: Vec::new() };
             let Some(handle) = device.world().command_buffers.insert(recorded) else {
                 return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
             };
             device.state().born(ObjectKind::CommandBuffer);
-            let shell = Arc::new(CommandBufferObject {
-                loader_word: LOADER_WORD,
-                device: core::ptr::from_ref(device),
-                handle,
-            });
+            let shell =
+                Arc::new(CommandBufferObject { loader_word: LOADER_WORD, device: core::ptr::from_ref(device), handle });
             // SAFETY: the application gives room for `commandBufferCount` handles.
             let place = unsafe { output.add(index) };
             // SAFETY: as above.
@@ -237,11 +193,7 @@ pub(super) extern "system" fn free_buffers(
                 Ok(_) => device.state().died(ObjectKind::CommandBuffer, 1),
                 Err(bad) => {
                     let message = format!("command buffer {:#x} {bad}", buffer.handle);
-                    device.violate(
-                        "VUID-vkFreeCommandBuffers-pCommandBuffers-00048",
-                        function,
-                        message,
-                    );
+                    device.violate("VUID-vkFreeCommandBuffers-pCommandBuffers-00048", function, message);
                 }
             }
         }
@@ -265,10 +217,7 @@ pub(super) fn with_buffer(
             Ok(buffer) => {
                 let state = buffer.state;
                 if let Err(rule) = change(buffer) {
-                    let message = format!(
-                        "command buffer {:#x} is in the state {state:?}",
-                        shell.handle
-                    );
+                    let message = format!("command buffer {:#x} is in the state {state:?}", shell.handle);
                     device.violate(rule, function, message);
                 }
             }
@@ -277,19 +226,12 @@ pub(super) fn with_buffer(
     })
 }
 
-pub(super) extern "system" fn begin(
-    shell: &CommandBufferObject,
-    _: &vk::CommandBufferBeginInfo<'_>,
-) -> vk::Result {
+pub(super) extern "system" fn begin(shell: &CommandBufferObject, _: &vk::CommandBufferBeginInfo<'_>) -> vk::Result {
     with_buffer(shell, Function::BeginCommandBuffer, |buffer| {
         let was_recording = buffer.state == Stage::Recording;
         buffer.state = Stage::Recording;
         buffer.commands.clear();
-        if was_recording {
-            Err("VUID-vkBeginCommandBuffer-commandBuffer-00049")
-        } else {
-            Ok(())
-        }
+        if was_recording { Err("VUID-vkBeginCommandBuffer-commandBuffer-00049") } else { Ok(()) }
     })
 }
 
@@ -297,18 +239,11 @@ pub(super) extern "system" fn end(shell: &CommandBufferObject) -> vk::Result {
     with_buffer(shell, Function::EndCommandBuffer, |buffer| {
         let was_recording = buffer.state == Stage::Recording;
         buffer.state = Stage::Executable;
-        if was_recording {
-            Ok(())
-        } else {
-            Err("VUID-vkEndCommandBuffer-commandBuffer-00059")
-        }
+        if was_recording { Ok(()) } else { Err("VUID-vkEndCommandBuffer-commandBuffer-00059") }
     })
 }
 
-pub(super) extern "system" fn reset(
-    shell: &CommandBufferObject,
-    _: vk::CommandBufferResetFlags,
-) -> vk::Result {
+pub(super) extern "system" fn reset(shell: &CommandBufferObject, _: vk::CommandBufferResetFlags) -> vk::Result {
     with_buffer(shell, Function::ResetCommandBuffer, |buffer| {
         buffer.state = Stage::Initial;
         buffer.commands.clear();

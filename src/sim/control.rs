@@ -22,6 +22,17 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
 
+/// One failure that a sequence of calls may meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which of the calls that can fail, counted from 1.
+    pub nth: u64,
+    /// The function that is called there.
+    pub function: Function,
+    /// What it answers.
+    pub result: vk::Result,
+}
+
 /// Everything that lives, as one comparable value: equal before and after means that nothing leaked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -56,9 +67,7 @@ pub struct Control {
 /// What the driver is told to do.
 impl Control {
     pub(super) fn new(profile: &Profile, checks: Checks) -> Self {
-        Self {
-            state: Arc::new(State::new(profile, checks)),
-        }
+        Self { state: Arc::new(State::new(profile, checks)) }
     }
 
     /// Fails the `n`th call from now (1 is the next one), counted over all functions that can fail.
@@ -68,14 +77,31 @@ impl Control {
 
     /// Fails the `n`th call of one function from now (1 is the next one).
     pub fn fail_nth_of(&self, function: Function, n: u64, result: vk::Result) {
-        self.state
-            .script(|script| script.fail_nth(Some(function), n, result));
+        self.state.script(|script| script.fail_nth(Some(function), n, result));
     }
 
     /// Fails every call for which the predicate returns a result, until `clear_faults`. It must not use the `Control`.
     pub fn fail_when(&self, predicate: impl FnMut(&Call) -> Option<vk::Result> + Send + 'static) {
-        self.state
-            .script(|script| script.fail_when(Box::new(predicate)));
+        self.state.script(|script| script.fail_when(Box::new(predicate)));
+    }
+
+    /// Runs something and returns its outcome with every failure that its calls may have met, in order.
+    ///
+    /// The calls are read from the log, which must be on; other threads should be quiet meanwhile.
+    pub fn failures_during<R>(&self, run: impl FnOnce() -> R) -> (R, Vec<Failure>) {
+        let from = self.state.log.lock().len();
+        let outcome = run();
+        let log = self.state.log.lock();
+        let failable = log.iter().skip(from).map(|call| call.function).filter(|function| function.can_fail());
+        let failures = (1..).zip(failable).flat_map(|(nth, function)| {
+            function.failures().iter().map(move |result| Failure { nth, function, result: *result })
+        });
+        (outcome, failures.collect())
+    }
+
+    /// Asks for one of the failures that `failures_during` found: the next run of the same thing meets it.
+    pub fn arm(&self, failure: &Failure) {
+        self.fail_nth(failure.nth, failure.result);
     }
 
     /// Takes back every failure that was asked for and has not happened.
@@ -91,8 +117,7 @@ impl Control {
     /// Holds up every call of one function until the gate is opened or dropped. No lock is held meanwhile.
     pub fn block(&self, function: Function) -> Gate {
         let mut gate = None;
-        self.state
-            .script(|script| gate = Some(script.block(function)));
+        self.state.script(|script| gate = Some(script.block(function)));
         gate.unwrap_or_else(|| unreachable!("the closure ran"))
     }
 
@@ -116,6 +141,13 @@ impl Control {
         self.with_heap(heap_index, |heap| heap.foreign_usage = bytes);
     }
 
+    /// Lets other processes take so much of a heap that exactly these bytes are left.
+    pub fn leave_free(&self, heap_index: u32, bytes: u64) {
+        self.with_heap(heap_index, |heap| {
+            heap.foreign_usage = heap.size.saturating_sub(heap.page_bytes.saturating_add(bytes));
+        });
+    }
+
     /// Sets how much of lazily allocated memory counts as committed, in percent.
     pub fn set_lazy_commitment(&self, percent: u64) {
         self.state.accounts().lazy_percent = percent.min(100);
@@ -123,9 +155,7 @@ impl Control {
 
     /// Says whether resources may overlap in memory; not allowed at first. `VK_IMAGE_CREATE_ALIAS_BIT` on both allows it too.
     pub fn allow_aliasing(&self, is_allowed: bool) {
-        self.state
-            .is_aliasing_allowed
-            .store(is_allowed, Ordering::Relaxed);
+        self.state.is_aliasing_allowed.store(is_allowed, Ordering::Relaxed);
     }
 
     /// Chooses the costly checks from now on.
@@ -154,11 +184,7 @@ impl Control {
 
     /// Returns how many calls there were in all.
     pub fn total_calls(&self) -> u64 {
-        self.state
-            .counts
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-            .sum()
+        self.state.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// Returns how often memory budgets were queried.
@@ -183,11 +209,7 @@ impl Control {
 
     /// Returns the state of a heap, or `None` if there is no such heap.
     pub fn heap(&self, heap_index: u32) -> Option<HeapState> {
-        self.state
-            .accounts()
-            .heaps
-            .get(heap_index as usize)
-            .copied()
+        self.state.accounts().heaps.get(heap_index as usize).copied()
     }
 
     /// Returns the bytes of all live memory objects, as asked for.
@@ -232,19 +254,10 @@ impl Control {
 
     /// Returns everything that lives, to be compared with a later snapshot.
     pub fn snapshot(&self) -> Snapshot {
-        let live = ObjectKind::ALL
-            .iter()
-            .map(|kind| (*kind, self.live(*kind)))
-            .filter(|(_, count)| *count > 0);
+        let live = ObjectKind::ALL.iter().map(|kind| (*kind, self.live(*kind))).filter(|(_, count)| *count > 0);
         let accounts = self.state.accounts();
-        let heaps = accounts
-            .heaps
-            .iter()
-            .map(|heap| (heap.bytes, heap.page_bytes, heap.lazy_bytes));
-        Snapshot {
-            live: live.collect(),
-            heaps: heaps.collect(),
-        }
+        let heaps = accounts.heaps.iter().map(|heap| (heap.bytes, heap.page_bytes, heap.lazy_bytes));
+        Snapshot { live: live.collect(), heaps: heaps.collect() }
     }
 
     /// Returns the calls that came with `VkAllocationCallbacks`, in order.
@@ -286,16 +299,8 @@ impl Control {
     #[track_caller]
     pub fn assert_clean(&self) {
         let violations = self.violations();
-        let lines: Vec<String> = violations
-            .iter()
-            .map(|violation| format!("\n  {violation}"))
-            .collect();
-        assert!(
-            lines.is_empty(),
-            "the driver was used wrongly {} times:{}",
-            self.violation_count(),
-            lines.concat()
-        );
+        let lines: Vec<String> = violations.iter().map(|violation| format!("\n  {violation}")).collect();
+        assert!(lines.is_empty(), "the driver was used wrongly {} times:{}", self.violation_count(), lines.concat());
     }
 }
 

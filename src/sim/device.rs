@@ -41,18 +41,10 @@ pub(super) extern "system" fn create_device(
     })
 }
 
-fn make_device(
-    physical: &PhysicalObject,
-    info: &vk::DeviceCreateInfo<'_>,
-) -> Result<Arc<DeviceObject>, vk::Result> {
+fn make_device(physical: &PhysicalObject, info: &vk::DeviceCreateInfo<'_>) -> Result<Arc<DeviceObject>, vk::Result> {
     let profile = &physical.profile;
     // SAFETY: the application gives valid names.
-    let extensions = unsafe {
-        strings(
-            info.pp_enabled_extension_names,
-            info.enabled_extension_count,
-        )
-    };
+    let extensions = unsafe { strings(info.pp_enabled_extension_names, info.enabled_extension_count) };
     if !extensions.iter().all(|name| profile.has_extension(name)) {
         return Err(vk::Result::ERROR_EXTENSION_NOT_PRESENT);
     }
@@ -73,10 +65,7 @@ fn make_device(
         version: physical.instance_version.min(profile.api_version),
         extensions,
         features,
-        queues: queue_infos
-            .iter()
-            .flat_map(|queue| queues(weak.as_ptr(), queue))
-            .collect(),
+        queues: queue_infos.iter().flat_map(|queue| queues(weak.as_ptr(), queue)).collect(),
         is_destroyed: AtomicBool::new(false),
         world: Mutex::new(World::new(number)),
         signaled: Condvar::new(),
@@ -108,14 +97,7 @@ fn queues(
     info: &vk::DeviceQueueCreateInfo<'_>,
 ) -> impl Iterator<Item = Arc<QueueObject>> + use<> {
     let family = info.queue_family_index;
-    (0..info.queue_count).map(move |index| {
-        Arc::new(QueueObject {
-            loader_word: LOADER_WORD,
-            device,
-            family,
-            index,
-        })
-    })
+    (0..info.queue_count).map(move |index| Arc::new(QueueObject { loader_word: LOADER_WORD, device, family, index }))
 }
 
 pub(super) extern "system" fn destroy_device(
@@ -127,9 +109,7 @@ pub(super) extern "system" fn destroy_device(
     };
     device.call(Ask::new(Function::DestroyDevice), || {
         if let Some(callbacks) = callbacks {
-            device
-                .state()
-                .used_callbacks(Function::DestroyDevice, callbacks.p_user_data as usize);
+            device.state().used_callbacks(Function::DestroyDevice, callbacks.p_user_data as usize);
         }
         device.is_destroyed.store(true, Ordering::Relaxed);
         device.state().died(ObjectKind::Device, 1);
@@ -141,39 +121,22 @@ pub(super) extern "system" fn destroy_device(
 /// Reports what was left alive on a device, and takes it out of the counts.
 fn bury(device: &DeviceObject, world: &World) {
     for (handle, memory) in world.memories.iter() {
-        let detail = format!(
-            "{} bytes of memory type {}",
-            memory.size(),
-            memory.type_index
-        );
+        let detail = format!("{} bytes of memory type {}", memory.size(), memory.type_index);
         report_leak(device, world, ObjectKind::DeviceMemory, handle, &detail);
         device.state().accounts().release(&memory.charge);
     }
     for (handle, buffer) in world.buffers.iter() {
-        report_leak(
-            device,
-            world,
-            ObjectKind::Buffer,
-            handle,
-            &format!("{} bytes", buffer.size),
-        );
+        report_leak(device, world, ObjectKind::Buffer, handle, &format!("{} bytes", buffer.size));
     }
     for (handle, image) in world.images.iter() {
-        report_leak(
-            device,
-            world,
-            ObjectKind::Image,
-            handle,
-            &format!("{} bytes", image.size),
-        );
+        report_leak(device, world, ObjectKind::Image, handle, &format!("{} bytes", image.size));
     }
     report_leaks(device, world, &world.fences, ObjectKind::Fence);
     report_leaks(device, world, &world.semaphores, ObjectKind::Semaphore);
     report_leaks(device, world, &world.command_pools, ObjectKind::CommandPool);
+    report_leaks(device, world, &world.passive, ObjectKind::Passive);
     let command_buffers = world.command_buffers.iter().count() as u64;
-    device
-        .state()
-        .died(ObjectKind::CommandBuffer, command_buffers);
+    device.state().died(ObjectKind::CommandBuffer, command_buffers);
 }
 
 fn report_leaks<T>(device: &DeviceObject, world: &World, table: &Table<T>, kind: ObjectKind) {
@@ -186,11 +149,7 @@ fn report_leak(device: &DeviceObject, world: &World, kind: ObjectKind, handle: u
     device.state().died(kind, 1);
     let name = world.names.get(&handle).map_or("", String::as_str);
     let message = format!("{kind:?} {handle:#x} {name} is still alive {detail}");
-    device.violate(
-        "VUID-vkDestroyDevice-device-05137",
-        Function::DestroyDevice,
-        message,
-    );
+    device.violate("VUID-vkDestroyDevice-device-05137", Function::DestroyDevice, message);
 }
 
 pub(super) extern "system" fn get_device_queue(
@@ -200,23 +159,12 @@ pub(super) extern "system" fn get_device_queue(
     queue: &mut MaybeUninit<vk::Queue>,
 ) {
     device.call(Ask::new(Function::GetDeviceQueue), || {
-        let wanted = device
-            .queues
-            .iter()
-            .find(|queue| queue.family == family && queue.index == index);
+        let wanted = device.queues.iter().find(|queue| queue.family == family && queue.index == index);
         if wanted.is_none() {
-            let message = format!(
-                "queue {index} of family {family} was not asked for when the device was created"
-            );
-            device.violate(
-                "VUID-vkGetDeviceQueue-queueFamilyIndex-00384",
-                Function::GetDeviceQueue,
-                message,
-            );
+            let message = format!("queue {index} of family {family} was not asked for when the device was created");
+            device.violate("VUID-vkGetDeviceQueue-queueFamilyIndex-00384", Function::GetDeviceQueue, message);
         }
-        queue.write(wanted.map_or(vk::Queue::null(), |queue| {
-            QueueObject::handle_of(Arc::as_ptr(queue))
-        }));
+        queue.write(wanted.map_or(vk::Queue::null(), |queue| QueueObject::handle_of(Arc::as_ptr(queue))));
     });
 }
 
@@ -229,9 +177,7 @@ pub(super) extern "system" fn set_object_name(
             device.world().names.remove(&info.object_handle);
         } else {
             // SAFETY: not null, hence a valid C string by Vulkan's rules.
-            let name = unsafe { CStr::from_ptr(info.p_object_name) }
-                .to_string_lossy()
-                .into_owned();
+            let name = unsafe { CStr::from_ptr(info.p_object_name) }.to_string_lossy().into_owned();
             device.world().names.insert(info.object_handle, name);
         }
         vk::Result::SUCCESS

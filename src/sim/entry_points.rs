@@ -9,8 +9,8 @@
 
 use super::object::{DeviceObject, InstanceObject};
 use super::{
-    bind, command, device, instance, mapping, memory, physical_device, query, queue, record,
-    resource, synchronisation,
+    bind, command, device, instance, mapping, memory, passive, physical_device, query, queue, record, resource,
+    synchronisation,
 };
 use ash::vk;
 use std::ffi::CStr;
@@ -52,14 +52,8 @@ impl EntryPoint {
         }
         match self.gate {
             Gate::Version(version) => instance.version >= version,
-            Gate::Instance(name) => instance
-                .extensions
-                .iter()
-                .any(|enabled| enabled.as_c_str() == name),
-            Gate::Device(name) => instance
-                .physical_devices
-                .iter()
-                .any(|device| device.profile.has_extension(name)),
+            Gate::Instance(name) => instance.extensions.iter().any(|enabled| enabled.as_c_str() == name),
+            Gate::Device(name) => instance.physical_devices.iter().any(|device| device.profile.has_extension(name)),
         }
     }
 
@@ -83,9 +77,7 @@ pub(super) fn find(name: &CStr) -> Option<&'static EntryPoint> {
         all.sort_by_key(|entry| entry.name);
         all
     });
-    let place = sorted
-        .binary_search_by_key(&name, |entry| entry.name)
-        .ok()?;
+    let place = sorted.binary_search_by_key(&name, |entry| entry.name).ok()?;
     sorted.get(place)
 }
 
@@ -228,4 +220,28 @@ static TABLE: &[EntryPoint] = &[
     entry!(Device c"vkCmdPipelineBarrier" V1_0, record::pipeline_barrier),
     entry!(Device c"vkCmdPipelineBarrier2" V1_3, record::pipeline_barrier2),
     entry!(Device c"vkCmdPipelineBarrier2KHR" SYNC2, record::pipeline_barrier2),
+
+    entry!(Device c"vkCreateImageView" V1_0, passive::create_image_view),
+    entry!(Device c"vkDestroyImageView" V1_0, passive::destroy_image_view),
+    entry!(Device c"vkCreateSampler" V1_0, passive::create_sampler),
+    entry!(Device c"vkDestroySampler" V1_0, passive::destroy_sampler),
+    entry!(Device c"vkCreateShaderModule" V1_0, passive::create_shader_module),
+    entry!(Device c"vkDestroyShaderModule" V1_0, passive::destroy_shader_module),
+    entry!(Device c"vkCreatePipelineCache" V1_0, passive::create_pipeline_cache),
+    entry!(Device c"vkDestroyPipelineCache" V1_0, passive::destroy_pipeline_cache),
+    entry!(Device c"vkCreatePipelineLayout" V1_0, passive::create_pipeline_layout),
+    entry!(Device c"vkDestroyPipelineLayout" V1_0, passive::destroy_pipeline_layout),
+    entry!(Device c"vkCreateComputePipelines" V1_0, passive::create_compute_pipelines),
+    entry!(Device c"vkDestroyPipeline" V1_0, passive::destroy_pipeline),
+    entry!(Device c"vkCreateDescriptorSetLayout" V1_0, passive::create_set_layout),
+    entry!(Device c"vkDestroyDescriptorSetLayout" V1_0, passive::destroy_set_layout),
+    entry!(Device c"vkCreateDescriptorPool" V1_0, passive::create_descriptor_pool),
+    entry!(Device c"vkDestroyDescriptorPool" V1_0, passive::destroy_descriptor_pool),
+    entry!(Device c"vkAllocateDescriptorSets" V1_0, passive::allocate_sets),
+    entry!(Device c"vkFreeDescriptorSets" V1_0, passive::free_sets),
+    entry!(Device c"vkUpdateDescriptorSets" V1_0, passive::update_sets),
+    entry!(Device c"vkCmdBindPipeline" V1_0, passive::bind_pipeline),
+    entry!(Device c"vkCmdBindDescriptorSets" V1_0, passive::bind_sets),
+    entry!(Device c"vkCmdPushConstants" V1_0, passive::push_constants),
+    entry!(Device c"vkCmdDispatch" V1_0, passive::dispatch),
 ];

@@ -41,60 +41,21 @@ struct Executor<'a> {
 /// Carries one command out.
 pub(super) fn execute(device: &DeviceObject, world: &mut World, command: &Command) {
     let function = command.function();
-    let mut executor = Executor {
-        device,
-        world,
-        function,
-    };
+    let mut executor = Executor { device, world, function };
     match command {
-        Command::CopyBuffer {
-            source,
-            destination,
-            regions,
-        } => executor.copy_buffer(*source, *destination, regions),
-        Command::FillBuffer {
-            destination,
-            offset,
-            size,
-            word,
-        } => executor.fill_buffer(*destination, *offset, *size, *word),
-        Command::UpdateBuffer {
-            destination,
-            offset,
-            bytes,
-        } => executor.update_buffer(*destination, *offset, bytes),
-        Command::CopyBufferToImage {
-            buffer,
-            image,
-            regions,
-        } => {
-            let buffer = executor.resolve(
-                ObjectKind::Buffer,
-                *buffer,
-                "VUID-vkCmdCopyBufferToImage-srcBuffer-00176",
-            );
-            let image = executor.resolve(
-                ObjectKind::Image,
-                *image,
-                "VUID-vkCmdCopyBufferToImage-dstImage-07966",
-            );
+        Command::CopyBuffer { source, destination, regions } => executor.copy_buffer(*source, *destination, regions),
+        Command::FillBuffer { destination, offset, size, word } => {
+            executor.fill_buffer(*destination, *offset, *size, *word);
+        }
+        Command::UpdateBuffer { destination, offset, bytes } => executor.update_buffer(*destination, *offset, bytes),
+        Command::CopyBufferToImage { buffer, image, regions } => {
+            let buffer = executor.resolve(ObjectKind::Buffer, *buffer, "VUID-vkCmdCopyBufferToImage-srcBuffer-00176");
+            let image = executor.resolve(ObjectKind::Image, *image, "VUID-vkCmdCopyBufferToImage-dstImage-07966");
             executor.copy_image(buffer, image, regions, Direction::IntoImage);
         }
-        Command::CopyImageToBuffer {
-            image,
-            buffer,
-            regions,
-        } => {
-            let image = executor.resolve(
-                ObjectKind::Image,
-                *image,
-                "VUID-vkCmdCopyImageToBuffer-srcImage-07966",
-            );
-            let buffer = executor.resolve(
-                ObjectKind::Buffer,
-                *buffer,
-                "VUID-vkCmdCopyImageToBuffer-dstBuffer-00192",
-            );
+        Command::CopyImageToBuffer { image, buffer, regions } => {
+            let image = executor.resolve(ObjectKind::Image, *image, "VUID-vkCmdCopyImageToBuffer-srcImage-07966");
+            let buffer = executor.resolve(ObjectKind::Buffer, *buffer, "VUID-vkCmdCopyImageToBuffer-dstBuffer-00192");
             executor.copy_image(buffer, image, regions, Direction::OutOfImage);
         }
     }
@@ -118,19 +79,13 @@ impl Executor<'_> {
         let resource = match self.world.resources(kind).get(handle) {
             Ok(resource) => resource,
             Err(bad) => {
-                self.violate(
-                    "SIM-use-after-destroy",
-                    format!("{kind:?} {handle:#x} {bad}"),
-                );
+                self.violate("SIM-use-after-destroy", format!("{kind:?} {handle:#x} {bad}"));
                 return None;
             }
         };
         let (size, shape, binding) = (resource.size, resource.shape, resource.binding);
         let Some((memory, offset)) = binding else {
-            self.violate(
-                unbound,
-                format!("{:?} {:#x} is not bound to memory", id.kind, id.handle),
-            );
+            self.violate(unbound, format!("{:?} {:#x} is not bound to memory", id.kind, id.handle));
             return None;
         };
         if let Err(bad) = self.world.memories.get(memory) {
@@ -140,22 +95,14 @@ impl Executor<'_> {
             );
             return None;
         }
-        Some(Place {
-            memory,
-            offset,
-            size,
-            shape,
-        })
+        Some(Place { memory, offset, size, shape })
     }
 
     /// Checks that a range lies in a resource.
     fn is_inside(&self, place: Place, range: &Range<u64>, rule: &'static str) -> bool {
         let is_inside = range.start <= range.end && range.end <= place.size;
         if !is_inside {
-            self.violate(
-                rule,
-                format!("bytes {range:?} of a resource of {}", place.size),
-            );
+            self.violate(rule, format!("bytes {range:?} of a resource of {}", place.size));
         }
         is_inside
     }
@@ -171,12 +118,7 @@ impl Executor<'_> {
         let bytes = self.bytes(place, range.start)?;
         let memory = self.world.memories.get(place.memory).ok()?;
         let in_memory = place.offset + range.start..place.offset + range.end;
-        judge_device_read(
-            self.device,
-            self.function,
-            (place.memory, memory),
-            in_memory,
-        );
+        judge_device_read(self.device, self.function, (place.memory, memory), in_memory);
         Some(bytes.cast_const())
     }
 
@@ -193,16 +135,8 @@ impl Executor<'_> {
     }
 
     fn copy_buffer(&mut self, source: u64, destination: u64, regions: &[vk::BufferCopy]) {
-        let from = self.resolve(
-            ObjectKind::Buffer,
-            source,
-            "VUID-vkCmdCopyBuffer-srcBuffer-00119",
-        );
-        let to = self.resolve(
-            ObjectKind::Buffer,
-            destination,
-            "VUID-vkCmdCopyBuffer-dstBuffer-00121",
-        );
+        let from = self.resolve(ObjectKind::Buffer, source, "VUID-vkCmdCopyBuffer-srcBuffer-00119");
+        let to = self.resolve(ObjectKind::Buffer, destination, "VUID-vkCmdCopyBuffer-dstBuffer-00121");
         let (Some(from), Some(to)) = (from, to) else {
             return;
         };
@@ -218,24 +152,13 @@ impl Executor<'_> {
     }
 
     fn fill_buffer(&mut self, destination: u64, offset: u64, size: u64, word: u32) {
-        let Some(to) = self.resolve(
-            ObjectKind::Buffer,
-            destination,
-            "VUID-vkCmdFillBuffer-dstBuffer-00031",
-        ) else {
+        let Some(to) = self.resolve(ObjectKind::Buffer, destination, "VUID-vkCmdFillBuffer-dstBuffer-00031") else {
             return;
         };
         if offset % 4 != 0 {
-            self.violate(
-                "VUID-vkCmdFillBuffer-dstOffset-00025",
-                format!("offset {offset}"),
-            );
+            self.violate("VUID-vkCmdFillBuffer-dstOffset-00025", format!("offset {offset}"));
         }
-        let end = if size == vk::WHOLE_SIZE {
-            to.size.max(offset)
-        } else {
-            offset.saturating_add(size)
-        };
+        let end = if size == vk::WHOLE_SIZE { to.size.max(offset) } else { offset.saturating_add(size) };
         if size == 0 || (size != vk::WHOLE_SIZE && size % 4 != 0) {
             self.violate("VUID-vkCmdFillBuffer-size-00028", format!("size {size}"));
         }
@@ -245,8 +168,8 @@ impl Executor<'_> {
         let Some(bytes) = self.bytes(to, offset) else {
             return;
         };
-        for (index, byte) in (0..usize::try_from(end - offset).unwrap_or(0) / 4 * 4)
-            .zip(word.to_ne_bytes().iter().cycle())
+        for (index, byte) in
+            (0..usize::try_from(end - offset).unwrap_or(0) / 4 * 4).zip(word.to_ne_bytes().iter().cycle())
         {
             // SAFETY: `offset + index < end`, which is inside the resource, and that inside its memory.
             let place = unsafe { bytes.add(index) };
@@ -256,11 +179,7 @@ impl Executor<'_> {
     }
 
     fn update_buffer(&mut self, destination: u64, offset: u64, bytes: &[u8]) {
-        let Some(to) = self.resolve(
-            ObjectKind::Buffer,
-            destination,
-            "VUID-vkCmdUpdateBuffer-dstBuffer-00035",
-        ) else {
+        let Some(to) = self.resolve(ObjectKind::Buffer, destination, "VUID-vkCmdUpdateBuffer-dstBuffer-00035") else {
             return;
         };
         let range = offset..offset.saturating_add(bytes.len() as u64);
@@ -289,10 +208,8 @@ impl Executor<'_> {
         for region in regions {
             let layers = region.image_subresource;
             for layer in 0..layers.layer_count {
-                let Some(part) = shape.subresource(
-                    layers.mip_level,
-                    layers.base_array_layer.saturating_add(layer),
-                ) else {
+                let Some(part) = shape.subresource(layers.mip_level, layers.base_array_layer.saturating_add(layer))
+                else {
                     let rule = direction.rule(
                         "VUID-vkCmdCopyBufferToImage-imageSubresource-07967",
                         "VUID-vkCmdCopyImageToBuffer-imageSubresource-07967",
@@ -300,11 +217,7 @@ impl Executor<'_> {
                     self.violate(rule, format!("the image has no {layers:?}"));
                     break;
                 };
-                self.copy_layer(
-                    (buffer, image),
-                    &Layer::new(&shape, part, region, layer),
-                    direction,
-                );
+                self.copy_layer((buffer, image), &Layer::new(&shape, part, region, layer), direction);
             }
         }
     }
@@ -320,19 +233,15 @@ impl Executor<'_> {
         let Some(end) = layer.buffer_end() else {
             return;
         };
-        let rule = direction.rule(
-            "VUID-vkCmdCopyBufferToImage-pRegions-00171",
-            "VUID-vkCmdCopyImageToBuffer-pRegions-00183",
-        );
+        let rule =
+            direction.rule("VUID-vkCmdCopyBufferToImage-pRegions-00171", "VUID-vkCmdCopyImageToBuffer-pRegions-00183");
         if !self.is_inside(buffer, &(layer.buffer_start..end), rule) {
             return;
         }
         for slice in 0..layer.slices {
             for row in 0..layer.rows {
-                let in_buffer =
-                    layer.buffer_start + slice * layer.buffer_slice + row * layer.buffer_row;
-                let in_image =
-                    layer.image_start + slice * layer.image_slice + row * layer.image_row;
+                let in_buffer = layer.buffer_start + slice * layer.buffer_slice + row * layer.buffer_row;
+                let in_image = layer.image_start + slice * layer.image_slice + row * layer.image_row;
                 match direction {
                     Direction::IntoImage => {
                         self.copy(buffer, in_buffer, image, in_image, layer.row_bytes);
@@ -348,11 +257,7 @@ impl Executor<'_> {
 
 impl Direction {
     fn rule(self, into_image: &'static str, out_of_image: &'static str) -> &'static str {
-        if self == Self::IntoImage {
-            into_image
-        } else {
-            out_of_image
-        }
+        if self == Self::IntoImage { into_image } else { out_of_image }
     }
 }
 
@@ -371,18 +276,12 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(
-        shape: &ImageShape,
-        part: Subresource,
-        region: &vk::BufferImageCopy,
-        layer: u32,
-    ) -> Self {
+    fn new(shape: &ImageShape, part: Subresource, region: &vk::BufferImageCopy, layer: u32) -> Self {
         let block = shape.block;
         let (offset, extent) = (region.image_offset, region.image_extent);
         let level = shape.level_extent(region.image_subresource.mip_level);
         let fits = |start: i32, length: u32, total: u32| {
-            u32::try_from(start)
-                .is_ok_and(|start| start.checked_add(length).is_some_and(|end| end <= total))
+            u32::try_from(start).is_ok_and(|start| start.checked_add(length).is_some_and(|end| end <= total))
         };
         let columns = |texels: u32| u64::from(texels.div_ceil(block.width));
         let lines = |texels: u32| u64::from(texels.div_ceil(block.height));
@@ -396,9 +295,9 @@ impl Layer {
             is_inside_image: fits(offset.x, extent.width, level.width)
                 && fits(offset.y, extent.height, level.height)
                 && fits(offset.z, extent.depth, level.depth),
-            buffer_start: region.buffer_offset.saturating_add(
-                u64::from(layer).saturating_mul(buffer_slice.saturating_mul(slices)),
-            ),
+            buffer_start: region
+                .buffer_offset
+                .saturating_add(u64::from(layer).saturating_mul(buffer_slice.saturating_mul(slices))),
             buffer_row,
             buffer_slice,
             image_start: part.offset
@@ -417,9 +316,6 @@ impl Layer {
     fn buffer_end(&self) -> Option<u64> {
         let slices = self.slices.checked_sub(1)?.checked_mul(self.buffer_slice)?;
         let rows = self.rows.checked_sub(1)?.checked_mul(self.buffer_row)?;
-        self.buffer_start
-            .checked_add(slices)?
-            .checked_add(rows)?
-            .checked_add(self.row_bytes)
+        self.buffer_start.checked_add(slices)?.checked_add(rows)?.checked_add(self.row_bytes)
     }
 }

@@ -87,32 +87,15 @@ const ASTC: [(u32, u32); 14] = [
 /// Returns the texel block of a format, or `None` for an unknown format.
 pub(super) fn texel_block(format: vk::Format) -> Option<TexelBlock> {
     let raw = format.as_raw();
-    let among = |table: &[(i32, i32, u32)]| {
-        table
-            .iter()
-            .find(|row| (row.0..=row.1).contains(&raw))
-            .map(|row| row.2)
-    };
+    let among = |table: &[(i32, i32, u32)]| table.iter().find(|row| (row.0..=row.1).contains(&raw)).map(|row| row.2);
     if let Some(bytes) = among(&SIMPLE) {
-        return Some(TexelBlock {
-            width: 1,
-            height: 1,
-            bytes,
-        });
+        return Some(TexelBlock { width: 1, height: 1, bytes });
     }
     if let Some(bytes) = among(&FOUR_BY_FOUR) {
-        return Some(TexelBlock {
-            width: 4,
-            height: 4,
-            bytes,
-        });
+        return Some(TexelBlock { width: 4, height: 4, bytes });
     }
     let astc = usize::try_from(raw - 157).ok()? / 2;
-    ASTC.get(astc).map(|(width, height)| TexelBlock {
-        width: *width,
-        height: *height,
-        bytes: 16,
-    })
+    ASTC.get(astc).map(|(width, height)| TexelBlock { width: *width, height: *height, bytes: 16 })
 }
 
 /// Tells whether the format holds depth or stencil.
@@ -161,20 +144,12 @@ impl ImageShape {
         }
         let (row_pitch, depth_pitch, size) = self.level(mip_level)?;
         offset = offset.checked_add(size.checked_mul(u64::from(array_layer))?)?;
-        Some(Subresource {
-            offset,
-            size,
-            row_pitch,
-            depth_pitch,
-        })
+        Some(Subresource { offset, size, row_pitch, depth_pitch })
     }
 
     /// Returns the bytes of the whole image; `None` if they do not fit into 64 bits.
     pub(super) fn size(&self) -> Option<u64> {
-        let last = self.subresource(
-            self.mip_levels.checked_sub(1)?,
-            self.array_layers.checked_sub(1)?,
-        )?;
+        let last = self.subresource(self.mip_levels.checked_sub(1)?, self.array_layers.checked_sub(1)?)?;
         last.offset.checked_add(last.size)
     }
 
@@ -192,16 +167,10 @@ impl ImageShape {
     fn level(&self, level: u32) -> Option<(u64, u64, u64)> {
         let extent = self.level_extent(level);
         let columns = u64::from(extent.width.div_ceil(self.block.width)) * u64::from(self.samples);
-        let row_pitch = columns
-            .checked_mul(u64::from(self.block.bytes))?
-            .checked_next_multiple_of(self.row_alignment)?;
-        let depth_pitch =
-            row_pitch.checked_mul(u64::from(extent.height.div_ceil(self.block.height)))?;
-        Some((
-            row_pitch,
-            depth_pitch,
-            depth_pitch.checked_mul(u64::from(extent.depth))?,
-        ))
+        let row_pitch =
+            columns.checked_mul(u64::from(self.block.bytes))?.checked_next_multiple_of(self.row_alignment)?;
+        let depth_pitch = row_pitch.checked_mul(u64::from(extent.height.div_ceil(self.block.height)))?;
+        Some((row_pitch, depth_pitch, depth_pitch.checked_mul(u64::from(extent.depth))?))
     }
 }
 
@@ -225,25 +194,10 @@ mod tests {
 
     #[test]
     fn subresources_follow_each_other() {
-        let block = TexelBlock {
-            width: 1,
-            height: 1,
-            bytes: 4,
-        };
-        let extent = vk::Extent3D {
-            width: 4,
-            height: 4,
-            depth: 1,
-        };
-        let shape = ImageShape {
-            extent,
-            mip_levels: 3,
-            array_layers: 2,
-            samples: 1,
-            block,
-            is_plain: true,
-            row_alignment: 1,
-        };
+        let block = TexelBlock { width: 1, height: 1, bytes: 4 };
+        let extent = vk::Extent3D { width: 4, height: 4, depth: 1 };
+        let shape =
+            ImageShape { extent, mip_levels: 3, array_layers: 2, samples: 1, block, is_plain: true, row_alignment: 1 };
         let mut end = 0;
         for level in 0..3 {
             for layer in 0..2 {

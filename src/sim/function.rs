@@ -123,6 +123,29 @@ functions! {
     QueueSubmit2 = "vkQueueSubmit2" MEMORY_OR_LOST;
     QueueWaitIdle = "vkQueueWaitIdle" MEMORY_OR_LOST;
     DeviceWaitIdle = "vkDeviceWaitIdle" MEMORY_OR_LOST;
+    CreateImageView = "vkCreateImageView" MEMORY;
+    DestroyImageView = "vkDestroyImageView" &[];
+    CreateSampler = "vkCreateSampler" MEMORY;
+    DestroySampler = "vkDestroySampler" &[];
+    CreateShaderModule = "vkCreateShaderModule" MEMORY;
+    DestroyShaderModule = "vkDestroyShaderModule" &[];
+    CreatePipelineCache = "vkCreatePipelineCache" MEMORY;
+    DestroyPipelineCache = "vkDestroyPipelineCache" &[];
+    CreatePipelineLayout = "vkCreatePipelineLayout" MEMORY;
+    DestroyPipelineLayout = "vkDestroyPipelineLayout" &[];
+    CreateComputePipelines = "vkCreateComputePipelines" MEMORY;
+    DestroyPipeline = "vkDestroyPipeline" &[];
+    CreateDescriptorSetLayout = "vkCreateDescriptorSetLayout" MEMORY;
+    DestroyDescriptorSetLayout = "vkDestroyDescriptorSetLayout" &[];
+    CreateDescriptorPool = "vkCreateDescriptorPool" MEMORY;
+    DestroyDescriptorPool = "vkDestroyDescriptorPool" &[];
+    AllocateDescriptorSets = "vkAllocateDescriptorSets" &[HOST, DEVICE, vk::Result::ERROR_FRAGMENTED_POOL, vk::Result::ERROR_OUT_OF_POOL_MEMORY];
+    FreeDescriptorSets = "vkFreeDescriptorSets" &[];
+    UpdateDescriptorSets = "vkUpdateDescriptorSets" &[];
+    CmdBindPipeline = "vkCmdBindPipeline" &[];
+    CmdBindDescriptorSets = "vkCmdBindDescriptorSets" &[];
+    CmdPushConstants = "vkCmdPushConstants" &[];
+    CmdDispatch = "vkCmdDispatch" &[];
     SetDebugUtilsObjectName = "vkSetDebugUtilsObjectNameEXT" MEMORY;
     CreateDebugUtilsMessenger = "vkCreateDebugUtilsMessengerEXT" &[HOST];
     DestroyDebugUtilsMessenger = "vkDestroyDebugUtilsMessengerEXT" &[];
@@ -134,10 +157,12 @@ impl Function {
 
     /// Returns the function of that core name.
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|function| function.name() == name)
+        Self::ALL.iter().copied().find(|function| function.name() == name)
+    }
+
+    /// Yields the functions that can fail.
+    pub fn failable() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|function| function.can_fail())
     }
 
     /// Tells whether the function returns a `VkResult` that may be a failure.

@@ -103,11 +103,7 @@ impl<T> Table<T> {
     /// Makes an empty table; `device` tells the handles of different devices apart.
     pub(super) fn new(kind: ObjectKind, device: u8) -> Self {
         let prefix = u64::from(kind as u8) << 56 | u64::from(device) << 48;
-        Self {
-            prefix,
-            slots: Vec::new(),
-            vacant: Vec::new(),
-        }
+        Self { prefix, slots: Vec::new(), vacant: Vec::new() }
     }
 
     /// Adds an object and returns its handle; `None` when 2^24 objects live.
@@ -115,37 +111,26 @@ impl<T> Table<T> {
         if let Some(index) = self.vacant.pop() {
             let slot = self.slots.get_mut(index as usize)?;
             slot.value = Some(value);
-            return Some(
-                self.prefix | u64::from(slot.generation) << INDEX_BITS | (u64::from(index) + 1),
-            );
+            return Some(self.prefix | u64::from(slot.generation) << INDEX_BITS | (u64::from(index) + 1));
         }
         let index = self.slots.len() as u64;
         if index + 1 > INDEX_MASK {
             return None;
         }
-        self.slots.push(Slot {
-            generation: 0,
-            value: Some(value),
-        });
+        self.slots.push(Slot { generation: 0, value: Some(value) });
         Some(self.prefix | (index + 1))
     }
 
     /// Returns the live object of that handle.
     pub(super) fn get(&self, handle: u64) -> Result<&T, BadHandle> {
         let index = self.index(handle)?;
-        self.slots
-            .get(index)
-            .and_then(|slot| slot.value.as_ref())
-            .ok_or(BadHandle::Unknown)
+        self.slots.get(index).and_then(|slot| slot.value.as_ref()).ok_or(BadHandle::Unknown)
     }
 
     /// Returns the live object of that handle, to be changed.
     pub(super) fn get_mut(&mut self, handle: u64) -> Result<&mut T, BadHandle> {
         let index = self.index(handle)?;
-        self.slots
-            .get_mut(index)
-            .and_then(|slot| slot.value.as_mut())
-            .ok_or(BadHandle::Unknown)
+        self.slots.get_mut(index).and_then(|slot| slot.value.as_mut()).ok_or(BadHandle::Unknown)
     }
 
     /// Takes the object of that handle out; the handle is stale from now on (I2).
@@ -164,10 +149,7 @@ impl<T> Table<T> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
             let value = slot.value.as_ref()?;
-            Some((
-                self.prefix | u64::from(slot.generation) << INDEX_BITS | (index as u64 + 1),
-                value,
-            ))
+            Some((self.prefix | u64::from(slot.generation) << INDEX_BITS | (index as u64 + 1), value))
         })
     }
 
@@ -210,14 +192,8 @@ mod tests {
         assert_eq!(table.get(first), Ok(&"first"));
         assert_eq!(table.get(0), Err(BadHandle::Null));
         assert_eq!(table.get(first + 1), Err(BadHandle::Unknown));
-        assert_eq!(
-            Table::<()>::new(ObjectKind::Image, 7).get(first),
-            Err(BadHandle::WrongKind)
-        );
-        assert_eq!(
-            Table::<()>::new(ObjectKind::Buffer, 8).get(first),
-            Err(BadHandle::OtherDevice)
-        );
+        assert_eq!(Table::<()>::new(ObjectKind::Image, 7).get(first), Err(BadHandle::WrongKind));
+        assert_eq!(Table::<()>::new(ObjectKind::Buffer, 8).get(first), Err(BadHandle::OtherDevice));
         assert_eq!(table.remove(first), Ok("first"));
         assert_eq!(table.remove(first), Err(BadHandle::Stale));
         let second = table.insert("second").unwrap();

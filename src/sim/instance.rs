@@ -20,10 +20,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 
 /// Extensions of the instance.
-pub(super) const INSTANCE_EXTENSIONS: [&CStr; 2] = [
-    c"VK_KHR_get_physical_device_properties2",
-    c"VK_EXT_debug_utils",
-];
+pub(super) const INSTANCE_EXTENSIONS: [&CStr; 2] = [c"VK_KHR_get_physical_device_properties2", c"VK_EXT_debug_utils"];
 
 /// Physical devices that a test plants in `VkInstanceCreateInfo::pNext`.
 #[repr(C)]
@@ -39,9 +36,7 @@ unsafe impl vk::TaggedStructure for InstanceSeed {
     const STRUCTURE_TYPE: vk::StructureType = vk::StructureType::from_raw(0x7F51_3EED);
 }
 
-pub(super) extern "system" fn enumerate_instance_version(
-    version: &mut MaybeUninit<u32>,
-) -> vk::Result {
+pub(super) extern "system" fn enumerate_instance_version(version: &mut MaybeUninit<u32>) -> vk::Result {
     version.write(vk::API_VERSION_1_3);
     vk::Result::SUCCESS
 }
@@ -58,10 +53,7 @@ pub(super) extern "system" fn enumerate_instance_extensions(
     unsafe { enumerate(&extension_properties(&INSTANCE_EXTENSIONS), count, output) }
 }
 
-pub(super) extern "system" fn enumerate_instance_layers(
-    count: &mut u32,
-    _: *mut vk::LayerProperties,
-) -> vk::Result {
+pub(super) extern "system" fn enumerate_instance_layers(count: &mut u32, _: *mut vk::LayerProperties) -> vk::Result {
     *count = 0;
     vk::Result::SUCCESS
 }
@@ -71,10 +63,7 @@ pub(super) fn extension_properties(names: &[&CStr]) -> Vec<vk::ExtensionProperti
     names
         .iter()
         .map(|name| {
-            let mut properties = vk::ExtensionProperties {
-                spec_version: 1,
-                ..Default::default()
-            };
+            let mut properties = vk::ExtensionProperties { spec_version: 1, ..Default::default() };
             write_text(&mut properties.extension_name, &name.to_string_lossy());
             properties
         })
@@ -99,10 +88,7 @@ pub(super) unsafe fn strings(names: *const *const c_char, count: u32) -> Vec<CSt
     // SAFETY: duty 1 is the caller's.
     let names = unsafe { array(names, count) };
     // SAFETY: each is a valid C string (1).
-    names
-        .iter()
-        .map(|name| unsafe { CStr::from_ptr(*name) }.to_owned())
-        .collect()
+    names.iter().map(|name| unsafe { CStr::from_ptr(*name) }.to_owned()).collect()
 }
 
 pub(super) extern "system" fn create_instance(
@@ -113,70 +99,43 @@ pub(super) extern "system" fn create_instance(
     // SAFETY: the application hands over a valid chain.
     let seed = unsafe { find::<InstanceSeed>(info.p_next) };
     let devices = seed.map_or_else(
-        || {
-            Profile::all()
-                .into_iter()
-                .map(|profile| (profile.clone(), Control::new(&profile, Checks::ALL)))
-                .collect()
-        },
+        || Profile::all().into_iter().map(|profile| (profile.clone(), Control::new(&profile, Checks::ALL))).collect(),
         // SAFETY: whoever plants a seed gives the array that it names.
         |seed| unsafe { array(seed.devices, seed.device_count) }.to_vec(),
     );
-    let control = devices.first().map_or_else(
-        || Control::new(&Profile::unified(), Checks::ALL),
-        |device| device.1.clone(),
-    );
-    carry_out(
-        &control.clone().state,
-        Ask::new(Function::CreateInstance),
-        || {
-            // SAFETY: the application gives valid names.
-            let extensions = unsafe {
-                strings(
-                    info.pp_enabled_extension_names,
-                    info.enabled_extension_count,
-                )
-            };
-            if info.enabled_layer_count > 0 {
-                return vk::Result::ERROR_LAYER_NOT_PRESENT;
-            }
-            if !extensions
-                .iter()
-                .all(|name| INSTANCE_EXTENSIONS.contains(&name.as_c_str()))
-            {
-                return vk::Result::ERROR_EXTENSION_NOT_PRESENT;
-            }
-            if let Some(callbacks) = callbacks {
-                control
-                    .state
-                    .used_callbacks(Function::CreateInstance, callbacks.p_user_data as usize);
-            }
-            // SAFETY: null, or valid by Vulkan's rules.
-            let application = unsafe { info.p_application_info.as_ref() };
-            let version = application
-                .map_or(0, |application| application.api_version)
-                .max(vk::API_VERSION_1_0);
-            let object = Arc::new(InstanceObject {
-                loader_word: LOADER_WORD,
-                version,
-                extensions,
-                physical_devices: devices
-                    .into_iter()
-                    .map(|(profile, control)| physical_device(profile, control, version))
-                    .collect(),
-                control,
-            });
-            instance.write(InstanceObject::handle_of(Arc::into_raw(object)));
-            vk::Result::SUCCESS
-        },
-    )
+    let control =
+        devices.first().map_or_else(|| Control::new(&Profile::unified(), Checks::ALL), |device| device.1.clone());
+    carry_out(&control.clone().state, Ask::new(Function::CreateInstance), || {
+        // SAFETY: the application gives valid names.
+        let extensions = unsafe { strings(info.pp_enabled_extension_names, info.enabled_extension_count) };
+        if info.enabled_layer_count > 0 {
+            return vk::Result::ERROR_LAYER_NOT_PRESENT;
+        }
+        if !extensions.iter().all(|name| INSTANCE_EXTENSIONS.contains(&name.as_c_str())) {
+            return vk::Result::ERROR_EXTENSION_NOT_PRESENT;
+        }
+        if let Some(callbacks) = callbacks {
+            control.state.used_callbacks(Function::CreateInstance, callbacks.p_user_data as usize);
+        }
+        // SAFETY: null, or valid by Vulkan's rules.
+        let application = unsafe { info.p_application_info.as_ref() };
+        let version = application.map_or(0, |application| application.api_version).max(vk::API_VERSION_1_0);
+        let object = Arc::new(InstanceObject {
+            loader_word: LOADER_WORD,
+            version,
+            extensions,
+            physical_devices: devices
+                .into_iter()
+                .map(|(profile, control)| physical_device(profile, control, version))
+                .collect(),
+            control,
+        });
+        instance.write(InstanceObject::handle_of(Arc::into_raw(object)));
+        vk::Result::SUCCESS
+    })
 }
 
-fn physical_device(
-    profile: Profile,
-    control: Control,
-    instance_version: u32,
-) -> Arc<PhysicalObject> {
+fn physical_device(profile: Profile, control: Control, instance_version: u32) -> Arc<PhysicalObject> {
     Arc::new(PhysicalObject {
         loader_word: LOADER_WORD,
         profile: Arc::new(profile),
@@ -198,22 +157,13 @@ pub(super) extern "system" fn destroy_instance(
     let control = instance.control.clone();
     carry_out(&control.state, Ask::new(Function::DestroyInstance), || {
         if let Some(callbacks) = callbacks {
-            control
-                .state
-                .used_callbacks(Function::DestroyInstance, callbacks.p_user_data as usize);
+            control.state.used_callbacks(Function::DestroyInstance, callbacks.p_user_data as usize);
         }
         for physical in &instance.physical_devices {
-            let live = physical
-                .devices
-                .lock()
-                .iter()
-                .filter(|device| !device.is_destroyed.load(Ordering::Relaxed))
-                .count();
+            let live =
+                physical.devices.lock().iter().filter(|device| !device.is_destroyed.load(Ordering::Relaxed)).count();
             if live > 0 {
-                let message = format!(
-                    "{live} device(s) of {} are not destroyed",
-                    physical.profile.name
-                );
+                let message = format!("{live} device(s) of {} are not destroyed", physical.profile.name);
                 physical.control.state.violate(
                     "VUID-vkDestroyInstance-instance-00629",
                     Function::DestroyInstance,
@@ -230,18 +180,11 @@ pub(super) extern "system" fn enumerate_physical_devices(
     count: &mut u32,
     output: *mut vk::PhysicalDevice,
 ) -> vk::Result {
-    carry_out(
-        &instance.control.state,
-        Ask::new(Function::EnumeratePhysicalDevices),
-        || {
-            let devices = instance
-                .physical_devices
-                .iter()
-                .map(|device| PhysicalObject::handle_of(Arc::as_ptr(device)));
-            // SAFETY: the application gives room for `count` handles, or null.
-            unsafe { enumerate(&devices.collect::<Vec<_>>(), count, output) }
-        },
-    )
+    carry_out(&instance.control.state, Ask::new(Function::EnumeratePhysicalDevices), || {
+        let devices = instance.physical_devices.iter().map(|device| PhysicalObject::handle_of(Arc::as_ptr(device)));
+        // SAFETY: the application gives room for `count` handles, or null.
+        unsafe { enumerate(&devices.collect::<Vec<_>>(), count, output) }
+    })
 }
 
 pub(super) extern "system" fn get_instance_proc_addr(
@@ -256,9 +199,7 @@ pub(super) extern "system" fn get_instance_proc_addr(
     let Some(instance) = instance else {
         return (entry.level == Level::Global).then_some(entry.pointer);
     };
-    entry
-        .is_available_through_instance(instance)
-        .then_some(entry.pointer)
+    entry.is_available_through_instance(instance).then_some(entry.pointer)
 }
 
 pub(super) extern "system" fn get_device_proc_addr(
@@ -270,9 +211,7 @@ pub(super) extern "system" fn get_device_proc_addr(
     }
     // SAFETY: not null, hence a valid C string by Vulkan's rules.
     let entry = entry_points::find(unsafe { CStr::from_ptr(name) })?;
-    entry
-        .is_available_on_device(device)
-        .then_some(entry.pointer)
+    entry.is_available_on_device(device).then_some(entry.pointer)
 }
 
 /// Makes a debug messenger, to which nothing is ever sent: there are no layers.
@@ -296,14 +235,7 @@ pub(super) extern "system" fn destroy_debug_messenger(
     _: Option<&vk::AllocationCallbacks<'_>>,
 ) {
     let state = &instance.control.state;
-    carry_out(
-        state,
-        Ask::new(Function::DestroyDebugUtilsMessenger),
-        || {
-            state.died(
-                ObjectKind::Passive,
-                u64::from(messenger != vk::DebugUtilsMessengerEXT::null()),
-            );
-        },
-    );
+    carry_out(state, Ask::new(Function::DestroyDebugUtilsMessenger), || {
+        state.died(ObjectKind::Passive, u64::from(messenger != vk::DebugUtilsMessengerEXT::null()));
+    });
 }

@@ -30,39 +30,20 @@ fn map(device: &DeviceObject, ask: &MapAsk<'_>) -> Result<*mut c_void, vk::Resul
     let memory = match world.memories.get_mut(ask.memory.as_raw()) {
         Ok(memory) => memory,
         Err(bad) => {
-            device.violate(
-                ask.rules.memory,
-                ask.function,
-                format!("memory {:?} {bad}", ask.memory),
-            );
+            device.violate(ask.rules.memory, ask.function, format!("memory {:?} {bad}", ask.memory));
             return Err(failed);
         }
     };
-    if !judge_map(
-        device,
-        ask.function,
-        ask.rules,
-        memory,
-        (ask.offset, ask.size),
-    ) {
+    if !judge_map(device, ask.function, ask.rules, memory, (ask.offset, ask.size)) {
         return Err(failed);
     }
-    let end = if ask.size == vk::WHOLE_SIZE {
-        memory.size()
-    } else {
-        ask.offset + ask.size
-    };
-    let pointer = ensure_storage(device, memory)
-        .ok_or(failed)?
-        .host(ask.offset);
+    let end = if ask.size == vk::WHOLE_SIZE { memory.size() } else { ask.offset + ask.size };
+    let pointer = ensure_storage(device, memory).ok_or(failed)?.host(ask.offset);
     memory.mapping = Some(ask.offset..end);
     Ok(pointer.cast())
 }
 
-fn answer_map(
-    pointer: &mut MaybeUninit<*mut c_void>,
-    mapped: Result<*mut c_void, vk::Result>,
-) -> vk::Result {
+fn answer_map(pointer: &mut MaybeUninit<*mut c_void>, mapped: Result<*mut c_void, vk::Result>) -> vk::Result {
     pointer.write(mapped.unwrap_or(core::ptr::null_mut()));
     mapped.err().unwrap_or(vk::Result::SUCCESS)
 }
@@ -77,19 +58,7 @@ pub(super) extern "system" fn map_memory(
 ) -> vk::Result {
     let function = Function::MapMemory;
     device.call(Ask::sized(function, size), || {
-        answer_map(
-            pointer,
-            map(
-                device,
-                &MapAsk {
-                    function,
-                    rules: &MAP,
-                    memory,
-                    offset,
-                    size,
-                },
-            ),
-        )
+        answer_map(pointer, map(device, &MapAsk { function, rules: &MAP, memory, offset, size }))
     })
 }
 
@@ -99,57 +68,31 @@ pub(super) extern "system" fn map_memory2(
     pointer: &mut MaybeUninit<*mut c_void>,
 ) -> vk::Result {
     let function = Function::MapMemory2;
-    let ask = MapAsk {
-        function,
-        rules: &MAP2,
-        memory: info.memory,
-        offset: info.offset,
-        size: info.size,
-    };
-    device.call(Ask::sized(function, info.size), || {
-        answer_map(pointer, map(device, &ask))
-    })
+    let ask = MapAsk { function, rules: &MAP2, memory: info.memory, offset: info.offset, size: info.size };
+    device.call(Ask::sized(function, info.size), || answer_map(pointer, map(device, &ask)))
 }
 
-fn unmap(
-    device: &DeviceObject,
-    memory: vk::DeviceMemory,
-    function: Function,
-    rules: [&'static str; 2],
-) {
+fn unmap(device: &DeviceObject, memory: vk::DeviceMemory, function: Function, rules: [&'static str; 2]) {
     let mut world = device.world();
     match world.memories.get_mut(memory.as_raw()) {
         Err(bad) => device.violate(rules[0], function, format!("memory {memory:?} {bad}")),
         Ok(object) => {
             if object.mapping.take().is_none() {
-                device.violate(
-                    rules[1],
-                    function,
-                    format!("memory {memory:?} is not mapped"),
-                );
+                device.violate(rules[1], function, format!("memory {memory:?} is not mapped"));
             }
         }
     }
 }
 
 pub(super) extern "system" fn unmap_memory(device: &DeviceObject, memory: vk::DeviceMemory) {
-    let rules = [
-        "VUID-vkUnmapMemory-memory-parameter",
-        "VUID-vkUnmapMemory-memory-00689",
-    ];
+    let rules = ["VUID-vkUnmapMemory-memory-parameter", "VUID-vkUnmapMemory-memory-00689"];
     device.call(Ask::new(Function::UnmapMemory), || {
         unmap(device, memory, Function::UnmapMemory, rules);
     });
 }
 
-pub(super) extern "system" fn unmap_memory2(
-    device: &DeviceObject,
-    info: &vk::MemoryUnmapInfoKHR<'_>,
-) -> vk::Result {
-    let rules = [
-        "VUID-VkMemoryUnmapInfoKHR-memory-parameter",
-        "VUID-VkMemoryUnmapInfoKHR-memory-07964",
-    ];
+pub(super) extern "system" fn unmap_memory2(device: &DeviceObject, info: &vk::MemoryUnmapInfoKHR<'_>) -> vk::Result {
+    let rules = ["VUID-VkMemoryUnmapInfoKHR-memory-parameter", "VUID-VkMemoryUnmapInfoKHR-memory-07964"];
     device.call(Ask::new(Function::UnmapMemory2), || {
         unmap(device, info.memory, Function::UnmapMemory2, rules);
         vk::Result::SUCCESS
@@ -169,12 +112,7 @@ pub(super) extern "system" fn invalidate(
     count: u32,
     ranges: *const vk::MappedMemoryRange<'_>,
 ) -> vk::Result {
-    synchronise(
-        device,
-        Function::InvalidateMappedMemoryRanges,
-        count,
-        ranges,
-    )
+    synchronise(device, Function::InvalidateMappedMemoryRanges, count, ranges)
 }
 
 fn synchronise(
@@ -186,12 +124,7 @@ fn synchronise(
     device.call(Ask::new(function), || {
         // SAFETY: the application gives `count` valid ranges.
         for range in unsafe { array(ranges, count) } {
-            let ask = RangeAsk {
-                function,
-                memory: range.memory,
-                offset: range.offset,
-                size: range.size,
-            };
+            let ask = RangeAsk { function, memory: range.memory, offset: range.offset, size: range.size };
             synchronise_one(device, &ask);
         }
         vk::Result::SUCCESS
@@ -204,11 +137,7 @@ fn synchronise_one(device: &DeviceObject, ask: &RangeAsk) {
         Ok(memory) => memory,
         Err(bad) => {
             let message = format!("memory {:?} {bad}", ask.memory);
-            return device.violate(
-                "VUID-VkMappedMemoryRange-memory-parameter",
-                ask.function,
-                message,
-            );
+            return device.violate("VUID-VkMappedMemoryRange-memory-parameter", ask.function, message);
         }
     };
     let Some(range) = judge_range(device, ask, memory) else {
@@ -228,13 +157,7 @@ fn synchronise_one(device: &DeviceObject, ask: &RangeAsk) {
         );
     } else {
         let lost = cache.invalidate(range);
-        report_lost(
-            device,
-            ask,
-            "SIM-invalidate-discards-host-write",
-            "the host wrote it and did not flush it",
-            &lost,
-        );
+        report_lost(device, ask, "SIM-invalidate-discards-host-write", "the host wrote it and did not flush it", &lost);
     }
 }
 
@@ -251,12 +174,7 @@ fn report_lost(device: &DeviceObject, ask: &RangeAsk, rule: &'static str, why: &
 }
 
 /// Returns whether the device may read this range, recording a violation where host writes were never flushed.
-pub(super) fn judge_device_read(
-    device: &DeviceObject,
-    function: Function,
-    memory: (u64, &Memory),
-    range: Range<u64>,
-) {
+pub(super) fn judge_device_read(device: &DeviceObject, function: Function, memory: (u64, &Memory), range: Range<u64>) {
     if let Some(Storage::Cached(cache)) = &memory.1.storage {
         if let Some(first) = cache.unflushed(range.clone()).first() {
             let message = format!(

@@ -22,10 +22,8 @@ use ash::vk::Handle;
 use core::mem::MaybeUninit;
 use std::collections::BTreeMap;
 
-const CALLBACKS: CallbackRules = CallbackRules {
-    given: "SIM-vkFreeMemory-callbacks-given",
-    none: "SIM-vkFreeMemory-callbacks-none",
-};
+const CALLBACKS: CallbackRules =
+    CallbackRules { given: "SIM-vkFreeMemory-callbacks-given", none: "SIM-vkFreeMemory-callbacks-none" };
 
 /// Start of each memory object's device addresses is a multiple of this. Taste: above every alignment.
 const ADDRESS_STEP: u64 = 1 << 20;
@@ -59,15 +57,9 @@ impl AllocateAsk {
     fn dedicated_to(&self) -> Option<ResourceId> {
         let (buffer, image) = self.dedicated?;
         if image != vk::Image::null() {
-            return Some(ResourceId {
-                kind: ObjectKind::Image,
-                handle: image.as_raw(),
-            });
+            return Some(ResourceId { kind: ObjectKind::Image, handle: image.as_raw() });
         }
-        (buffer != vk::Buffer::null()).then(|| ResourceId {
-            kind: ObjectKind::Buffer,
-            handle: buffer.as_raw(),
-        })
+        (buffer != vk::Buffer::null()).then(|| ResourceId { kind: ObjectKind::Buffer, handle: buffer.as_raw() })
     }
 }
 
@@ -82,16 +74,14 @@ pub(super) extern "system" fn allocate_memory(
         size: info.allocation_size,
         memory_type_index: Some(info.memory_type_index),
     };
-    device.call(ask, || {
-        match allocate(device, &AllocateAsk::read(info), callbacks) {
-            Ok(handle) => {
-                memory.write(vk::DeviceMemory::from_raw(handle));
-                vk::Result::SUCCESS
-            }
-            Err(result) => {
-                memory.write(vk::DeviceMemory::null());
-                result
-            }
+    device.call(ask, || match allocate(device, &AllocateAsk::read(info), callbacks) {
+        Ok(handle) => {
+            memory.write(vk::DeviceMemory::from_raw(handle));
+            vk::Result::SUCCESS
+        }
+        Err(result) => {
+            memory.write(vk::DeviceMemory::null());
+            result
         }
     })
 }
@@ -103,10 +93,7 @@ fn allocate(
 ) -> Result<u64, vk::Result> {
     let profile = &device.profile;
     judge_allocate(device, ask);
-    let Some(kind) = profile
-        .memory_type(ask.memory_type_index)
-        .filter(|_| ask.size > 0)
-    else {
+    let Some(kind) = profile.memory_type(ask.memory_type_index).filter(|_| ask.size > 0) else {
         return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
     };
     if profile.max_memory_allocation_size != 0 && ask.size > profile.max_memory_allocation_size {
@@ -115,13 +102,8 @@ fn allocate(
     let charge = Charge {
         heap_index: kind.heap_index,
         bytes: ask.size,
-        page_bytes: ask
-            .size
-            .checked_next_multiple_of(profile.page_size.max(1))
-            .unwrap_or(u64::MAX),
-        is_lazy: kind
-            .property_flags
-            .contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED),
+        page_bytes: ask.size.checked_next_multiple_of(profile.page_size.max(1)).unwrap_or(u64::MAX),
+        is_lazy: kind.property_flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED),
     };
     device.state().accounts().charge(&charge)?;
     let shadow = HostShadow::take(device.state(), Function::AllocateMemory, callbacks)
@@ -165,44 +147,26 @@ pub(super) extern "system" fn free_memory(
         match removed {
             Err(bad) => {
                 let message = format!("memory {memory:?} {bad}");
-                device.violate(
-                    "VUID-vkFreeMemory-memory-parameter",
-                    Function::FreeMemory,
-                    message,
-                );
+                device.violate("VUID-vkFreeMemory-memory-parameter", Function::FreeMemory, message);
             }
             Ok(memory) => {
-                device
-                    .state()
-                    .count_free(!memory.bound.is_empty(), memory.mapping.is_some());
+                device.state().count_free(!memory.bound.is_empty(), memory.mapping.is_some());
                 device.state().accounts().release(&memory.charge);
                 device.state().died(ObjectKind::DeviceMemory, 1);
-                memory
-                    .shadow
-                    .give_back(device.state(), Function::FreeMemory, callbacks, CALLBACKS);
+                memory.shadow.give_back(device.state(), Function::FreeMemory, callbacks, CALLBACKS);
             }
         }
     });
 }
 
 /// Makes the bytes of a memory object, if it has none yet.
-pub(super) fn ensure_storage<'a>(
-    device: &DeviceObject,
-    memory: &'a mut Memory,
-) -> Option<&'a mut Storage> {
+pub(super) fn ensure_storage<'a>(device: &DeviceObject, memory: &'a mut Memory) -> Option<&'a mut Storage> {
     if memory.storage.is_none() {
-        let (size, alignment) = (
-            memory.size(),
-            device.profile.min_memory_map_alignment.max(64),
-        );
-        let is_coherent = memory
-            .property_flags
-            .contains(vk::MemoryPropertyFlags::HOST_COHERENT);
-        let has_cache =
-            memory.is_host_visible() && !is_coherent && device.state().checks().host_cache;
+        let (size, alignment) = (memory.size(), device.profile.min_memory_map_alignment.max(64));
+        let is_coherent = memory.property_flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT);
+        let has_cache = memory.is_host_visible() && !is_coherent && device.state().checks().host_cache;
         memory.storage = if has_cache {
-            HostCache::new(size, alignment, device.profile.non_coherent_atom_size)
-                .map(Storage::Cached)
+            HostCache::new(size, alignment, device.profile.non_coherent_atom_size).map(Storage::Cached)
         } else {
             Bytes::uninitialised(size, alignment).map(Storage::Shared)
         };
@@ -232,30 +196,20 @@ pub(super) extern "system" fn get_commitment(
             }
             Ok(_) => {
                 let message = format!("memory {memory:?} is not lazily allocated");
-                device.violate(
-                    "VUID-vkGetDeviceMemoryCommitment-memory-00690",
-                    function,
-                    message,
-                );
+                device.violate("VUID-vkGetDeviceMemoryCommitment-memory-00690", function, message);
             }
         }
     });
 }
 
-pub(super) extern "system" fn set_priority(
-    device: &DeviceObject,
-    memory: vk::DeviceMemory,
-    priority: f32,
-) {
+pub(super) extern "system" fn set_priority(device: &DeviceObject, memory: vk::DeviceMemory, priority: f32) {
     let function = Function::SetDeviceMemoryPriority;
-    device.call(Ask::new(function), || {
-        match device.world().memories.get_mut(memory.as_raw()) {
-            Err(bad) => device.violate(
-                "VUID-vkSetDeviceMemoryPriorityEXT-memory-parameter",
-                function,
-                format!("memory {memory:?} {bad}"),
-            ),
-            Ok(object) => object.priority = Some(priority),
-        }
+    device.call(Ask::new(function), || match device.world().memories.get_mut(memory.as_raw()) {
+        Err(bad) => device.violate(
+            "VUID-vkSetDeviceMemoryPriorityEXT-memory-parameter",
+            function,
+            format!("memory {memory:?} {bad}"),
+        ),
+        Ok(object) => object.priority = Some(priority),
     });
 }

@@ -20,47 +20,25 @@ pub(super) fn judge_allocate(device: &DeviceObject, ask: &AllocateAsk) {
     let wrong = |rule, message| device.violate(rule, Function::AllocateMemory, message);
     let (size, index) = (ask.size, ask.memory_type_index);
     if size == 0 {
-        wrong(
-            "VUID-VkMemoryAllocateInfo-allocationSize-07897",
-            "0 bytes asked for".to_owned(),
-        );
+        wrong("VUID-VkMemoryAllocateInfo-allocationSize-07897", "0 bytes asked for".to_owned());
     }
     let Some(kind) = device.profile.memory_type(index) else {
         let count = device.profile.memory_types.len();
-        return wrong(
-            "VUID-vkAllocateMemory-pAllocateInfo-01714",
-            format!("memory type {index} of {count}"),
-        );
+        return wrong("VUID-vkAllocateMemory-pAllocateInfo-01714", format!("memory type {index} of {count}"));
     };
-    let heap_size = device
-        .profile
-        .heaps
-        .get(kind.heap_index as usize)
-        .map_or(0, |heap| heap.size);
+    let heap_size = device.profile.heaps.get(kind.heap_index as usize).map_or(0, |heap| heap.size);
     if size > heap_size {
-        let message = format!(
-            "{size} bytes asked for, heap {} has {heap_size}",
-            kind.heap_index
-        );
+        let message = format!("{size} bytes asked for, heap {} has {heap_size}", kind.heap_index);
         wrong("VUID-vkAllocateMemory-pAllocateInfo-01713", message);
     }
     let count = device.state().accounts().object_count;
     if count >= device.profile.max_memory_allocation_count {
         let message = format!("{count} memory objects live, which is the limit");
-        wrong(
-            "VUID-vkAllocateMemory-maxMemoryAllocationCount-04101",
-            message,
-        );
+        wrong("VUID-vkAllocateMemory-maxMemoryAllocationCount-04101", message);
     }
     judge_features(device, ask, kind.property_flags);
-    if let Some(priority) = ask
-        .priority
-        .filter(|priority| !(0.0..=1.0).contains(priority))
-    {
-        wrong(
-            "VUID-VkMemoryPriorityAllocateInfoEXT-priority-02602",
-            format!("priority {priority} is not in 0 to 1"),
-        );
+    if let Some(priority) = ask.priority.filter(|priority| !(0.0..=1.0).contains(priority)) {
+        wrong("VUID-VkMemoryPriorityAllocateInfoEXT-priority-02602", format!("priority {priority} is not in 0 to 1"));
     }
     if let Some(dedicated) = ask.dedicated {
         judge_dedicated(device, ask, dedicated);
@@ -73,101 +51,59 @@ fn judge_features(device: &DeviceObject, ask: &AllocateAsk, flags: vk::MemoryPro
     if flags.contains(vk::MemoryPropertyFlags::DEVICE_COHERENT_AMD)
         && !device.features.contains(Features::DEVICE_COHERENT_MEMORY)
     {
-        let message =
-            format!("memory type {index} is device-coherent, deviceCoherentMemory is not enabled");
+        let message = format!("memory type {index} is device-coherent, deviceCoherentMemory is not enabled");
         wrong("VUID-vkAllocateMemory-deviceCoherentMemory-02790", message);
     }
-    if flags.contains(vk::MemoryPropertyFlags::PROTECTED)
-        && !device.features.contains(Features::PROTECTED_MEMORY)
-    {
+    if flags.contains(vk::MemoryPropertyFlags::PROTECTED) && !device.features.contains(Features::PROTECTED_MEMORY) {
         let message = format!("memory type {index} is protected, protectedMemory is not enabled");
         wrong("VUID-VkMemoryAllocateInfo-memoryTypeIndex-01872", message);
     }
     if ask.flags.contains(vk::MemoryAllocateFlags::DEVICE_ADDRESS)
         && !device.features.contains(Features::BUFFER_DEVICE_ADDRESS)
     {
-        let message =
-            "a device address is asked for, bufferDeviceAddress is not enabled".to_owned();
+        let message = "a device address is asked for, bufferDeviceAddress is not enabled".to_owned();
         wrong("VUID-VkMemoryAllocateInfo-flags-03331", message);
     }
 }
 
-fn judge_dedicated(
-    device: &DeviceObject,
-    ask: &AllocateAsk,
-    (buffer, image): (vk::Buffer, vk::Image),
-) {
+fn judge_dedicated(device: &DeviceObject, ask: &AllocateAsk, (buffer, image): (vk::Buffer, vk::Image)) {
     let wrong = |rule, message| device.violate(rule, Function::AllocateMemory, message);
     if buffer != vk::Buffer::null() && image != vk::Image::null() {
-        wrong(
-            "VUID-VkMemoryDedicatedAllocateInfo-image-01432",
-            "both a buffer and an image are named".to_owned(),
-        );
+        wrong("VUID-VkMemoryDedicatedAllocateInfo-image-01432", "both a buffer and an image are named".to_owned());
     }
     let world = device.world();
     if image != vk::Image::null() {
         match world.images.get(image.as_raw()) {
-            Err(bad) => wrong(
-                "VUID-VkMemoryDedicatedAllocateInfo-image-parameter",
-                format!("image {image:?} {bad}"),
-            ),
+            Err(bad) => wrong("VUID-VkMemoryDedicatedAllocateInfo-image-parameter", format!("image {image:?} {bad}")),
             Ok(resource) => {
-                judge_dedicated_size(
-                    device,
-                    ask,
-                    resource,
-                    "VUID-VkMemoryDedicatedAllocateInfo-image-02964",
-                );
+                judge_dedicated_size(device, ask, resource, "VUID-VkMemoryDedicatedAllocateInfo-image-02964");
                 if resource.is_sparse {
-                    wrong(
-                        "VUID-VkMemoryDedicatedAllocateInfo-image-01434",
-                        format!("image {image:?} is sparse"),
-                    );
+                    wrong("VUID-VkMemoryDedicatedAllocateInfo-image-01434", format!("image {image:?} is sparse"));
                 }
                 if resource.is_disjoint {
-                    wrong(
-                        "VUID-VkMemoryDedicatedAllocateInfo-image-01797",
-                        format!("image {image:?} is disjoint"),
-                    );
+                    wrong("VUID-VkMemoryDedicatedAllocateInfo-image-01797", format!("image {image:?} is disjoint"));
                 }
             }
         }
     } else if buffer != vk::Buffer::null() {
         match world.buffers.get(buffer.as_raw()) {
-            Err(bad) => wrong(
-                "VUID-VkMemoryDedicatedAllocateInfo-buffer-parameter",
-                format!("buffer {buffer:?} {bad}"),
-            ),
+            Err(bad) => {
+                wrong("VUID-VkMemoryDedicatedAllocateInfo-buffer-parameter", format!("buffer {buffer:?} {bad}"));
+            }
             Ok(resource) => {
-                judge_dedicated_size(
-                    device,
-                    ask,
-                    resource,
-                    "VUID-VkMemoryDedicatedAllocateInfo-buffer-02965",
-                );
+                judge_dedicated_size(device, ask, resource, "VUID-VkMemoryDedicatedAllocateInfo-buffer-02965");
                 if resource.is_sparse {
-                    wrong(
-                        "VUID-VkMemoryDedicatedAllocateInfo-buffer-01436",
-                        format!("buffer {buffer:?} is sparse"),
-                    );
+                    wrong("VUID-VkMemoryDedicatedAllocateInfo-buffer-01436", format!("buffer {buffer:?} is sparse"));
                 }
             }
         }
     }
 }
 
-fn judge_dedicated_size(
-    device: &DeviceObject,
-    ask: &AllocateAsk,
-    resource: &Resource,
-    rule: &'static str,
-) {
+fn judge_dedicated_size(device: &DeviceObject, ask: &AllocateAsk, resource: &Resource, rule: &'static str) {
     let Requirements { size, .. } = resource.requirements;
     if ask.size != size {
-        let message = format!(
-            "{} bytes asked for a resource that requires {size}",
-            ask.size
-        );
+        let message = format!("{} bytes asked for a resource that requires {size}", ask.size);
         device.violate(rule, Function::AllocateMemory, message);
     }
 }
@@ -220,9 +156,7 @@ pub(super) fn judge_map(
         (is_inside, rules.inside, "the range ends outside the memory"),
         (memory.is_host_visible(), rules.host_visible, "the memory is not host visible"),
     ];
-    device.judge(function, &checks, || {
-        format!("offset {offset}, size {size}, memory of {total} bytes")
-    })
+    device.judge(function, &checks, || format!("offset {offset}, size {size}, memory of {total} bytes"))
 }
 
 /// One range of a flush or invalidate.
@@ -234,17 +168,8 @@ pub(super) struct RangeAsk {
 }
 
 /// Records what is wrong with a range; returns the bytes it covers, inside the mapping, or `None` without one.
-pub(super) fn judge_range(
-    device: &DeviceObject,
-    ask: &RangeAsk,
-    memory: &Memory,
-) -> Option<Range<u64>> {
-    let RangeAsk {
-        function,
-        offset,
-        size,
-        ..
-    } = *ask;
+pub(super) fn judge_range(device: &DeviceObject, ask: &RangeAsk, memory: &Memory) -> Option<Range<u64>> {
+    let RangeAsk { function, offset, size, .. } = *ask;
     let (atom, total) = (device.profile.non_coherent_atom_size.max(1), memory.size());
     let Some(mapping) = memory.mapping.clone() else {
         let message = format!("memory {:?} is not mapped", ask.memory);
@@ -252,11 +177,7 @@ pub(super) fn judge_range(
         return None;
     };
     let is_whole = size == vk::WHOLE_SIZE;
-    let end = if is_whole {
-        mapping.end
-    } else {
-        offset.saturating_add(size)
-    };
+    let end = if is_whole { mapping.end } else { offset.saturating_add(size) };
     let is_inside = mapping.start <= offset && offset <= end && end <= mapping.end;
     let ends_on_atom = end % atom == 0 || end == total;
     let is_size_right = is_whole || size % atom == 0 || end == total;

@@ -22,54 +22,79 @@
 //!
 //! What it does not do: shaders, rendering, windows, layers, external memory.
 
+#![deny(unsafe_code)]
+
 mod accounts;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod bind;
 mod bind_rules;
 mod builtin;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod cache;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod callbacks;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod command;
 mod control;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod device;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod entry_points;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod execute;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod feature_chain;
 mod format;
 mod function;
 mod handle;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod instance;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod mapping;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod memory;
 mod memory_rules;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod object;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
+mod passive;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod physical_device;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod pnext;
 mod profile;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod query;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod queue;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod record;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod requirements;
 mod resource;
 mod script;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod sim_device;
 mod state;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod storage;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod synchronisation;
 mod violation;
 mod world;
 
 pub use accounts::HeapState;
-pub use control::{Control, Snapshot};
+pub use control::{Control, Failure, Snapshot};
 pub use function::Function;
 pub use handle::ObjectKind;
 pub use profile::{
-    BufferModel, DedicatedModel, Features, GIB, Heap, ImageModel, KIB, MIB, MemoryType, Profile,
-    QueueFamily,
+    BufferModel, DedicatedModel, Features, GIB, Heap, ImageModel, KIB, MIB, MemoryType, Profile, QueueFamily,
 };
 pub use script::{Call, Gate};
-pub use sim_device::{MemoryView, SimBuilder, SimDevice, entry};
+pub use sim_device::{MemoryView, SimBuilder, SimDevice, control_of, entry};
 pub use state::{CallbackUse, Checks};
 pub use violation::Violation;
 
 #[cfg(test)]
+#[expect(unsafe_code, reason = "calls the driver as a user of Vulkan does")]
 mod tests;

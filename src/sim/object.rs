@@ -167,19 +167,11 @@ pub(super) struct Ask {
 
 impl Ask {
     pub(super) const fn new(function: Function) -> Self {
-        Self {
-            function,
-            size: 0,
-            memory_type_index: None,
-        }
+        Self { function, size: 0, memory_type_index: None }
     }
 
     pub(super) const fn sized(function: Function, size: u64) -> Self {
-        Self {
-            function,
-            size,
-            memory_type_index: None,
-        }
+        Self { function, size, memory_type_index: None }
     }
 }
 
@@ -189,11 +181,7 @@ pub(super) fn carry_out<A: Answer>(state: &State, ask: Ask, body: impl FnOnce() 
         return A::failure(result);
     }
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
-        state.violate(
-            "SIM-panic",
-            ask.function,
-            "the simulation itself panicked; this is its bug".to_owned(),
-        );
+        state.violate("SIM-panic", ask.function, "the simulation itself panicked; this is its bug".to_owned());
         A::failure(vk::Result::ERROR_UNKNOWN)
     })
 }
@@ -223,18 +211,11 @@ impl DeviceObject {
     }
 
     pub(super) fn has_extension(&self, name: &core::ffi::CStr) -> bool {
-        self.extensions
-            .iter()
-            .any(|enabled| enabled.as_c_str() == name)
+        self.extensions.iter().any(|enabled| enabled.as_c_str() == name)
     }
 
     /// Records every check that does not hold; tells whether all do. `subject` says what was judged.
-    pub(super) fn judge(
-        &self,
-        function: Function,
-        checks: &[Check],
-        subject: impl Fn() -> String,
-    ) -> bool {
+    pub(super) fn judge(&self, function: Function, checks: &[Check], subject: impl Fn() -> String) -> bool {
         for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {
             self.violate(rule, function, format!("{}: {what}", subject()));
         }

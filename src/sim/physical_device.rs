@@ -40,8 +40,7 @@ fn limits(profile: &Profile) -> vk::PhysicalDeviceLimits {
         min_texel_buffer_offset_alignment: 16,
         min_uniform_buffer_offset_alignment: 256,
         min_storage_buffer_offset_alignment: 64,
-        framebuffer_color_sample_counts: vk::SampleCountFlags::TYPE_1
-            | vk::SampleCountFlags::TYPE_4,
+        framebuffer_color_sample_counts: vk::SampleCountFlags::TYPE_1 | vk::SampleCountFlags::TYPE_4,
         optimal_buffer_copy_offset_alignment: 1,
         optimal_buffer_copy_row_pitch_alignment: 1,
         non_coherent_atom_size: profile.non_coherent_atom_size,
@@ -115,11 +114,7 @@ pub(super) extern "system" fn get_properties2(
 
 fn core_features(profile: &Profile) -> vk::PhysicalDeviceFeatures {
     let sparse = vk::Bool32::from(profile.features.contains(Features::SPARSE_BINDING));
-    vk::PhysicalDeviceFeatures {
-        robust_buffer_access: vk::TRUE,
-        sparse_binding: sparse,
-        ..Default::default()
-    }
+    vk::PhysicalDeviceFeatures { robust_buffer_access: vk::TRUE, sparse_binding: sparse, ..Default::default() }
 }
 
 pub(super) extern "system" fn get_features(
@@ -130,10 +125,7 @@ pub(super) extern "system" fn get_features(
     output.write(core_features(&physical.profile));
 }
 
-pub(super) extern "system" fn get_features2(
-    physical: &PhysicalObject,
-    output: &mut vk::PhysicalDeviceFeatures2<'_>,
-) {
+pub(super) extern "system" fn get_features2(physical: &PhysicalObject, output: &mut vk::PhysicalDeviceFeatures2<'_>) {
     called(physical, Function::GetPhysicalDeviceFeatures2);
     output.features = core_features(&physical.profile);
     // SAFETY: the application hands over a valid chain to which nothing else refers.
@@ -142,25 +134,13 @@ pub(super) extern "system" fn get_features2(
 
 fn memory_properties(profile: &Profile) -> vk::PhysicalDeviceMemoryProperties {
     let mut properties = vk::PhysicalDeviceMemoryProperties::default();
-    for (to, from) in properties
-        .memory_types
-        .iter_mut()
-        .zip(&profile.memory_types)
-    {
-        *to = vk::MemoryType {
-            property_flags: from.property_flags,
-            heap_index: from.heap_index,
-        };
+    for (to, from) in properties.memory_types.iter_mut().zip(&profile.memory_types) {
+        *to = vk::MemoryType { property_flags: from.property_flags, heap_index: from.heap_index };
     }
     for (to, from) in properties.memory_heaps.iter_mut().zip(&profile.heaps) {
-        *to = vk::MemoryHeap {
-            size: from.size,
-            flags: from.flags,
-        };
+        *to = vk::MemoryHeap { size: from.size, flags: from.flags };
     }
-    properties.memory_type_count = u32::try_from(profile.memory_types.len())
-        .unwrap_or(0)
-        .min(32);
+    properties.memory_type_count = u32::try_from(profile.memory_types.len()).unwrap_or(0).min(32);
     properties.memory_heap_count = u32::try_from(profile.heaps.len()).unwrap_or(0).min(16);
     properties
 }
@@ -180,16 +160,13 @@ pub(super) extern "system" fn get_memory_properties2(
     called(physical, Function::GetPhysicalDeviceMemoryProperties2);
     output.memory_properties = memory_properties(&physical.profile);
     // SAFETY: the application hands over a valid chain to which nothing else refers.
-    let budget =
-        unsafe { find_mut::<vk::PhysicalDeviceMemoryBudgetPropertiesEXT<'_>>(output.p_next) };
+    let budget = unsafe { find_mut::<vk::PhysicalDeviceMemoryBudgetPropertiesEXT<'_>>(output.p_next) };
     let Some(budget) = budget else {
         return;
     };
     let state = &physical.control.state;
     if !physical.profile.has_extension(c"VK_EXT_memory_budget") {
-        let message =
-            "VkPhysicalDeviceMemoryBudgetPropertiesEXT, but VK_EXT_memory_budget is not listed"
-                .to_owned();
+        let message = "VkPhysicalDeviceMemoryBudgetPropertiesEXT, but VK_EXT_memory_budget is not listed".to_owned();
         state.violate(
             "VUID-VkPhysicalDeviceMemoryProperties2-pNext-pNext",
             Function::GetPhysicalDeviceMemoryProperties2,
@@ -208,20 +185,13 @@ pub(super) extern "system" fn get_memory_properties2(
 }
 
 fn queue_families(profile: &Profile) -> Vec<vk::QueueFamilyProperties> {
-    let granularity = vk::Extent3D {
-        width: 1,
-        height: 1,
-        depth: 1,
-    };
-    let families = profile
-        .queue_families
-        .iter()
-        .map(|family| vk::QueueFamilyProperties {
-            queue_flags: family.flags,
-            queue_count: family.count,
-            timestamp_valid_bits: 0,
-            min_image_transfer_granularity: granularity,
-        });
+    let granularity = vk::Extent3D { width: 1, height: 1, depth: 1 };
+    let families = profile.queue_families.iter().map(|family| vk::QueueFamilyProperties {
+        queue_flags: family.flags,
+        queue_count: family.count,
+        timestamp_valid_bits: 0,
+        min_image_transfer_granularity: granularity,
+    });
     families.collect()
 }
 
@@ -262,23 +232,13 @@ pub(super) extern "system" fn enumerate_extensions(
     count: &mut u32,
     output: *mut vk::ExtensionProperties,
 ) -> vk::Result {
-    carry_out(
-        &physical.control.state,
-        Ask::new(Function::EnumerateDeviceExtensionProperties),
-        || {
-            if !layer.is_null() {
-                return vk::Result::ERROR_LAYER_NOT_PRESENT;
-            }
-            // SAFETY: the application gives room for `count` values, or null.
-            unsafe {
-                enumerate(
-                    &extension_properties(&physical.profile.device_extensions),
-                    count,
-                    output,
-                )
-            }
-        },
-    )
+    carry_out(&physical.control.state, Ask::new(Function::EnumerateDeviceExtensionProperties), || {
+        if !layer.is_null() {
+            return vk::Result::ERROR_LAYER_NOT_PRESENT;
+        }
+        // SAFETY: the application gives room for `count` values, or null.
+        unsafe { enumerate(&extension_properties(&physical.profile.device_extensions), count, output) }
+    })
 }
 
 pub(super) extern "system" fn enumerate_layers(
@@ -286,14 +246,10 @@ pub(super) extern "system" fn enumerate_layers(
     count: &mut u32,
     _: *mut vk::LayerProperties,
 ) -> vk::Result {
-    carry_out(
-        &physical.control.state,
-        Ask::new(Function::EnumerateDeviceLayerProperties),
-        || {
-            *count = 0;
-            vk::Result::SUCCESS
-        },
-    )
+    carry_out(&physical.control.state, Ask::new(Function::EnumerateDeviceLayerProperties), || {
+        *count = 0;
+        vk::Result::SUCCESS
+    })
 }
 
 fn format_properties(format: vk::Format) -> vk::FormatProperties {
@@ -308,11 +264,7 @@ fn format_properties(format: vk::Format) -> vk::FormatProperties {
         vk::FormatFeatureFlags::COLOR_ATTACHMENT | vk::FormatFeatureFlags::STORAGE_IMAGE
     };
     vk::FormatProperties {
-        linear_tiling_features: if is_depth_stencil(format) {
-            vk::FormatFeatureFlags::empty()
-        } else {
-            sampled
-        },
+        linear_tiling_features: if is_depth_stencil(format) { vk::FormatFeatureFlags::empty() } else { sampled },
         optimal_tiling_features: sampled | target,
         buffer_features: vk::FormatFeatureFlags::UNIFORM_TEXEL_BUFFER,
     }
@@ -351,17 +303,9 @@ fn image_format_properties(
         _ => (2048, 2048, 2048),
     };
     Ok(vk::ImageFormatProperties {
-        max_extent: vk::Extent3D {
-            width,
-            height,
-            depth,
-        },
+        max_extent: vk::Extent3D { width, height, depth },
         max_mip_levels: if is_linear { 1 } else { 15 },
-        max_array_layers: if is_linear || info.ty == vk::ImageType::TYPE_3D {
-            1
-        } else {
-            2048
-        },
+        max_array_layers: if is_linear || info.ty == vk::ImageType::TYPE_3D { 1 } else { 2048 },
         sample_counts: vk::SampleCountFlags::TYPE_1 | vk::SampleCountFlags::TYPE_4,
         max_resource_size: 1 << 40,
     })
@@ -376,22 +320,12 @@ pub(super) extern "system" fn get_image_format_properties(
     flags: vk::ImageCreateFlags,
     output: &mut MaybeUninit<vk::ImageFormatProperties>,
 ) -> vk::Result {
-    let info = vk::PhysicalDeviceImageFormatInfo2::default()
-        .format(format)
-        .ty(ty)
-        .tiling(tiling)
-        .usage(usage)
-        .flags(flags);
-    carry_out(
-        &physical.control.state,
-        Ask::new(Function::GetPhysicalDeviceImageFormatProperties),
-        || {
-            output.write(image_format_properties(&info).unwrap_or_default());
-            image_format_properties(&info)
-                .err()
-                .unwrap_or(vk::Result::SUCCESS)
-        },
-    )
+    let info =
+        vk::PhysicalDeviceImageFormatInfo2::default().format(format).ty(ty).tiling(tiling).usage(usage).flags(flags);
+    carry_out(&physical.control.state, Ask::new(Function::GetPhysicalDeviceImageFormatProperties), || {
+        output.write(image_format_properties(&info).unwrap_or_default());
+        image_format_properties(&info).err().unwrap_or(vk::Result::SUCCESS)
+    })
 }
 
 pub(super) extern "system" fn get_image_format_properties2(
@@ -399,14 +333,8 @@ pub(super) extern "system" fn get_image_format_properties2(
     info: &vk::PhysicalDeviceImageFormatInfo2<'_>,
     output: &mut vk::ImageFormatProperties2<'_>,
 ) -> vk::Result {
-    carry_out(
-        &physical.control.state,
-        Ask::new(Function::GetPhysicalDeviceImageFormatProperties2),
-        || {
-            output.image_format_properties = image_format_properties(info).unwrap_or_default();
-            image_format_properties(info)
-                .err()
-                .unwrap_or(vk::Result::SUCCESS)
-        },
-    )
+    carry_out(&physical.control.state, Ask::new(Function::GetPhysicalDeviceImageFormatProperties2), || {
+        output.image_format_properties = image_format_properties(info).unwrap_or_default();
+        image_format_properties(info).err().unwrap_or(vk::Result::SUCCESS)
+    })
 }

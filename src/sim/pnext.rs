@@ -34,10 +34,7 @@ pub(super) unsafe fn find_mut<'a, T: vk::TaggedStructure>(next: *mut c_void) -> 
 /// # Safety
 ///
 /// 1. `next` is null or starts a valid chain.
-pub(super) unsafe fn find_pointer(
-    mut next: *const vk::BaseInStructure<'_>,
-    tag: vk::StructureType,
-) -> *const c_void {
+pub(super) unsafe fn find_pointer(mut next: *const vk::BaseInStructure<'_>, tag: vk::StructureType) -> *const c_void {
     // SAFETY: each pointer of the chain is null or valid (1).
     while let Some(structure) = unsafe { next.as_ref() } {
         if structure.s_type == tag {
@@ -66,11 +63,7 @@ pub(super) unsafe fn array<'a, T>(pointer: *const T, count: u32) -> &'a [T] {
 /// # Safety
 ///
 /// 1. `output` is null or points to room for `*count` values.
-pub(super) unsafe fn enumerate<T: Clone>(
-    values: &[T],
-    count: &mut u32,
-    output: *mut T,
-) -> vk::Result {
+pub(super) unsafe fn enumerate<T: Clone>(values: &[T], count: &mut u32, output: *mut T) -> vk::Result {
     let total = u32::try_from(values.len()).unwrap_or(u32::MAX);
     if output.is_null() {
         *count = total;
@@ -84,11 +77,7 @@ pub(super) unsafe fn enumerate<T: Clone>(
         // SAFETY: the place is inside the room (1), and may be uninitialised: `write` does not drop.
         unsafe { place.write(value.clone()) };
     }
-    if total > room {
-        vk::Result::INCOMPLETE
-    } else {
-        vk::Result::SUCCESS
-    }
+    if total > room { vk::Result::INCOMPLETE } else { vk::Result::SUCCESS }
 }
 
 #[cfg(test)]

@@ -178,8 +178,7 @@ impl Features {
     /// `sparseBinding`.
     pub const SPARSE_BINDING: Self = Self(1 << 8);
     /// Features that a device of the simulation enables only when asked by name.
-    pub const OPT_IN: Self =
-        Self(Self::PROTECTED_MEMORY.0 | Self::DEVICE_COHERENT_MEMORY.0 | Self::SPARSE_BINDING.0);
+    pub const OPT_IN: Self = Self(Self::PROTECTED_MEMORY.0 | Self::DEVICE_COHERENT_MEMORY.0 | Self::SPARSE_BINDING.0);
 
     /// Tells whether every feature of `other` is in this set.
     pub const fn contains(self, other: Self) -> bool {
@@ -220,13 +219,7 @@ impl fmt::Debug for Features {
             "sparseBinding",
         ];
         f.debug_set()
-            .entries(
-                NAMES
-                    .iter()
-                    .enumerate()
-                    .filter(|(bit, _)| self.0 >> bit & 1 == 1)
-                    .map(|(_, name)| name),
-            )
+            .entries(NAMES.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name))
             .finish()
     }
 }
@@ -234,12 +227,7 @@ impl fmt::Debug for Features {
 impl Profile {
     /// Returns the built-in profiles, in the order in which an instance lists them.
     pub fn all() -> Vec<Self> {
-        vec![
-            Self::discrete_rebar(),
-            Self::discrete_bar256(),
-            Self::unified(),
-            Self::noncoherent(),
-        ]
+        vec![Self::discrete_rebar(), Self::discrete_bar256(), Self::unified(), Self::noncoherent()]
     }
 
     /// Returns the built-in profile of that name.
@@ -270,11 +258,7 @@ impl Profile {
 
     /// Returns the bit mask of the memory types whose flags satisfy `accept`.
     pub(super) fn type_bits(&self, accept: impl Fn(vk::MemoryPropertyFlags) -> bool) -> u32 {
-        let accepted = self
-            .memory_types
-            .iter()
-            .enumerate()
-            .filter(|(_, kind)| accept(kind.property_flags));
+        let accepted = self.memory_types.iter().enumerate().filter(|(_, kind)| accept(kind.property_flags));
         accepted.fold(0, |bits, (index, _)| bits | 1 << index)
     }
 

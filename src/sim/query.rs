@@ -12,20 +12,11 @@ use ash::vk::Handle;
 use core::mem::MaybeUninit;
 
 /// Returns the requirements of a live resource; those of nothing, recorded, for a wrong handle.
-fn requirements(
-    device: &DeviceObject,
-    id: ResourceId,
-    function: Function,
-    rule: &'static str,
-) -> Requirements {
+fn requirements(device: &DeviceObject, id: ResourceId, function: Function, rule: &'static str) -> Requirements {
     match device.world().resources(id.kind).get(id.handle) {
         Ok(resource) => resource.requirements,
         Err(bad) => {
-            device.violate(
-                rule,
-                function,
-                format!("{:?} {:#x} {bad}", id.kind, id.handle),
-            );
+            device.violate(rule, function, format!("{:?} {:#x} {bad}", id.kind, id.handle));
             Requirements {
                 size: 0,
                 alignment: 1,
@@ -37,14 +28,9 @@ fn requirements(
     }
 }
 
-fn fill(
-    device: &DeviceObject,
-    requirements: Requirements,
-    output: &mut vk::MemoryRequirements2<'_>,
-) {
+fn fill(device: &DeviceObject, requirements: Requirements, output: &mut vk::MemoryRequirements2<'_>) {
     output.memory_requirements = requirements.to_vk();
-    let knows_dedicated = device.version >= vk::API_VERSION_1_1
-        || device.has_extension(c"VK_KHR_dedicated_allocation");
+    let knows_dedicated = device.version >= vk::API_VERSION_1_1 || device.has_extension(c"VK_KHR_dedicated_allocation");
     // SAFETY: the application hands over a valid chain to which nothing else refers.
     let dedicated = unsafe { find_mut::<vk::MemoryDedicatedRequirements<'_>>(output.p_next) };
     if let Some(dedicated) = dedicated.filter(|_| knows_dedicated) {
@@ -58,21 +44,10 @@ pub(super) extern "system" fn buffer_requirements(
     buffer: vk::Buffer,
     output: &mut MaybeUninit<vk::MemoryRequirements>,
 ) {
-    let id = ResourceId {
-        kind: ObjectKind::Buffer,
-        handle: buffer.as_raw(),
-    };
+    let id = ResourceId { kind: ObjectKind::Buffer, handle: buffer.as_raw() };
     let function = Function::GetBufferMemoryRequirements;
     device.call(Ask::new(function), || {
-        output.write(
-            requirements(
-                device,
-                id,
-                function,
-                "VUID-vkGetBufferMemoryRequirements-buffer-parameter",
-            )
-            .to_vk(),
-        );
+        output.write(requirements(device, id, function, "VUID-vkGetBufferMemoryRequirements-buffer-parameter").to_vk());
     });
 }
 
@@ -81,21 +56,10 @@ pub(super) extern "system" fn image_requirements(
     image: vk::Image,
     output: &mut MaybeUninit<vk::MemoryRequirements>,
 ) {
-    let id = ResourceId {
-        kind: ObjectKind::Image,
-        handle: image.as_raw(),
-    };
+    let id = ResourceId { kind: ObjectKind::Image, handle: image.as_raw() };
     let function = Function::GetImageMemoryRequirements;
     device.call(Ask::new(function), || {
-        output.write(
-            requirements(
-                device,
-                id,
-                function,
-                "VUID-vkGetImageMemoryRequirements-image-parameter",
-            )
-            .to_vk(),
-        );
+        output.write(requirements(device, id, function, "VUID-vkGetImageMemoryRequirements-image-parameter").to_vk());
     });
 }
 
@@ -104,20 +68,12 @@ pub(super) extern "system" fn buffer_requirements2(
     info: &vk::BufferMemoryRequirementsInfo2<'_>,
     output: &mut vk::MemoryRequirements2<'_>,
 ) {
-    let id = ResourceId {
-        kind: ObjectKind::Buffer,
-        handle: info.buffer.as_raw(),
-    };
+    let id = ResourceId { kind: ObjectKind::Buffer, handle: info.buffer.as_raw() };
     let function = Function::GetBufferMemoryRequirements2;
     device.call(Ask::new(function), || {
         fill(
             device,
-            requirements(
-                device,
-                id,
-                function,
-                "VUID-VkBufferMemoryRequirementsInfo2-buffer-parameter",
-            ),
+            requirements(device, id, function, "VUID-VkBufferMemoryRequirementsInfo2-buffer-parameter"),
             output,
         );
     });
@@ -128,22 +84,10 @@ pub(super) extern "system" fn image_requirements2(
     info: &vk::ImageMemoryRequirementsInfo2<'_>,
     output: &mut vk::MemoryRequirements2<'_>,
 ) {
-    let id = ResourceId {
-        kind: ObjectKind::Image,
-        handle: info.image.as_raw(),
-    };
+    let id = ResourceId { kind: ObjectKind::Image, handle: info.image.as_raw() };
     let function = Function::GetImageMemoryRequirements2;
     device.call(Ask::new(function), || {
-        fill(
-            device,
-            requirements(
-                device,
-                id,
-                function,
-                "VUID-VkImageMemoryRequirementsInfo2-image-parameter",
-            ),
-            output,
-        );
+        fill(device, requirements(device, id, function, "VUID-VkImageMemoryRequirementsInfo2-image-parameter"), output);
     });
 }
 
@@ -152,15 +96,12 @@ pub(super) extern "system" fn device_buffer_requirements(
     info: &vk::DeviceBufferMemoryRequirements<'_>,
     output: &mut vk::MemoryRequirements2<'_>,
 ) {
-    device.call(
-        Ask::new(Function::GetDeviceBufferMemoryRequirements),
-        || {
-            // SAFETY: null, or valid by Vulkan's rules.
-            if let Some(info) = unsafe { info.p_create_info.as_ref() } {
-                fill(device, of_buffer(&device.profile, info), output);
-            }
-        },
-    );
+    device.call(Ask::new(Function::GetDeviceBufferMemoryRequirements), || {
+        // SAFETY: null, or valid by Vulkan's rules.
+        if let Some(info) = unsafe { info.p_create_info.as_ref() } {
+            fill(device, of_buffer(&device.profile, info), output);
+        }
+    });
 }
 
 pub(super) extern "system" fn device_image_requirements(
@@ -204,20 +145,14 @@ pub(super) extern "system" fn subresource_layout(
                 format!("image {image:?} is not linear"),
             );
         }
-        let part = resource
-            .shape
-            .and_then(|shape| shape.subresource(subresource.mip_level, subresource.array_layer));
+        let part = resource.shape.and_then(|shape| shape.subresource(subresource.mip_level, subresource.array_layer));
         match part {
             None => {
                 let message = format!(
                     "image {image:?} has no mip level {} or layer {}",
                     subresource.mip_level, subresource.array_layer
                 );
-                device.violate(
-                    "VUID-vkGetImageSubresourceLayout-mipLevel-01716",
-                    function,
-                    message,
-                );
+                device.violate("VUID-vkGetImageSubresourceLayout-mipLevel-01716", function, message);
             }
             Some(part) => {
                 let (row_pitch, depth_pitch) = (part.row_pitch, part.depth_pitch);
@@ -242,46 +177,25 @@ pub(super) extern "system" fn buffer_device_address(
     device.call(Ask::new(function), || {
         if !device.features.contains(Features::BUFFER_DEVICE_ADDRESS) {
             let message = "bufferDeviceAddress is not enabled".to_owned();
-            device.violate(
-                "VUID-vkGetBufferDeviceAddress-bufferDeviceAddress-03324",
-                function,
-                message,
-            );
+            device.violate("VUID-vkGetBufferDeviceAddress-bufferDeviceAddress-03324", function, message);
         }
         let world = device.world();
         let buffer = match world.buffers.get(info.buffer.as_raw()) {
             Ok(buffer) => buffer,
             Err(bad) => {
                 let message = format!("buffer {:?} {bad}", info.buffer);
-                device.violate(
-                    "VUID-VkBufferDeviceAddressInfo-buffer-parameter",
-                    function,
-                    message,
-                );
+                device.violate("VUID-VkBufferDeviceAddressInfo-buffer-parameter", function, message);
                 return 0;
             }
         };
         if !buffer.needs_device_address {
-            let message = format!(
-                "buffer {:?} has no usage SHADER_DEVICE_ADDRESS",
-                info.buffer
-            );
-            device.violate(
-                "VUID-VkBufferDeviceAddressInfo-buffer-02601",
-                function,
-                message,
-            );
+            let message = format!("buffer {:?} has no usage SHADER_DEVICE_ADDRESS", info.buffer);
+            device.violate("VUID-VkBufferDeviceAddressInfo-buffer-02601", function, message);
         }
-        let place = buffer
-            .binding
-            .and_then(|(memory, offset)| Some(world.memories.get(memory).ok()?.address + offset));
+        let place = buffer.binding.and_then(|(memory, offset)| Some(world.memories.get(memory).ok()?.address + offset));
         place.unwrap_or_else(|| {
             let message = format!("buffer {:?} is not bound to live memory", info.buffer);
-            device.violate(
-                "VUID-VkBufferDeviceAddressInfo-buffer-02600",
-                function,
-                message,
-            );
+            device.violate("VUID-VkBufferDeviceAddressInfo-buffer-02600", function, message);
             0
         })
     })

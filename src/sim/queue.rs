@@ -22,17 +22,10 @@ fn run(device: &DeviceObject, world: &mut World, function: Function, shell: &Com
     };
     let commands = match world.command_buffers.get(shell.handle) {
         Err(bad) => {
-            return device.violate(
-                rule,
-                function,
-                format!("command buffer {:#x} {bad}", shell.handle),
-            );
+            return device.violate(rule, function, format!("command buffer {:#x} {bad}", shell.handle));
         }
         Ok(buffer) if buffer.state != Stage::Executable => {
-            let message = format!(
-                "command buffer {:#x} is in the state {:?}",
-                shell.handle, buffer.state
-            );
+            let message = format!("command buffer {:#x} is in the state {:?}", shell.handle, buffer.state);
             return device.violate(rule, function, message);
         }
         Ok(buffer) => buffer.commands.clone(),
@@ -46,25 +39,15 @@ fn run(device: &DeviceObject, world: &mut World, function: Function, shell: &Com
 fn finish(device: &DeviceObject, world: &mut World, function: Function, fence: vk::Fence) {
     if fence != vk::Fence::null() {
         let rules = if function == Function::QueueSubmit {
-            [
-                "VUID-vkQueueSubmit-fence-parameter",
-                "VUID-vkQueueSubmit-fence-00063",
-            ]
+            ["VUID-vkQueueSubmit-fence-parameter", "VUID-vkQueueSubmit-fence-00063"]
         } else {
-            [
-                "VUID-vkQueueSubmit2-fence-parameter",
-                "VUID-vkQueueSubmit2-fence-04894",
-            ]
+            ["VUID-vkQueueSubmit2-fence-parameter", "VUID-vkQueueSubmit2-fence-04894"]
         };
         match world.fences.get_mut(fence.as_raw()) {
             Err(bad) => device.violate(rules[0], function, format!("fence {fence:?} {bad}")),
             Ok(object) => {
                 if object.is_signaled {
-                    device.violate(
-                        rules[1],
-                        function,
-                        format!("fence {fence:?} is signaled already"),
-                    );
+                    device.violate(rules[1], function, format!("fence {fence:?} is signaled already"));
                 }
                 object.is_signaled = true;
             }
@@ -92,21 +75,12 @@ pub(super) extern "system" fn queue_submit(
             // SAFETY: the application hands over a valid chain.
             let timeline = unsafe { find::<vk::TimelineSemaphoreSubmitInfo<'_>>(submit.p_next) };
             // SAFETY: the application gives that many handles.
-            let semaphores =
-                unsafe { array(submit.p_signal_semaphores, submit.signal_semaphore_count) };
+            let semaphores = unsafe { array(submit.p_signal_semaphores, submit.signal_semaphore_count) };
             let values = timeline.map_or(&[][..], |timeline| {
                 // SAFETY: the application gives that many values.
-                unsafe {
-                    array(
-                        timeline.p_signal_semaphore_values,
-                        timeline.signal_semaphore_value_count,
-                    )
-                }
+                unsafe { array(timeline.p_signal_semaphore_values, timeline.signal_semaphore_value_count) }
             });
-            for (semaphore, value) in semaphores
-                .iter()
-                .zip(values.iter().chain(core::iter::repeat(&0)))
-            {
+            for (semaphore, value) in semaphores.iter().zip(values.iter().chain(core::iter::repeat(&0))) {
                 signal(device, &mut world, function, *semaphore, *value);
             }
         }
@@ -127,27 +101,14 @@ pub(super) extern "system" fn queue_submit2(
         // SAFETY: the application gives `count` valid submissions.
         for submit in unsafe { array(submits, count) } {
             // SAFETY: the application gives that many valid structures.
-            for info in unsafe {
-                array(
-                    submit.p_command_buffer_infos,
-                    submit.command_buffer_info_count,
-                )
-            } {
+            for info in unsafe { array(submit.p_command_buffer_infos, submit.command_buffer_info_count) } {
                 // SAFETY: a valid command buffer is a pointer to our object.
-                let shell = unsafe {
-                    core::mem::transmute::<vk::CommandBuffer, &CommandBufferObject>(
-                        info.command_buffer,
-                    )
-                };
+                let shell =
+                    unsafe { core::mem::transmute::<vk::CommandBuffer, &CommandBufferObject>(info.command_buffer) };
                 run(device, &mut world, function, shell);
             }
             // SAFETY: the application gives that many valid structures.
-            for info in unsafe {
-                array(
-                    submit.p_signal_semaphore_infos,
-                    submit.signal_semaphore_info_count,
-                )
-            } {
+            for info in unsafe { array(submit.p_signal_semaphore_infos, submit.signal_semaphore_info_count) } {
                 signal(device, &mut world, function, info.semaphore, info.value);
             }
         }
@@ -157,9 +118,7 @@ pub(super) extern "system" fn queue_submit2(
 }
 
 pub(super) extern "system" fn queue_wait_idle(queue: &QueueObject) -> vk::Result {
-    queue
-        .device()
-        .call(Ask::new(Function::QueueWaitIdle), || vk::Result::SUCCESS)
+    queue.device().call(Ask::new(Function::QueueWaitIdle), || vk::Result::SUCCESS)
 }
 
 pub(super) extern "system" fn device_wait_idle(device: &DeviceObject) -> vk::Result {

@@ -8,19 +8,10 @@ use ash::vk;
 use ash::vk::Handle;
 
 /// Records a command.
-fn record(
-    shell: &CommandBufferObject,
-    function: Function,
-    rule: &'static str,
-    command: Option<Command>,
-) {
+pub(super) fn record(shell: &CommandBufferObject, function: Function, rule: &'static str, command: Option<Command>) {
     let _ = with_buffer(shell, function, |buffer| {
         buffer.commands.extend(command);
-        if buffer.state == Stage::Recording {
-            Ok(())
-        } else {
-            Err(rule)
-        }
+        if buffer.state == Stage::Recording { Ok(()) } else { Err(rule) }
     });
 }
 
@@ -33,17 +24,8 @@ pub(super) extern "system" fn copy_buffer(
 ) {
     // SAFETY: the application gives `count` valid regions.
     let regions = unsafe { array(regions, count) }.to_vec();
-    let command = Command::CopyBuffer {
-        source: source.as_raw(),
-        destination: destination.as_raw(),
-        regions,
-    };
-    record(
-        shell,
-        Function::CmdCopyBuffer,
-        "VUID-vkCmdCopyBuffer-commandBuffer-recording",
-        Some(command),
-    );
+    let command = Command::CopyBuffer { source: source.as_raw(), destination: destination.as_raw(), regions };
+    record(shell, Function::CmdCopyBuffer, "VUID-vkCmdCopyBuffer-commandBuffer-recording", Some(command));
 }
 
 pub(super) extern "system" fn fill_buffer(
@@ -53,18 +35,8 @@ pub(super) extern "system" fn fill_buffer(
     size: u64,
     word: u32,
 ) {
-    let command = Command::FillBuffer {
-        destination: destination.as_raw(),
-        offset,
-        size,
-        word,
-    };
-    record(
-        shell,
-        Function::CmdFillBuffer,
-        "VUID-vkCmdFillBuffer-commandBuffer-recording",
-        Some(command),
-    );
+    let command = Command::FillBuffer { destination: destination.as_raw(), offset, size, word };
+    record(shell, Function::CmdFillBuffer, "VUID-vkCmdFillBuffer-commandBuffer-recording", Some(command));
 }
 
 pub(super) extern "system" fn update_buffer(
@@ -77,17 +49,8 @@ pub(super) extern "system" fn update_buffer(
     let size = u32::try_from(size).unwrap_or(0);
     // SAFETY: the application gives `size` initialised bytes, at most 65536.
     let bytes = unsafe { array(data, size) }.to_vec();
-    let command = Command::UpdateBuffer {
-        destination: destination.as_raw(),
-        offset,
-        bytes,
-    };
-    record(
-        shell,
-        Function::CmdUpdateBuffer,
-        "VUID-vkCmdUpdateBuffer-commandBuffer-recording",
-        Some(command),
-    );
+    let command = Command::UpdateBuffer { destination: destination.as_raw(), offset, bytes };
+    record(shell, Function::CmdUpdateBuffer, "VUID-vkCmdUpdateBuffer-commandBuffer-recording", Some(command));
 }
 
 pub(super) extern "system" fn copy_buffer_to_image(
@@ -100,17 +63,8 @@ pub(super) extern "system" fn copy_buffer_to_image(
 ) {
     // SAFETY: the application gives `count` valid regions.
     let regions = unsafe { array(regions, count) }.to_vec();
-    let command = Command::CopyBufferToImage {
-        buffer: buffer.as_raw(),
-        image: image.as_raw(),
-        regions,
-    };
-    record(
-        shell,
-        Function::CmdCopyBufferToImage,
-        "VUID-vkCmdCopyBufferToImage-commandBuffer-recording",
-        Some(command),
-    );
+    let command = Command::CopyBufferToImage { buffer: buffer.as_raw(), image: image.as_raw(), regions };
+    record(shell, Function::CmdCopyBufferToImage, "VUID-vkCmdCopyBufferToImage-commandBuffer-recording", Some(command));
 }
 
 pub(super) extern "system" fn copy_image_to_buffer(
@@ -123,17 +77,8 @@ pub(super) extern "system" fn copy_image_to_buffer(
 ) {
     // SAFETY: the application gives `count` valid regions.
     let regions = unsafe { array(regions, count) }.to_vec();
-    let command = Command::CopyImageToBuffer {
-        image: image.as_raw(),
-        buffer: buffer.as_raw(),
-        regions,
-    };
-    record(
-        shell,
-        Function::CmdCopyImageToBuffer,
-        "VUID-vkCmdCopyImageToBuffer-commandBuffer-recording",
-        Some(command),
-    );
+    let command = Command::CopyImageToBuffer { image: image.as_raw(), buffer: buffer.as_raw(), regions };
+    record(shell, Function::CmdCopyImageToBuffer, "VUID-vkCmdCopyImageToBuffer-commandBuffer-recording", Some(command));
 }
 
 #[rustfmt::skip]
@@ -147,14 +92,6 @@ pub(super) extern "system" fn pipeline_barrier(
     record(shell, Function::CmdPipelineBarrier, "VUID-vkCmdPipelineBarrier-commandBuffer-recording", None);
 }
 
-pub(super) extern "system" fn pipeline_barrier2(
-    shell: &CommandBufferObject,
-    _: &vk::DependencyInfo<'_>,
-) {
-    record(
-        shell,
-        Function::CmdPipelineBarrier2,
-        "VUID-vkCmdPipelineBarrier2-commandBuffer-recording",
-        None,
-    );
+pub(super) extern "system" fn pipeline_barrier2(shell: &CommandBufferObject, _: &vk::DependencyInfo<'_>) {
+    record(shell, Function::CmdPipelineBarrier2, "VUID-vkCmdPipelineBarrier2-commandBuffer-recording", None);
 }

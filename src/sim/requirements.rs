@@ -20,11 +20,7 @@ pub(super) struct Requirements {
 
 impl Requirements {
     pub(super) fn to_vk(self) -> vk::MemoryRequirements {
-        vk::MemoryRequirements {
-            size: self.size,
-            alignment: self.alignment,
-            memory_type_bits: self.memory_type_bits,
-        }
+        vk::MemoryRequirements { size: self.size, alignment: self.alignment, memory_type_bits: self.memory_type_bits }
     }
 }
 
@@ -32,17 +28,8 @@ impl Requirements {
 pub(super) fn of_buffer(profile: &Profile, info: &vk::BufferCreateInfo<'_>) -> Requirements {
     let model = profile.buffers;
     let is_strict = info.usage.intersects(model.strict_usages);
-    let alignment = if is_strict {
-        model.strict_alignment
-    } else {
-        model.alignment
-    }
-    .max(1);
-    let size = info
-        .size
-        .max(1)
-        .checked_next_multiple_of(alignment)
-        .unwrap_or(info.size);
+    let alignment = if is_strict { model.strict_alignment } else { model.alignment }.max(1);
+    let size = info.size.max(1).checked_next_multiple_of(alignment).unwrap_or(info.size);
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
     // SAFETY: the application hands over a valid chain.
     let external = unsafe { find::<vk::ExternalMemoryBufferCreateInfo<'_>>(info.p_next) };
@@ -63,37 +50,20 @@ pub(super) fn of_image(profile: &Profile, info: &vk::ImageCreateInfo<'_>) -> Opt
     let bytes = shape(profile, info).size()?.max(1);
     let is_linear = info.tiling == vk::ImageTiling::LINEAR;
     let steps = profile.images.optimal_steps.iter().rev();
-    let step = steps
-        .into_iter()
-        .find(|(from, _)| bytes >= *from)
-        .map_or(1, |(_, alignment)| *alignment);
-    let alignment = if is_linear {
-        profile.images.linear_alignment
-    } else {
-        step
-    }
-    .max(1);
+    let step = steps.into_iter().find(|(from, _)| bytes >= *from).map_or(1, |(_, alignment)| *alignment);
+    let alignment = if is_linear { profile.images.linear_alignment } else { step }.max(1);
     let size = bytes.checked_next_multiple_of(alignment)?;
-    let model_bits = if is_linear {
-        profile.images.linear_memory_type_bits
-    } else {
-        profile.images.optimal_memory_type_bits
-    };
+    let model_bits =
+        if is_linear { profile.images.linear_memory_type_bits } else { profile.images.optimal_memory_type_bits };
     let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
-    let is_transient = info
-        .usage
-        .contains(vk::ImageUsageFlags::TRANSIENT_ATTACHMENT);
+    let is_transient = info.usage.contains(vk::ImageUsageFlags::TRANSIENT_ATTACHMENT);
     // SAFETY: the application hands over a valid chain.
     let external = unsafe { find::<vk::ExternalMemoryImageCreateInfo<'_>>(info.p_next) };
     let is_external = external.is_some_and(|external| !external.handle_types.is_empty());
-    let attachments =
-        vk::ImageUsageFlags::COLOR_ATTACHMENT | vk::ImageUsageFlags::DEPTH_STENCIL_ATTACHMENT;
+    let attachments = vk::ImageUsageFlags::COLOR_ATTACHMENT | vk::ImageUsageFlags::DEPTH_STENCIL_ATTACHMENT;
     let model = profile.dedicated;
-    let preferred_from = if info.usage.intersects(attachments) {
-        model.prefer_attachments_from
-    } else {
-        model.prefer_images_from
-    };
+    let preferred_from =
+        if info.usage.intersects(attachments) { model.prefer_attachments_from } else { model.prefer_images_from };
     let reaches = |threshold: Option<u64>| threshold.is_some_and(|from| size >= from);
     let requires_dedicated = is_external || reaches(model.require_images_from);
     Some(Requirements {
@@ -113,25 +83,16 @@ pub(super) fn shape(profile: &Profile, info: &vk::ImageCreateInfo<'_>) -> ImageS
         mip_levels: info.mip_levels,
         array_layers: info.array_layers,
         samples: info.samples.as_raw().max(1),
-        block: texel_block(info.format).unwrap_or(TexelBlock {
-            width: 1,
-            height: 1,
-            bytes: 4,
-        }),
+        block: texel_block(info.format).unwrap_or(TexelBlock { width: 1, height: 1, bytes: 4 }),
         is_plain: is_plain(info.format),
-        row_alignment: if is_linear {
-            profile.images.linear_row_alignment.max(1)
-        } else {
-            1
-        },
+        row_alignment: if is_linear { profile.images.linear_row_alignment.max(1) } else { 1 },
     }
 }
 
 fn allowed_types(profile: &Profile, is_protected: bool, is_transient: bool) -> u32 {
     profile.type_bits(|flags| {
         let fits_protection = flags.contains(vk::MemoryPropertyFlags::PROTECTED) == is_protected;
-        fits_protection
-            && (is_transient || !flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED))
+        fits_protection && (is_transient || !flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED))
     })
 }
 
@@ -143,11 +104,7 @@ mod tests {
         vk::ImageCreateInfo::default()
             .image_type(vk::ImageType::TYPE_2D)
             .format(vk::Format::R8G8B8A8_UNORM)
-            .extent(vk::Extent3D {
-                width: 512,
-                height: 512,
-                depth: 1,
-            })
+            .extent(vk::Extent3D { width: 512, height: 512, depth: 1 })
             .mip_levels(1)
             .array_layers(1)
             .samples(vk::SampleCountFlags::TYPE_1)
@@ -157,14 +114,9 @@ mod tests {
     #[test]
     fn buffers_follow_the_usage() {
         let profile = Profile::discrete_bar256();
-        let info = vk::BufferCreateInfo::default()
-            .size(100)
-            .usage(vk::BufferUsageFlags::TRANSFER_SRC);
+        let info = vk::BufferCreateInfo::default().size(100).usage(vk::BufferUsageFlags::TRANSFER_SRC);
         let plain = of_buffer(&profile, &info);
-        assert_eq!(
-            (plain.size, plain.alignment, plain.memory_type_bits),
-            (112, 16, 0b1_1111)
-        );
+        assert_eq!((plain.size, plain.alignment, plain.memory_type_bits), (112, 16, 0b1_1111));
         let uniform = of_buffer(&profile, &info.usage(vk::BufferUsageFlags::UNIFORM_BUFFER));
         assert_eq!((uniform.size, uniform.alignment), (256, 256));
     }
@@ -173,36 +125,22 @@ mod tests {
     fn images_follow_size_and_use() {
         let profile = Profile::noncoherent();
         let sampled = of_image(&profile, &image(vk::ImageUsageFlags::SAMPLED)).unwrap();
-        assert_eq!(
-            (sampled.size, sampled.alignment, sampled.memory_type_bits),
-            (1 << 20, 1 << 16, 0b00_1111)
-        );
+        assert_eq!((sampled.size, sampled.alignment, sampled.memory_type_bits), (1 << 20, 1 << 16, 0b00_1111));
         assert!(!sampled.prefers_dedicated);
         let target = of_image(&profile, &image(vk::ImageUsageFlags::COLOR_ATTACHMENT)).unwrap();
         assert!(target.prefers_dedicated && !target.requires_dedicated);
-        let transient =
-            vk::ImageUsageFlags::COLOR_ATTACHMENT | vk::ImageUsageFlags::TRANSIENT_ATTACHMENT;
-        assert_eq!(
-            of_image(&profile, &image(transient))
-                .unwrap()
-                .memory_type_bits,
-            0b01_1111
-        );
+        let transient = vk::ImageUsageFlags::COLOR_ATTACHMENT | vk::ImageUsageFlags::TRANSIENT_ATTACHMENT;
+        assert_eq!(of_image(&profile, &image(transient)).unwrap().memory_type_bits, 0b01_1111);
         let protected = image(vk::ImageUsageFlags::SAMPLED).flags(vk::ImageCreateFlags::PROTECTED);
-        assert_eq!(
-            of_image(&profile, &protected).unwrap().memory_type_bits,
-            0b10_0000
-        );
+        assert_eq!(of_image(&profile, &protected).unwrap().memory_type_bits, 0b10_0000);
     }
 
     #[test]
     fn export_requires_memory_of_its_own() {
         let profile = Profile::unified();
-        let mut external = vk::ExternalMemoryBufferCreateInfo::default()
-            .handle_types(vk::ExternalMemoryHandleTypeFlags::OPAQUE_FD);
-        let info = vk::BufferCreateInfo::default()
-            .size(64)
-            .push_next(&mut external);
+        let mut external =
+            vk::ExternalMemoryBufferCreateInfo::default().handle_types(vk::ExternalMemoryHandleTypeFlags::OPAQUE_FD);
+        let info = vk::BufferCreateInfo::default().size(64).push_next(&mut external);
         assert!(of_buffer(&profile, &info).requires_dedicated);
     }
 }

@@ -11,14 +11,10 @@ use ash::vk;
 use ash::vk::Handle;
 use core::mem::MaybeUninit;
 
-const BUFFER_CALLBACKS: CallbackRules = CallbackRules {
-    given: "VUID-vkDestroyBuffer-buffer-00923",
-    none: "VUID-vkDestroyBuffer-buffer-00924",
-};
-const IMAGE_CALLBACKS: CallbackRules = CallbackRules {
-    given: "VUID-vkDestroyImage-image-01001",
-    none: "VUID-vkDestroyImage-image-01002",
-};
+const BUFFER_CALLBACKS: CallbackRules =
+    CallbackRules { given: "VUID-vkDestroyBuffer-buffer-00923", none: "VUID-vkDestroyBuffer-buffer-00924" };
+const IMAGE_CALLBACKS: CallbackRules =
+    CallbackRules { given: "VUID-vkDestroyImage-image-01001", none: "VUID-vkDestroyImage-image-01002" };
 
 fn judge_buffer(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>) {
     let limit = device.profile.max_buffer_size;
@@ -33,17 +29,11 @@ fn judge_buffer(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>) {
         (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkBufferCreateInfo-flags-00915", "sparseBinding is not enabled"),
         (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkBufferCreateInfo-flags-01887", "protectedMemory is not enabled"),
     ];
-    device.judge(Function::CreateBuffer, &checks, || {
-        format!("buffer of {} bytes, usage {:?}", info.size, info.usage)
-    });
+    device.judge(Function::CreateBuffer, &checks, || format!("buffer of {} bytes, usage {:?}", info.size, info.usage));
 }
 
 fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
-    let vk::Extent3D {
-        width,
-        height,
-        depth,
-    } = info.extent;
+    let vk::Extent3D { width, height, depth } = info.extent;
     let has = |feature| device.features.contains(feature);
     let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
     let is_sparse = info.flags.contains(vk::ImageCreateFlags::SPARSE_BINDING);
@@ -61,9 +51,7 @@ fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
         (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkImageCreateInfo-flags-00969", "sparseBinding is not enabled"),
         (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkImageCreateInfo-flags-01890", "protectedMemory is not enabled"),
     ];
-    device.judge(Function::CreateImage, &checks, || {
-        format!("image of {width} x {height} x {depth}")
-    });
+    device.judge(Function::CreateImage, &checks, || format!("image of {width} x {height} x {depth}"));
 }
 
 pub(super) extern "system" fn create_buffer(
@@ -75,30 +63,23 @@ pub(super) extern "system" fn create_buffer(
     buffer.write(vk::Buffer::null());
     device.call(Ask::sized(Function::CreateBuffer, info.size), || {
         judge_buffer(device, info);
-        let created = HostShadow::take(device.state(), Function::CreateBuffer, callbacks).and_then(
-            |shadow| {
-                let resource = Resource {
-                    requirements: of_buffer(&device.profile, info),
-                    size: info.size,
-                    is_linear: true,
-                    may_alias: false,
-                    is_sparse: info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING),
-                    is_protected: info.flags.contains(vk::BufferCreateFlags::PROTECTED),
-                    is_disjoint: false,
-                    needs_device_address: info
-                        .usage
-                        .contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS),
-                    shape: None,
-                    binding: None,
-                    shadow,
-                };
-                insert(device, ObjectKind::Buffer, resource)
-            },
-        );
-        created.map_or_else(
-            |result| result,
-            |handle| answer(buffer, vk::Buffer::from_raw(handle)),
-        )
+        let created = HostShadow::take(device.state(), Function::CreateBuffer, callbacks).and_then(|shadow| {
+            let resource = Resource {
+                requirements: of_buffer(&device.profile, info),
+                size: info.size,
+                is_linear: true,
+                may_alias: false,
+                is_sparse: info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING),
+                is_protected: info.flags.contains(vk::BufferCreateFlags::PROTECTED),
+                is_disjoint: false,
+                needs_device_address: info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS),
+                shape: None,
+                binding: None,
+                shadow,
+            };
+            insert(device, ObjectKind::Buffer, resource)
+        });
+        created.map_or_else(|result| result, |handle| answer(buffer, vk::Buffer::from_raw(handle)))
     })
 }
 
@@ -114,27 +95,23 @@ pub(super) extern "system" fn create_image(
         let Some(requirements) = of_image(&device.profile, info) else {
             return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
         };
-        let created =
-            HostShadow::take(device.state(), Function::CreateImage, callbacks).and_then(|shadow| {
-                let resource = Resource {
-                    requirements,
-                    size: requirements.size,
-                    is_linear: info.tiling == vk::ImageTiling::LINEAR,
-                    may_alias: info.flags.contains(vk::ImageCreateFlags::ALIAS),
-                    is_sparse: info.flags.contains(vk::ImageCreateFlags::SPARSE_BINDING),
-                    is_protected: info.flags.contains(vk::ImageCreateFlags::PROTECTED),
-                    is_disjoint: info.flags.contains(vk::ImageCreateFlags::DISJOINT),
-                    needs_device_address: false,
-                    shape: Some(shape(&device.profile, info)),
-                    binding: None,
-                    shadow,
-                };
-                insert(device, ObjectKind::Image, resource)
-            });
-        created.map_or_else(
-            |result| result,
-            |handle| answer(image, vk::Image::from_raw(handle)),
-        )
+        let created = HostShadow::take(device.state(), Function::CreateImage, callbacks).and_then(|shadow| {
+            let resource = Resource {
+                requirements,
+                size: requirements.size,
+                is_linear: info.tiling == vk::ImageTiling::LINEAR,
+                may_alias: info.flags.contains(vk::ImageCreateFlags::ALIAS),
+                is_sparse: info.flags.contains(vk::ImageCreateFlags::SPARSE_BINDING),
+                is_protected: info.flags.contains(vk::ImageCreateFlags::PROTECTED),
+                is_disjoint: info.flags.contains(vk::ImageCreateFlags::DISJOINT),
+                needs_device_address: false,
+                shape: Some(shape(&device.profile, info)),
+                binding: None,
+                shadow,
+            };
+            insert(device, ObjectKind::Image, resource)
+        });
+        created.map_or_else(|result| result, |handle| answer(image, vk::Image::from_raw(handle)))
     })
 }
 
@@ -144,11 +121,7 @@ fn answer<T>(place: &mut MaybeUninit<T>, value: T) -> vk::Result {
 }
 
 fn insert(device: &DeviceObject, kind: ObjectKind, resource: Resource) -> Result<u64, vk::Result> {
-    let handle = device
-        .world()
-        .resources(kind)
-        .insert(resource)
-        .ok_or(vk::Result::ERROR_OUT_OF_HOST_MEMORY)?;
+    let handle = device.world().resources(kind).insert(resource).ok_or(vk::Result::ERROR_OUT_OF_HOST_MEMORY)?;
     device.state().born(kind);
     Ok(handle)
 }
@@ -158,23 +131,10 @@ pub(super) extern "system" fn destroy_buffer(
     buffer: vk::Buffer,
     callbacks: Option<&vk::AllocationCallbacks<'_>>,
 ) {
-    let id = ResourceId {
-        kind: ObjectKind::Buffer,
-        handle: buffer.as_raw(),
-    };
+    let id = ResourceId { kind: ObjectKind::Buffer, handle: buffer.as_raw() };
     device.call(Ask::new(Function::DestroyBuffer), || {
-        if let Some(resource) = destroy(
-            device,
-            id,
-            Function::DestroyBuffer,
-            "VUID-vkDestroyBuffer-buffer-parameter",
-        ) {
-            resource.shadow.give_back(
-                device.state(),
-                Function::DestroyBuffer,
-                callbacks,
-                BUFFER_CALLBACKS,
-            );
+        if let Some(resource) = destroy(device, id, Function::DestroyBuffer, "VUID-vkDestroyBuffer-buffer-parameter") {
+            resource.shadow.give_back(device.state(), Function::DestroyBuffer, callbacks, BUFFER_CALLBACKS);
         }
     });
 }
@@ -184,45 +144,23 @@ pub(super) extern "system" fn destroy_image(
     image: vk::Image,
     callbacks: Option<&vk::AllocationCallbacks<'_>>,
 ) {
-    let id = ResourceId {
-        kind: ObjectKind::Image,
-        handle: image.as_raw(),
-    };
+    let id = ResourceId { kind: ObjectKind::Image, handle: image.as_raw() };
     device.call(Ask::new(Function::DestroyImage), || {
-        if let Some(resource) = destroy(
-            device,
-            id,
-            Function::DestroyImage,
-            "VUID-vkDestroyImage-image-parameter",
-        ) {
-            resource.shadow.give_back(
-                device.state(),
-                Function::DestroyImage,
-                callbacks,
-                IMAGE_CALLBACKS,
-            );
+        if let Some(resource) = destroy(device, id, Function::DestroyImage, "VUID-vkDestroyImage-image-parameter") {
+            resource.shadow.give_back(device.state(), Function::DestroyImage, callbacks, IMAGE_CALLBACKS);
         }
     });
 }
 
 /// Takes a resource out of the world; `None` for the null handle and, recorded, for a wrong one.
-fn destroy(
-    device: &DeviceObject,
-    id: ResourceId,
-    function: Function,
-    rule: &'static str,
-) -> Option<Resource> {
+fn destroy(device: &DeviceObject, id: ResourceId, function: Function, rule: &'static str) -> Option<Resource> {
     if id.handle == 0 {
         return None;
     }
     let mut world = device.world();
     match world.resources(id.kind).remove(id.handle) {
         Err(bad) => {
-            device.violate(
-                rule,
-                function,
-                format!("{:?} {:#x} {bad}", id.kind, id.handle),
-            );
+            device.violate(rule, function, format!("{:?} {:#x} {bad}", id.kind, id.handle));
             None
         }
         Ok(resource) => {

@@ -30,11 +30,7 @@ type Predicate = Box<dyn FnMut(&Call) -> Option<vk::Result> + Send>;
 
 enum Fault {
     /// Fires once, on the call that counts `left` down to zero.
-    Nth {
-        function: Option<Function>,
-        left: u64,
-        result: vk::Result,
-    },
+    Nth { function: Option<Function>, left: u64, result: vk::Result },
     /// Fires on each call for which the predicate answers.
     When(Predicate),
 }
@@ -43,11 +39,7 @@ impl Fault {
     fn fires(&mut self, call: &Call) -> Option<vk::Result> {
         match self {
             Self::When(predicate) => predicate(call),
-            Self::Nth { function, .. }
-                if function.is_some_and(|wanted| wanted != call.function) =>
-            {
-                None
-            }
+            Self::Nth { function, .. } if function.is_some_and(|wanted| wanted != call.function) => None,
             Self::Nth { left: 0, .. } => None,
             Self::Nth { left, result, .. } => {
                 *left -= 1;
@@ -87,11 +79,7 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn fail_nth(&mut self, function: Option<Function>, n: u64, result: vk::Result) {
-        self.faults.push(Fault::Nth {
-            function,
-            left: n,
-            result,
-        });
+        self.faults.push(Fault::Nth { function, left: n, result });
     }
 
     pub(super) fn fail_when(&mut self, predicate: Predicate) {
@@ -128,19 +116,10 @@ impl Script {
     /// Collects the waits of a call to `function`.
     pub(super) fn pauses(&mut self, function: Function) -> Pauses {
         self.gates.retain(|(_, gate)| !gate.is_open());
-        let delay = self
-            .delays
-            .iter()
-            .find(|(delayed, _)| *delayed == function)
-            .map_or(Duration::ZERO, |(_, delay)| *delay);
-        let blocking = self
-            .gates
-            .iter()
-            .filter(|(blocked, _)| *blocked == function);
-        Pauses {
-            delay,
-            gates: blocking.map(|(_, gate)| Arc::clone(gate)).collect(),
-        }
+        let delay =
+            self.delays.iter().find(|(delayed, _)| *delayed == function).map_or(Duration::ZERO, |(_, delay)| *delay);
+        let blocking = self.gates.iter().filter(|(blocked, _)| *blocked == function);
+        Pauses { delay, gates: blocking.map(|(_, gate)| Arc::clone(gate)).collect() }
     }
 
     /// Asks every fault about the call; the first that fires decides, but all of them count it.
@@ -150,8 +129,7 @@ impl Script {
             let fired = fault.fires(call);
             answer = answer.or(fired);
         }
-        self.faults
-            .retain(|fault| !matches!(fault, Fault::Nth { left: 0, .. }));
+        self.faults.retain(|fault| !matches!(fault, Fault::Nth { left: 0, .. }));
         if let Some(result) = answer {
             self.fired.push((call.function, result));
         }
@@ -203,12 +181,7 @@ impl Gate {
         let deadline = std::time::Instant::now() + timeout;
         let mut state = self.state.state.lock();
         while state.0 < count {
-            if self
-                .state
-                .changed
-                .wait_until(&mut state, deadline)
-                .timed_out()
-            {
+            if self.state.changed.wait_until(&mut state, deadline).timed_out() {
                 return state.0 >= count;
             }
         }
@@ -229,9 +202,6 @@ impl Drop for Gate {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate")
-            .field("arrivals", &self.arrivals())
-            .field("is_open", &self.state.is_open())
-            .finish()
+        f.debug_struct("Gate").field("arrivals", &self.arrivals()).field("is_open", &self.state.is_open()).finish()
     }
 }

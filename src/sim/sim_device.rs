@@ -3,7 +3,7 @@
 use super::control::Control;
 use super::handle::ObjectKind;
 use super::instance::{INSTANCE_EXTENSIONS, InstanceSeed, get_instance_proc_addr};
-use super::object::DeviceObject;
+use super::object::{DeviceObject, PhysicalObject};
 use super::profile::{Features, Profile};
 use super::state::Checks;
 use super::violation::Violation;
@@ -17,16 +17,22 @@ use std::ffi::CStr;
 pub fn entry() -> ash::Entry {
     // SAFETY: our `vkGetInstanceProcAddr` takes a pointer where Vulkan's takes a handle, which is one; same ABI.
     let get_instance_proc_addr = unsafe {
-        core::mem::transmute::<*const (), vk::PFN_vkGetInstanceProcAddr>(
-            get_instance_proc_addr as *const (),
-        )
+        core::mem::transmute::<*const (), vk::PFN_vkGetInstanceProcAddr>(get_instance_proc_addr as *const ())
     };
     // SAFETY: the function obeys the contract of `vkGetInstanceProcAddr` for as long as the process lives.
-    unsafe {
-        ash::Entry::from_static_fn(ash::StaticFn {
-            get_instance_proc_addr,
-        })
-    }
+    unsafe { ash::Entry::from_static_fn(ash::StaticFn { get_instance_proc_addr }) }
+}
+
+/// Returns the tester's side of a physical device that an instance of `entry` lists.
+///
+/// # Safety
+///
+/// 1. The handle comes from an instance made through `entry` or by `SimDevice`, which is not destroyed.
+pub unsafe fn control_of(physical_device: vk::PhysicalDevice) -> Control {
+    // SAFETY: the handle is kept as the pointer to our object (1).
+    let object = unsafe { core::mem::transmute::<vk::PhysicalDevice, *const PhysicalObject>(physical_device) };
+    // SAFETY: the object lives as long as the instance (1).
+    unsafe { &*object }.control.clone()
 }
 
 /// How a simulated device is to be made.
@@ -88,12 +94,11 @@ impl SimBuilder {
         let control = Control::new(&self.profile, self.checks);
         let instance = self.instance(&entry, &control)?;
         // SAFETY: the instance is valid.
-        let physical_device = unsafe { instance.enumerate_physical_devices() }
-            .map(|devices| devices.first().copied());
+        let physical_device = unsafe { instance.enumerate_physical_devices() }.map(|devices| devices.first().copied());
         let device = match physical_device {
-            Ok(Some(physical_device)) => self
-                .device(&instance, physical_device)
-                .map(|device| (physical_device, device)),
+            Ok(Some(physical_device)) => {
+                self.device(&instance, physical_device).map(|device| (physical_device, device))
+            }
             Ok(None) => Err(vk::Result::ERROR_INITIALIZATION_FAILED),
             Err(result) => Err(result),
         };
@@ -101,16 +106,7 @@ impl SimBuilder {
             Ok((physical_device, device)) => {
                 let api_version = self.api_version.min(self.profile.api_version);
                 let (profile, features) = (self.profile, self.features);
-                Ok(SimDevice {
-                    profile,
-                    features,
-                    api_version,
-                    control,
-                    device,
-                    physical_device,
-                    instance,
-                    entry,
-                })
+                Ok(SimDevice { profile, features, api_version, control, device, physical_device, instance, entry })
             }
             Err(result) => {
                 // SAFETY: nothing else was made from the instance.
@@ -130,33 +126,21 @@ impl SimBuilder {
         };
         let application = vk::ApplicationInfo::default().api_version(self.api_version);
         let names = pointers(&self.instance_extensions);
-        let mut info = vk::InstanceCreateInfo::default()
-            .application_info(&application)
-            .enabled_extension_names(&names);
+        let mut info = vk::InstanceCreateInfo::default().application_info(&application).enabled_extension_names(&names);
         info.p_next = (&raw const seed).cast::<c_void>();
         // SAFETY: the create-info and its chain live until the call returns.
         unsafe { entry.create_instance(&info, None) }
     }
 
-    fn device(
-        &self,
-        instance: &ash::Instance,
-        physical_device: vk::PhysicalDevice,
-    ) -> Result<ash::Device, vk::Result> {
-        let priorities: Vec<Vec<f32>> = self
-            .profile
-            .queue_families
-            .iter()
-            .map(|family| vec![1.0; family.count as usize])
-            .collect();
-        let queues: Vec<_> = (0..)
-            .zip(&priorities)
-            .map(|(family, priorities)| queue_info(family, priorities))
-            .collect();
+    fn device(&self, instance: &ash::Instance, physical_device: vk::PhysicalDevice) -> Result<ash::Device, vk::Result> {
+        let priorities: Vec<Vec<f32>> =
+            self.profile.queue_families.iter().map(|family| vec![1.0; family.count as usize]).collect();
+        let queues: Vec<_> =
+            (0..).zip(&priorities).map(|(family, priorities)| queue_info(family, priorities)).collect();
         let names = pointers(&self.extensions);
         let mut enabled = EnabledFeatures::new(self.features);
-        let core = vk::PhysicalDeviceFeatures::default()
-            .sparse_binding(self.features.contains(Features::SPARSE_BINDING));
+        let core =
+            vk::PhysicalDeviceFeatures::default().sparse_binding(self.features.contains(Features::SPARSE_BINDING));
         let info = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)
             .enabled_extension_names(&names)
@@ -200,8 +184,7 @@ impl EnabledFeatures {
                 .memory_priority(has(Features::MEMORY_PRIORITY)),
             pageable: vk::PhysicalDevicePageableDeviceLocalMemoryFeaturesEXT::default()
                 .pageable_device_local_memory(has(Features::PAGEABLE_DEVICE_LOCAL_MEMORY)),
-            maintenance4: vk::PhysicalDeviceMaintenance4Features::default()
-                .maintenance4(has(Features::MAINTENANCE4)),
+            maintenance4: vk::PhysicalDeviceMaintenance4Features::default().maintenance4(has(Features::MAINTENANCE4)),
             synchronization2: vk::PhysicalDeviceSynchronization2Features::default()
                 .synchronization2(has(Features::SYNCHRONIZATION2)),
             timeline: vk::PhysicalDeviceTimelineSemaphoreFeatures::default()
@@ -211,9 +194,7 @@ impl EnabledFeatures {
 }
 
 fn queue_info(family: u32, priorities: &[f32]) -> vk::DeviceQueueCreateInfo<'_> {
-    vk::DeviceQueueCreateInfo::default()
-        .queue_family_index(family)
-        .queue_priorities(priorities)
+    vk::DeviceQueueCreateInfo::default().queue_family_index(family).queue_priorities(priorities)
 }
 
 fn pointers(names: &[&'static CStr]) -> Vec<*const c_char> {
@@ -344,9 +325,7 @@ impl SimDevice {
 
     fn object(&self) -> &DeviceObject {
         // SAFETY: the handle is kept as the pointer from which `create_device` made it.
-        let object = unsafe {
-            core::mem::transmute::<vk::Device, *const DeviceObject>(self.device.handle())
-        };
+        let object = unsafe { core::mem::transmute::<vk::Device, *const DeviceObject>(self.device.handle()) };
         // SAFETY: the object lives until `drop` destroys the instance.
         unsafe { &*object }
     }

@@ -33,28 +33,16 @@ pub struct Checks {
 
 impl Checks {
     /// All checks; the default.
-    pub const ALL: Self = Self {
-        binds: true,
-        call_log: true,
-        host_cache: !cfg!(miri),
-    };
+    pub const ALL: Self = Self { binds: true, call_log: true, host_cache: !cfg!(miri) };
     /// No costly check, for measuring.
-    pub const NONE: Self = Self {
-        binds: false,
-        call_log: false,
-        host_cache: false,
-    };
+    pub const NONE: Self = Self { binds: false, call_log: false, host_cache: false };
 
     pub(super) const fn to_bits(self) -> u32 {
         self.binds as u32 | (self.call_log as u32) << 1 | (self.host_cache as u32) << 2
     }
 
     pub(super) const fn from_bits(bits: u32) -> Self {
-        Self {
-            binds: bits & 1 != 0,
-            call_log: bits & 2 != 0,
-            host_cache: bits & 4 != 0,
-        }
+        Self { binds: bits & 1 != 0, call_log: bits & 2 != 0, host_cache: bits & 4 != 0 }
     }
 }
 
@@ -114,12 +102,7 @@ impl State {
     }
 
     /// Counts and logs a call, lets it wait, and returns the failure it has to answer, if any.
-    pub(super) fn enter(
-        &self,
-        function: Function,
-        size: u64,
-        memory_type_index: Option<u32>,
-    ) -> Option<vk::Result> {
+    pub(super) fn enter(&self, function: Function, size: u64, memory_type_index: Option<u32>) -> Option<vk::Result> {
         self.counts[function.position()].fetch_add(1, Ordering::Relaxed);
         if function.can_fail() {
             self.failable_calls.fetch_add(1, Ordering::Relaxed);
@@ -129,12 +112,7 @@ impl State {
         if !(is_armed || is_logging) {
             return None;
         }
-        let call = Call {
-            function,
-            size,
-            memory_type_index,
-            thread: std::thread::current().id(),
-        };
+        let call = Call { function, size, memory_type_index, thread: std::thread::current().id() };
         if is_logging {
             self.log_call(&call);
         }
@@ -143,11 +121,7 @@ impl State {
         }
         let pauses = self.script.lock().pauses(function);
         pauses.sit_out();
-        if function.can_fail() {
-            self.script.lock().fault(&call)
-        } else {
-            None
-        }
+        if function.can_fail() { self.script.lock().fault(&call) } else { None }
     }
 
     fn log_call(&self, call: &Call) {
@@ -175,11 +149,7 @@ impl State {
         self.violation_count.fetch_add(1, Ordering::Relaxed);
         let mut violations = self.violations.lock();
         if violations.len() < VIOLATION_LIMIT {
-            violations.push(Violation {
-                rule,
-                function,
-                message,
-            });
+            violations.push(Violation { rule, function, message });
         }
     }
 
@@ -188,10 +158,8 @@ impl State {
     }
 
     pub(super) fn count_free(&self, is_bound: bool, is_mapped: bool) {
-        self.bound_frees
-            .fetch_add(u64::from(is_bound), Ordering::Relaxed);
-        self.mapped_frees
-            .fetch_add(u64::from(is_mapped), Ordering::Relaxed);
+        self.bound_frees.fetch_add(u64::from(is_bound), Ordering::Relaxed);
+        self.mapped_frees.fetch_add(u64::from(is_mapped), Ordering::Relaxed);
     }
 
     pub(super) fn born(&self, kind: ObjectKind) {
@@ -203,10 +171,7 @@ impl State {
     }
 
     pub(super) fn used_callbacks(&self, function: Function, user_data: usize) {
-        self.callback_uses.lock().push(CallbackUse {
-            function,
-            user_data,
-        });
+        self.callback_uses.lock().push(CallbackUse { function, user_data });
     }
 
     /// Changes the script.

@@ -41,12 +41,7 @@ impl Bytes {
         let room = usize::try_from(size).ok()?.checked_add(lead)?;
         let layout = Layout::from_size_align(room, lead.checked_mul(2)?).ok()?;
         let base = NonNull::new(allocate(layout))?;
-        Some(Self {
-            base,
-            layout,
-            lead,
-            size,
-        })
+        Some(Self { base, layout, lead, size })
     }
 
     /// Returns the address of byte `offset`, which is at most the size.

@@ -18,14 +18,10 @@ use std::time::Instant;
 /// How long a wait without a limit lasts. Taste.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const FENCE_CALLBACKS: CallbackRules = CallbackRules {
-    given: "VUID-vkDestroyFence-fence-01121",
-    none: "VUID-vkDestroyFence-fence-01122",
-};
-const SEMAPHORE_CALLBACKS: CallbackRules = CallbackRules {
-    given: "VUID-vkDestroySemaphore-semaphore-01138",
-    none: "VUID-vkDestroySemaphore-semaphore-01139",
-};
+const FENCE_CALLBACKS: CallbackRules =
+    CallbackRules { given: "VUID-vkDestroyFence-fence-01121", none: "VUID-vkDestroyFence-fence-01122" };
+const SEMAPHORE_CALLBACKS: CallbackRules =
+    CallbackRules { given: "VUID-vkDestroySemaphore-semaphore-01138", none: "VUID-vkDestroySemaphore-semaphore-01139" };
 
 pub(super) extern "system" fn create_fence(
     device: &DeviceObject,
@@ -40,10 +36,7 @@ pub(super) extern "system" fn create_fence(
             Ok(shadow) => shadow,
             Err(result) => return result,
         };
-        let Some(handle) = device.world().fences.insert(Fence {
-            is_signaled,
-            shadow,
-        }) else {
+        let Some(handle) = device.world().fences.insert(Fence { is_signaled, shadow }) else {
             return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
         };
         device.state().born(ObjectKind::Fence);
@@ -64,37 +57,27 @@ pub(super) extern "system" fn destroy_fence(
         }
         let removed = device.world().fences.remove(fence.as_raw());
         match removed {
-            Err(bad) => device.violate(
-                "VUID-vkDestroyFence-fence-parameter",
-                function,
-                format!("fence {fence:?} {bad}"),
-            ),
+            Err(bad) => {
+                device.violate("VUID-vkDestroyFence-fence-parameter", function, format!("fence {fence:?} {bad}"));
+            }
             Ok(object) => {
                 device.state().died(ObjectKind::Fence, 1);
-                object
-                    .shadow
-                    .give_back(device.state(), function, callbacks, FENCE_CALLBACKS);
+                object.shadow.give_back(device.state(), function, callbacks, FENCE_CALLBACKS);
             }
         }
     });
 }
 
-pub(super) extern "system" fn reset_fences(
-    device: &DeviceObject,
-    count: u32,
-    fences: *const vk::Fence,
-) -> vk::Result {
+pub(super) extern "system" fn reset_fences(device: &DeviceObject, count: u32, fences: *const vk::Fence) -> vk::Result {
     let function = Function::ResetFences;
     device.call(Ask::new(function), || {
         // SAFETY: the application gives `count` handles.
         for fence in unsafe { array(fences, count) } {
             match device.world().fences.get_mut(fence.as_raw()) {
                 Ok(object) => object.is_signaled = false,
-                Err(bad) => device.violate(
-                    "VUID-vkResetFences-pFences-parameter",
-                    function,
-                    format!("fence {fence:?} {bad}"),
-                ),
+                Err(bad) => {
+                    device.violate("VUID-vkResetFences-pFences-parameter", function, format!("fence {fence:?} {bad}"));
+                }
             }
         }
         vk::Result::SUCCESS
@@ -103,29 +86,18 @@ pub(super) extern "system" fn reset_fences(
 
 pub(super) extern "system" fn fence_status(device: &DeviceObject, fence: vk::Fence) -> vk::Result {
     let function = Function::GetFenceStatus;
-    device.call(Ask::new(function), || {
-        match device.world().fences.get(fence.as_raw()) {
-            Ok(object) if object.is_signaled => vk::Result::SUCCESS,
-            Ok(_) => vk::Result::NOT_READY,
-            Err(bad) => {
-                device.violate(
-                    "VUID-vkGetFenceStatus-fence-parameter",
-                    function,
-                    format!("fence {fence:?} {bad}"),
-                );
-                vk::Result::ERROR_DEVICE_LOST
-            }
+    device.call(Ask::new(function), || match device.world().fences.get(fence.as_raw()) {
+        Ok(object) if object.is_signaled => vk::Result::SUCCESS,
+        Ok(_) => vk::Result::NOT_READY,
+        Err(bad) => {
+            device.violate("VUID-vkGetFenceStatus-fence-parameter", function, format!("fence {fence:?} {bad}"));
+            vk::Result::ERROR_DEVICE_LOST
         }
     })
 }
 
 /// Waits until `is_reached`, at most `timeout` nanoseconds.
-fn wait(
-    device: &DeviceObject,
-    function: Function,
-    timeout: u64,
-    is_reached: impl Fn(&World) -> bool,
-) -> vk::Result {
+fn wait(device: &DeviceObject, function: Function, timeout: u64, is_reached: impl Fn(&World) -> bool) -> vk::Result {
     let mut world = device.world();
     if is_reached(&world) {
         return vk::Result::SUCCESS;
@@ -137,11 +109,7 @@ fn wait(
             if limit < PATIENCE {
                 return vk::Result::TIMEOUT;
             }
-            device.violate(
-                "SIM-endless-wait",
-                function,
-                "nothing was submitted that would end the wait".to_owned(),
-            );
+            device.violate("SIM-endless-wait", function, "nothing was submitted that would end the wait".to_owned());
             return vk::Result::ERROR_DEVICE_LOST;
         }
     }
@@ -161,21 +129,13 @@ pub(super) extern "system" fn wait_for_fences(
         let fences = unsafe { array(fences, count) };
         for fence in fences {
             if let Err(bad) = device.world().fences.get(fence.as_raw()) {
-                device.violate(
-                    "VUID-vkWaitForFences-pFences-parameter",
-                    function,
-                    format!("fence {fence:?} {bad}"),
-                );
+                device.violate("VUID-vkWaitForFences-pFences-parameter", function, format!("fence {fence:?} {bad}"));
                 return vk::Result::ERROR_DEVICE_LOST;
             }
         }
         wait(device, function, timeout, |world| {
-            let mut states = fences.iter().map(|fence| {
-                world
-                    .fences
-                    .get(fence.as_raw())
-                    .is_ok_and(|fence| fence.is_signaled)
-            });
+            let mut states =
+                fences.iter().map(|fence| world.fences.get(fence.as_raw()).is_ok_and(|fence| fence.is_signaled));
             if wait_all == vk::FALSE {
                 states.any(|is_signaled| is_signaled)
             } else {
@@ -201,11 +161,7 @@ pub(super) extern "system" fn create_semaphore(
             Err(result) => return result,
         };
         let value = timeline.map_or(0, |timeline| timeline.initial_value);
-        let object = Semaphore {
-            value,
-            is_timeline: timeline.is_some(),
-            shadow,
-        };
+        let object = Semaphore { value, is_timeline: timeline.is_some(), shadow };
         let Some(handle) = device.world().semaphores.insert(object) else {
             return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
         };
@@ -236,9 +192,7 @@ pub(super) extern "system" fn destroy_semaphore(
             }
             Ok(object) => {
                 device.state().died(ObjectKind::Semaphore, 1);
-                object
-                    .shadow
-                    .give_back(device.state(), function, callbacks, SEMAPHORE_CALLBACKS);
+                object.shadow.give_back(device.state(), function, callbacks, SEMAPHORE_CALLBACKS);
             }
         }
     });
@@ -253,16 +207,9 @@ pub(super) fn signal(
     value: u64,
 ) {
     match world.semaphores.get_mut(semaphore.as_raw()) {
-        Err(bad) => device.violate(
-            "SIM-semaphore-handle",
-            function,
-            format!("semaphore {semaphore:?} {bad}"),
-        ),
+        Err(bad) => device.violate("SIM-semaphore-handle", function, format!("semaphore {semaphore:?} {bad}")),
         Ok(object) if object.is_timeline && value <= object.value => {
-            let message = format!(
-                "semaphore {semaphore:?} has {} and cannot be signaled with {value}",
-                object.value
-            );
+            let message = format!("semaphore {semaphore:?} has {} and cannot be signaled with {value}", object.value);
             device.violate("VUID-VkSemaphoreSignalInfo-value-03258", function, message);
         }
         Ok(object) => object.value = value,
@@ -274,13 +221,7 @@ pub(super) extern "system" fn signal_semaphore(
     info: &vk::SemaphoreSignalInfo<'_>,
 ) -> vk::Result {
     device.call(Ask::new(Function::SignalSemaphore), || {
-        signal(
-            device,
-            &mut device.world(),
-            Function::SignalSemaphore,
-            info.semaphore,
-            info.value,
-        );
+        signal(device, &mut device.world(), Function::SignalSemaphore, info.semaphore, info.value);
         device.signaled.notify_all();
         vk::Result::SUCCESS
     })
@@ -293,20 +234,18 @@ pub(super) extern "system" fn semaphore_value(
 ) -> vk::Result {
     let function = Function::GetSemaphoreCounterValue;
     value.write(0);
-    device.call(Ask::new(function), || {
-        match device.world().semaphores.get(semaphore.as_raw()) {
-            Ok(object) => {
-                value.write(object.value);
-                vk::Result::SUCCESS
-            }
-            Err(bad) => {
-                device.violate(
-                    "VUID-vkGetSemaphoreCounterValue-semaphore-parameter",
-                    function,
-                    format!("semaphore {semaphore:?} {bad}"),
-                );
-                vk::Result::ERROR_DEVICE_LOST
-            }
+    device.call(Ask::new(function), || match device.world().semaphores.get(semaphore.as_raw()) {
+        Ok(object) => {
+            value.write(object.value);
+            vk::Result::SUCCESS
+        }
+        Err(bad) => {
+            device.violate(
+                "VUID-vkGetSemaphoreCounterValue-semaphore-parameter",
+                function,
+                format!("semaphore {semaphore:?} {bad}"),
+            );
+            vk::Result::ERROR_DEVICE_LOST
         }
     })
 }
@@ -324,16 +263,9 @@ pub(super) extern "system" fn wait_semaphores(
         let is_any = info.flags.contains(vk::SemaphoreWaitFlags::ANY);
         wait(device, Function::WaitSemaphores, timeout, |world| {
             let mut reached = semaphores.iter().zip(values).map(|(semaphore, value)| {
-                world
-                    .semaphores
-                    .get(semaphore.as_raw())
-                    .is_ok_and(|object| object.value >= *value)
+                world.semaphores.get(semaphore.as_raw()).is_ok_and(|object| object.value >= *value)
             });
-            if is_any {
-                reached.any(|is_reached| is_reached)
-            } else {
-                reached.all(|is_reached| is_reached)
-            }
+            if is_any { reached.any(|is_reached| is_reached) } else { reached.all(|is_reached| is_reached) }
         })
     })
 }

@@ -14,6 +14,7 @@ use super::callbacks::HostShadow;
 use super::command::{CommandBuffer, CommandPool};
 use super::format::ImageShape;
 use super::handle::{ObjectKind, Table};
+use super::passive::Passive;
 use super::requirements::Requirements;
 use super::storage::Storage;
 use ash::vk;
@@ -62,16 +63,12 @@ impl Memory {
     }
 
     pub(super) fn is_host_visible(&self) -> bool {
-        self.property_flags
-            .contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
+        self.property_flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
     }
 }
 
 /// One `VkBuffer` or `VkImage`.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of the create-info, independent of the others"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the create-info, independent of the others")]
 pub(super) struct Resource {
     pub(super) requirements: Requirements,
     /// Buffers: the size asked for; images: that of the requirements.
@@ -111,6 +108,7 @@ pub(super) struct World {
     pub(super) semaphores: Table<Semaphore>,
     pub(super) command_pools: Table<CommandPool>,
     pub(super) command_buffers: Table<CommandBuffer>,
+    pub(super) passive: Table<Passive>,
     /// Names that the application gave to objects, by handle.
     pub(super) names: BTreeMap<u64, String>,
     /// Device address of the next memory object.
@@ -127,6 +125,7 @@ impl World {
             semaphores: Table::new(ObjectKind::Semaphore, device),
             command_pools: Table::new(ObjectKind::CommandPool, device),
             command_buffers: Table::new(ObjectKind::CommandBuffer, device),
+            passive: Table::new(ObjectKind::Passive, device),
             names: BTreeMap::new(),
             next_address: 1 << 32,
         }
@@ -134,11 +133,7 @@ impl World {
 
     /// Returns the table of buffers or of images.
     pub(super) fn resources(&mut self, kind: ObjectKind) -> &mut Table<Resource> {
-        if kind == ObjectKind::Image {
-            &mut self.images
-        } else {
-            &mut self.buffers
-        }
+        if kind == ObjectKind::Image { &mut self.images } else { &mut self.buffers }
     }
 
     /// Takes a dying resource out of the memory to which it is bound (I1).

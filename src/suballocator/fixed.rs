@@ -111,7 +111,7 @@ impl Bitmap {
 }
 
 /// Slots of one region.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FixedRegion {
     pub(super) free: Bitmap,
     pub(super) count: u32,
@@ -119,7 +119,7 @@ pub(super) struct FixedRegion {
 }
 
 /// The suballocator.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fixed {
     pub(super) regions: RegionTable,
     pub(super) slots: Vec<FixedRegion>,

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 
 use super::End;
 use super::range_list::{Cut, NIL, Node, RangeList};
-use super::size_class;
+use super::size_class::{self, MAX_SIZE};
 
 /// Ranges of the request's own class that a search looks at: 4 nodes bring the waste of a level of 20,000 resources
 /// from 1.29 to 1.07, 8 would bring 1.069; more cost time and buy nothing (measured before the library was written).
@@ -35,6 +35,18 @@ pub(super) struct Want {
 }
 
 impl Want {
+    /// Rounds the size up to the alignment, where that wastes little: a gap too small to be of use would cost a split
+    /// now and a merge later.
+    #[inline]
+    pub(super) fn rounded(&self) -> Self {
+        let last = self.units - 1;
+        let rounded = last | self.mask;
+        if (rounded - last) << 4 <= last && rounded < MAX_SIZE {
+            return Self { units: rounded + 1, ..*self };
+        }
+        *self
+    }
+
     /// Returns where the wanted piece lies in the range `start..end`, if it fits.
     #[inline]
     pub(super) fn place_in(&self, start: u64, end: u64) -> Option<u64> {
@@ -64,7 +76,7 @@ impl Want {
 }
 
 /// The lists.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FreeLists {
     pub(super) summary: u32,
     pub(super) words: [u64; WORD_COUNT],

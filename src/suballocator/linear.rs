@@ -46,7 +46,7 @@ const AT_START: Front = Front {
 };
 
 /// The suballocator.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Linear {
     pub(super) ranges: RangeList,
     pub(super) fronts: Vec<Front>,

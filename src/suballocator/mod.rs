@@ -242,7 +242,7 @@ pub(crate) enum RangeState {
 }
 
 /// Suballocates any number of regions with one algorithm. A tag of its own is cheaper to read than a niche.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[repr(u32)]
 #[expect(
     clippy::large_enum_variant,

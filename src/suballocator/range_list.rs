@@ -99,7 +99,7 @@ pub(super) struct Cut {
 }
 
 /// The arena.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RangeList {
     pub(super) nodes: Vec<Node>,
     pub(super) spare: u32,

@@ -34,7 +34,7 @@ pub(super) struct Region {
 }
 
 /// The table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RegionTable {
     pub(super) entries: Vec<Region>,
     pub(super) first_empty: u32,

@@ -81,7 +81,7 @@ pub(super) struct SlabClass {
 }
 
 /// All slabs of one suballocator.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slabs {
     pub(super) table: Vec<Slab>,
     pub(super) spare: u32,

@@ -218,10 +218,10 @@ impl Shadow {
         self.subject.validate().expect("the invariants hold");
         assert_eq!(
             self.subject.used_bytes(),
-            self.live.values().map(|&(size, _)| size).sum()
+            self.live.values().map(|&(size, _)| size).sum::<u64>()
         );
         assert_eq!(self.subject.range_count(), self.live.len() as u64);
-        assert_eq!(self.subject.region_bytes(), self.regions.values().sum());
+        assert_eq!(self.subject.region_bytes(), self.regions.values().sum::<u64>());
         let is_empty = |region: u32| {
             self.live
                 .range((region, 0)..(region + 1, 0))
@@ -231,7 +231,7 @@ impl Shadow {
         let mut empty: Vec<_> = self.subject.empty_regions().collect();
         assert_eq!(
             self.subject.empty_region_bytes(),
-            empty.iter().map(|&(_, size)| size).sum()
+            empty.iter().map(|&(_, size)| size).sum::<u64>()
         );
         empty.sort_unstable();
         let expected = self.regions.iter().filter(|&(&region, _)| is_empty(region));

@@ -43,7 +43,7 @@ enum Found {
 }
 
 /// The suballocator.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tlsf {
     pub(super) ranges: RangeList,
     pub(super) lists: FreeLists,
@@ -99,7 +99,8 @@ impl Tlsf {
 
     /// Takes a piece of one region, by first fit: one look at a fresh region.
     pub(super) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
-        let cut = self.find_in(region, &self.want(request)?)?;
+        let want = self.want(request)?;
+        let cut = self.find_in(region, &want.rounded()).or_else(|| self.find_in(region, &want))?;
         Some(self.take_range(cut))
     }
 
@@ -198,9 +199,6 @@ impl Tlsf {
     }
 
     /// Converts a request to units; `None` where it is larger than any region can be.
-    ///
-    /// Where that wastes little, the size is rounded up to the alignment: a gap too small to be of use would cost a
-    /// split now and a merge later.
     #[inline]
     fn want(&self, request: &Request) -> Option<Want> {
         let last = request.size.wrapping_sub(1) >> self.shift;
@@ -209,17 +207,11 @@ impl Tlsf {
         }
         // Offsets end below 2^42: an alignment above that asks for offset 0, as one of 2^42 does.
         let mask = (request.alignment.wrapping_sub(1) >> self.shift) & MAX_SIZE;
-        let rounded = last | mask;
-        let units = if (rounded - last) << 4 <= last && rounded < MAX_SIZE {
-            rounded
-        } else {
-            last
-        } + 1;
         let low = request.size < self.high_end_from;
         let end = request
             .end
             .unwrap_or(if low { End::Low } else { End::High });
-        Some(Want { units, mask, end })
+        Some(Want { units: last + 1, mask, end })
     }
 
     #[inline(never)]
@@ -246,14 +238,26 @@ impl Tlsf {
     /// Searches where no slab has a slot.
     #[inline]
     fn find(&self, want: &Want, class: usize) -> Option<Found> {
+        let rounded = want.rounded();
         if class != NO_CLASS {
             let found = self.find_slab(class, want.end);
             if found.is_some() {
                 return found;
             }
         }
-        if let Some(cut) = self.lists.find(&self.ranges, want) {
+        if let Some(cut) = self.lists.find(&self.ranges, &rounded) {
             return Some(Found::Range(cut));
+        }
+        self.find_exactly(want, &rounded)
+    }
+
+    /// Searches for room for no more than what was asked, where there is none for the rounded size.
+    #[cold]
+    fn find_exactly(&self, want: &Want, rounded: &Want) -> Option<Found> {
+        if want.units < rounded.units {
+            if let Some(cut) = self.lists.find(&self.ranges, want) {
+                return Some(Found::Range(cut));
+            }
         }
         self.find_reclaimed(want)
     }

@@ -4,7 +4,7 @@
 //! once, by asking for the name of every number that Vulkan 1.3 and its ratified extensions use.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use crate::sync::OnceLock;
 
 use ash::vk;
 

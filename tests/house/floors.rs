@@ -10,14 +10,7 @@ pub(crate) const FLOORS: [&[&str]; 11] = [
     &["pool"],
     &["allocator"],
     &["resource"],
-    &[
-        "frame_ring",
-        "upload",
-        "arena",
-        "transient",
-        "retire",
-        "defragmentation",
-    ],
+    &["frame_ring", "upload", "arena", "transient", "retire", "defragmentation"],
     &["report", "trace"],
     &["bin"],
 ];
@@ -56,7 +49,5 @@ pub(crate) fn is_room(name: &str) -> bool {
 
 /// Tells whether the file, named from `src/`, may hold `unsafe`.
 pub(crate) fn may_be_unsafe(path: &str) -> bool {
-    UNSAFE
-        .iter()
-        .any(|place| path == *place || (place.ends_with('/') && path.starts_with(place)))
+    UNSAFE.iter().any(|place| path == *place || (place.ends_with('/') && path.starts_with(place)))
 }

@@ -15,15 +15,7 @@ use std::path::Path;
 #[test]
 fn the_source_keeps_the_rules_of_the_house() {
     let sources = source::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
-    assert!(
-        sources.iter().any(|source| source.path == "lib.rs"),
-        "no src/lib.rs was read"
-    );
+    assert!(sources.iter().any(|source| source.path == "lib.rs"), "no src/lib.rs was read");
     let faults = rules::faults(&sources);
-    assert!(
-        faults.is_empty(),
-        "{} faults:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }

@@ -34,11 +34,7 @@ const MAX_PARAMETERS: usize = 6;
 /// Collects what `source` says. `is_test`: the whole file is for tests only.
 pub(crate) fn collect(source: &Source, is_test: bool) -> Result<Mentions, syn::Error> {
     let file = syn::parse_file(&source.text)?;
-    let mut collector = Collector {
-        module: source.module(),
-        is_test,
-        mentions: Mentions::default(),
-    };
+    let mut collector = Collector { module: source.module(), is_test, mentions: Mentions::default() };
     collector.visit_file(&file);
     Ok(collector.mentions)
 }
@@ -85,33 +81,20 @@ impl Collector {
             UseTree::Name(name) => self.mention(&with(name.ident.to_string())),
             UseTree::Rename(name) => self.mention(&with(name.ident.to_string())),
             UseTree::Glob(_) => self.mention(&with("*".to_owned())),
-            UseTree::Group(group) => group
-                .items
-                .iter()
-                .for_each(|tree| self.imports(tree, prefix)),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.imports(tree, prefix)),
         }
     }
 
     /// Reads the tokens of a macro, roughly: whatever follows `crate`, `self` or `super` with `::` between.
     fn macro_tokens(&mut self, tokens: &str) {
         let code = code_only(tokens).replace("::", " :: ");
-        let is_punctuation =
-            |character: char| !character.is_alphanumeric() && character != '_' && character != ':';
-        let spaced: String = code
-            .chars()
-            .map(|c| {
-                if is_punctuation(c) && c != '*' && c != '{' {
-                    ' '
-                } else {
-                    c
-                }
-            })
-            .collect();
+        let is_punctuation = |character: char| !character.is_alphanumeric() && character != '_' && character != ':';
+        let spaced: String =
+            code.chars().map(|c| if is_punctuation(c) && c != '*' && c != '{' { ' ' } else { c }).collect();
         let words: Vec<_> = spaced.split_whitespace().collect();
         self.mentions.unsafe_count += words.iter().filter(|word| **word == "unsafe").count();
         for (at, word) in words.iter().enumerate() {
-            let starts =
-                matches!(*word, "crate" | "self" | "super") && (at == 0 || words[at - 1] != "::");
+            let starts = matches!(*word, "crate" | "self" | "super") && (at == 0 || words[at - 1] != "::");
             if starts && words.get(at + 1) == Some(&"::") {
                 self.mention(&path_from(&words[at..]));
             }
@@ -124,19 +107,9 @@ impl Collector {
         };
         let tokens = list.tokens.to_string();
         if tokens.contains("unsafe_code") {
-            let name = list
-                .path
-                .get_ident()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let mark = if matches!(attribute.style, syn::AttrStyle::Inner(_)) {
-                "!"
-            } else {
-                ""
-            };
-            self.mentions
-                .unsafe_lints
-                .push(format!("{mark}{name}({tokens})"));
+            let name = list.path.get_ident().map(ToString::to_string).unwrap_or_default();
+            let mark = if matches!(attribute.style, syn::AttrStyle::Inner(_)) { "!" } else { "" };
+            self.mentions.unsafe_lints.push(format!("{mark}{name}({tokens})"));
         }
     }
 }
@@ -162,8 +135,7 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         syn::Meta::List(list) => {
             let tokens = list.tokens.to_string();
-            list.path.is_ident("cfg")
-                && (tokens == "test" || tokens.replace(' ', "").starts_with("all(test,"))
+            list.path.is_ident("cfg") && (tokens == "test" || tokens.replace(' ', "").starts_with("all(test,"))
         }
         _ => false,
     })
@@ -211,11 +183,7 @@ impl<'ast> Visit<'ast> for Collector {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let segments: Vec<_> = path
-            .segments
-            .iter()
-            .map(|segment| segment.ident.to_string())
-            .collect();
+        let segments: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         if segments.len() > 1 {
             self.mention(&segments);
         }

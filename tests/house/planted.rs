@@ -3,29 +3,18 @@
 use crate::rules::faults;
 use crate::source::Source;
 
-const LIB: &str = "mod sync; mod suballocator; mod device; mod memory_type; mod allocator; mod upload; mod arena; mod sim;
+const LIB: &str =
+    "mod sync; mod suballocator; mod device; mod memory_type; mod allocator; mod upload; mod arena; mod sim;
     pub use ash; pub use allocator::Allocator; pub use crate::device::{Features as Declared, Memory};";
 const SAFE: &str = "#![forbid(unsafe_code)]\n";
 
 fn source(path: &str, text: &str) -> Source {
-    Source {
-        path: path.to_owned(),
-        text: text.to_owned(),
-    }
+    Source { path: path.to_owned(), text: text.to_owned() }
 }
 
 /// Returns the faults of a small house with one more file in it.
 fn faults_with(path: &str, text: &str) -> Vec<String> {
-    let rooms = [
-        "sync",
-        "suballocator",
-        "device",
-        "memory_type",
-        "allocator",
-        "upload",
-        "arena",
-        "sim",
-    ];
+    let rooms = ["sync", "suballocator", "device", "memory_type", "allocator", "upload", "arena", "sim"];
     let mut sources = vec![source("lib.rs", LIB)];
     for room in rooms {
         sources.push(source(&format!("{room}/mod.rs"), SAFE));
@@ -37,12 +26,7 @@ fn faults_with(path: &str, text: &str) -> Vec<String> {
 
 fn assert_caught(path: &str, text: &str, expected: &str) {
     let faults = faults_with(path, text);
-    assert!(
-        faults
-            .iter()
-            .any(|fault| fault.starts_with(path) && fault.contains(expected)),
-        "{text}: {faults:?}"
-    );
+    assert!(faults.iter().any(|fault| fault.starts_with(path) && fault.contains(expected)), "{text}: {faults:?}");
 }
 
 fn assert_clean(path: &str, text: &str) {
@@ -62,14 +46,8 @@ fn imports_that_go_down_are_clean() {
     ] {
         assert_clean("memory_type/selection.rs", text);
     }
-    assert_clean(
-        "suballocator/slab.rs",
-        "use core::sync::atomic::AtomicU64; use alloc::vec::Vec; use super::Request;",
-    );
-    assert_clean(
-        "bin/freestone/main.rs",
-        "use freestone::Allocator; fn main() { unsafe { f() } }",
-    );
+    assert_clean("suballocator/slab.rs", "use core::sync::atomic::AtomicU64; use alloc::vec::Vec; use super::Request;");
+    assert_clean("bin/freestone/main.rs", "use freestone::Allocator; fn main() { unsafe { f() } }");
 }
 
 #[test]
@@ -93,26 +71,14 @@ fn upward_imports_are_caught() {
         "fn f() { log!(\"{}\", super::super::allocator::name()); }",
         "#[cfg(test)] mod tests { use crate::allocator::Allocator; }",
     ] {
-        assert_caught(
-            "memory_type/selection.rs",
-            text,
-            "an upward import: allocator",
-        );
+        assert_caught("memory_type/selection.rs", text, "an upward import: allocator");
     }
 }
 
 #[test]
 fn sideways_imports_are_caught() {
-    assert_caught(
-        "upload/mod.rs",
-        "#![forbid(unsafe_code)] use crate::arena::Arena;",
-        "a sideways import: arena",
-    );
-    assert_caught(
-        "upload/ring.rs",
-        "use super::super::arena::Arena;",
-        "a sideways import: arena",
-    );
+    assert_caught("upload/mod.rs", "#![forbid(unsafe_code)] use crate::arena::Arena;", "a sideways import: arena");
+    assert_caught("upload/ring.rs", "use super::super::arena::Arena;", "a sideways import: arena");
 }
 
 #[test]
@@ -127,83 +93,38 @@ fn imports_that_hide_their_target_are_caught() {
     ] {
         assert_caught("memory_type/selection.rs", text, "whole root");
     }
-    assert_caught(
-        "memory_type/selection.rs",
-        "use crate::Unknown;",
-        "neither a room nor re-exported",
-    );
-    assert_caught(
-        "memory_type/selection.rs",
-        "use freestone::Allocator;",
-        "from outside",
-    );
+    assert_caught("memory_type/selection.rs", "use crate::Unknown;", "neither a room nor re-exported");
+    assert_caught("memory_type/selection.rs", "use freestone::Allocator;", "from outside");
 }
 
 #[test]
 fn the_room_apart_stays_apart() {
-    assert_caught(
-        "sim/handle.rs",
-        "use crate::sync::Mutex;",
-        "imports nothing of the crate",
-    );
-    assert_caught(
-        "sim/handle.rs",
-        "use crate::Memory;",
-        "imports nothing of the crate",
-    );
-    assert_caught(
-        "device/memory.rs",
-        "use crate::sim::Profile;",
-        "only tests may import sim",
-    );
-    assert_clean(
-        "device/memory.rs",
-        "#[cfg(test)] mod tests { use crate::sim::Profile; }",
-    );
+    assert_caught("sim/handle.rs", "use crate::sync::Mutex;", "imports nothing of the crate");
+    assert_caught("sim/handle.rs", "use crate::Memory;", "imports nothing of the crate");
+    assert_caught("device/memory.rs", "use crate::sim::Profile;", "only tests may import sim");
+    assert_clean("device/memory.rs", "#[cfg(test)] mod tests { use crate::sim::Profile; }");
     assert_clean("sim/handle.rs", "use std::sync::Mutex; use super::Profile;");
 }
 
 #[test]
 fn a_file_declared_for_tests_may_use_the_room_apart() {
-    let declaration = source(
-        "device/mod.rs",
-        "#![forbid(unsafe_code)] #[cfg(test)] mod behaviour;",
-    );
+    let declaration = source("device/mod.rs", "#![forbid(unsafe_code)] #[cfg(test)] mod behaviour;");
     let room = |text| source("device/behaviour.rs", text);
     let apart = source("sim/mod.rs", SAFE);
-    assert_eq!(
-        faults(&[declaration, apart, room("use crate::sim::Profile;")]),
-        Vec::<String>::new()
-    );
+    assert_eq!(faults(&[declaration, apart, room("use crate::sim::Profile;")]), Vec::<String>::new());
     let declaration = source("device/mod.rs", "#![forbid(unsafe_code)] mod behaviour;");
     let faults = faults(&[declaration, room("use crate::sim::Profile;")]);
-    assert!(
-        faults
-            .iter()
-            .any(|fault| fault.contains("only tests may import sim")),
-        "{faults:?}"
-    );
+    assert!(faults.iter().any(|fault| fault.contains("only tests may import sim")), "{faults:?}");
 }
 
 #[test]
 fn the_pure_room_stays_pure() {
-    for text in [
-        "use ash::vk;",
-        "fn f() { std::mem::drop(1) }",
-        "use crate::ash::vk;",
-        "fn f() { log::debug!(\"\") }",
-    ] {
+    for text in ["use ash::vk;", "fn f() { std::mem::drop(1) }", "use crate::ash::vk;", "fn f() { log::debug!(\"\") }"]
+    {
         assert_caught("suballocator/tlsf.rs", text, "core and alloc only");
     }
-    assert_caught(
-        "suballocator/tlsf.rs",
-        "use crate::sync::Mutex;",
-        "imports nothing of the crate",
-    );
-    assert_clean(
-        "suballocator/tlsf.rs",
-        "#[cfg(test)] mod tests { use std::collections::BTreeMap; }",
-    );
+    assert_caught("suballocator/tlsf.rs", "use crate::sync::Mutex;", "imports nothing of the crate");
+    assert_clean("suballocator/tlsf.rs", "#[cfg(test)] mod tests { use std::collections::BTreeMap; }");
 }
 
 #[test]
@@ -244,28 +165,19 @@ fn unsafe_outside_its_rooms_is_caught() {
 
 #[test]
 fn a_room_says_what_it_thinks_of_unsafe() {
-    assert_caught(
-        "memory_type/mod.rs",
-        "fn f() {}",
-        "does not say #![forbid(unsafe_code)]",
-    );
+    assert_caught("memory_type/mod.rs", "fn f() {}", "does not say #![forbid(unsafe_code)]");
     assert_caught(
         "device/mod.rs",
         "#![forbid(unsafe_code)] fn f() { unsafe { g() } }",
         "does not say #![deny(unsafe_code)]",
     );
-    assert_caught(
-        "allocator/mod.rs",
-        "#![deny(unsafe_code)] fn f() {}",
-        "does not say #![forbid(unsafe_code)]",
-    );
+    assert_caught("allocator/mod.rs", "#![deny(unsafe_code)] fn f() {}", "does not say #![forbid(unsafe_code)]");
     assert_caught(
         "memory_type/mod.rs",
         "#![forbid(unsafe_code)] #[allow(unsafe_code)] fn f() {}",
         "allows unsafe_code",
     );
-    let expected =
-        "#![deny(unsafe_code)] #[expect(unsafe_code, reason = \"r\")] fn f() { unsafe { g() } }";
+    let expected = "#![deny(unsafe_code)] #[expect(unsafe_code, reason = \"r\")] fn f() { unsafe { g() } }";
     assert_clean("device/mod.rs", expected);
 }
 
@@ -281,42 +193,21 @@ fn logic_or_disorder_in_the_root_is_caught() {
     assert_caught("lib.rs", "mod device; mod sync;", "stands above");
     assert_caught("lib.rs", "mod sim; mod sync;", "stands above");
     assert_caught("lib.rs", "mod device; pub use device::*;", "by name only");
-    assert_caught(
-        "lib.rs",
-        "mod device; use crate::{self as root};",
-        "by name only",
-    );
-    assert_clean(
-        "lib.rs",
-        "#[cfg(doctest)] #[doc = include_str!(\"../README.md\")] struct Readme;",
-    );
+    assert_caught("lib.rs", "mod device; use crate::{self as root};", "by name only");
+    assert_clean("lib.rs", "#[cfg(doctest)] #[doc = include_str!(\"../README.md\")] struct Readme;");
 }
 
 #[test]
 fn long_and_crowded_functions_are_caught() {
     let long = |lines: usize| {
-        format!(
-            "struct S;\nimpl S {{\n fn f(&self) -> [u8; 4] {{\n{} }}\n}}",
-            "  g('{');\n".repeat(lines)
-        )
+        format!("struct S;\nimpl S {{\n fn f(&self) -> [u8; 4] {{\n{} }}\n}}", "  g('{');\n".repeat(lines))
     };
-    assert_caught(
-        "memory_type/budget.rs",
-        &long(70),
-        "budget.rs:3: f has 72 lines",
-    );
+    assert_caught("memory_type/budget.rs", &long(70), "budget.rs:3: f has 72 lines");
     assert_clean("memory_type/budget.rs", &long(58));
     assert_caught("memory_type/budget.rs", &long(59), "f has 61 lines");
     let crowded = "fn f(a: A, b: A, c: A, d: A, e: A, g: A, h: A) {}";
-    assert_caught(
-        "memory_type/budget.rs",
-        crowded,
-        "f has too many parameters",
-    );
-    assert_clean(
-        "memory_type/budget.rs",
-        &crowded.replacen("fn", "extern \"system\" fn", 1),
-    );
+    assert_caught("memory_type/budget.rs", crowded, "f has too many parameters");
+    assert_clean("memory_type/budget.rs", &crowded.replacen("fn", "extern \"system\" fn", 1));
 }
 
 #[test]

@@ -13,17 +13,12 @@ type Exports = BTreeMap<String, Vec<String>>;
 /// Returns every fault of a source tree.
 pub(crate) fn faults(sources: &[Source]) -> Vec<String> {
     let mut faults = Vec::new();
-    let exports = sources
-        .iter()
-        .find(|source| source.path == "lib.rs")
-        .map(|root| root_faults(root, &mut faults));
+    let exports = sources.iter().find(|source| source.path == "lib.rs").map(|root| root_faults(root, &mut faults));
     let exports = exports.unwrap_or_default();
     let test_modules = test_modules(sources);
     let mut read = Vec::new();
     for source in sources {
-        let is_test = test_modules
-            .iter()
-            .any(|module| source.module().starts_with(module));
+        let is_test = test_modules.iter().any(|module| source.module().starts_with(module));
         match collect(source, is_test) {
             Ok(mentions) => read.push((source, mentions)),
             Err(error) => faults.push(format!("{}: {error}", source.path)),
@@ -33,12 +28,7 @@ pub(crate) fn faults(sources: &[Source]) -> Vec<String> {
         faults.extend(room_faults(source));
         faults.extend(import_faults(source, mentions, &exports));
         faults.extend(unsafe_faults(source, mentions));
-        faults.extend(
-            mentions
-                .crowded
-                .iter()
-                .map(|name| format!("{}: {name} has too many parameters", source.path)),
-        );
+        faults.extend(mentions.crowded.iter().map(|name| format!("{}: {name} has too many parameters", source.path)));
         faults.extend(sizes::faults(source));
     }
     faults.extend(lint_faults(&read));
@@ -47,23 +37,14 @@ pub(crate) fn faults(sources: &[Source]) -> Vec<String> {
 
 /// Returns the modules that are declared for tests only, wherever they are declared.
 fn test_modules(sources: &[Source]) -> Vec<Vec<String>> {
-    let mentions = sources
-        .iter()
-        .filter_map(|source| collect(source, false).ok());
-    mentions
-        .flat_map(|mentions| mentions.test_modules)
-        .collect()
+    let mentions = sources.iter().filter_map(|source| collect(source, false).ok());
+    mentions.flat_map(|mentions| mentions.test_modules).collect()
 }
 
 /// Every file belongs to a room that is on the plan.
 fn room_faults(source: &Source) -> Option<String> {
     let room = source.room()?;
-    (!is_room(&room)).then(|| {
-        format!(
-            "{}: {room} is on no floor; see tests/house/floors.rs",
-            source.path
-        )
-    })
+    (!is_room(&room)).then(|| format!("{}: {room} is on no floor; see tests/house/floors.rs", source.path))
 }
 
 /// The root holds modules in floor order and re-exports by name, and no logic. Returns what it re-exports.
@@ -80,9 +61,7 @@ fn root_faults(root: &Source, faults: &mut Vec<String>) -> Exports {
                 // The room apart stands last.
                 let here = floor(&name).unwrap_or(usize::MAX);
                 if here < highest {
-                    faults.push(format!(
-                        "lib.rs: mod {name} stands above a module of a higher floor"
-                    ));
+                    faults.push(format!("lib.rs: mod {name} stands above a module of a higher floor"));
                 }
                 highest = here;
             }
@@ -103,16 +82,11 @@ fn is_for_doc_tests(attribute: &syn::Attribute) -> bool {
 fn exported(tree: &UseTree, prefix: &[String], exports: &mut Exports, faults: &mut Vec<String>) {
     let origin = |name: &syn::Ident| {
         let path = [prefix, &[name.to_string()]].concat();
-        path.into_iter()
-            .skip_while(|segment| segment == "crate" || segment == "self")
-            .collect::<Vec<_>>()
+        path.into_iter().skip_while(|segment| segment == "crate" || segment == "self").collect::<Vec<_>>()
     };
     match tree {
         UseTree::Path(path) => exported(&path.tree, &origin(&path.ident), exports, faults),
-        UseTree::Group(group) => group
-            .items
-            .iter()
-            .for_each(|tree| exported(tree, prefix, exports, faults)),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| exported(tree, prefix, exports, faults)),
         UseTree::Name(name) if !origin(&name.ident).is_empty() => {
             exports.insert(name.ident.to_string(), origin(&name.ident));
         }
@@ -120,10 +94,7 @@ fn exported(tree: &UseTree, prefix: &[String], exports: &mut Exports, faults: &m
             exports.insert(name.rename.to_string(), origin(&name.ident));
         }
         // A glob, or the root itself under another name.
-        _ => faults.push(
-            "lib.rs: re-exports by name only, so that one can tell where a name comes from"
-                .to_owned(),
-        ),
+        _ => faults.push("lib.rs: re-exports by name only, so that one can tell where a name comes from".to_owned()),
     }
 }
 
@@ -136,14 +107,9 @@ fn import_faults(source: &Source, mentions: &Mentions, exports: &Exports) -> Vec
             Mention::Outside(path) => (path, outside_fault(&room, path, *is_test)?),
             Mention::Inside(path) => match exports.get(path.first().map_or("", String::as_str)) {
                 // The root's own name for something of another crate.
-                Some(origin) if !is_room(&origin[0]) => {
-                    (path, outside_fault(&room, origin, *is_test)?)
-                }
+                Some(origin) if !is_room(&origin[0]) => (path, outside_fault(&room, origin, *is_test)?),
                 Some(origin) => (path, inside_fault(&room, &origin[0], *is_test)?),
-                None => (
-                    path,
-                    inside_fault(&room, path.first().map_or("*", String::as_str), *is_test)?,
-                ),
+                None => (path, inside_fault(&room, path.first().map_or("*", String::as_str), *is_test)?),
             },
         };
         Some(format!("{}: {}: {reason}", source.path, said.join("::")))
@@ -160,21 +126,15 @@ fn inside_fault(room: &str, name: &str, is_test: bool) -> Option<String> {
         return Some("takes in the whole root, or gives it another name".to_owned());
     }
     if !is_room(name) {
-        return Some(format!(
-            "{name} is neither a room nor re-exported in lib.rs by name"
-        ));
+        return Some(format!("{name} is neither a room nor re-exported in lib.rs by name"));
     }
     if room == APART || room == PURE {
         return Some(format!("{room} imports nothing of the crate"));
     }
     match (floor(name), floor(room)) {
         (None, _) => Some(format!("only tests may import {name}")),
-        (Some(there), Some(here)) if there > here => {
-            Some(format!("an upward import: {name} is above {room}"))
-        }
-        (Some(there), Some(here)) if there == here => {
-            Some(format!("a sideways import: {name} is beside {room}"))
-        }
+        (Some(there), Some(here)) if there > here => Some(format!("an upward import: {name} is above {room}")),
+        (Some(there), Some(here)) if there == here => Some(format!("a sideways import: {name} is beside {room}")),
         _ => None,
     }
 }
@@ -197,8 +157,7 @@ fn outside_fault(room: &str, path: &[String], is_test: bool) -> Option<String> {
         ["core", "sync", ..] => room != PURE,
         _ => false,
     };
-    (is_lock && room != "sync")
-        .then(|| "takes locks and atomics from somewhere else than crate::sync".to_owned())
+    (is_lock && room != "sync").then(|| "takes locks and atomics from somewhere else than crate::sync".to_owned())
 }
 
 fn unsafe_faults(source: &Source, mentions: &Mentions) -> Option<String> {
@@ -216,27 +175,14 @@ fn lint_faults(read: &[(&Source, Mentions)]) -> Vec<String> {
         };
         let is_allowed = |lint: &&String| lint.trim_start_matches('!').starts_with("allow(");
         if mentions.unsafe_lints.iter().any(|lint| is_allowed(&lint)) {
-            faults.push(format!(
-                "{}: allows unsafe_code; expect it, with the reason",
-                source.path
-            ));
+            faults.push(format!("{}: allows unsafe_code; expect it, with the reason", source.path));
         }
         if source.module().len() > 1 {
             continue;
         }
-        let is_unsafe = read
-            .iter()
-            .any(|(other, said)| said.unsafe_count > 0 && other.room().as_ref() == Some(&room));
-        let wanted = if is_unsafe {
-            "deny(unsafe_code)"
-        } else {
-            "forbid(unsafe_code)"
-        };
-        if !mentions
-            .unsafe_lints
-            .iter()
-            .any(|lint| lint.strip_prefix('!') == Some(wanted))
-        {
+        let is_unsafe = read.iter().any(|(other, said)| said.unsafe_count > 0 && other.room().as_ref() == Some(&room));
+        let wanted = if is_unsafe { "deny(unsafe_code)" } else { "forbid(unsafe_code)" };
+        if !mentions.unsafe_lints.iter().any(|lint| lint.strip_prefix('!') == Some(wanted)) {
             faults.push(format!("{}: does not say #![{wanted}]", source.path));
         }
     }

@@ -8,26 +8,17 @@ const MAX_LINES: usize = 60;
 pub(crate) fn faults(source: &Source) -> Vec<String> {
     let code = code_only(&source.text);
     let words = code.match_indices("fn ");
-    let functions = words.filter(|&(at, _)| {
-        !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_')
-    });
-    functions
-        .filter_map(|(at, _)| fault(source, &code, at))
-        .collect()
+    let functions =
+        words.filter(|&(at, _)| !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'));
+    functions.filter_map(|(at, _)| fault(source, &code, at)).collect()
 }
 
 fn fault(source: &Source, code: &str, at: usize) -> Option<String> {
     let length = body_end(&code[at..]).map(|end| code[at..at + end].lines().count())?;
-    let name = code[at + 3..]
-        .split(|character: char| !character.is_alphanumeric() && character != '_')
-        .next()?;
+    let name = code[at + 3..].split(|character: char| !character.is_alphanumeric() && character != '_').next()?;
     let line = code[..at].lines().count();
-    (length > MAX_LINES).then(|| {
-        format!(
-            "{}:{line}: {name} has {length} lines; a function has at most {MAX_LINES}",
-            source.path
-        )
-    })
+    (length > MAX_LINES)
+        .then(|| format!("{}:{line}: {name} has {length} lines; a function has at most {MAX_LINES}", source.path))
 }
 
 /// Returns where the function's body ends, or `None` if it has none.

@@ -13,11 +13,7 @@ impl Source {
     pub(crate) fn module(&self) -> Vec<String> {
         let stem = self.path.trim_end_matches(".rs");
         let stem = stem.strip_suffix("/mod").unwrap_or(stem);
-        if stem == "lib" {
-            Vec::new()
-        } else {
-            stem.split('/').map(String::from).collect()
-        }
+        if stem == "lib" { Vec::new() } else { stem.split('/').map(String::from).collect() }
     }
 
     /// Returns the room that the file belongs to; `None` for the crate's root.
@@ -37,19 +33,12 @@ pub(crate) fn read(root: &Path) -> Vec<Source> {
 fn read_folder(folder: &Path, prefix: &str, sources: &mut Vec<Source>) {
     for entry in std::fs::read_dir(folder).expect("src/ can be read") {
         let entry = entry.expect("src/ can be read").path();
-        let name = entry
-            .file_name()
-            .and_then(|name| name.to_str())
-            .expect("a file name in UTF-8")
-            .to_owned();
+        let name = entry.file_name().and_then(|name| name.to_str()).expect("a file name in UTF-8").to_owned();
         let path = format!("{prefix}{name}");
         if entry.is_dir() {
             read_folder(&entry, &format!("{path}/"), sources);
         } else if entry.extension().is_some_and(|extension| extension == "rs") {
-            sources.push(Source {
-                text: std::fs::read_to_string(&entry).expect("UTF-8"),
-                path,
-            });
+            sources.push(Source { text: std::fs::read_to_string(&entry).expect("UTF-8"), path });
         }
     }
 }
@@ -62,11 +51,7 @@ pub(crate) fn code_only(text: &str) -> String {
         let length = not_code(rest);
         let (piece, after) = rest.split_at(length.unwrap_or(first.len_utf8()));
         match length {
-            Some(_) => code.extend(
-                piece
-                    .chars()
-                    .map(|character| if character == '\n' { '\n' } else { ' ' }),
-            ),
+            Some(_) => code.extend(piece.chars().map(|character| if character == '\n' { '\n' } else { ' ' })),
             None => code.push_str(piece),
         }
         rest = after;
@@ -76,11 +61,7 @@ pub(crate) fn code_only(text: &str) -> String {
 
 /// Returns the length of the comment, string or character that `text` starts with.
 fn not_code(text: &str) -> Option<usize> {
-    let until = |end: &str, from: usize| {
-        text[from..]
-            .find(end)
-            .map_or(text.len(), |at| from + at + end.len())
-    };
+    let until = |end: &str, from: usize| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
     if text.starts_with("//") {
         return Some(text.find('\n').unwrap_or(text.len()));
     }

@@ -40,10 +40,7 @@ mod tests {
     #[test]
     fn reads_what_it_writes() {
         for text in ["real", "sim:unified", "sim:discrete-bar256"] {
-            assert_eq!(
-                text.parse::<DriverChoice>().expect("good").to_string(),
-                text
-            );
+            assert_eq!(text.parse::<DriverChoice>().expect("good").to_string(), text);
         }
         for text in ["", "sim", "sim:", "real:x", "lavapipe"] {
             assert!(text.parse::<DriverChoice>().is_err(), "{text}");

@@ -10,7 +10,9 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use freestone::sim::Profile;
 use freestone::trace::TraceError;
+use freestone::{AllocationError, CreateError};
 
 use crate::replay::ReplayError;
 use crate::vulkan::Unavailable;
@@ -36,20 +38,22 @@ pub(crate) enum CliError {
         source: io::Error,
     },
     /// The driver or the validation layers complained; the table says about which trace.
-    #[error(
-        "{messages} validation messages, {violations} violations recorded by the simulated driver"
-    )]
+    #[error("{messages} validation messages, {violations} violations recorded by the simulated driver")]
     Faults {
         /// Messages of the validation layers.
         messages: u64,
         /// Mistakes that the simulated driver recorded.
         violations: u64,
     },
-    /// This build has no allocator behind its commands.
-    #[error(
-        "the traces were read and are sound, but this build has no allocator to replay them on"
-    )]
-    NotConnected,
+    /// A simulated driver of a name that there is not.
+    #[error("there is no simulated profile {0:?}; there are {names}", names = profile_names())]
+    NoSuchProfile(String),
+    /// The allocator cannot be created on the device.
+    #[error(transparent)]
+    Allocator(#[from] CreateError),
+    /// The allocator refuses an intent.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
     /// The standard output cannot be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
@@ -73,12 +77,17 @@ impl CliError {
 
     fn code(&self) -> u8 {
         match self {
-            Self::Trace(_) | Self::Write { .. } => 2,
+            Self::Trace(_) | Self::Write { .. } | Self::NoSuchProfile(_) => 2,
             Self::Vulkan(_)
             | Self::Replay(_)
             | Self::Faults { .. }
-            | Self::NotConnected
+            | Self::Allocator(_)
+            | Self::Allocation(_)
             | Self::Output(_) => 1,
         }
     }
+}
+
+fn profile_names() -> String {
+    Profile::all().into_iter().map(|profile| profile.name).collect::<Vec<_>>().join(", ")
 }

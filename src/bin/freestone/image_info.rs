@@ -42,18 +42,14 @@ impl FormatQuery {
             (Usage::SAMPLED, Feature::SAMPLED_IMAGE),
             (Usage::STORAGE, Feature::STORAGE_IMAGE),
             (Usage::COLOR_ATTACHMENT, Feature::COLOR_ATTACHMENT),
-            (
-                Usage::DEPTH_STENCIL_ATTACHMENT,
-                Feature::DEPTH_STENCIL_ATTACHMENT,
-            ),
+            (Usage::DEPTH_STENCIL_ATTACHMENT, Feature::DEPTH_STENCIL_ATTACHMENT),
             (Usage::INPUT_ATTACHMENT, attachment),
         ];
         if self.flags.contains(vk::ImageCreateFlags::EXTENDED_USAGE) {
             return !features.is_empty();
         }
-        let is_served = |&(usage, any_of): &(Usage, Feature)| {
-            !self.usage.intersects(usage) || features.intersects(any_of)
-        };
+        let is_served =
+            |&(usage, any_of): &(Usage, Feature)| !self.usage.intersects(usage) || features.intersects(any_of);
         !features.is_empty() && needs.iter().all(is_served)
     }
 }
@@ -70,13 +66,7 @@ pub(crate) fn image_create_info(
     let image_type = image_type(description.dimension);
     let mut reason = None;
     for flags in flag_candidates(description) {
-        let query = FormatQuery {
-            format: description.format,
-            image_type,
-            tiling,
-            usage,
-            flags,
-        };
+        let query = FormatQuery { format: description.format, image_type, tiling, usage, flags };
         match check(description, properties(&query)) {
             Ok(()) => return Ok(create_info(description, &query)),
             Err(refused) => reason = reason.or(Some(refused)),
@@ -84,19 +74,13 @@ pub(crate) fn image_create_info(
     }
     let refused = reason.unwrap_or_default();
     let format = format_name(description.format);
-    Err(format!(
-        "{format}, {tiling:?} tiling, usage {usage:?}: {refused}"
-    ))
+    Err(format!("{format}, {tiling:?} tiling, usage {usage:?}: {refused}"))
 }
 
 /// Lists sets of create flags worth trying, the likeliest first.
 fn flag_candidates(description: &ImageDescription) -> Vec<vk::ImageCreateFlags> {
     let none = vk::ImageCreateFlags::empty();
-    let cube = if is_cube(description) {
-        vk::ImageCreateFlags::CUBE_COMPATIBLE
-    } else {
-        none
-    };
+    let cube = if is_cube(description) { vk::ImageCreateFlags::CUBE_COMPATIBLE } else { none };
     let foreign = vk::ImageCreateFlags::MUTABLE_FORMAT | vk::ImageCreateFlags::EXTENDED_USAGE;
     let mut candidates = vec![cube, none, cube | foreign, foreign];
     candidates.dedup();
@@ -104,12 +88,7 @@ fn flag_candidates(description: &ImageDescription) -> Vec<vk::ImageCreateFlags> 
 }
 
 fn is_cube(description: &ImageDescription) -> bool {
-    let ImageDescription {
-        extent,
-        array_layers,
-        samples,
-        ..
-    } = description;
+    let ImageDescription { extent, array_layers, samples, .. } = description;
     description.dimension == Dimension::Two
         && extent.width == extent.height
         && array_layers % 6 == 0
@@ -124,10 +103,7 @@ fn image_type(dimension: Dimension) -> vk::ImageType {
     }
 }
 
-fn create_info(
-    description: &ImageDescription,
-    query: &FormatQuery,
-) -> vk::ImageCreateInfo<'static> {
+fn create_info(description: &ImageDescription, query: &FormatQuery) -> vk::ImageCreateInfo<'static> {
     vk::ImageCreateInfo::default()
         .flags(query.flags)
         .image_type(query.image_type)
@@ -143,30 +119,18 @@ fn create_info(
 }
 
 fn extent(description: &ImageDescription) -> vk::Extent3D {
-    let Extent {
-        width,
-        height,
-        depth,
-    } = description.extent;
-    vk::Extent3D {
-        width,
-        height,
-        depth,
-    }
+    let Extent { width, height, depth } = description.extent;
+    vk::Extent3D { width, height, depth }
 }
 
 /// Holds an image to what the device allows for its format and to what Vulkan allows for any.
-fn check(
-    description: &ImageDescription,
-    allowed: Option<vk::ImageFormatProperties>,
-) -> Result<(), &'static str> {
+fn check(description: &ImageDescription, allowed: Option<vk::ImageFormatProperties>) -> Result<(), &'static str> {
     let allowed = allowed.ok_or("the device does not support this combination")?;
     let (asked, most) = (extent(description), allowed.max_extent);
     if asked.width > most.width || asked.height > most.height || asked.depth > most.depth {
         return Err("larger than the device's images can be");
     }
-    if description.mip_levels > allowed.max_mip_levels || description.mip_levels > full_chain(asked)
-    {
+    if description.mip_levels > allowed.max_mip_levels || description.mip_levels > full_chain(asked) {
         return Err("more mip levels than an image of this size and format has");
     }
     if description.array_layers > allowed.max_array_layers {
@@ -182,21 +146,13 @@ fn check(
 }
 
 /// An image has no sides beyond its dimension, and a volume no layers.
-fn check_dimension(
-    dimension: Dimension,
-    extent: vk::Extent3D,
-    layers: u32,
-) -> Result<(), &'static str> {
+fn check_dimension(dimension: Dimension, extent: vk::Extent3D, layers: u32) -> Result<(), &'static str> {
     let is_flat = match dimension {
         Dimension::One => extent.height == 1 && extent.depth == 1,
         Dimension::Two => extent.depth == 1,
         Dimension::Three => layers == 1,
     };
-    if is_flat {
-        Ok(())
-    } else {
-        Err("an extent that does not go with the dimension")
-    }
+    if is_flat { Ok(()) } else { Err("an extent that does not go with the dimension") }
 }
 
 /// Number of mip levels down to one texel.
@@ -211,11 +167,7 @@ mod tests {
     use freestone::trace::{Dimension, Extent, ImageDescription};
 
     const ANYTHING: vk::ImageFormatProperties = vk::ImageFormatProperties {
-        max_extent: vk::Extent3D {
-            width: 4096,
-            height: 4096,
-            depth: 256,
-        },
+        max_extent: vk::Extent3D { width: 4096, height: 4096, depth: 256 },
         max_mip_levels: 13,
         max_array_layers: 256,
         sample_counts: vk::SampleCountFlags::from_raw(5),
@@ -226,11 +178,7 @@ mod tests {
         ImageDescription {
             dimension: Dimension::Two,
             format: vk::Format::R8G8B8A8_SRGB,
-            extent: Extent {
-                width: 64,
-                height: 64,
-                depth: 1,
-            },
+            extent: Extent { width: 64, height: 64, depth: 1 },
             mip_levels: 7,
             array_layers: 1,
             samples: vk::SampleCountFlags::TYPE_1,
@@ -241,12 +189,7 @@ mod tests {
         description: &ImageDescription,
         answer: impl FnMut(&FormatQuery) -> Option<vk::ImageFormatProperties>,
     ) -> Result<vk::ImageCreateInfo<'static>, String> {
-        image_create_info(
-            description,
-            vk::ImageTiling::OPTIMAL,
-            vk::ImageUsageFlags::STORAGE,
-            answer,
-        )
+        image_create_info(description, vk::ImageTiling::OPTIMAL, vk::ImageUsageFlags::STORAGE, answer)
     }
 
     fn refusal(change: impl FnOnce(&mut ImageDescription)) -> String {
@@ -258,34 +201,18 @@ mod tests {
     #[test]
     fn says_what_was_recorded() {
         let info = build(&description(), |_| Some(ANYTHING)).expect("allowed");
-        assert_eq!(
-            (info.format, info.image_type),
-            (vk::Format::R8G8B8A8_SRGB, vk::ImageType::TYPE_2D)
-        );
-        assert_eq!(
-            (info.extent.width, info.mip_levels, info.array_layers),
-            (64, 7, 1)
-        );
-        assert_eq!(
-            (info.tiling, info.usage),
-            (vk::ImageTiling::OPTIMAL, vk::ImageUsageFlags::STORAGE)
-        );
-        assert_eq!(
-            (info.flags, info.samples),
-            (vk::ImageCreateFlags::empty(), vk::SampleCountFlags::TYPE_1)
-        );
+        assert_eq!((info.format, info.image_type), (vk::Format::R8G8B8A8_SRGB, vk::ImageType::TYPE_2D));
+        assert_eq!((info.extent.width, info.mip_levels, info.array_layers), (64, 7, 1));
+        assert_eq!((info.tiling, info.usage), (vk::ImageTiling::OPTIMAL, vk::ImageUsageFlags::STORAGE));
+        assert_eq!((info.flags, info.samples), (vk::ImageCreateFlags::empty(), vk::SampleCountFlags::TYPE_1));
     }
 
     #[test]
     fn six_square_layers_are_a_cube_where_the_device_has_such() {
-        let cube = ImageDescription {
-            array_layers: 6,
-            ..description()
-        };
+        let cube = ImageDescription { array_layers: 6, ..description() };
         let info = build(&cube, |_| Some(ANYTHING)).expect("allowed");
         assert_eq!(info.flags, vk::ImageCreateFlags::CUBE_COMPATIBLE);
-        let flat =
-            build(&cube, |query| query.flags.is_empty().then_some(ANYTHING)).expect("allowed");
+        let flat = build(&cube, |query| query.flags.is_empty().then_some(ANYTHING)).expect("allowed");
         assert_eq!(flat.flags, vk::ImageCreateFlags::empty());
     }
 
@@ -293,14 +220,8 @@ mod tests {
     fn a_usage_of_another_format_makes_the_format_mutable() {
         let foreign = vk::ImageCreateFlags::MUTABLE_FORMAT | vk::ImageCreateFlags::EXTENDED_USAGE;
         for array_layers in [1, 6] {
-            let image = ImageDescription {
-                array_layers,
-                ..description()
-            };
-            let info = build(&image, |query| {
-                query.flags.contains(foreign).then_some(ANYTHING)
-            })
-            .expect("allowed");
+            let image = ImageDescription { array_layers, ..description() };
+            let info = build(&image, |query| query.flags.contains(foreign).then_some(ANYTHING)).expect("allowed");
             assert!(info.flags.contains(foreign));
         }
     }
@@ -314,14 +235,8 @@ mod tests {
             usage,
             flags,
         };
-        let (no_flags, extended) = (
-            vk::ImageCreateFlags::empty(),
-            vk::ImageCreateFlags::EXTENDED_USAGE,
-        );
-        let sampled = query(
-            vk::ImageUsageFlags::SAMPLED | vk::ImageUsageFlags::TRANSFER_DST,
-            no_flags,
-        );
+        let (no_flags, extended) = (vk::ImageCreateFlags::empty(), vk::ImageCreateFlags::EXTENDED_USAGE);
+        let sampled = query(vk::ImageUsageFlags::SAMPLED | vk::ImageUsageFlags::TRANSFER_DST, no_flags);
         assert!(sampled.may_be_served(vk::FormatFeatureFlags::SAMPLED_IMAGE));
         assert!(!sampled.may_be_served(vk::FormatFeatureFlags::STORAGE_IMAGE));
         let input = query(vk::ImageUsageFlags::INPUT_ATTACHMENT, no_flags);
@@ -343,9 +258,7 @@ mod tests {
         assert!(refusal(|image| image.extent.width = 5000).contains("larger"));
         assert!(refusal(|image| image.mip_levels = 8).contains("mip levels"));
         assert!(refusal(|image| image.array_layers = 257).contains("layers"));
-        assert!(
-            refusal(|image| image.samples = vk::SampleCountFlags::TYPE_8).contains("sample count")
-        );
+        assert!(refusal(|image| image.samples = vk::SampleCountFlags::TYPE_8).contains("sample count"));
         assert!(refusal(|image| image.samples = vk::SampleCountFlags::TYPE_4).contains("several"));
         assert!(refusal(|image| image.dimension = Dimension::One).contains("dimension"));
         assert!(refusal(|image| image.extent.depth = 2).contains("dimension"));

@@ -73,12 +73,7 @@ pub(crate) struct DriverCounts {
 impl Record {
     /// Puts a record together: counts and bytes of the pass over real resources, times of the pass over raw
     /// requirements.
-    pub(crate) fn new(
-        names: (&str, &str),
-        made: &Outcome,
-        timed: &Outcome,
-        driver: &DriverCounts,
-    ) -> Self {
+    pub(crate) fn new(names: (&str, &str), made: &Outcome, timed: &Outcome, driver: &DriverCounts) -> Self {
         Self {
             trace: names.0.into(),
             driver: names.1.into(),
@@ -106,10 +101,7 @@ impl Record {
 /// # Errors
 /// The file cannot be written.
 pub(crate) fn write(records: &[Record], file: &Path) -> Result<(), CliError> {
-    let fail = |source| CliError::Write {
-        file: file.into(),
-        source,
-    };
+    let fail = |source| CliError::Write { file: file.into(), source };
     let mut out = BufWriter::new(File::create(file).map_err(fail)?);
     serde_json::to_writer_pretty(&mut out, records).map_err(|error| fail(error.into()))?;
     writeln!(out).and_then(|()| out.flush()).map_err(fail)
@@ -121,24 +113,9 @@ mod tests {
 
     #[test]
     fn the_fields_in_their_order() {
-        let made = Outcome {
-            allocations: 3,
-            created: 2,
-            fell_back: 1,
-            frees: 3,
-            ..Outcome::default()
-        };
-        let driver = DriverCounts {
-            allocations: 9,
-            peak_bytes: 8,
-            ..DriverCounts::default()
-        };
-        let record = Record::new(
-            ("vkcube", "sim:unified"),
-            &made,
-            &Outcome::default(),
-            &driver,
-        );
+        let made = Outcome { allocations: 3, created: 2, fell_back: 1, frees: 3, ..Outcome::default() };
+        let driver = DriverCounts { allocations: 9, peak_bytes: 8, ..DriverCounts::default() };
+        let record = Record::new(("vkcube", "sim:unified"), &made, &Outcome::default(), &driver);
         let text = serde_json::to_string(&[record]).expect("plain data");
         let expected = concat!(
             r#"[{"trace":"vkcube","driver":"sim:unified","allocations":3,"frees":3,"created":2,"fell_back":1,"#,

@@ -6,11 +6,8 @@
 //! ```
 //!
 //! Every trace is read and checked before the first is replayed, so that a mistyped name is found in the first second.
-#![allow(
-    dead_code,
-    reason = "the allocator is not connected yet: see session.rs"
-)]
 
+mod devices;
 mod driver;
 mod error;
 mod image_info;
@@ -19,7 +16,10 @@ mod progress;
 mod replay;
 mod resources;
 mod session;
+mod sizes;
+mod stage;
 mod table;
+mod targets;
 mod timing;
 mod units;
 mod vulkan;
@@ -34,7 +34,10 @@ use driver::DriverChoice;
 use error::CliError;
 use freestone::trace::{Statistics, Trace};
 use json::Record;
+use session::Settings;
+use sizes::SizeChoice;
 use table::Row;
+use vulkan::Layers;
 
 /// Replays recorded applications on Vulkan drivers, real or simulated.
 #[derive(Debug, Parser)]
@@ -66,6 +69,10 @@ struct ReplayArguments {
     /// Fail where the validation layers are missing.
     #[arg(long)]
     require_validation: bool,
+    /// Make buffers and images, whose sizes are the driver's own; or allocate as many bytes as recorded (or that many
+    /// percent of them), whatever the driver, to compare with what other allocators were measured with.
+    #[arg(long, default_value = "created", value_name = "created|recorded[:PERCENT]")]
+    sizes: SizeChoice,
 }
 
 #[derive(Debug, Args)]
@@ -85,22 +92,15 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), CliError> {
     match &arguments.command {
         Command::Replay(arguments) => replay_all(arguments),
-        Command::Devices(arguments) => {
-            session::devices(&arguments.driver, &mut io::stdout().lock())
-        }
+        Command::Devices(arguments) => devices::report(&arguments.driver, &mut io::stdout().lock()),
     }
 }
 
 fn replay_all(arguments: &ReplayArguments) -> Result<(), CliError> {
-    let traces = arguments
-        .traces
-        .iter()
-        .map(Trace::read)
-        .collect::<Result<Vec<_>, _>>()?;
-    let rows = traces
-        .iter()
-        .map(|trace| row(trace, arguments))
-        .collect::<Result<Vec<_>, _>>()?;
+    let traces = arguments.traces.iter().map(Trace::read).collect::<Result<Vec<_>, _>>()?;
+    let layers = if arguments.require_validation { Layers::Required } else { Layers::IfPresent };
+    let settings = Settings { driver: arguments.driver.clone(), layers, sizes: arguments.sizes };
+    let rows = traces.iter().map(|trace| row(trace, &settings)).collect::<Result<Vec<_>, _>>()?;
     let records: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
     // The file first: whoever closes the pipe that reads the table still gets it.
     if let Some(file) = &arguments.json {
@@ -110,32 +110,17 @@ fn replay_all(arguments: &ReplayArguments) -> Result<(), CliError> {
     verdict(&records)
 }
 
-fn row(trace: &Trace, arguments: &ReplayArguments) -> Result<Row, CliError> {
+fn row(trace: &Trace, settings: &Settings) -> Result<Row, CliError> {
     let app = Statistics::beside(&trace.file)?.map(|statistics| statistics.app_device_memory);
-    let (record, fallbacks) =
-        session::replay(trace, &arguments.driver, arguments.require_validation)?;
-    Ok(Row {
-        record,
-        app,
-        fallbacks,
-    })
+    let (record, fallbacks) = session::replay(trace, settings)?;
+    Ok(Row { record, app, fallbacks })
 }
 
 /// Turns what the driver or the layers complained about into an exit code.
 fn verdict(records: &[Record]) -> Result<(), CliError> {
-    let messages = records
-        .iter()
-        .map(|record| record.validation_messages)
-        .sum();
+    let messages = records.iter().map(|record| record.validation_messages).sum();
     let violations = records.iter().map(|record| record.violations).sum();
-    if messages == 0 && violations == 0 {
-        Ok(())
-    } else {
-        Err(CliError::Faults {
-            messages,
-            violations,
-        })
-    }
+    if messages == 0 && violations == 0 { Ok(()) } else { Err(CliError::Faults { messages, violations }) }
 }
 
 #[cfg(test)]
@@ -153,46 +138,19 @@ mod tests {
 
     #[test]
     fn the_arguments_of_a_replay() {
-        let line = [
-            "freestone",
-            "replay",
-            "a.csv",
-            "b.csv.zst",
-            "--driver",
-            "sim:unified",
-            "--require-validation",
-        ];
-        let Command::Replay(replay) = Arguments::parse_from(line).command else {
-            panic!("a replay")
-        };
-        assert_eq!(
-            (replay.traces.len(), replay.driver),
-            (2, DriverChoice::Simulated("unified".into()))
-        );
+        let line = ["freestone", "replay", "a.csv", "b.csv.zst", "--driver", "sim:unified", "--require-validation"];
+        let Command::Replay(replay) = Arguments::parse_from(line).command else { panic!("a replay") };
+        assert_eq!((replay.traces.len(), replay.driver), (2, DriverChoice::Simulated("unified".into())));
         assert!(replay.require_validation && replay.json.is_none());
         assert!(Arguments::try_parse_from(["freestone", "replay"]).is_err());
-        assert!(
-            Arguments::try_parse_from(["freestone", "replay", "a.csv", "--driver", "gpu"]).is_err()
-        );
+        assert!(Arguments::try_parse_from(["freestone", "replay", "a.csv", "--driver", "gpu"]).is_err());
     }
 
     #[test]
     fn one_message_or_violation_is_a_fault() {
-        let (clean, loud) = (
-            Record::default(),
-            Record {
-                validation_messages: 1,
-                ..Record::default()
-            },
-        );
+        let (clean, loud) = (Record::default(), Record { validation_messages: 1, ..Record::default() });
         assert!(verdict(std::slice::from_ref(&clean)).is_ok());
         assert!(verdict(&[clean.clone(), loud]).is_err());
-        assert!(
-            verdict(&[Record {
-                violations: 1,
-                ..clean
-            }])
-            .is_err()
-        );
+        assert!(verdict(&[Record { violations: 1, ..clean }]).is_err());
     }
 }

@@ -30,19 +30,11 @@ impl Progress {
     /// Begins the bar of one replay.
     pub(crate) fn begin(self, name: &str, events: usize) -> Bar {
         let is_drawn = self.is_visible && events >= LONG;
-        let target = if is_drawn {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(Some(events as u64), target)
-            .with_style(style())
-            .with_prefix(name.to_owned());
+        let target = if is_drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar =
+            ProgressBar::with_draw_target(Some(events as u64), target).with_style(style()).with_prefix(name.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
-        Bar {
-            bar,
-            events: Cell::new(0),
-        }
+        Bar { bar, events: Cell::new(0) }
     }
 }
 
@@ -81,10 +73,7 @@ mod tests {
     #[test]
     fn the_template_is_one_that_indicatif_reads() {
         let _: ProgressStyle = style();
-        assert!(
-            ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} events, {eta} left")
-                .is_ok()
-        );
+        assert!(ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} events, {eta} left").is_ok());
     }
 
     #[test]

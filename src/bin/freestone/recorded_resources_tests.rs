@@ -12,6 +12,7 @@ use ash::vk;
 
 use crate::image_info::FormatQuery;
 use crate::resources::{Cookbook, Recipe, properties};
+use crate::stage::{Faults, Stage};
 use crate::vulkan::{Driver, Headless, Program};
 
 /// Share of a trace's resources that may fall back on lavapipe: one in a hundred.
@@ -20,15 +21,10 @@ const FALLBACK_SHARE: u64 = 100;
 fn traces() -> Vec<Trace> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
     let entries = std::fs::read_dir(folder).expect("the recorded traces");
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("readable").path())
-        .collect();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
     files.retain(|file| file.extension().is_some_and(|ending| ending == "zst"));
     files.sort();
-    files
-        .iter()
-        .map(|file| Trace::read(file).expect("a good trace"))
-        .collect()
+    files.iter().map(|file| Trace::read(file).expect("a good trace")).collect()
 }
 
 /// What became of a trace's resources.
@@ -40,21 +36,21 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(trace: &Trace, headless: &Headless) -> Self {
-        let (mut tally, mut cookbook) = (Self::default(), Cookbook::for_device(headless));
+    fn of(trace: &Trace, stage: &Stage) -> Self {
+        let (mut tally, mut cookbook) = (Self::default(), Cookbook::for_device(stage));
         for event in &trace.events {
             if let Operation::Allocate(resource) = &event.operation {
-                tally.add(resource, cookbook.recipe(resource), headless);
+                tally.add(resource, cookbook.recipe(resource), stage);
             }
         }
         tally
     }
 
-    fn add(&mut self, resource: &Resource, recipe: Result<Recipe, String>, headless: &Headless) {
+    fn add(&mut self, resource: &Resource, recipe: Result<Recipe, String>, stage: &Stage) {
         self.resources += 1;
         match recipe {
             Ok(recipe) => {
-                self.other_sizes += u64::from(required_size(&recipe, headless) != resource.size);
+                self.other_sizes += u64::from(required_size(&recipe, stage) != resource.size);
             }
             Err(reason) => *self.fell_back.entry(reason).or_default() += 1,
         }
@@ -62,7 +58,8 @@ impl Tally {
 }
 
 /// Creates the resource, asks for its size, destroys it.
-fn required_size(recipe: &Recipe, Headless { device, .. }: &Headless) -> u64 {
+fn required_size(recipe: &Recipe, stage: &Stage) -> u64 {
+    let device = stage.device();
     match recipe {
         Recipe::Buffer(info) => {
             // SAFETY: the device is alive and the info holds no pointer.
@@ -90,33 +87,17 @@ fn recorded_resources_are_created_in_silence() {
     let Some(headless) = Headless::for_test(Program::Replay) else {
         return;
     };
+    let stage = Stage::Real(headless);
     for trace in traces() {
-        let Tally {
-            resources,
-            fell_back,
-            other_sizes,
-        } = Tally::of(&trace, &headless);
-        println!(
-            "{}: {resources} resources, {other_sizes} of other sizes, fell back: {fell_back:?}",
-            trace.name
-        );
-        if headless.enabled.driver == Driver::Lavapipe {
+        let Tally { resources, fell_back, other_sizes } = Tally::of(&trace, &stage);
+        println!("{}: {resources} resources, {other_sizes} of other sizes, fell back: {fell_back:?}", trace.name);
+        if stage.driver() == Driver::Lavapipe {
             let count: u64 = fell_back.values().sum();
-            assert!(
-                count * FALLBACK_SHARE <= resources,
-                "{}: {fell_back:?}",
-                trace.name
-            );
-            assert_eq!(
-                other_sizes, 0,
-                "{}: lavapipe asks for other sizes than it did",
-                trace.name
-            );
+            assert!(count * FALLBACK_SHARE <= resources, "{}: {fell_back:?}", trace.name);
+            assert_eq!(other_sizes, 0, "{}: lavapipe asks for other sizes than it did", trace.name);
         }
     }
-    let validation = headless.close().expect("layers are required");
-    validation.print();
-    assert_eq!(validation.count(), 0);
+    assert_eq!(stage.close(), Faults::default());
 }
 
 /// Watches the one exception that `resources::contradicts_itself` makes.
@@ -132,6 +113,6 @@ fn the_mock_driver_still_refuses_a_format_that_it_reports() {
         usage: vk::ImageUsageFlags::SAMPLED,
         flags: vk::ImageCreateFlags::empty(),
     };
-    let is_refused = properties(&headless, &query).is_none();
-    assert_eq!(is_refused, headless.enabled.driver == Driver::Mock);
+    let stage = Stage::Real(headless);
+    assert_eq!(properties(&stage, &query).is_none(), stage.driver() == Driver::Mock);
 }

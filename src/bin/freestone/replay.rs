@@ -22,17 +22,31 @@ use crate::timing::{Clock, Samples};
 
 /// What a trace is replayed on.
 pub(crate) trait Target {
+    /// What is to be made.
+    type Order;
     /// What a live resource is held by.
     type Handle;
 
-    /// Makes a resource like the recorded one, with memory; or says why that failed.
-    fn create(&mut self, resource: &Resource) -> Result<Created<Self::Handle>, String>;
+    /// Works out what to make for a recorded resource, before the clock starts; or says why that cannot be.
+    fn prepare(&mut self, resource: &Resource) -> Result<Prepared<Self::Order>, String>;
+
+    /// Makes what was prepared, with memory; or says why that failed.
+    fn create(&mut self, order: Self::Order) -> Result<Created<Self::Handle>, String>;
 
     /// Destroys a resource and frees its memory; or says why that failed.
     fn destroy(&mut self, handle: Self::Handle) -> Result<(), String>;
 
     /// Returns how many calls of the driver there were so far: of those that allocate, free or map device memory.
     fn driver_calls(&self) -> u64;
+}
+
+/// What a [`Target`] is about to make.
+#[derive(Debug)]
+pub(crate) struct Prepared<O> {
+    /// Says what.
+    pub(crate) order: O,
+    /// Why it is memory without a resource, where it is.
+    pub(crate) fallback: Option<String>,
 }
 
 /// A resource that a [`Target`] made.
@@ -42,8 +56,6 @@ pub(crate) struct Created<H> {
     pub(crate) handle: H,
     /// `VkMemoryRequirements::size`, before any rounding of the allocator's.
     pub(crate) bytes: u64,
-    /// Why it is memory without a resource, where it is.
-    pub(crate) fallback: Option<String>,
 }
 
 /// The books of a replay.
@@ -82,18 +94,9 @@ pub(crate) struct ReplayError {
 ///
 /// # Errors
 /// The first operation that the target refused; everything alive was given back to the target before.
-pub(crate) fn replay<T: Target>(
-    trace: &Trace,
-    target: &mut T,
-    progress: Progress,
-) -> Result<Outcome, ReplayError> {
-    let mut books = Books {
-        target,
-        live: HashMap::new(),
-        live_bytes: 0,
-        outcome: Outcome::default(),
-        clock: Clock::new(),
-    };
+pub(crate) fn replay<T: Target>(trace: &Trace, target: &mut T, progress: Progress) -> Result<Outcome, ReplayError> {
+    let mut books =
+        Books { target, live: HashMap::new(), live_bytes: 0, outcome: Outcome::default(), clock: Clock::new() };
     let result = books.follow(trace, progress);
     books.free_the_rest();
     result.map(|()| books.outcome)
@@ -116,17 +119,11 @@ impl<T: Target> Books<'_, T> {
     fn follow(&mut self, trace: &Trace, progress: Progress) -> Result<(), ReplayError> {
         let bar = progress.begin(&trace.name, trace.events.len());
         for event in &trace.events {
-            self.apply(event)
-                .map_err(|reason| refused(trace, event, reason))?;
+            self.apply(event).map_err(|reason| refused(trace, event, reason))?;
             bar.advance();
         }
-        for event in trace
-            .events
-            .iter()
-            .filter(|event| matches!(event.operation, Operation::Allocate(_)))
-        {
-            self.free(event.id)
-                .map_err(|reason| refused(trace, event, reason))?;
+        for event in trace.events.iter().filter(|event| matches!(event.operation, Operation::Allocate(_))) {
+            self.free(event.id).map_err(|reason| refused(trace, event, reason))?;
         }
         Ok(())
     }
@@ -139,18 +136,13 @@ impl<T: Target> Books<'_, T> {
     }
 
     fn allocate(&mut self, id: u64, resource: &Resource) -> Result<(), String> {
+        let Prepared { order, fallback } = self.target.prepare(resource)?;
         let (calls, start) = (self.target.driver_calls(), Instant::now());
-        let created = self.target.create(resource);
+        let created = self.target.create(order);
         let elapsed = start.elapsed();
         let called = self.target.driver_calls() != calls;
-        let Created {
-            handle,
-            bytes,
-            fallback,
-        } = created?;
-        self.outcome
-            .allocate
-            .push((!called).then(|| self.clock.net(elapsed)));
+        let Created { handle, bytes } = created?;
+        self.outcome.allocate.push((!called).then(|| self.clock.net(elapsed)));
         self.outcome.allocations += 1;
         match fallback {
             None => self.outcome.created += 1,
@@ -175,9 +167,7 @@ impl<T: Target> Books<'_, T> {
         let elapsed = start.elapsed();
         let called = self.target.driver_calls() != calls;
         destroyed?;
-        self.outcome
-            .free
-            .push((!called).then(|| self.clock.net(elapsed)));
+        self.outcome.free.push((!called).then(|| self.clock.net(elapsed)));
         self.outcome.frees += 1;
         self.live_bytes -= bytes;
         Ok(())
@@ -198,13 +188,7 @@ fn refused(trace: &Trace, event: &Event, reason: String) -> ReplayError {
         Operation::Allocate(resource) => resource.kind().as_str(),
         Operation::Free => "free",
     };
-    ReplayError {
-        file: trace.file.clone(),
-        line: event.line,
-        operation,
-        id: event.id,
-        reason,
-    }
+    ReplayError { file: trace.file.clone(), line: event.line, operation, id: event.id, reason }
 }
 
 #[cfg(test)]

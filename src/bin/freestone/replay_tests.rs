@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Created, Outcome, Progress, Resource, Target, Trace, replay};
+use super::{Created, Outcome, Prepared, Progress, Resource, Target, Trace, replay};
 use freestone::trace::Class;
 
 /// Hands out numbers; every third creation falls back, and calls of the driver can be made to happen or to fail.
@@ -15,29 +15,26 @@ struct Counting {
 }
 
 impl Target for Counting {
+    type Order = (Class, u64);
     type Handle = u64;
 
-    fn create(&mut self, resource: &Resource) -> Result<Created<u64>, String> {
+    fn prepare(&mut self, resource: &Resource) -> Result<Prepared<Self::Order>, String> {
+        let fallback = ((self.made + 1) % 3 == 0).then(|| "every third".into());
+        Ok(Prepared { order: (resource.class, resource.size), fallback })
+    }
+
+    fn create(&mut self, (class, bytes): Self::Order) -> Result<Created<u64>, String> {
         if self.refuse_after == Some(self.made) {
             return Err("out of memory".into());
         }
         self.made += 1;
         self.live.insert(self.made);
-        self.calls += u64::from(resource.class == Class::Readback);
-        let fallback = (self.made % 3 == 0).then(|| "every third".into());
-        Ok(Created {
-            handle: self.made,
-            bytes: resource.size,
-            fallback,
-        })
+        self.calls += u64::from(class == Class::Readback);
+        Ok(Created { handle: self.made, bytes })
     }
 
     fn destroy(&mut self, handle: u64) -> Result<(), String> {
-        if self.live.remove(&handle) {
-            Ok(())
-        } else {
-            Err("unknown".into())
-        }
+        if self.live.remove(&handle) { Ok(()) } else { Err("unknown".into()) }
     }
 
     fn driver_calls(&self) -> u64 {
@@ -66,46 +63,26 @@ fn the_books_of_a_small_trace() {
     let outcome = run(&trace(SMALL), &mut target);
     assert_eq!((outcome.allocations, outcome.frees), (3, 3));
     assert_eq!((outcome.created, outcome.fell_back), (2, 1));
-    assert_eq!(
-        outcome.fallbacks.into_iter().collect::<Vec<_>>(),
-        [("every third".to_owned(), 1)]
-    );
+    assert_eq!(outcome.fallbacks.into_iter().collect::<Vec<_>>(), [("every third".to_owned(), 1)]);
     assert_eq!(outcome.peak_live_bytes, 150);
-    assert_eq!(
-        (outcome.allocate.driver_ops(), outcome.free.driver_ops()),
-        (1, 0)
-    );
+    assert_eq!((outcome.allocate.driver_ops(), outcome.free.driver_ops()), (1, 0));
     assert!(target.live.is_empty());
 }
 
 #[test]
 fn a_refusal_names_its_place_and_leaves_nothing_alive() {
-    let mut target = Counting {
-        refuse_after: Some(2),
-        ..Counting::default()
-    };
+    let mut target = Counting { refuse_after: Some(2), ..Counting::default() };
     let error = replay(&trace(SMALL), &mut target, Progress::hidden()).expect_err("refused");
-    assert_eq!(
-        error.to_string(),
-        "some.csv:5: buffer of id 7 failed: out of memory"
-    );
+    assert_eq!(error.to_string(), "some.csv:5: buffer of id 7 failed: out of memory");
     assert!(target.live.is_empty());
 }
 
 #[test]
 fn live_bytes_of_a_recorded_trace_are_what_the_recorder_counted() {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/traces/openarena-zink.csv.zst"
-    );
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces/openarena-zink.csv.zst");
     let trace = Trace::read(file).expect("a good trace");
-    let counted = freestone::trace::Statistics::beside(file.as_ref())
-        .expect("readable")
-        .expect("there");
+    let counted = freestone::trace::Statistics::beside(file.as_ref()).expect("readable").expect("there");
     let outcome = run(&trace, &mut Counting::default());
-    assert_eq!(
-        (outcome.allocations, outcome.frees),
-        (counted.allocs, counted.allocs)
-    );
+    assert_eq!((outcome.allocations, outcome.frees), (counted.allocs, counted.allocs));
     assert_eq!(outcome.peak_live_bytes, counted.peak_live_bytes);
 }

@@ -12,7 +12,8 @@ use ash::vk;
 use freestone::trace::{Resource, Shape};
 
 use crate::image_info::{FormatQuery, image_create_info};
-use crate::vulkan::{Driver, Enabled, Headless};
+use crate::stage::Stage;
+use crate::vulkan::{Driver, Enabled};
 
 /// What to create for a recorded resource.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ const CORE_IMAGE_USAGES: u32 = 0xff;
 
 impl Support {
     /// Returns what was enabled on a device.
-    fn of(enabled: &Enabled) -> Self {
+    pub(crate) fn of(enabled: &Enabled) -> Self {
         Self {
             device_address: enabled.buffer_device_address,
             transform_feedback: enabled.transform_feedback,
@@ -54,30 +55,18 @@ impl Support {
         let transform_feedback = vk::BufferUsageFlags::TRANSFORM_FEEDBACK_BUFFER_EXT
             | vk::BufferUsageFlags::TRANSFORM_FEEDBACK_COUNTER_BUFFER_EXT;
         let optional = [
-            (
-                self.device_address,
-                vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS,
-            ),
+            (self.device_address, vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS),
             (self.transform_feedback, transform_feedback),
         ];
-        let granted = optional
-            .into_iter()
-            .filter_map(|(has, usages)| has.then_some(usages));
-        granted.fold(
-            vk::BufferUsageFlags::from_raw(CORE_BUFFER_USAGES),
-            |all, usages| all | usages,
-        )
+        let granted = optional.into_iter().filter_map(|(has, usages)| has.then_some(usages));
+        granted.fold(vk::BufferUsageFlags::from_raw(CORE_BUFFER_USAGES), |all, usages| all | usages)
     }
 
     /// Returns the image usages that may be asked for.
     fn image_usages(self) -> vk::ImageUsageFlags {
         let core = vk::ImageUsageFlags::from_raw(CORE_IMAGE_USAGES);
         let feedback_loop = vk::ImageUsageFlags::ATTACHMENT_FEEDBACK_LOOP_EXT;
-        if self.attachment_feedback_loop {
-            core | feedback_loop
-        } else {
-            core
-        }
+        if self.attachment_feedback_loop { core | feedback_loop } else { core }
     }
 }
 
@@ -93,49 +82,32 @@ pub(crate) struct Cookbook<'a> {
 
 impl<'a> Cookbook<'a> {
     /// Prepares for a device, real or simulated.
-    pub(crate) fn for_device(headless: &'a Headless) -> Self {
+    pub(crate) fn for_device(stage: &'a Stage) -> Self {
         let ask = |query: &FormatQuery| {
-            let is_refused = contradicts_itself(headless.enabled.driver, query.format);
-            let may_be_served = !is_refused && query.may_be_served(features(headless, query));
-            if may_be_served {
-                properties(headless, query)
-            } else {
-                None
-            }
+            let is_refused = contradicts_itself(stage.driver(), query.format);
+            let may_be_served = !is_refused && query.may_be_served(features(stage, query));
+            if may_be_served { properties(stage, query) } else { None }
         };
-        Self::new(Support::of(&headless.enabled), Box::new(ask))
+        Self::new(stage.support(), Box::new(ask))
     }
 
     /// Prepares for a device with this support, whose formats `ask` knows.
     pub(crate) fn new(support: Support, ask: Box<FormatAnswers<'a>>) -> Self {
-        Self {
-            support,
-            ask,
-            answers: HashMap::new(),
-        }
+        Self { support, ask, answers: HashMap::new() }
     }
 
     /// Returns what to create for a resource, or why the device cannot have it.
     pub(crate) fn recipe(&mut self, resource: &Resource) -> Result<Recipe, String> {
         match &resource.shape {
             Shape::Buffer { usage } => self.buffer(resource.size, *usage),
-            Shape::Image {
-                is_linear,
-                usage,
-                description,
-            } => {
-                let tiling = if *is_linear {
-                    vk::ImageTiling::LINEAR
-                } else {
-                    vk::ImageTiling::OPTIMAL
-                };
+            Shape::Image { is_linear, usage, description } => {
+                let tiling = if *is_linear { vk::ImageTiling::LINEAR } else { vk::ImageTiling::OPTIMAL };
                 let usage = *usage & self.support.image_usages();
                 if usage.is_empty() {
                     return Err("an image of no usage that the device has".into());
                 }
                 let Self { ask, answers, .. } = self;
-                let answer =
-                    |query: &FormatQuery| *answers.entry(*query).or_insert_with(|| ask(query));
+                let answer = |query: &FormatQuery| *answers.entry(*query).or_insert_with(|| ask(query));
                 image_create_info(description, tiling, usage, answer).map(Recipe::Image)
             }
         }
@@ -147,10 +119,7 @@ impl<'a> Cookbook<'a> {
             return Err("a buffer of no usage that the device has".into());
         }
         Ok(Recipe::Buffer(
-            vk::BufferCreateInfo::default()
-                .size(size)
-                .usage(usage)
-                .sharing_mode(vk::SharingMode::EXCLUSIVE),
+            vk::BufferCreateInfo::default().size(size).usage(usage).sharing_mode(vk::SharingMode::EXCLUSIVE),
         ))
     }
 }
@@ -163,51 +132,28 @@ fn contradicts_itself(driver: Driver, format: vk::Format) -> bool {
     driver == Driver::Mock && format == vk::Format::E5B9G9R9_UFLOAT_PACK32
 }
 
-fn features(headless: &Headless, query: &FormatQuery) -> vk::FormatFeatureFlags {
-    let (instance, physical_device) = (&headless.instance.raw, headless.physical_device);
-    // SAFETY: the physical device is one of this instance's, which `headless` keeps alive.
-    let all =
-        unsafe { instance.get_physical_device_format_properties(physical_device, query.format) };
-    if query.tiling == vk::ImageTiling::LINEAR {
-        all.linear_tiling_features
-    } else {
-        all.optimal_tiling_features
-    }
+fn features(stage: &Stage, query: &FormatQuery) -> vk::FormatFeatureFlags {
+    let (instance, physical_device) = (stage.instance(), stage.physical_device());
+    // SAFETY: the physical device is one of this instance's, which `stage` keeps alive.
+    let all = unsafe { instance.get_physical_device_format_properties(physical_device, query.format) };
+    if query.tiling == vk::ImageTiling::LINEAR { all.linear_tiling_features } else { all.optimal_tiling_features }
 }
 
 /// Asks the driver about one combination; `None` where it answers with an error.
-pub(crate) fn properties(
-    headless: &Headless,
-    query: &FormatQuery,
-) -> Option<vk::ImageFormatProperties> {
-    let FormatQuery {
-        format,
-        image_type,
-        tiling,
-        usage,
-        flags,
-    } = *query;
-    let (instance, physical_device) = (&headless.instance.raw, headless.physical_device);
-    // SAFETY: the physical device is one of this instance's, which `headless` keeps alive; the usages asked about are
+pub(crate) fn properties(stage: &Stage, query: &FormatQuery) -> Option<vk::ImageFormatProperties> {
+    let FormatQuery { format, image_type, tiling, usage, flags } = *query;
+    let (instance, physical_device) = (stage.instance(), stage.physical_device());
+    // SAFETY: the physical device is one of this instance's, which `stage` keeps alive; the usages asked about are
     // those that its device was created with (see `Support`), and never empty (see `Cookbook::recipe`).
     let answer = unsafe {
-        instance.get_physical_device_image_format_properties(
-            physical_device,
-            format,
-            image_type,
-            tiling,
-            usage,
-            flags,
-        )
+        instance.get_physical_device_image_format_properties(physical_device, format, image_type, tiling, usage, flags)
     };
     answer.ok()
 }
 
 impl std::fmt::Debug for Cookbook<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Cookbook")
-            .field("support", &self.support)
-            .finish_non_exhaustive()
+        out.debug_struct("Cookbook").field("support", &self.support).finish_non_exhaustive()
     }
 }
 
@@ -219,8 +165,7 @@ mod tests {
     use freestone::trace::{Operation, Resource, Trace};
 
     fn resource(columns: &str) -> Resource {
-        let trace = Trace::read_from(format!("0,0,0,alloc,0,{columns}").as_bytes(), "x.csv")
-            .expect("a good line");
+        let trace = Trace::read_from(format!("0,0,0,alloc,0,{columns}").as_bytes(), "x.csv").expect("a good line");
         match trace.events.into_iter().next().map(|event| event.operation) {
             Some(Operation::Allocate(resource)) => resource,
             other => panic!("{other:?}"),
@@ -230,49 +175,29 @@ mod tests {
     fn buffer_usage(support: Support, usage: &str) -> Result<u32, String> {
         let resource = resource(&format!("buffer,36,64,f,device,none,{usage},"));
         let recipe = Cookbook::new(support, Box::new(|_| None)).recipe(&resource)?;
-        let Recipe::Buffer(info) = recipe else {
-            panic!("{recipe:?}")
-        };
+        let Recipe::Buffer(info) = recipe else { panic!("{recipe:?}") };
         assert_eq!(info.size, 36);
         Ok(info.usage.as_raw())
     }
 
     #[test]
     fn usages_of_absent_extensions_are_left_out() {
-        let all = Support {
-            device_address: true,
-            transform_feedback: true,
-            attachment_feedback_loop: true,
-        };
+        let all = Support { device_address: true, transform_feedback: true, attachment_feedback_loop: true };
         assert_eq!(buffer_usage(all, "219ff"), Ok(0x219ff));
         assert_eq!(buffer_usage(Support::default(), "21bff"), Ok(0x1ff));
-        assert_eq!(
-            buffer_usage(
-                Support {
-                    device_address: true,
-                    ..Support::default()
-                },
-                "21bff"
-            ),
-            Ok(0x201ff)
-        );
+        assert_eq!(buffer_usage(Support { device_address: true, ..Support::default() }, "21bff"), Ok(0x201ff));
         assert!(buffer_usage(Support::default(), "20000").is_err());
     }
 
     #[test]
     fn each_combination_is_asked_once_and_refusals_are_remembered() {
-        let (calls, image) = (
-            Cell::new(0),
-            resource("image_linear,36,64,f,upload,none,80006,2d:R8_UNORM:8x8x1:m1:l1:s1"),
-        );
+        let (calls, image) =
+            (Cell::new(0), resource("image_linear,36,64,f,upload,none,80006,2d:R8_UNORM:8x8x1:m1:l1:s1"));
         let mut cookbook = Cookbook::new(
             Support::default(),
             Box::new(|query| {
                 calls.set(calls.get() + 1);
-                assert_eq!(
-                    (query.usage.as_raw(), query.tiling),
-                    (6, vk::ImageTiling::LINEAR)
-                );
+                assert_eq!((query.usage.as_raw(), query.tiling), (6, vk::ImageTiling::LINEAR));
                 None
             }),
         );

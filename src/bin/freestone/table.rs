@@ -51,24 +51,15 @@ pub(crate) fn write(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
     write_aligned(&lines, out)?;
     for row in rows {
         for (reason, count) in &row.fallbacks {
-            writeln!(
-                out,
-                "{}: {count} of {} fell back: {reason}",
-                row.record.trace, row.record.allocations
-            )?;
+            writeln!(out, "{}: {count} of {} fell back: {reason}", row.record.trace, row.record.allocations)?;
         }
     }
     Ok(())
 }
 
 fn cells(row: &Row) -> [String; 15] {
-    let Record {
-        peak_live_bytes: live,
-        peak_reserved_bytes: reserved,
-        ..
-    } = row.record;
-    let of_app =
-        |show: &dyn Fn(&AppMemory) -> String| row.app.as_ref().map_or_else(|| "-".into(), show);
+    let Record { peak_live_bytes: live, peak_reserved_bytes: reserved, .. } = row.record;
+    let of_app = |show: &dyn Fn(&AppMemory) -> String| row.app.as_ref().map_or_else(|| "-".into(), show);
     let times = |median, p99| format!("{} / {}", nanoseconds(median), nanoseconds(p99));
     let record = &row.record;
     [
@@ -94,15 +85,8 @@ fn cells(row: &Row) -> [String; 15] {
 /// application is known, else the ratio would compare different sets.
 fn totals(rows: &[Row]) -> [String; 15] {
     let sum = |of: fn(&Record) -> u64| rows.iter().map(|row| of(&row.record)).sum::<u64>();
-    let app_sum = |of: fn(&AppMemory) -> u64| {
-        rows.iter()
-            .map(|row| row.app.as_ref().map(of))
-            .sum::<Option<u64>>()
-    };
-    let (live, reserved) = (
-        sum(|record| record.peak_live_bytes),
-        sum(|record| record.peak_reserved_bytes),
-    );
+    let app_sum = |of: fn(&AppMemory) -> u64| rows.iter().map(|row| row.app.as_ref().map(of)).sum::<Option<u64>>();
+    let (live, reserved) = (sum(|record| record.peak_live_bytes), sum(|record| record.peak_reserved_bytes));
     let app_reserved = app_sum(|app| app.peak_live_bytes);
     let unknown = || "-".to_owned();
     [
@@ -125,26 +109,13 @@ fn totals(rows: &[Row]) -> [String; 15] {
 }
 
 /// Writes lines of cells: the first column to the left, the others to the right.
-pub(crate) fn write_aligned<const N: usize>(
-    lines: &[[String; N]],
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let width = |column: usize| {
-        lines
-            .iter()
-            .map(|line| line[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
+pub(crate) fn write_aligned<const N: usize>(lines: &[[String; N]], out: &mut dyn Write) -> io::Result<()> {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     for line in lines {
         let mut text = String::new();
         for (column, (cell, &width)) in line.iter().zip(&widths).enumerate() {
-            let padded = if column == 0 {
-                format!("{cell:<width$}")
-            } else {
-                format!("  {cell:>width$}")
-            };
+            let padded = if column == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") };
             text.push_str(&padded);
         }
         writeln!(out, "{}", text.trim_end())?;
@@ -165,69 +136,37 @@ mod tests {
             peak_reserved_bytes: reserved,
             ..Record::default()
         };
-        let app = AppMemory {
-            driver_allocations: 3,
-            peak_live_objects: 3,
-            peak_live_bytes: 2 * reserved,
-        };
-        Row {
-            record,
-            app: Some(app),
-            fallbacks: BTreeMap::from([("R9: no such format".into(), 1)]),
-        }
+        let app = AppMemory { driver_allocations: 3, peak_live_objects: 3, peak_live_bytes: 2 * reserved };
+        Row { record, app: Some(app), fallbacks: BTreeMap::from([("R9: no such format".into(), 1)]) }
     }
 
     fn written(rows: &[Row]) -> Vec<String> {
         let mut out = Vec::new();
         write(rows, &mut out).expect("memory");
-        String::from_utf8(out)
-            .expect("text")
-            .lines()
-            .map(String::from)
-            .collect()
+        String::from_utf8(out).expect("text").lines().map(String::from).collect()
     }
 
     #[test]
     fn cells_stand_below_each_other() {
         let mut out = Vec::new();
-        let lines = [
-            ["a", "count"].map(String::from),
-            ["longer", "7"].map(String::from),
-        ];
+        let lines = [["a", "count"].map(String::from), ["longer", "7"].map(String::from)];
         write_aligned(&lines, &mut out).expect("memory");
-        assert_eq!(
-            String::from_utf8(out).expect("text"),
-            "a       count\nlonger      7\n"
-        );
+        assert_eq!(String::from_utf8(out).expect("text"), "a       count\nlonger      7\n");
     }
 
     #[test]
     fn one_trace_has_no_totals_and_lists_why_it_fell_back() {
         let lines = written(&[row("vkcube", 1 << 20, 3 << 19)]);
         assert_eq!(lines.len(), 3);
-        assert!(
-            lines[1].starts_with("vkcube")
-                && lines[1].contains("1.0 MiB")
-                && lines[1].contains("1.50")
-        );
+        assert!(lines[1].starts_with("vkcube") && lines[1].contains("1.0 MiB") && lines[1].contains("1.50"));
         assert_eq!(lines[2], "vkcube: 1 of 5 fell back: R9: no such format");
     }
 
     #[test]
     fn totals_are_ratios_of_sums() {
         let lines = written(&[row("a", 100, 100), row("b", 300, 700)]);
-        assert!(
-            lines[3].starts_with("all") && lines[3].contains("2.00") && lines[3].contains("4.00"),
-            "{}",
-            lines[3]
-        );
-        let unknown = written(&[
-            row("a", 100, 100),
-            Row {
-                app: None,
-                ..row("b", 300, 700)
-            },
-        ]);
+        assert!(lines[3].starts_with("all") && lines[3].contains("2.00") && lines[3].contains("4.00"), "{}", lines[3]);
+        let unknown = written(&[row("a", 100, 100), Row { app: None, ..row("b", 300, 700) }]);
         assert!(!unknown[3].contains("4.00"), "{}", unknown[3]);
     }
 }

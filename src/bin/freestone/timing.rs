@@ -19,13 +19,9 @@ pub(crate) struct Clock {
 impl Clock {
     /// Measures the cost: the median of many pairs with nothing between.
     pub(crate) fn new() -> Self {
-        let mut costs: Vec<Duration> = (0..CALIBRATIONS)
-            .map(|_| Instant::now().elapsed())
-            .collect();
+        let mut costs: Vec<Duration> = (0..CALIBRATIONS).map(|_| Instant::now().elapsed()).collect();
         costs.sort_unstable();
-        Self {
-            cost: costs[CALIBRATIONS / 2],
-        }
+        Self { cost: costs[CALIBRATIONS / 2] }
     }
 
     /// Returns nanoseconds without the clock's own.
@@ -74,11 +70,7 @@ impl Samples {
         let mut sorted: Vec<u64> = self.0.iter().copied().flatten().collect();
         sorted.sort_unstable();
         let at = |hundredths| rank(sorted.len(), hundredths).map_or(0, |rank| sorted[rank]);
-        Percentiles {
-            median: at(50),
-            p99: at(99),
-            max: at(100),
-        }
+        Percentiles { median: at(50), p99: at(99), max: at(100) }
     }
 }
 
@@ -93,34 +85,12 @@ mod tests {
 
     #[test]
     fn percentiles_by_nearest_rank() {
-        let of =
-            |samples: &[u64]| Samples(samples.iter().copied().map(Some).collect()).percentiles();
+        let of = |samples: &[u64]| Samples(samples.iter().copied().map(Some).collect()).percentiles();
         assert_eq!(of(&[]), Percentiles::default());
-        assert_eq!(
-            of(&[7]),
-            Percentiles {
-                median: 7,
-                p99: 7,
-                max: 7
-            }
-        );
-        assert_eq!(
-            of(&[4, 3, 2, 1]),
-            Percentiles {
-                median: 2,
-                p99: 4,
-                max: 4
-            }
-        );
+        assert_eq!(of(&[7]), Percentiles { median: 7, p99: 7, max: 7 });
+        assert_eq!(of(&[4, 3, 2, 1]), Percentiles { median: 2, p99: 4, max: 4 });
         let hundred: Vec<u64> = (1..=100).rev().collect();
-        assert_eq!(
-            of(&hundred),
-            Percentiles {
-                median: 50,
-                p99: 99,
-                max: 100
-            }
-        );
+        assert_eq!(of(&hundred), Percentiles { median: 50, p99: 99, max: 100 });
     }
 
     #[test]
@@ -131,25 +101,14 @@ mod tests {
 
     #[test]
     fn passes_join_to_the_least_of_each() {
-        let (one, two) = (
-            Samples(vec![Some(5), Some(9), None]),
-            Samples(vec![Some(6), Some(2), Some(1)]),
-        );
+        let (one, two) = (Samples(vec![Some(5), Some(9), None]), Samples(vec![Some(6), Some(2), Some(1)]));
         assert_eq!(one.least(&two), Samples(vec![Some(5), Some(2), None]));
     }
 
     #[test]
     fn the_clocks_own_cost_is_taken_off_and_never_below_zero() {
-        let clock = Clock {
-            cost: Duration::from_nanos(30),
-        };
-        assert_eq!(
-            (
-                clock.net(Duration::from_nanos(100)),
-                clock.net(Duration::from_nanos(10))
-            ),
-            (70, 0)
-        );
+        let clock = Clock { cost: Duration::from_nanos(30) };
+        assert_eq!((clock.net(Duration::from_nanos(100)), clock.net(Duration::from_nanos(10))), (70, 0));
         assert!(Clock::new().cost < Duration::from_millis(1));
     }
 }

@@ -15,8 +15,7 @@ pub(crate) fn ratio(numerator: u64, denominator: u64) -> String {
     if denominator == 0 {
         return "-".into();
     }
-    let hundredths =
-        (u128::from(numerator) * 100 + u128::from(denominator) / 2) / u128::from(denominator);
+    let hundredths = (u128::from(numerator) * 100 + u128::from(denominator) / 2) / u128::from(denominator);
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
@@ -46,10 +45,7 @@ mod tests {
         assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
         assert_eq!(nanoseconds(85), "85 ns");
         assert_eq!(nanoseconds(1_250), "1.3 us");
-        assert_eq!(
-            (ratio(3, 2), ratio(207, 100), ratio(1, 0)),
-            ("1.50".into(), "2.07".into(), "-".into())
-        );
+        assert_eq!((ratio(3, 2), ratio(207, 100), ratio(1, 0)), ("1.50".into(), "2.07".into(), "-".into()));
         assert_eq!(ratio(u64::MAX, u64::MAX), "1.00");
     }
 }

@@ -62,9 +62,7 @@ impl HeapUsage {
             Bound::WithinHeap => u64::MAX,
         };
         let by_limit = self.limit.map_or(u64::MAX, within_usage);
-        by_budget
-            .min(by_limit)
-            .min(self.cap.saturating_sub(self.own))
+        by_budget.min(by_limit).min(self.cap.saturating_sub(self.own))
     }
 }
 
@@ -97,17 +95,8 @@ pub(super) struct HeapState {
 impl HeapFacts {
     /// Takes over what the driver and the user say about a heap.
     pub(super) fn new(heap: &MemoryHeap, limit: Option<u64>, is_small_bar: bool) -> Self {
-        let headroom = if is_small_bar {
-            heap.size / SMALL_BAR_HEADROOM
-        } else {
-            0
-        };
-        Self {
-            size: heap.size,
-            is_device_local: heap.is_device_local(),
-            limit,
-            cap: heap.size - headroom,
-        }
+        let headroom = if is_small_bar { heap.size / SMALL_BAR_HEADROOM } else { 0 };
+        Self { size: heap.size, is_device_local: heap.is_device_local(), limit, cap: heap.size - headroom }
     }
 
     /// The budget to keep to when the driver reported this one: 0 is no answer, and no budget exceeds its heap.
@@ -119,45 +108,18 @@ impl HeapFacts {
     }
 
     /// Says whether so many more bytes can be had (I1, I2). What is hardest to move is named first: heap, limit, budget.
-    pub(super) fn check(
-        &self,
-        heap_index: u32,
-        heap: &HeapUsage,
-        asked: u64,
-        bound: Bound,
-    ) -> Result<(), Refused> {
+    pub(super) fn check(&self, heap_index: u32, heap: &HeapUsage, asked: u64, bound: Bound) -> Result<(), Refused> {
         let is_device_local = self.is_device_local;
         let (usage, own, cap) = (heap.usage(), heap.own, heap.cap);
         if asked > cap.saturating_sub(own) {
-            return Err(Refused::OverHeap {
-                heap_index,
-                is_device_local,
-                asked,
-                own,
-                cap,
-            });
+            return Err(Refused::OverHeap { heap_index, is_device_local, asked, own, cap });
         }
-        if let Some(limit) = heap
-            .limit
-            .filter(|limit| asked > limit.saturating_sub(usage))
-        {
-            return Err(Refused::OverLimit {
-                heap_index,
-                is_device_local,
-                asked,
-                usage,
-                limit,
-            });
+        if let Some(limit) = heap.limit.filter(|limit| asked > limit.saturating_sub(usage)) {
+            return Err(Refused::OverLimit { heap_index, is_device_local, asked, usage, limit });
         }
         if asked > heap.left(bound) {
             let budget = heap.budget;
-            return Err(Refused::OverBudget {
-                heap_index,
-                is_device_local,
-                asked,
-                usage,
-                budget,
-            });
+            return Err(Refused::OverBudget { heap_index, is_device_local, asked, usage, budget });
         }
         Ok(())
     }

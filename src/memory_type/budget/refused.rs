@@ -70,9 +70,5 @@ pub enum Refused {
 
 /// Writes whether a heap is local, for messages.
 fn locality(is_device_local: bool) -> &'static str {
-    if is_device_local {
-        " (device-local)"
-    } else {
-        ""
-    }
+    if is_device_local { " (device-local)" } else { "" }
 }

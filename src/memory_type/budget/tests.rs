@@ -19,17 +19,12 @@ fn one_heap(size: u64, max_memory_allocation_count: u32) -> Properties {
 /// Takes over a report about heap 0.
 fn report(budget: &Budget, usage: u64, most: u64) {
     let mut reports = [HeapBudget::default(); MAX_HEAPS];
-    reports[0] = HeapBudget {
-        usage,
-        budget: most,
-    };
+    reports[0] = HeapBudget { usage, budget: most };
     assert!(budget.refresh(|| Some(reports)));
 }
 
 fn take(budget: &Budget, bytes: u64) -> Result<(), Refused> {
-    budget
-        .reserve(0, bytes, Bound::WithinBudget)
-        .map(Reservation::commit)
+    budget.reserve(0, bytes, Bound::WithinBudget).map(Reservation::commit)
 }
 
 #[test]
@@ -37,18 +32,9 @@ fn without_a_word_from_the_driver_a_fifth_of_the_heap_stays_free() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     take(&budget, 800).unwrap();
     let refused = take(&budget, 1).unwrap_err();
-    let expected = Refused::OverBudget {
-        heap_index: 0,
-        is_device_local: true,
-        asked: 1,
-        usage: 800,
-        budget: 800,
-    };
+    let expected = Refused::OverBudget { heap_index: 0, is_device_local: true, asked: 1, usage: 800, budget: 800 };
     assert_eq!(refused, expected);
-    assert_eq!(
-        refused.to_string(),
-        "heap 0 (device-local): 1 bytes asked, 0 left of the budget of 800 (800 in use)"
-    );
+    assert_eq!(refused.to_string(), "heap 0 (device-local): 1 bytes asked, 0 left of the budget of 800 (800 in use)");
 }
 
 #[test]
@@ -68,20 +54,9 @@ fn usage_is_the_larger_of_the_driver_s_and_ours_plus_our_growth() {
     report(&budget, 300, 600);
     assert_eq!((budget.heap(0).own, budget.heap(0).foreign), (100, 200));
     take(&budget, 300).unwrap();
-    assert!(matches!(
-        take(&budget, 1),
-        Err(Refused::OverBudget {
-            usage: 600,
-            budget: 600,
-            ..
-        })
-    ));
+    assert!(matches!(take(&budget, 1), Err(Refused::OverBudget { usage: 600, budget: 600, .. })));
     report(&budget, 50, 600);
-    assert_eq!(
-        budget.heap(0).usage(),
-        400,
-        "a driver that reports less than we hold is not believed"
-    );
+    assert_eq!(budget.heap(0).usage(), 400, "a driver that reports less than we hold is not believed");
     drop(budget.begin_release(0, 100));
     assert_eq!(budget.heap(0).remaining(), 300);
 }
@@ -89,32 +64,14 @@ fn usage_is_the_larger_of_the_driver_s_and_ours_plus_our_growth() {
 #[test]
 fn the_heap_s_bound_passes_over_the_budget_only() {
     let budget = Budget::new(&one_heap(1000, 64), &[Some(900)]);
-    let within_heap = |bytes| {
-        budget
-            .reserve(0, bytes, Bound::WithinHeap)
-            .map(Reservation::commit)
-    };
+    let within_heap = |bytes| budget.reserve(0, bytes, Bound::WithinHeap).map(Reservation::commit);
     take(&budget, 800).unwrap();
     assert!(take(&budget, 50).is_err());
     within_heap(50).unwrap();
-    assert!(matches!(
-        within_heap(51),
-        Err(Refused::OverLimit {
-            usage: 850,
-            limit: 900,
-            ..
-        })
-    ));
+    assert!(matches!(within_heap(51), Err(Refused::OverLimit { usage: 850, limit: 900, .. })));
     let unlimited = Budget::new(&one_heap(1000, 64), &[]);
     let refused = unlimited.reserve(0, 1001, Bound::WithinHeap).unwrap_err();
-    assert!(matches!(
-        refused,
-        Refused::OverHeap {
-            own: 0,
-            cap: 1000,
-            ..
-        }
-    ));
+    assert!(matches!(refused, Refused::OverHeap { own: 0, cap: 1000, .. }));
     assert_eq!(unlimited.available(0, Bound::WithinHeap), 1000);
 }
 
@@ -123,18 +80,11 @@ fn the_heap_s_bound_passes_over_the_budget_only() {
 fn a_small_bar_is_never_filled() {
     let budget = Budget::new(&layouts::AMD_BAR256.properties(), &[]);
     let mut reports = [HeapBudget::default(); MAX_HEAPS];
-    reports[2] = HeapBudget {
-        usage: 0,
-        budget: 256 * MIB,
-    };
+    reports[2] = HeapBudget { usage: 0, budget: 256 * MIB };
     budget.refresh(|| Some(reports));
     assert_eq!(budget.heap(2).remaining(), 224 * MIB);
     assert_eq!(budget.available(2, Bound::WithinHeap), 224 * MIB);
-    assert_eq!(
-        budget.available(0, Bound::WithinHeap),
-        7936 * MIB,
-        "a large heap has no such part"
-    );
+    assert_eq!(budget.available(0, Bound::WithinHeap), 7936 * MIB, "a large heap has no such part");
 }
 
 #[test]
@@ -144,20 +94,11 @@ fn some_objects_are_left_to_the_application() {
     for _ in 0..3840 {
         take(&budget, 1).unwrap();
     }
-    assert_eq!(
-        take(&budget, 1),
-        Err(Refused::TooManyObjects {
-            count: 3840,
-            max: 3840
-        })
-    );
+    assert_eq!(take(&budget, 1), Err(Refused::TooManyObjects { count: 3840, max: 3840 }));
     drop(budget.begin_release(0, 1));
     take(&budget, 1).unwrap();
     assert_eq!(Budget::new(&one_heap(1, 1), &[]).max_object_count(), 1);
-    assert_eq!(
-        Budget::new(&one_heap(1, u32::MAX), &[]).max_object_count(),
-        u32::MAX - u32::MAX / 16
-    );
+    assert_eq!(Budget::new(&one_heap(1, u32::MAX), &[]).max_object_count(), u32::MAX - u32::MAX / 16);
 }
 
 #[test]
@@ -165,14 +106,7 @@ fn a_dropped_reservation_leaves_no_trace() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     let before = budget.heap(0);
     let reservation = budget.reserve(0, 700, Bound::WithinBudget).unwrap();
-    assert_eq!(
-        (
-            reservation.bytes(),
-            budget.heap(0).own,
-            budget.object_count()
-        ),
-        (700, 700, 1)
-    );
+    assert_eq!((reservation.bytes(), budget.heap(0).own, budget.object_count()), (700, 700, 1));
     drop(reservation);
     assert_eq!((budget.heap(0), budget.object_count()), (before, 0));
 }
@@ -203,15 +137,9 @@ fn the_age_of_the_driver_s_numbers_is_known() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     take(&budget, 1).unwrap();
     drop(budget.begin_release(0, 1));
-    assert_eq!(
-        (budget.refresh_count(), budget.operations_since_refresh()),
-        (0, 2)
-    );
+    assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (0, 2));
     report(&budget, 0, 0);
-    assert_eq!(
-        (budget.refresh_count(), budget.operations_since_refresh()),
-        (1, 0)
-    );
+    assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (1, 0));
     assert!(!budget.refresh(|| None));
     assert_eq!(budget.refresh_count(), 1);
 }
@@ -224,10 +152,7 @@ fn what_happens_during_a_refresh_is_not_lost() {
     take(&budget, 100).unwrap();
     // Freed and taken again while the driver is asked: it saw the moment between.
     let mut reports = [HeapBudget::default(); MAX_HEAPS];
-    reports[0] = HeapBudget {
-        usage: FOREIGN,
-        budget: 5000,
-    };
+    reports[0] = HeapBudget { usage: FOREIGN, budget: 5000 };
     budget.refresh(|| {
         drop(budget.begin_release(0, 100));
         take(&budget, 100).unwrap();
@@ -272,16 +197,10 @@ fn a_refusal_does_not_wait_in_vain() {
     take(&budget, 400).unwrap();
     take(&budget, 400).unwrap();
     let release = budget.begin_release(0, 400);
-    assert!(
-        take(&budget, 401).is_err(),
-        "400 bytes stay even after the release"
-    );
-    assert!(
-        budget.check(0, 400, Bound::WithinBudget).is_err(),
-        "a check does not wait"
-    );
+    assert!(take(&budget, 401).is_err(), "400 bytes stay even after the release");
+    assert!(budget.check(0, 400, Bound::WithinBudget, Change::default()).is_err(), "a check does not wait");
     drop(release);
-    assert!(budget.check(0, 400, Bound::WithinBudget).is_ok());
+    assert!(budget.check(0, 400, Bound::WithinBudget, Change::default()).is_ok());
 }
 
 #[test]
@@ -292,11 +211,7 @@ fn an_object_on_its_way_out_makes_room_on_another_heap() {
     take(&budget, 1).unwrap();
     let release = budget.begin_release(0, 1);
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| {
-            budget
-                .reserve(1, 1, Bound::WithinBudget)
-                .map(Reservation::commit)
-        });
+        let waiting = scope.spawn(|| budget.reserve(1, 1, Bound::WithinBudget).map(Reservation::commit));
         drop(release);
         waiting.join().unwrap().unwrap();
     });
@@ -330,7 +245,7 @@ fn threads_never_exceed_the_bound_and_end_at_zero() {
         }
     });
     assert_eq!((budget.heap(0).own, budget.object_count()), (0, 0));
-    assert_eq!(budget.check(0, LIMIT, Bound::WithinBudget), Ok(()));
+    assert_eq!(budget.check(0, LIMIT, Bound::WithinBudget, Change::default()), Ok(()));
 }
 
 /// One step of a random program.
@@ -367,9 +282,7 @@ struct Shadow<'a> {
 impl Shadow<'_> {
     fn own(&self) -> u64 {
         let pending: u64 = self.pending.iter().map(Reservation::bytes).sum();
-        pending
-            + self.held.iter().sum::<u64>()
-            + self.leaving.iter().map(|(bytes, _)| bytes).sum::<u64>()
+        pending + self.held.iter().sum::<u64>() + self.leaving.iter().map(|(bytes, _)| bytes).sum::<u64>()
     }
 
     fn objects(&self) -> usize {
@@ -383,7 +296,7 @@ fn reserve_checked<'a>(budget: &'a Budget, shadow: &mut Shadow<'a>, bytes: u64, 
     let usage = budget.heap(0);
     let fits = bytes <= usage.left(bound) && budget.object_count() < budget.max_object_count();
     if !fits && !shadow.leaving.is_empty() {
-        assert!(budget.check(0, bytes, bound).is_err());
+        assert!(budget.check(0, bytes, bound, Change::default()).is_err());
         return;
     }
     match budget.reserve(0, bytes, bound) {

@@ -14,11 +14,7 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    pub(super) const NONE: Self = Self {
-        order: [0; vk::MAX_MEMORY_TYPES],
-        count: 0,
-        bits: 0,
-    };
+    pub(super) const NONE: Self = Self { order: [0; vk::MAX_MEMORY_TYPES], count: 0, bits: 0 };
 
     /// Appends a type; callers append each at most once, so the array is long enough.
     pub(super) fn push(&mut self, memory_type_index: u32) {
@@ -33,9 +29,7 @@ impl Candidates {
             return *self;
         }
         let mut kept = Self::NONE;
-        self.iter()
-            .filter(|index| memory_type_bits & (1 << index) != 0)
-            .for_each(|index| kept.push(index));
+        self.iter().filter(|index| memory_type_bits & (1 << index) != 0).for_each(|index| kept.push(index));
         kept
     }
 

@@ -12,97 +12,41 @@ fn selector(layout: &Layout) -> Selector {
 
 /// The candidates of an intent where the resource may lie anywhere.
 fn chosen(selector: &Selector, intent: Intent) -> Vec<u8> {
-    selector
-        .candidates(&intent.into(), u32::MAX)
-        .as_slice()
-        .to_vec()
+    selector.candidates(&intent.into(), u32::MAX).as_slice().to_vec()
 }
 
 /// Checks the order of each intent, in the order of [`Intent::ALL`].
 fn check(layout: &Layout, expected: [&[u8]; 5]) {
     let selector = selector(layout);
     for (intent, expected) in Intent::ALL.into_iter().zip(expected) {
-        assert_eq!(
-            chosen(&selector, intent),
-            expected,
-            "{intent} on {}",
-            layout.name
-        );
+        assert_eq!(chosen(&selector, intent), expected, "{intent} on {}", layout.name);
     }
 }
 
 #[test]
 fn a_small_bar_is_for_streaming_only() {
-    check(
-        &layouts::NVIDIA,
-        [
-            &[1, 0, 2, 3, 4],
-            &[2, 3, 4],
-            &[4, 2, 3],
-            &[3, 2, 4],
-            &[1, 0, 2, 3, 4],
-        ],
-    );
-    check(
-        &layouts::AMD_BAR256,
-        [
-            &[0, 1, 3, 2],
-            &[1, 3, 2],
-            &[2, 1, 3],
-            &[3, 1, 2],
-            &[0, 1, 3, 2],
-        ],
-    );
+    check(&layouts::NVIDIA, [&[1, 0, 2, 3, 4], &[2, 3, 4], &[4, 2, 3], &[3, 2, 4], &[1, 0, 2, 3, 4]]);
+    check(&layouts::AMD_BAR256, [&[0, 1, 3, 2], &[1, 3, 2], &[2, 1, 3], &[3, 1, 2], &[0, 1, 3, 2]]);
 }
 
 #[test]
 fn a_full_bar_is_ordinary_local_memory() {
-    check(
-        &layouts::NVIDIA_REBAR,
-        [
-            &[1, 4, 0, 2, 3],
-            &[2, 3, 4],
-            &[4, 2, 3],
-            &[3, 2, 4],
-            &[1, 4, 0, 2, 3],
-        ],
-    );
-    check(
-        &layouts::AMD_SPLIT,
-        [
-            &[0, 2, 1, 3],
-            &[1, 3, 2],
-            &[2, 1, 3],
-            &[3, 1, 2],
-            &[0, 2, 1, 3],
-        ],
-    );
+    check(&layouts::NVIDIA_REBAR, [&[1, 4, 0, 2, 3], &[2, 3, 4], &[4, 2, 3], &[3, 2, 4], &[1, 4, 0, 2, 3]]);
+    check(&layouts::AMD_SPLIT, [&[0, 2, 1, 3], &[1, 3, 2], &[2, 1, 3], &[3, 1, 2], &[0, 2, 1, 3]]);
 }
 
 /// Peers that ask for local visible memory on an integrated GPU fail here (`VulkanMemoryAllocator` #520).
 #[test]
 fn hidden_local_memory_leaves_the_host_with_the_other_heap() {
-    check(
-        &layouts::NVIDIA_HIDDEN,
-        [&[1, 0, 2, 3], &[2, 3], &[2, 3], &[3, 2], &[1, 0, 2, 3]],
-    );
-    check(
-        &layouts::HIDDEN_CARVE_OUT,
-        [&[0, 1, 2], &[1, 2], &[1, 2], &[2, 1], &[0, 1, 2]],
-    );
+    check(&layouts::NVIDIA_HIDDEN, [&[1, 0, 2, 3], &[2, 3], &[2, 3], &[3, 2], &[1, 0, 2, 3]]);
+    check(&layouts::HIDDEN_CARVE_OUT, [&[0, 1, 2], &[1, 2], &[1, 2], &[2, 1], &[0, 1, 2]]);
 }
 
 /// Reading back through write-combined memory is 87 times slower (gpu-allocator #311).
 #[test]
 fn readback_takes_cached_memory_even_where_it_is_not_coherent() {
-    check(
-        &layouts::INTEL,
-        [&[0, 1], &[0, 1], &[0, 1], &[1, 0], &[0, 1]],
-    );
-    check(
-        &layouts::INTEL_NO_LLC,
-        [&[0, 1], &[0, 1], &[0, 1], &[1, 0], &[0, 1]],
-    );
+    check(&layouts::INTEL, [&[0, 1], &[0, 1], &[0, 1], &[1, 0], &[0, 1]]);
+    check(&layouts::INTEL_NO_LLC, [&[0, 1], &[0, 1], &[0, 1], &[1, 0], &[0, 1]]);
 }
 
 /// A cached type is a wish, never a demand (`VulkanMemoryAllocator` #362).
@@ -116,30 +60,9 @@ fn one_type_serves_everything() {
 #[test]
 fn transient_attachments_take_lazy_memory_and_nothing_else_does() {
     check(&layouts::APPLE, [&[0, 1], &[1], &[1], &[1], &[2, 0, 1]]);
-    check(
-        &layouts::ADRENO,
-        [
-            &[0, 1, 2, 3],
-            &[1, 3, 2],
-            &[1, 3, 2],
-            &[3, 2, 1],
-            &[5, 0, 1, 2, 3],
-        ],
-    );
-    check(
-        &layouts::MALI,
-        [&[0, 1], &[0, 1], &[0, 1], &[1, 0], &[2, 0, 1]],
-    );
-    check(
-        &layouts::MOCK,
-        [
-            &[5, 2, 0, 1],
-            &[0, 1, 2],
-            &[2, 0, 1],
-            &[2, 1, 0],
-            &[3, 5, 2, 0, 1],
-        ],
-    );
+    check(&layouts::ADRENO, [&[0, 1, 2, 3], &[1, 3, 2], &[1, 3, 2], &[3, 2, 1], &[5, 0, 1, 2, 3]]);
+    check(&layouts::MALI, [&[0, 1], &[0, 1], &[0, 1], &[1, 0], &[2, 0, 1]]);
+    check(&layouts::MOCK, [&[5, 2, 0, 1], &[0, 1, 2], &[2, 0, 1], &[2, 1, 0], &[3, 5, 2, 0, 1]]);
 }
 
 /// Device-coherent types are not taken because they happen to fit (wgpu #718).
@@ -147,79 +70,35 @@ fn transient_attachments_take_lazy_memory_and_nothing_else_does() {
 fn guarded_types_need_the_feature_and_the_wish() {
     let coherent = TypeRequest {
         intent: Intent::GpuOnly,
-        extra: ExtraFlags {
-            required: Flags::DEVICE_COHERENT_AMD,
-            ..ExtraFlags::default()
-        },
+        extra: ExtraFlags { required: Flags::DEVICE_COHERENT_AMD, ..ExtraFlags::default() },
     };
     let properties = layouts::AMD_BAR256.properties();
-    let declared = Features {
-        device_coherent_memory: true,
-        ..Features::default()
-    };
-    let (without, with) = (
-        Selector::new(&properties, Features::default()),
-        Selector::new(&properties, declared),
-    );
+    let declared = Features { device_coherent_memory: true, ..Features::default() };
+    let (without, with) = (Selector::new(&properties, Features::default()), Selector::new(&properties, declared));
     assert!(without.candidates(&coherent, u32::MAX).is_empty());
-    assert_eq!(
-        with.candidates(&coherent, u32::MAX).as_slice(),
-        [4, 5, 7, 6]
-    );
-    assert_eq!(
-        chosen(&with, Intent::Stream),
-        [2, 1, 3],
-        "the feature alone changes nothing"
-    );
-    let refused = without
-        .check_required(Flags::DEVICE_COHERENT_AMD)
-        .unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .contains("VK_AMD_device_coherent_memory"),
-        "{refused}"
-    );
+    assert_eq!(with.candidates(&coherent, u32::MAX).as_slice(), [4, 5, 7, 6]);
+    assert_eq!(chosen(&with, Intent::Stream), [2, 1, 3], "the feature alone changes nothing");
+    let refused = without.check_required(Flags::DEVICE_COHERENT_AMD).unwrap_err();
+    assert!(refused.to_string().contains("VK_AMD_device_coherent_memory"), "{refused}");
     assert_eq!(with.check_required(Flags::DEVICE_COHERENT_AMD), Ok(()));
 }
 
 #[test]
 fn required_flags_without_their_feature_are_an_error() {
     let selector = selector(&layouts::MOCK);
-    for flags in [
-        Flags::PROTECTED,
-        Flags::DEVICE_UNCACHED_AMD,
-        Flags::RDMA_CAPABLE_NV,
-        Flags::from_raw(1 << 20),
-    ] {
-        assert_eq!(
-            selector
-                .check_required(flags | Flags::DEVICE_LOCAL)
-                .unwrap_err()
-                .flags,
-            flags
-        );
+    for flags in [Flags::PROTECTED, Flags::DEVICE_UNCACHED_AMD, Flags::RDMA_CAPABLE_NV, Flags::from_raw(1 << 20)] {
+        assert_eq!(selector.check_required(flags | Flags::DEVICE_LOCAL).unwrap_err().flags, flags);
     }
-    let fine =
-        Flags::LAZILY_ALLOCATED | Flags::HOST_VISIBLE | Flags::HOST_CACHED | Flags::HOST_COHERENT;
+    let fine = Flags::LAZILY_ALLOCATED | Flags::HOST_VISIBLE | Flags::HOST_CACHED | Flags::HOST_COHERENT;
     assert_eq!(selector.check_required(fine), Ok(()));
 }
 
 #[test]
 fn protected_memory_can_be_asked_for() {
-    let declared = Features {
-        protected_memory: true,
-        ..Features::default()
-    };
+    let declared = Features { protected_memory: true, ..Features::default() };
     let selector = Selector::new(&layouts::ADRENO.properties(), declared);
-    let extra = ExtraFlags {
-        required: Flags::PROTECTED,
-        ..ExtraFlags::default()
-    };
-    let request = TypeRequest {
-        intent: Intent::GpuOnly,
-        extra,
-    };
+    let extra = ExtraFlags { required: Flags::PROTECTED, ..ExtraFlags::default() };
+    let request = TypeRequest { intent: Intent::GpuOnly, extra };
     assert_eq!(selector.candidates(&request, u32::MAX).as_slice(), [4]);
     assert!(!chosen(&selector, Intent::GpuOnly).contains(&4));
 }
@@ -227,28 +106,11 @@ fn protected_memory_can_be_asked_for() {
 #[test]
 fn flags_of_the_user_outweigh_the_intent() {
     let selector = selector(&layouts::NVIDIA);
-    let extra = |required, preferred, avoided| ExtraFlags {
-        required,
-        preferred,
-        avoided,
-    };
-    let ask = |extra| {
-        selector
-            .candidates(
-                &TypeRequest {
-                    intent: Intent::GpuOnly,
-                    extra,
-                },
-                u32::MAX,
-            )
-            .as_slice()
-            .to_vec()
-    };
+    let extra = |required, preferred, avoided| ExtraFlags { required, preferred, avoided };
+    let ask =
+        |extra| selector.candidates(&TypeRequest { intent: Intent::GpuOnly, extra }, u32::MAX).as_slice().to_vec();
     let none = Flags::empty();
-    assert_eq!(
-        ask(extra(Flags::DEVICE_LOCAL | Flags::HOST_VISIBLE, none, none)),
-        [4]
-    );
+    assert_eq!(ask(extra(Flags::DEVICE_LOCAL | Flags::HOST_VISIBLE, none, none)), [4]);
     assert_eq!(ask(extra(none, Flags::HOST_CACHED, none)), [3, 1, 0, 2, 4]);
     assert_eq!(ask(extra(none, none, Flags::DEVICE_LOCAL)), [0, 2, 3, 1, 4]);
 }
@@ -256,26 +118,15 @@ fn flags_of_the_user_outweigh_the_intent() {
 #[test]
 fn only_types_of_the_resource_are_candidates() {
     let selector = selector(&layouts::NVIDIA);
-    assert_eq!(
-        selector
-            .candidates(&Intent::Stream.into(), 0b01100)
-            .as_slice(),
-        [2, 3]
-    );
-    assert!(
-        selector
-            .candidates(&Intent::Stream.into(), 0b00011)
-            .is_empty()
-    );
+    assert_eq!(selector.candidates(&Intent::Stream.into(), 0b01100).as_slice(), [2, 3]);
+    assert!(selector.candidates(&Intent::Stream.into(), 0b00011).is_empty());
     assert!(selector.candidates(&Intent::Stream.into(), 0).is_empty());
 }
 
 #[test]
 fn every_type_is_explained() {
     let mut properties = layouts::ADRENO.properties();
-    properties
-        .memory_types
-        .extend(["DU@0", "DN@0", "D@3"].map(layouts::memory_type));
+    properties.memory_types.extend(["DU@0", "DN@0", "D@3"].map(layouts::memory_type));
     let selector = Selector::new(&properties, Features::default());
     let said = selector.explain(&Intent::Stream.into(), !0b100);
     let words: Vec<String> = said
@@ -288,29 +139,18 @@ fn every_type_is_explained() {
     assert_eq!(words[0], "lacks HOST_VISIBLE");
     assert_eq!((words[1].as_str(), words[3].as_str()), ("0", "1"));
     assert_eq!(words[2], "is not allowed for the resource");
-    assert_eq!(
-        words[4],
-        "is PROTECTED, and the feature protectedMemory was not declared"
-    );
+    assert_eq!(words[4], "is PROTECTED, and the feature protectedMemory was not declared");
     assert_eq!(words[5], "is LAZILY_ALLOCATED, which was not asked for");
     assert!(words[6].starts_with("has unknown flags"), "{}", words[6]);
-    assert!(
-        words[7].starts_with("is RDMA_CAPABLE_NV, and"),
-        "{}",
-        words[7]
-    );
+    assert!(words[7].starts_with("is RDMA_CAPABLE_NV, and"), "{}", words[7]);
     assert_eq!(words[8], "there is no heap 3");
 }
 
 #[test]
 fn a_candidate_s_failings_are_named() {
     let said = selector(&layouts::NVIDIA).explain(&Intent::Readback.into(), u32::MAX);
-    let expected = Verdict::Candidate {
-        rank: 2,
-        lacking: Flags::HOST_CACHED,
-        unwelcome: Flags::DEVICE_LOCAL,
-        is_precious: true,
-    };
+    let expected =
+        Verdict::Candidate { rank: 2, lacking: Flags::HOST_CACHED, unwelcome: Flags::DEVICE_LOCAL, is_precious: true };
     assert_eq!(said[4].verdict, expected);
 }
 
@@ -323,48 +163,25 @@ fn intents_are_indexed_as_they_are_listed() {
 
 /// A layout that no device has: any flags, heaps that may not exist.
 fn any_properties() -> impl Strategy<Value = Properties> {
-    let memory_type = (0..0x400_u32, 0..4_u32).prop_map(|(flags, heap_index)| MemoryType {
-        property_flags: Flags::from_raw(flags),
-        heap_index,
-    });
-    let heap = (0..3_u64).prop_map(|size| MemoryHeap {
-        size: size * 256 * MIB,
-        ..MemoryHeap::default()
-    });
-    (
-        prop::collection::vec(memory_type, 0..=32),
-        prop::collection::vec(heap, 0..=3),
-    )
-        .prop_map(|(memory_types, memory_heaps)| Properties {
-            memory_types,
-            memory_heaps,
-            ..Properties::default()
-        })
+    let memory_type = (0..0x400_u32, 0..4_u32)
+        .prop_map(|(flags, heap_index)| MemoryType { property_flags: Flags::from_raw(flags), heap_index });
+    let heap = (0..3_u64).prop_map(|size| MemoryHeap { size: size * 256 * MIB, ..MemoryHeap::default() });
+    (prop::collection::vec(memory_type, 0..=32), prop::collection::vec(heap, 0..=3))
+        .prop_map(|(memory_types, memory_heaps)| Properties { memory_types, memory_heaps, ..Properties::default() })
 }
 
 fn any_features() -> impl Strategy<Value = Features> {
-    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        |(protected_memory, device_coherent_memory, rdma)| Features {
-            protected_memory,
-            device_coherent_memory,
-            external_memory_rdma: rdma,
-            ..Features::default()
-        },
-    )
+    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(protected_memory, device_coherent_memory, rdma)| {
+        Features { protected_memory, device_coherent_memory, external_memory_rdma: rdma, ..Features::default() }
+    })
 }
 
 fn any_request() -> impl Strategy<Value = TypeRequest> {
     let flags = || prop_oneof![2 => Just(0), 1 => 0..0x400_u32].prop_map(Flags::from_raw);
-    (0..Intent::ALL.len(), flags(), flags(), flags()).prop_map(
-        |(intent, required, preferred, avoided)| TypeRequest {
-            intent: Intent::ALL[intent],
-            extra: ExtraFlags {
-                required,
-                preferred,
-                avoided,
-            },
-        },
-    )
+    (0..Intent::ALL.len(), flags(), flags(), flags()).prop_map(|(intent, required, preferred, avoided)| TypeRequest {
+        intent: Intent::ALL[intent],
+        extra: ExtraFlags { required, preferred, avoided },
+    })
 }
 
 proptest! {

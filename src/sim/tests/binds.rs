@@ -1,10 +1,7 @@
 //! Every rule about binding fires, and only where it should.
 
 use super::super::{Features, Profile, SimDevice};
-use super::{
-    allocate, bind_buffer, bind_image, buffer, destroy_buffer, destroy_image, free, image,
-    image_info, rules,
-};
+use super::{allocate, bind_buffer, bind_image, buffer, destroy_buffer, destroy_image, free, image, image_info, rules};
 use ash::vk;
 
 const PAGE: u64 = 1024;
@@ -17,11 +14,7 @@ fn sim() -> SimDevice {
 fn a_right_binding_is_silent() {
     let sim = sim();
     let memory = allocate(&sim, 8 * PAGE, 1).unwrap();
-    let (first, second, texture) = (
-        buffer(&sim, 100),
-        buffer(&sim, 100),
-        image(&sim, &image_info(8)),
-    );
+    let (first, second, texture) = (buffer(&sim, 100), buffer(&sim, 100), image(&sim, &image_info(8)));
     bind_buffer(&sim, first, memory, 0).unwrap();
     bind_buffer(&sim, second, memory, 112).unwrap();
     bind_image(&sim, texture, memory, PAGE).unwrap();
@@ -41,13 +34,7 @@ fn buffers_must_fit() {
     assert!(bind_buffer(&sim, one, memory, 16).is_err());
     assert_eq!(rules(&sim), ["VUID-vkBindBufferMemory-size-01037"]);
     assert!(bind_buffer(&sim, one, memory, 4096).is_err());
-    assert_eq!(
-        rules(&sim),
-        [
-            "VUID-vkBindBufferMemory-memoryOffset-01031",
-            "VUID-vkBindBufferMemory-size-01037"
-        ]
-    );
+    assert_eq!(rules(&sim), ["VUID-vkBindBufferMemory-memoryOffset-01031", "VUID-vkBindBufferMemory-size-01037"]);
     let small = buffer(&sim, 16);
     bind_buffer(&sim, small, memory, 8).unwrap();
     assert_eq!(rules(&sim), ["VUID-vkBindBufferMemory-memoryOffset-01036"]);
@@ -88,24 +75,15 @@ fn the_second_version_has_rules_of_its_own() {
     let sim = sim();
     let memory = allocate(&sim, 4096, 4).unwrap();
     let (one, texture) = (buffer(&sim, 16), image(&sim, &image_info(8)));
-    let buffers = [vk::BindBufferMemoryInfo::default()
-        .buffer(one)
-        .memory(memory)
-        .memory_offset(8)];
+    let buffers = [vk::BindBufferMemoryInfo::default().buffer(one).memory(memory).memory_offset(8)];
     // SAFETY: wrong on purpose, the driver's to find.
     unsafe { sim.device().bind_buffer_memory2(&buffers) }.unwrap();
-    let images = [vk::BindImageMemoryInfo::default()
-        .image(texture)
-        .memory(memory)
-        .memory_offset(1024)];
+    let images = [vk::BindImageMemoryInfo::default().image(texture).memory(memory).memory_offset(1024)];
     // SAFETY: as above.
     unsafe { sim.device().bind_image_memory2(&images) }.unwrap();
     assert_eq!(
         rules(&sim),
-        [
-            "VUID-VkBindBufferMemoryInfo-memoryOffset-01036",
-            "VUID-VkBindImageMemoryInfo-pNext-01615"
-        ]
+        ["VUID-VkBindBufferMemoryInfo-memoryOffset-01036", "VUID-VkBindImageMemoryInfo-pNext-01615"]
     );
 }
 
@@ -124,11 +102,7 @@ fn overlaps_are_found_on_both_sides() {
     ] {
         let other = buffer(&sim, size);
         bind_buffer(&sim, other, memory, offset).unwrap();
-        assert_eq!(
-            !rules(&sim).is_empty(),
-            is_overlap,
-            "{size} bytes at {offset}"
-        );
+        assert_eq!(!rules(&sim).is_empty(), is_overlap, "{size} bytes at {offset}");
         destroy_buffer(&sim, other);
     }
 }
@@ -168,11 +142,7 @@ fn no_page_has_two_kinds() {
     assert_eq!(rules(&coarse), ["SIM-granularity"]);
     bind_buffer(&coarse, buffer(&coarse, 16), memory, 3 * PAGE).unwrap();
     bind_image(&coarse, image(&coarse, &image_info(16)), memory, 6 * PAGE).unwrap();
-    assert_eq!(
-        rules(&coarse),
-        ["SIM-granularity"],
-        "of the two buffers, one shares the page"
-    );
+    assert_eq!(rules(&coarse), ["SIM-granularity"], "of the two buffers, one shares the page");
 }
 
 #[test]
@@ -186,10 +156,7 @@ fn dedicated_memory_serves_its_resource_only() {
     assert_eq!(rules(&sim), ["VUID-vkBindBufferMemory-buffer-01444"]);
     let third = buffer(&sim, 4096);
     let mut dedicated = vk::MemoryDedicatedAllocateInfo::default().buffer(third);
-    let info = vk::MemoryAllocateInfo::default()
-        .allocation_size(4096)
-        .memory_type_index(1)
-        .push_next(&mut dedicated);
+    let info = vk::MemoryAllocateInfo::default().allocation_size(4096).memory_type_index(1).push_next(&mut dedicated);
     // SAFETY: the device, the create-info and its chain are valid.
     let own = unsafe { sim.device().allocate_memory(&info, None) }.unwrap();
     bind_buffer(&sim, other, own, 0).unwrap();
@@ -215,10 +182,7 @@ fn device_addresses_need_their_flag() {
     assert_eq!(rules(&sim), ["VUID-VkBufferDeviceAddressInfo-buffer-02600"]);
     let plain = allocate(&sim, 4096, 1).unwrap();
     bind_buffer(&sim, addressed, plain, 256).unwrap();
-    assert_eq!(
-        rules(&sim),
-        ["VUID-vkBindBufferMemory-bufferDeviceAddress-03339"]
-    );
+    assert_eq!(rules(&sim), ["VUID-vkBindBufferMemory-bufferDeviceAddress-03339"]);
     assert_eq!(address_of(addressed) % 4096, 256);
     let without = buffer(&sim, 16);
     bind_buffer(&sim, without, plain, 0).unwrap();
@@ -233,18 +197,9 @@ fn device_addresses_need_their_flag() {
 #[test]
 fn sparse_disjoint_and_protected_resources_have_rules_of_their_own() {
     let features = Features::SPARSE_BINDING | Features::PROTECTED_MEMORY;
-    let sim = SimDevice::builder(Profile::noncoherent())
-        .with_features(features)
-        .build()
-        .unwrap();
-    let (plain, protected) = (
-        allocate(&sim, 1 << 20, 0).unwrap(),
-        allocate(&sim, 1 << 20, 5).unwrap(),
-    );
-    let sparse = image(
-        &sim,
-        &image_info(8).flags(vk::ImageCreateFlags::SPARSE_BINDING),
-    );
+    let sim = SimDevice::builder(Profile::noncoherent()).with_features(features).build().unwrap();
+    let (plain, protected) = (allocate(&sim, 1 << 20, 0).unwrap(), allocate(&sim, 1 << 20, 5).unwrap());
+    let sparse = image(&sim, &image_info(8).flags(vk::ImageCreateFlags::SPARSE_BINDING));
     assert!(bind_image(&sim, sparse, plain, 0).is_err());
     assert_eq!(rules(&sim), ["VUID-vkBindImageMemory-image-01045"]);
     let disjoint = image(&sim, &image_info(8).flags(vk::ImageCreateFlags::DISJOINT));
@@ -252,21 +207,9 @@ fn sparse_disjoint_and_protected_resources_have_rules_of_their_own() {
     assert_eq!(rules(&sim), ["VUID-vkBindImageMemory-image-01608"]);
     let secret = image(&sim, &image_info(8).flags(vk::ImageCreateFlags::PROTECTED));
     bind_image(&sim, secret, plain, 65536).unwrap();
-    assert_eq!(
-        rules(&sim),
-        [
-            "VUID-vkBindImageMemory-memory-01047",
-            "VUID-vkBindImageMemory-None-01901"
-        ]
-    );
+    assert_eq!(rules(&sim), ["VUID-vkBindImageMemory-memory-01047", "VUID-vkBindImageMemory-None-01901"]);
     bind_image(&sim, image(&sim, &image_info(8)), protected, 0).unwrap();
-    assert_eq!(
-        rules(&sim),
-        [
-            "VUID-vkBindImageMemory-memory-01047",
-            "VUID-vkBindImageMemory-None-01902"
-        ]
-    );
+    assert_eq!(rules(&sim), ["VUID-vkBindImageMemory-memory-01047", "VUID-vkBindImageMemory-None-01902"]);
 }
 
 #[test]
@@ -274,36 +217,16 @@ fn wrong_buffers_are_recorded() {
     let sim = sim();
     let create = |info: vk::BufferCreateInfo<'_>| {
         // SAFETY: wrong on purpose, the driver's to find.
-        destroy_buffer(
-            &sim,
-            unsafe { sim.device().create_buffer(&info, None) }.unwrap(),
-        );
+        destroy_buffer(&sim, unsafe { sim.device().create_buffer(&info, None) }.unwrap());
         rules(&sim)
     };
-    let right = vk::BufferCreateInfo::default()
-        .size(16)
-        .usage(vk::BufferUsageFlags::TRANSFER_SRC);
+    let right = vk::BufferCreateInfo::default().size(16).usage(vk::BufferUsageFlags::TRANSFER_SRC);
     assert_eq!(create(right), [""; 0]);
-    assert_eq!(
-        create(right.size(0)),
-        ["VUID-VkBufferCreateInfo-size-00912"]
-    );
-    assert_eq!(
-        create(right.size(u64::MAX)),
-        ["VUID-VkBufferCreateInfo-size-06409"]
-    );
-    assert_eq!(
-        create(right.usage(vk::BufferUsageFlags::empty())),
-        ["VUID-VkBufferCreateInfo-usage-requiredbitmask"]
-    );
-    assert_eq!(
-        create(right.flags(vk::BufferCreateFlags::SPARSE_BINDING)),
-        ["VUID-VkBufferCreateInfo-flags-00915"]
-    );
-    assert_eq!(
-        create(right.flags(vk::BufferCreateFlags::PROTECTED)),
-        ["VUID-VkBufferCreateInfo-flags-01887"]
-    );
+    assert_eq!(create(right.size(0)), ["VUID-VkBufferCreateInfo-size-00912"]);
+    assert_eq!(create(right.size(u64::MAX)), ["VUID-VkBufferCreateInfo-size-06409"]);
+    assert_eq!(create(right.usage(vk::BufferUsageFlags::empty())), ["VUID-VkBufferCreateInfo-usage-requiredbitmask"]);
+    assert_eq!(create(right.flags(vk::BufferCreateFlags::SPARSE_BINDING)), ["VUID-VkBufferCreateInfo-flags-00915"]);
+    assert_eq!(create(right.flags(vk::BufferCreateFlags::PROTECTED)), ["VUID-VkBufferCreateInfo-flags-01887"]);
 }
 
 #[test]
@@ -317,48 +240,15 @@ fn wrong_images_are_recorded() {
         rules(&sim)
     };
     let right = image_info(8);
-    let extent = |width, height, depth| {
-        right.extent(vk::Extent3D {
-            width,
-            height,
-            depth,
-        })
-    };
+    let extent = |width, height, depth| right.extent(vk::Extent3D { width, height, depth });
     assert_eq!(create(right), [""; 0]);
-    assert_eq!(
-        create(extent(0, 8, 1)),
-        ["VUID-VkImageCreateInfo-extent-00944"]
-    );
-    assert_eq!(
-        create(extent(8, 0, 1)),
-        ["VUID-VkImageCreateInfo-extent-00945"]
-    );
-    assert_eq!(
-        create(extent(8, 8, 0)),
-        ["VUID-VkImageCreateInfo-extent-00946"]
-    );
-    assert_eq!(
-        create(right.mip_levels(0)),
-        ["VUID-VkImageCreateInfo-mipLevels-00947"]
-    );
-    assert_eq!(
-        create(right.array_layers(0)),
-        ["VUID-VkImageCreateInfo-arrayLayers-00948"]
-    );
-    assert_eq!(
-        create(right.mip_levels(5)),
-        ["VUID-VkImageCreateInfo-mipLevels-00958"]
-    );
-    assert_eq!(
-        create(right.usage(vk::ImageUsageFlags::empty())),
-        ["VUID-VkImageCreateInfo-usage-requiredbitmask"]
-    );
-    assert_eq!(
-        create(right.flags(vk::ImageCreateFlags::SPARSE_BINDING)),
-        ["VUID-VkImageCreateInfo-flags-00969"]
-    );
-    assert_eq!(
-        create(right.flags(vk::ImageCreateFlags::PROTECTED)),
-        ["VUID-VkImageCreateInfo-flags-01890"]
-    );
+    assert_eq!(create(extent(0, 8, 1)), ["VUID-VkImageCreateInfo-extent-00944"]);
+    assert_eq!(create(extent(8, 0, 1)), ["VUID-VkImageCreateInfo-extent-00945"]);
+    assert_eq!(create(extent(8, 8, 0)), ["VUID-VkImageCreateInfo-extent-00946"]);
+    assert_eq!(create(right.mip_levels(0)), ["VUID-VkImageCreateInfo-mipLevels-00947"]);
+    assert_eq!(create(right.array_layers(0)), ["VUID-VkImageCreateInfo-arrayLayers-00948"]);
+    assert_eq!(create(right.mip_levels(5)), ["VUID-VkImageCreateInfo-mipLevels-00958"]);
+    assert_eq!(create(right.usage(vk::ImageUsageFlags::empty())), ["VUID-VkImageCreateInfo-usage-requiredbitmask"]);
+    assert_eq!(create(right.flags(vk::ImageCreateFlags::SPARSE_BINDING)), ["VUID-VkImageCreateInfo-flags-00969"]);
+    assert_eq!(create(right.flags(vk::ImageCreateFlags::PROTECTED)), ["VUID-VkImageCreateInfo-flags-01890"]);
 }

@@ -1,25 +1,19 @@
 //! Bytes go where commands send them, and wrong commands are found.
 
 use super::super::{Features, Function, ObjectKind, Profile, SimDevice};
-use super::{
-    allocate, bind_buffer, bind_image, buffer, destroy_buffer, free, image, image_info, map, rules,
-};
+use super::{allocate, bind_buffer, bind_image, buffer, destroy_buffer, free, image, image_info, map, rules};
 use ash::vk;
 
 /// Records commands, submits them, waits, and cleans up.
 fn submit(sim: &SimDevice, record: impl FnOnce(&ash::Device, vk::CommandBuffer)) {
     let device = sim.device();
     // SAFETY: the device is valid; so it is throughout.
-    let pool =
-        unsafe { device.create_command_pool(&vk::CommandPoolCreateInfo::default(), None) }.unwrap();
-    let info = vk::CommandBufferAllocateInfo::default()
-        .command_pool(pool)
-        .command_buffer_count(1);
+    let pool = unsafe { device.create_command_pool(&vk::CommandPoolCreateInfo::default(), None) }.unwrap();
+    let info = vk::CommandBufferAllocateInfo::default().command_pool(pool).command_buffer_count(1);
     // SAFETY: the pool is valid.
     let commands = unsafe { device.allocate_command_buffers(&info) }.unwrap()[0];
     // SAFETY: the command buffer is valid.
-    unsafe { device.begin_command_buffer(commands, &vk::CommandBufferBeginInfo::default()) }
-        .unwrap();
+    unsafe { device.begin_command_buffer(commands, &vk::CommandBufferBeginInfo::default()) }.unwrap();
     record(device, commands);
     // SAFETY: as above.
     unsafe { device.end_command_buffer(commands) }.unwrap();
@@ -37,19 +31,8 @@ fn submit(sim: &SimDevice, record: impl FnOnce(&ash::Device, vk::CommandBuffer))
     unsafe { device.destroy_command_pool(pool, None) };
 }
 
-fn copy(
-    sim: &SimDevice,
-    from: vk::Buffer,
-    to: vk::Buffer,
-    src_offset: u64,
-    dst_offset: u64,
-    size: u64,
-) {
-    let region = [vk::BufferCopy {
-        src_offset,
-        dst_offset,
-        size,
-    }];
+fn copy(sim: &SimDevice, from: vk::Buffer, to: vk::Buffer, src_offset: u64, dst_offset: u64, size: u64) {
+    let region = [vk::BufferCopy { src_offset, dst_offset, size }];
     // SAFETY: a wrong copy is the driver's to find.
     submit(sim, |device, commands| unsafe {
         device.cmd_copy_buffer(commands, from, to, &region);
@@ -58,10 +41,7 @@ fn copy(
 
 /// A buffer on memory of its own.
 fn bound(sim: &SimDevice, size: u64, memory_type_index: u32) -> (vk::Buffer, vk::DeviceMemory) {
-    let (buffer, memory) = (
-        buffer(sim, size),
-        allocate(sim, size.next_multiple_of(16), memory_type_index).unwrap(),
-    );
+    let (buffer, memory) = (buffer(sim, size), allocate(sim, size.next_multiple_of(16), memory_type_index).unwrap());
     bind_buffer(sim, buffer, memory, 0).unwrap();
     (buffer, memory)
 }
@@ -136,11 +116,7 @@ fn whole(side: u32, level: u32) -> vk::BufferImageCopy {
     };
     vk::BufferImageCopy {
         image_subresource: layers,
-        image_extent: vk::Extent3D {
-            width: side,
-            height: side,
-            depth: 1,
-        },
+        image_extent: vk::Extent3D { width: side, height: side, depth: 1 },
         ..Default::default()
     }
 }
@@ -161,10 +137,7 @@ fn images_take_and_give_bytes() {
         // SAFETY: as above.
         unsafe { device.cmd_copy_image_to_buffer(commands, texture, layout, down, &regions) };
     });
-    assert_eq!(
-        read(map(&sim, down_memory, 0, vk::WHOLE_SIZE).unwrap(), 128),
-        bytes
-    );
+    assert_eq!(read(map(&sim, down_memory, 0, vk::WHOLE_SIZE).unwrap(), 128), bytes);
     assert_eq!(rules(&sim), [""; 0]);
     let wrong = |region: vk::BufferImageCopy| {
         // SAFETY: wrong on purpose, the driver's to find.
@@ -173,18 +146,9 @@ fn images_take_and_give_bytes() {
         });
         rules(&sim)
     };
-    assert_eq!(
-        wrong(whole(4, 2)),
-        ["VUID-vkCmdCopyBufferToImage-imageSubresource-07967"]
-    );
-    assert_eq!(
-        wrong(whole(5, 1)),
-        ["VUID-vkCmdCopyBufferToImage-imageSubresource-07970"; 2]
-    );
-    assert_eq!(
-        wrong(whole(8, 0)),
-        ["VUID-vkCmdCopyBufferToImage-pRegions-00171"; 2]
-    );
+    assert_eq!(wrong(whole(4, 2)), ["VUID-vkCmdCopyBufferToImage-imageSubresource-07967"]);
+    assert_eq!(wrong(whole(5, 1)), ["VUID-vkCmdCopyBufferToImage-imageSubresource-07970"; 2]);
+    assert_eq!(wrong(whole(8, 0)), ["VUID-vkCmdCopyBufferToImage-pRegions-00171"; 2]);
 }
 
 #[test]
@@ -198,13 +162,7 @@ fn wrong_copies_are_found_and_skipped() {
     let unbound = buffer(&sim, 64);
     copy(&sim, unbound, two, 0, 0, 16);
     copy(&sim, one, unbound, 0, 0, 16);
-    assert_eq!(
-        rules(&sim),
-        [
-            "VUID-vkCmdCopyBuffer-srcBuffer-00119",
-            "VUID-vkCmdCopyBuffer-dstBuffer-00121"
-        ]
-    );
+    assert_eq!(rules(&sim), ["VUID-vkCmdCopyBuffer-srcBuffer-00119", "VUID-vkCmdCopyBuffer-dstBuffer-00121"]);
     free(&sim, memory);
     copy(&sim, one, two, 0, 0, 16);
     assert_eq!(rules(&sim), ["SIM-use-after-free"]);
@@ -223,17 +181,13 @@ fn the_device_misses_what_was_not_flushed() {
     write(bytes, &[7; 512]);
     copy(&sim, one, two, 0, 0, 512);
     assert_eq!(rules(&sim), ["SIM-device-read-of-unflushed-write"]);
-    let range = [vk::MappedMemoryRange::default()
-        .memory(memory)
-        .size(vk::WHOLE_SIZE)];
+    let range = [vk::MappedMemoryRange::default().memory(memory).size(vk::WHOLE_SIZE)];
     // SAFETY: the memory is mapped.
     unsafe { sim.device().flush_mapped_memory_ranges(&range) }.unwrap();
     copy(&sim, one, two, 0, 0, 512);
     assert_eq!(read(seen, 512), [0; 512], "not yet invalidated");
     write(seen, &[1]);
-    let range = [vk::MappedMemoryRange::default()
-        .memory(result)
-        .size(vk::WHOLE_SIZE)];
+    let range = [vk::MappedMemoryRange::default().memory(result).size(vk::WHOLE_SIZE)];
     // SAFETY: the memory is mapped.
     unsafe { sim.device().flush_mapped_memory_ranges(&range) }.unwrap();
     assert_eq!(rules(&sim), ["SIM-flush-overwrites-device-write"]);
@@ -248,20 +202,14 @@ fn command_buffers_have_states() {
     let sim = SimDevice::new(Profile::unified());
     let device = sim.device();
     // SAFETY: the device is valid; so it is throughout.
-    let pool =
-        unsafe { device.create_command_pool(&vk::CommandPoolCreateInfo::default(), None) }.unwrap();
-    let info = vk::CommandBufferAllocateInfo::default()
-        .command_pool(pool)
-        .command_buffer_count(2);
+    let pool = unsafe { device.create_command_pool(&vk::CommandPoolCreateInfo::default(), None) }.unwrap();
+    let info = vk::CommandBufferAllocateInfo::default().command_pool(pool).command_buffer_count(2);
     // SAFETY: the pool is valid.
     let buffers = unsafe { device.allocate_command_buffers(&info) }.unwrap();
     let target = buffer(&sim, 16);
     // SAFETY: wrong on purpose, the driver's to find; so it is below.
     unsafe { device.cmd_fill_buffer(buffers[0], target, 0, 16, 0) };
-    assert_eq!(
-        rules(&sim),
-        ["VUID-vkCmdFillBuffer-commandBuffer-recording"]
-    );
+    assert_eq!(rules(&sim), ["VUID-vkCmdFillBuffer-commandBuffer-recording"]);
     // SAFETY: as above.
     unsafe { device.end_command_buffer(buffers[0]) }.unwrap();
     assert_eq!(rules(&sim), ["VUID-vkEndCommandBuffer-commandBuffer-00059"]);
@@ -270,10 +218,7 @@ fn command_buffers_have_states() {
         // SAFETY: as above.
         unsafe { device.begin_command_buffer(buffers[1], &begin) }.unwrap();
     }
-    assert_eq!(
-        rules(&sim),
-        ["VUID-vkBeginCommandBuffer-commandBuffer-00049"]
-    );
+    assert_eq!(rules(&sim), ["VUID-vkBeginCommandBuffer-commandBuffer-00049"]);
     let recording = [buffers[1]];
     let submits = [vk::SubmitInfo::default().command_buffers(&recording)];
     // SAFETY: as above.
@@ -295,25 +240,19 @@ fn command_buffers_have_states() {
 fn timeline_semaphores_count_and_wake() {
     let sim = SimDevice::new(Profile::unified());
     let device = sim.device();
-    let mut kind = vk::SemaphoreTypeCreateInfo::default()
-        .semaphore_type(vk::SemaphoreType::TIMELINE)
-        .initial_value(1);
+    let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(vk::SemaphoreType::TIMELINE).initial_value(1);
     let info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
     // SAFETY: the device is valid; so it is throughout.
     let semaphore = unsafe { device.create_semaphore(&info, None) }.unwrap();
     let (semaphores, values) = ([semaphore], [5]);
-    let wait = vk::SemaphoreWaitInfo::default()
-        .semaphores(&semaphores)
-        .values(&values);
+    let wait = vk::SemaphoreWaitInfo::default().semaphores(&semaphores).values(&values);
     // SAFETY: the semaphore is valid.
     let early = unsafe { device.wait_semaphores(&wait, 0) };
     assert_eq!(early, Err(vk::Result::TIMEOUT));
     std::thread::scope(|scope| {
         // SAFETY: as above.
         let waiting = scope.spawn(|| unsafe { device.wait_semaphores(&wait, u64::MAX) });
-        let signals = [vk::SemaphoreSubmitInfo::default()
-            .semaphore(semaphore)
-            .value(5)];
+        let signals = [vk::SemaphoreSubmitInfo::default().semaphore(semaphore).value(5)];
         let submits = [vk::SubmitInfo2::default().signal_semaphore_infos(&signals)];
         // SAFETY: the queue and the semaphore are valid.
         unsafe { device.queue_submit2(sim.queue(), &submits, vk::Fence::null()) }.unwrap();
@@ -322,9 +261,7 @@ fn timeline_semaphores_count_and_wake() {
     // SAFETY: as above.
     let value = unsafe { device.get_semaphore_counter_value(semaphore) };
     assert_eq!(value, Ok(5));
-    let signal = vk::SemaphoreSignalInfo::default()
-        .semaphore(semaphore)
-        .value(5);
+    let signal = vk::SemaphoreSignalInfo::default().semaphore(semaphore).value(5);
     // SAFETY: wrong on purpose, the driver's to find.
     unsafe { device.signal_semaphore(&signal) }.unwrap();
     assert_eq!(rules(&sim), ["VUID-VkSemaphoreSignalInfo-value-03258"]);
@@ -337,13 +274,9 @@ fn timeline_semaphores_count_and_wake() {
 fn a_lost_device_is_a_failure_like_any_other() {
     let sim = SimDevice::new(Profile::unified());
     assert!(sim.features().contains(Features::SYNCHRONIZATION2));
-    sim.control()
-        .fail_nth_of(Function::QueueSubmit, 1, vk::Result::ERROR_DEVICE_LOST);
+    sim.control().fail_nth_of(Function::QueueSubmit, 1, vk::Result::ERROR_DEVICE_LOST);
     // SAFETY: the queue is valid.
-    let lost = unsafe {
-        sim.device()
-            .queue_submit(sim.queue(), &[], vk::Fence::null())
-    };
+    let lost = unsafe { sim.device().queue_submit(sim.queue(), &[], vk::Fence::null()) };
     assert_eq!(lost, Err(vk::Result::ERROR_DEVICE_LOST));
     // SAFETY: the device is valid.
     unsafe { sim.device().device_wait_idle() }.unwrap();

@@ -12,20 +12,13 @@ fn resolves_on_device(sim: &SimDevice, name: &CStr) -> bool {
 
 fn resolves_on_instance(sim: &SimDevice, name: &CStr) -> bool {
     // SAFETY: the instance is valid and the name is a C string.
-    unsafe {
-        sim.entry()
-            .get_instance_proc_addr(sim.instance().handle(), name.as_ptr())
-    }
-    .is_some()
+    unsafe { sim.entry().get_instance_proc_addr(sim.instance().handle(), name.as_ptr()) }.is_some()
 }
 
 #[test]
 fn undeclared_functions_are_null() {
     let full = SimDevice::new(Profile::unified());
-    let bare = SimDevice::builder(Profile::unified().vulkan_1_0())
-        .instance_extensions(&[])
-        .build()
-        .unwrap();
+    let bare = SimDevice::builder(Profile::unified().vulkan_1_0()).instance_extensions(&[]).build().unwrap();
     for name in [
         c"vkBindBufferMemory2",
         c"vkBindBufferMemory2KHR",
@@ -36,23 +29,14 @@ fn undeclared_functions_are_null() {
         assert!(resolves_on_device(&full, name), "{name:?}");
         assert!(!resolves_on_device(&bare, name), "{name:?}");
     }
-    for name in [
-        c"vkGetPhysicalDeviceMemoryProperties2",
-        c"vkGetPhysicalDeviceMemoryProperties2KHR",
-    ] {
+    for name in [c"vkGetPhysicalDeviceMemoryProperties2", c"vkGetPhysicalDeviceMemoryProperties2KHR"] {
         assert!(resolves_on_instance(&full, name), "{name:?}");
         assert!(!resolves_on_instance(&bare, name), "{name:?}");
     }
     assert!(resolves_on_device(&bare, c"vkAllocateMemory"));
-    assert!(
-        !resolves_on_device(&full, c"vkGetPhysicalDeviceProperties"),
-        "not a device function"
-    );
+    assert!(!resolves_on_device(&full, c"vkGetPhysicalDeviceProperties"), "not a device function");
     assert!(!resolves_on_device(&full, c"vkNoSuchFunction"));
-    assert!(
-        !resolves_on_instance(&full, c"vkCreateInstance"),
-        "a global function"
-    );
+    assert!(!resolves_on_instance(&full, c"vkCreateInstance"), "a global function");
 }
 
 #[test]
@@ -61,35 +45,20 @@ fn vulkan_1_0_with_extensions_has_their_names_only() {
     profile.api_version = vk::API_VERSION_1_0;
     let sim = SimDevice::new(profile);
     assert!(!resolves_on_device(&sim, c"vkGetBufferMemoryRequirements2"));
-    assert!(resolves_on_device(
-        &sim,
-        c"vkGetBufferMemoryRequirements2KHR"
-    ));
-    assert!(!resolves_on_device(
-        &sim,
-        c"vkGetDeviceBufferMemoryRequirements"
-    ));
-    assert!(resolves_on_device(
-        &sim,
-        c"vkGetDeviceBufferMemoryRequirementsKHR"
-    ));
+    assert!(resolves_on_device(&sim, c"vkGetBufferMemoryRequirements2KHR"));
+    assert!(!resolves_on_device(&sim, c"vkGetDeviceBufferMemoryRequirements"));
+    assert!(resolves_on_device(&sim, c"vkGetDeviceBufferMemoryRequirementsKHR"));
 }
 
 #[test]
 fn every_core_name_of_the_list_is_in_the_table() {
     let mut profile = Profile::unified();
-    profile
-        .device_extensions
-        .push(c"VK_EXT_buffer_device_address");
+    profile.device_extensions.push(c"VK_EXT_buffer_device_address");
     let sim = SimDevice::new(profile);
     for function in Function::ALL {
         let name = std::ffi::CString::new(function.name()).unwrap();
         // SAFETY: the null instance is allowed for global functions.
-        let is_global = unsafe {
-            sim.entry()
-                .get_instance_proc_addr(vk::Instance::null(), name.as_ptr())
-        }
-        .is_some();
+        let is_global = unsafe { sim.entry().get_instance_proc_addr(vk::Instance::null(), name.as_ptr()) }.is_some();
         assert!(is_global || resolves_on_instance(&sim, &name), "{function}");
         assert_eq!(Function::by_name(function.name()), Some(*function));
     }
@@ -111,17 +80,8 @@ fn properties_are_the_profiles() {
     // SAFETY: the physical device is of this instance.
     unsafe { instance.get_physical_device_properties2(physical_device, &mut properties) };
     let limits = properties.properties.limits;
-    assert_eq!(
-        (
-            limits.buffer_image_granularity,
-            limits.non_coherent_atom_size
-        ),
-        (65536, 256)
-    );
-    assert_eq!(
-        maintenance3.max_memory_allocation_size,
-        v11.max_memory_allocation_size
-    );
+    assert_eq!((limits.buffer_image_granularity, limits.non_coherent_atom_size), (65536, 256));
+    assert_eq!(maintenance3.max_memory_allocation_size, v11.max_memory_allocation_size);
     assert_eq!(maintenance4.max_buffer_size, 1 << 30);
     assert_eq!(driver.driver_id, vk::DriverId::ARM_PROPRIETARY);
     // SAFETY: as above.
@@ -136,13 +96,8 @@ fn properties_are_the_profiles() {
     let families = unsafe { instance.get_physical_device_queue_family_properties(physical_device) };
     assert_eq!(families.len(), 2);
     // SAFETY: as above.
-    let extensions =
-        unsafe { instance.enumerate_device_extension_properties(physical_device) }.unwrap();
-    assert!(
-        extensions
-            .iter()
-            .any(|extension| extension.extension_name_as_c_str() == Ok(c"VK_EXT_memory_budget"))
-    );
+    let extensions = unsafe { instance.enumerate_device_extension_properties(physical_device) }.unwrap();
+    assert!(extensions.iter().any(|extension| extension.extension_name_as_c_str() == Ok(c"VK_EXT_memory_budget")));
 }
 
 #[test]
@@ -166,15 +121,9 @@ fn formats_are_answered() {
     assert!(ask(vk::Format::R8G8B8A8_UNORM, vk::ImageTiling::OPTIMAL).is_ok());
     assert!(ask(vk::Format::D32_SFLOAT, vk::ImageTiling::LINEAR).is_err());
     // SAFETY: as above.
-    let properties = unsafe {
-        sim.instance()
-            .get_physical_device_format_properties(sim.physical_device(), vk::Format::D32_SFLOAT)
-    };
-    assert!(
-        properties
-            .optimal_tiling_features
-            .contains(vk::FormatFeatureFlags::DEPTH_STENCIL_ATTACHMENT)
-    );
+    let properties =
+        unsafe { sim.instance().get_physical_device_format_properties(sim.physical_device(), vk::Format::D32_SFLOAT) };
+    assert!(properties.optimal_tiling_features.contains(vk::FormatFeatureFlags::DEPTH_STENCIL_ATTACHMENT));
 }
 
 #[test]
@@ -182,24 +131,19 @@ fn requirements_without_a_resource_are_those_with_one() {
     let sim = SimDevice::new(Profile::discrete_bar256());
     let info = super::image_info(600).usage(vk::ImageUsageFlags::COLOR_ATTACHMENT);
     let ask = vk::DeviceImageMemoryRequirements::default().create_info(&info);
-    let (mut before, mut after) = (
-        vk::MemoryDedicatedRequirements::default(),
-        vk::MemoryDedicatedRequirements::default(),
-    );
+    let (mut before, mut after) =
+        (vk::MemoryDedicatedRequirements::default(), vk::MemoryDedicatedRequirements::default());
     let mut early = vk::MemoryRequirements2::default().push_next(&mut before);
     // SAFETY: the device and the structures are valid.
     unsafe {
-        sim.device()
-            .get_device_image_memory_requirements(&ask, &mut early);
+        sim.device().get_device_image_memory_requirements(&ask, &mut early);
     };
     let image = super::image(&sim, &info);
     let mut late = vk::MemoryRequirements2::default().push_next(&mut after);
     // SAFETY: as above.
     unsafe {
-        sim.device().get_image_memory_requirements2(
-            &vk::ImageMemoryRequirementsInfo2::default().image(image),
-            &mut late,
-        );
+        sim.device()
+            .get_image_memory_requirements2(&vk::ImageMemoryRequirementsInfo2::default().image(image), &mut late);
     };
     let (early, late) = (early.memory_requirements, late.memory_requirements);
     assert_eq!(
@@ -209,49 +153,26 @@ fn requirements_without_a_resource_are_those_with_one() {
     // SAFETY: as above.
     let plain = unsafe { sim.device().get_image_memory_requirements(image) };
     assert_eq!(plain.size, late.size);
-    assert_eq!(
-        (
-            before.prefers_dedicated_allocation,
-            after.prefers_dedicated_allocation
-        ),
-        (vk::TRUE, vk::TRUE)
-    );
+    assert_eq!((before.prefers_dedicated_allocation, after.prefers_dedicated_allocation), (vk::TRUE, vk::TRUE));
     super::destroy_image(&sim, image);
     // SAFETY: wrong on purpose, the driver's to find.
     let gone = unsafe { sim.device().get_image_memory_requirements(image) };
-    assert_eq!(
-        (gone.size, super::rules(&sim)),
-        (0, vec!["VUID-vkGetImageMemoryRequirements-image-parameter"])
-    );
+    assert_eq!((gone.size, super::rules(&sim)), (0, vec!["VUID-vkGetImageMemoryRequirements-image-parameter"]));
 }
 
 #[test]
 fn linear_images_tell_their_layout() {
     let sim = SimDevice::new(Profile::unified());
     let linear = super::image(&sim, &super::image_info(10).tiling(vk::ImageTiling::LINEAR));
-    let part = vk::ImageSubresource {
-        aspect_mask: vk::ImageAspectFlags::COLOR,
-        mip_level: 0,
-        array_layer: 0,
-    };
+    let part = vk::ImageSubresource { aspect_mask: vk::ImageAspectFlags::COLOR, mip_level: 0, array_layer: 0 };
     // SAFETY: the device and the image are valid.
     let layout = unsafe { sim.device().get_image_subresource_layout(linear, part) };
     assert_eq!((layout.row_pitch, layout.size), (64, 640));
     let optimal = super::image(&sim, &super::image_info(10));
     // SAFETY: wrong on purpose, the driver's to find.
-    let _ = unsafe {
-        sim.device().get_image_subresource_layout(
-            optimal,
-            vk::ImageSubresource {
-                mip_level: 3,
-                ..part
-            },
-        )
-    };
-    let expected = [
-        "VUID-vkGetImageSubresourceLayout-image-07790",
-        "VUID-vkGetImageSubresourceLayout-mipLevel-01716",
-    ];
+    let _ =
+        unsafe { sim.device().get_image_subresource_layout(optimal, vk::ImageSubresource { mip_level: 3, ..part }) };
+    let expected = ["VUID-vkGetImageSubresourceLayout-image-07790", "VUID-vkGetImageSubresourceLayout-mipLevel-01716"];
     assert_eq!(super::rules(&sim), expected);
 }
 

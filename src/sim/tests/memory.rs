@@ -12,10 +12,8 @@ fn allocate_chained<T: vk::ExtendsMemoryAllocateInfo>(
     memory_type_index: u32,
     chained: &mut T,
 ) -> vk::DeviceMemory {
-    let info = vk::MemoryAllocateInfo::default()
-        .allocation_size(size)
-        .memory_type_index(memory_type_index)
-        .push_next(chained);
+    let info =
+        vk::MemoryAllocateInfo::default().allocation_size(size).memory_type_index(memory_type_index).push_next(chained);
     // SAFETY: the device, the create-info and its chain are valid.
     unsafe { sim.device().allocate_memory(&info, None) }.unwrap()
 }
@@ -37,23 +35,11 @@ fn peek(bytes: *const u8, offset: usize) -> u8 {
 #[test]
 fn impossible_allocations_are_refused() {
     let sim = SimDevice::new(Profile::unified());
-    assert_eq!(
-        allocate(&sim, 0, 0),
-        Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
-    );
-    assert_eq!(
-        rules(&sim),
-        ["VUID-VkMemoryAllocateInfo-allocationSize-07897"]
-    );
-    assert_eq!(
-        allocate(&sim, 16, 2),
-        Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
-    );
+    assert_eq!(allocate(&sim, 0, 0), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
+    assert_eq!(rules(&sim), ["VUID-VkMemoryAllocateInfo-allocationSize-07897"]);
+    assert_eq!(allocate(&sim, 16, 2), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
     assert_eq!(rules(&sim), ["VUID-vkAllocateMemory-pAllocateInfo-01714"]);
-    assert_eq!(
-        allocate(&sim, 13 * GIB, 0),
-        Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
-    );
+    assert_eq!(allocate(&sim, 13 * GIB, 0), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
     assert_eq!(rules(&sim), ["VUID-vkAllocateMemory-pAllocateInfo-01713"]);
     assert_eq!(
         allocate(&sim, 5 * GIB, 0),
@@ -70,20 +56,11 @@ fn a_heap_is_full_when_its_pages_are_taken() {
     let sim = SimDevice::new(profile);
     let memory = [0; 4].map(|_| allocate(&sim, 1, 0).unwrap());
     let heap = sim.control().heap(0).unwrap();
-    assert_eq!(
-        (heap.bytes, heap.page_bytes, heap.object_count),
-        (4, 16 * KIB, 4)
-    );
-    assert_eq!(
-        allocate(&sim, 1, 0),
-        Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
-    );
+    assert_eq!((heap.bytes, heap.page_bytes, heap.object_count), (4, 16 * KIB, 4));
+    assert_eq!(allocate(&sim, 1, 0), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
     free(&sim, memory[0]);
     sim.control().set_foreign_usage(0, 1);
-    assert_eq!(
-        allocate(&sim, 1, 0),
-        Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
-    );
+    assert_eq!(allocate(&sim, 1, 0), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
     sim.control().set_foreign_usage(0, 0);
     let again = allocate(&sim, 1, 0).unwrap();
     for memory in memory[1..].iter().chain([&again]) {
@@ -98,26 +75,14 @@ fn the_count_of_objects_is_limited() {
     let mut profile = Profile::unified();
     profile.max_memory_allocation_count = 2;
     let sim = SimDevice::new(profile);
-    let memory = [
-        allocate(&sim, 16, 0).unwrap(),
-        allocate(&sim, 16, 0).unwrap(),
-    ];
-    assert_eq!(
-        allocate(&sim, 16, 0),
-        Err(vk::Result::ERROR_TOO_MANY_OBJECTS)
-    );
-    assert_eq!(
-        rules(&sim),
-        ["VUID-vkAllocateMemory-maxMemoryAllocationCount-04101"]
-    );
+    let memory = [allocate(&sim, 16, 0).unwrap(), allocate(&sim, 16, 0).unwrap()];
+    assert_eq!(allocate(&sim, 16, 0), Err(vk::Result::ERROR_TOO_MANY_OBJECTS));
+    assert_eq!(rules(&sim), ["VUID-vkAllocateMemory-maxMemoryAllocationCount-04101"]);
     for memory in memory {
         free(&sim, memory);
     }
     sim.control().refuse_objects_above(0);
-    assert_eq!(
-        allocate(&sim, 16, 0),
-        Err(vk::Result::ERROR_TOO_MANY_OBJECTS)
-    );
+    assert_eq!(allocate(&sim, 16, 0), Err(vk::Result::ERROR_TOO_MANY_OBJECTS));
     assert_eq!(sim.finish(), []);
 }
 
@@ -125,28 +90,15 @@ fn the_count_of_objects_is_limited() {
 fn types_and_flags_need_their_features() {
     let sim = SimDevice::new(Profile::discrete_rebar());
     free(&sim, allocate(&sim, 16, 4).unwrap());
-    assert_eq!(
-        rules(&sim),
-        ["VUID-vkAllocateMemory-deviceCoherentMemory-02790"]
-    );
+    assert_eq!(rules(&sim), ["VUID-vkAllocateMemory-deviceCoherentMemory-02790"]);
     let sim = SimDevice::new(Profile::noncoherent());
     free(&sim, allocate(&sim, 16, 5).unwrap());
-    assert_eq!(
-        rules(&sim),
-        ["VUID-VkMemoryAllocateInfo-memoryTypeIndex-01872"]
-    );
-    let sim = SimDevice::builder(Profile::unified())
-        .features(Features::NONE)
-        .build()
-        .unwrap();
-    let mut flags =
-        vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS);
+    assert_eq!(rules(&sim), ["VUID-VkMemoryAllocateInfo-memoryTypeIndex-01872"]);
+    let sim = SimDevice::builder(Profile::unified()).features(Features::NONE).build().unwrap();
+    let mut flags = vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS);
     free(&sim, allocate_chained(&sim, 16, 0, &mut flags));
     assert_eq!(rules(&sim), ["VUID-VkMemoryAllocateInfo-flags-03331"]);
-    let opted = SimDevice::builder(Profile::noncoherent())
-        .with_features(Features::PROTECTED_MEMORY)
-        .build()
-        .unwrap();
+    let opted = SimDevice::builder(Profile::noncoherent()).with_features(Features::PROTECTED_MEMORY).build().unwrap();
     free(&opted, allocate(&opted, 16, 5).unwrap());
     assert_eq!(opted.finish(), []);
 }
@@ -157,10 +109,7 @@ fn priorities_are_kept_and_checked() {
     let mut priority = vk::MemoryPriorityAllocateInfoEXT::default().priority(1.5);
     let memory = allocate_chained(&sim, 16, 0, &mut priority);
     assert_eq!(sim.memory_objects()[0].priority, Some(1.5));
-    assert_eq!(
-        rules(&sim),
-        ["VUID-VkMemoryPriorityAllocateInfoEXT-priority-02602"]
-    );
+    assert_eq!(rules(&sim), ["VUID-VkMemoryPriorityAllocateInfoEXT-priority-02602"]);
     free(&sim, memory);
 }
 
@@ -170,48 +119,30 @@ fn dedicated_memory_is_for_one_resource_and_exactly_as_large() {
     let owner = buffer(&sim, 256);
     let mut dedicated = vk::MemoryDedicatedAllocateInfo::default().buffer(owner);
     free(&sim, allocate_chained(&sim, 257, 0, &mut dedicated));
-    assert_eq!(
-        rules(&sim),
-        ["VUID-VkMemoryDedicatedAllocateInfo-buffer-02965"]
-    );
+    assert_eq!(rules(&sim), ["VUID-VkMemoryDedicatedAllocateInfo-buffer-02965"]);
     let memory = allocate_chained(&sim, 256, 0, &mut dedicated);
     assert!(sim.memory_objects()[0].dedicated_to.is_some());
     free(&sim, memory);
     destroy_buffer(&sim, owner);
     free(&sim, allocate_chained(&sim, 256, 0, &mut dedicated));
-    assert_eq!(
-        rules(&sim),
-        ["VUID-VkMemoryDedicatedAllocateInfo-buffer-parameter"]
-    );
+    assert_eq!(rules(&sim), ["VUID-VkMemoryDedicatedAllocateInfo-buffer-parameter"]);
     let image = super::image(&sim, &super::image_info(8));
     let mut dedicated = vk::MemoryDedicatedAllocateInfo::default().image(image);
     free(&sim, allocate_chained(&sim, 1, 0, &mut dedicated));
-    assert_eq!(
-        rules(&sim),
-        ["VUID-VkMemoryDedicatedAllocateInfo-image-02964"]
-    );
+    assert_eq!(rules(&sim), ["VUID-VkMemoryDedicatedAllocateInfo-image-02964"]);
     dedicated.buffer = owner;
     let size = 1024;
     free(&sim, allocate_chained(&sim, size, 0, &mut dedicated));
-    assert_eq!(
-        rules(&sim),
-        ["VUID-VkMemoryDedicatedAllocateInfo-image-01432"]
-    );
+    assert_eq!(rules(&sim), ["VUID-VkMemoryDedicatedAllocateInfo-image-01432"]);
     super::destroy_image(&sim, image);
     let mut dedicated = vk::MemoryDedicatedAllocateInfo::default().image(image);
     free(&sim, allocate_chained(&sim, size, 0, &mut dedicated));
-    assert_eq!(
-        rules(&sim),
-        ["VUID-VkMemoryDedicatedAllocateInfo-image-parameter"]
-    );
+    assert_eq!(rules(&sim), ["VUID-VkMemoryDedicatedAllocateInfo-image-parameter"]);
 }
 
 #[test]
 fn sparse_and_disjoint_resources_have_no_dedicated_memory() {
-    let sim = SimDevice::builder(Profile::unified())
-        .with_features(Features::SPARSE_BINDING)
-        .build()
-        .unwrap();
+    let sim = SimDevice::builder(Profile::unified()).with_features(Features::SPARSE_BINDING).build().unwrap();
     let info = vk::BufferCreateInfo::default()
         .size(256)
         .usage(vk::BufferUsageFlags::TRANSFER_SRC)
@@ -220,20 +151,11 @@ fn sparse_and_disjoint_resources_have_no_dedicated_memory() {
     let sparse = unsafe { sim.device().create_buffer(&info, None) }.unwrap();
     let mut dedicated = vk::MemoryDedicatedAllocateInfo::default().buffer(sparse);
     free(&sim, allocate_chained(&sim, 256, 0, &mut dedicated));
-    assert_eq!(
-        rules(&sim),
-        ["VUID-VkMemoryDedicatedAllocateInfo-buffer-01436"]
-    );
+    assert_eq!(rules(&sim), ["VUID-VkMemoryDedicatedAllocateInfo-buffer-01436"]);
     destroy_buffer(&sim, sparse);
     for (flags, rule) in [
-        (
-            vk::ImageCreateFlags::SPARSE_BINDING,
-            "VUID-VkMemoryDedicatedAllocateInfo-image-01434",
-        ),
-        (
-            vk::ImageCreateFlags::DISJOINT,
-            "VUID-VkMemoryDedicatedAllocateInfo-image-01797",
-        ),
+        (vk::ImageCreateFlags::SPARSE_BINDING, "VUID-VkMemoryDedicatedAllocateInfo-image-01434"),
+        (vk::ImageCreateFlags::DISJOINT, "VUID-VkMemoryDedicatedAllocateInfo-image-01797"),
     ] {
         let image = super::image(&sim, &super::image_info(8).flags(flags));
         let mut dedicated = vk::MemoryDedicatedAllocateInfo::default().image(image);
@@ -269,13 +191,7 @@ fn wrong_mappings_are_refused() {
     assert_eq!(map(&sim, memory, 0, 16), failed);
     // SAFETY: as above.
     unsafe { sim.device().unmap_memory(memory) };
-    assert_eq!(
-        rules(&sim),
-        [
-            "VUID-vkMapMemory-memory-parameter",
-            "VUID-vkUnmapMemory-memory-parameter"
-        ]
-    );
+    assert_eq!(rules(&sim), ["VUID-vkMapMemory-memory-parameter", "VUID-vkUnmapMemory-memory-parameter"]);
 }
 
 #[test]
@@ -284,19 +200,14 @@ fn the_second_version_of_mapping_has_rules_of_its_own() {
     let functions = ash::khr::map_memory2::Device::new(sim.instance(), sim.device());
     let (functions, device) = (functions.fp(), sim.device().handle());
     let memory = allocate(&sim, 4096, VISIBLE).unwrap();
-    let info = vk::MemoryMapInfoKHR::default()
-        .memory(memory)
-        .size(vk::WHOLE_SIZE);
+    let info = vk::MemoryMapInfoKHR::default().memory(memory).size(vk::WHOLE_SIZE);
     let mut pointer = core::ptr::null_mut();
     // SAFETY: the memory is valid.
     let first = unsafe { (functions.map_memory2_khr)(device, &raw const info, &raw mut pointer) };
     assert_eq!((first, pointer.is_null()), (vk::Result::SUCCESS, false));
     // SAFETY: wrong on purpose, the driver's to find.
     let second = unsafe { (functions.map_memory2_khr)(device, &raw const info, &raw mut pointer) };
-    assert_eq!(
-        (second, pointer.is_null()),
-        (vk::Result::ERROR_MEMORY_MAP_FAILED, true)
-    );
+    assert_eq!((second, pointer.is_null()), (vk::Result::ERROR_MEMORY_MAP_FAILED, true));
     assert_eq!(rules(&sim), ["VUID-VkMemoryMapInfoKHR-memory-07958"]);
     let info = vk::MemoryUnmapInfoKHR::default().memory(memory);
     // SAFETY: the memory is mapped.
@@ -326,28 +237,17 @@ fn mappings_keep_their_bytes_and_their_place() {
 }
 
 fn range(memory: vk::DeviceMemory, offset: u64, size: u64) -> [vk::MappedMemoryRange<'static>; 1] {
-    [vk::MappedMemoryRange::default()
-        .memory(memory)
-        .offset(offset)
-        .size(size)]
+    [vk::MappedMemoryRange::default().memory(memory).offset(offset).size(size)]
 }
 
 fn flush(sim: &SimDevice, memory: vk::DeviceMemory, offset: u64, size: u64) {
     // SAFETY: a wrong range is the driver's to find.
-    unsafe {
-        sim.device()
-            .flush_mapped_memory_ranges(&range(memory, offset, size))
-    }
-    .unwrap();
+    unsafe { sim.device().flush_mapped_memory_ranges(&range(memory, offset, size)) }.unwrap();
 }
 
 fn invalidate(sim: &SimDevice, memory: vk::DeviceMemory, offset: u64, size: u64) {
     // SAFETY: a wrong range is the driver's to find.
-    unsafe {
-        sim.device()
-            .invalidate_mapped_memory_ranges(&range(memory, offset, size))
-    }
-    .unwrap();
+    unsafe { sim.device().invalidate_mapped_memory_ranges(&range(memory, offset, size)) }.unwrap();
 }
 
 #[test]
@@ -360,13 +260,7 @@ fn ranges_are_whole_atoms_inside_the_mapping() {
     flush(&sim, memory, 0, 512);
     assert_eq!(rules(&sim), ["VUID-VkMappedMemoryRange-size-00685"]);
     flush(&sim, memory, 0, vk::WHOLE_SIZE);
-    assert_eq!(
-        rules(&sim),
-        [
-            "VUID-VkMappedMemoryRange-size-00686",
-            "VUID-VkMappedMemoryRange-size-01389"
-        ]
-    );
+    assert_eq!(rules(&sim), ["VUID-VkMappedMemoryRange-size-00686", "VUID-VkMappedMemoryRange-size-01389"]);
     invalidate(&sim, memory, 300, 256);
     assert_eq!(rules(&sim), ["VUID-VkMappedMemoryRange-offset-00687"]);
     invalidate(&sim, memory, 256, 10);
@@ -411,10 +305,7 @@ fn lazily_allocated_memory_costs_what_is_committed() {
     let ordinary = allocate(&sim, 16, 0).unwrap();
     // SAFETY: wrong on purpose, the driver's to find.
     let _ = unsafe { sim.device().get_device_memory_commitment(ordinary) };
-    assert_eq!(
-        rules(&sim),
-        ["VUID-vkGetDeviceMemoryCommitment-memory-00690"]
-    );
+    assert_eq!(rules(&sim), ["VUID-vkGetDeviceMemoryCommitment-memory-00690"]);
     free(&sim, ordinary);
     free(&sim, lazy);
     assert_eq!(sim.finish(), []);
@@ -425,19 +316,9 @@ fn the_log_tells_what_was_asked() {
     let sim = SimDevice::new(Profile::unified());
     sim.control().take_calls();
     free(&sim, allocate(&sim, 100, 1).unwrap());
-    let calls: Vec<_> = sim
-        .control()
-        .take_calls()
-        .into_iter()
-        .map(|call| (call.function, call.size, call.memory_type_index))
-        .collect();
-    assert_eq!(
-        calls,
-        [
-            (Function::AllocateMemory, 100, Some(1)),
-            (Function::FreeMemory, 0, None)
-        ]
-    );
+    let calls: Vec<_> =
+        sim.control().take_calls().into_iter().map(|call| (call.function, call.size, call.memory_type_index)).collect();
+    assert_eq!(calls, [(Function::AllocateMemory, 100, Some(1)), (Function::FreeMemory, 0, None)]);
     sim.control().set_checks(Checks::NONE);
     free(&sim, allocate(&sim, 100, 1).unwrap());
     assert_eq!(sim.control().calls(), []);

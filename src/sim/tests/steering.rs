@@ -17,21 +17,11 @@ fn the_nth_call_fails_once() {
     let one = buffer(&sim, 16);
     assert_eq!(allocate(&sim, 16, 0), Err(OUT));
     let memory = allocate(&sim, 16, 0).unwrap();
-    sim.control().fail_nth_of(
-        Function::AllocateMemory,
-        2,
-        vk::Result::ERROR_TOO_MANY_OBJECTS,
-    );
+    sim.control().fail_nth_of(Function::AllocateMemory, 2, vk::Result::ERROR_TOO_MANY_OBJECTS);
     let second = allocate(&sim, 16, 0).unwrap();
     destroy_buffer(&sim, buffer(&sim, 16));
-    assert_eq!(
-        allocate(&sim, 16, 0),
-        Err(vk::Result::ERROR_TOO_MANY_OBJECTS)
-    );
-    let fired = [
-        (Function::AllocateMemory, OUT),
-        (Function::AllocateMemory, vk::Result::ERROR_TOO_MANY_OBJECTS),
-    ];
+    assert_eq!(allocate(&sim, 16, 0), Err(vk::Result::ERROR_TOO_MANY_OBJECTS));
+    let fired = [(Function::AllocateMemory, OUT), (Function::AllocateMemory, vk::Result::ERROR_TOO_MANY_OBJECTS)];
     assert_eq!(sim.control().faults_fired(), fired);
     free(&sim, memory);
     free(&sim, second);
@@ -47,8 +37,7 @@ fn calls_fail_by_size_and_by_predicate() {
     assert_eq!(allocate(&sim, 1025, 0), Err(OUT));
     free(&sim, allocate(&sim, 1024, 0).unwrap());
     sim.control().refuse_allocations_above(None);
-    sim.control()
-        .fail_when(|call| (call.memory_type_index == Some(1)).then_some(OUT));
+    sim.control().fail_when(|call| (call.memory_type_index == Some(1)).then_some(OUT));
     assert_eq!(allocate(&sim, 1025, 1), Err(OUT));
     free(&sim, allocate(&sim, 1025, 0).unwrap());
     sim.control().clear_faults();
@@ -77,13 +66,11 @@ fn a_gate_holds_one_function_up_and_nothing_else() {
 #[cfg_attr(miri, ignore = "needs the clock")]
 fn a_delayed_call_takes_its_time() {
     let sim = SimDevice::new(Profile::unified());
-    sim.control()
-        .delay(Function::AllocateMemory, Duration::from_millis(20));
+    sim.control().delay(Function::AllocateMemory, Duration::from_millis(20));
     let start = std::time::Instant::now();
     free(&sim, allocate(&sim, 16, 0).unwrap());
     assert!(start.elapsed() >= Duration::from_millis(20));
-    sim.control()
-        .delay(Function::AllocateMemory, Duration::ZERO);
+    sim.control().delay(Function::AllocateMemory, Duration::ZERO);
 }
 
 fn budget(sim: &SimDevice) -> (u64, u64) {
@@ -91,8 +78,7 @@ fn budget(sim: &SimDevice) -> (u64, u64) {
     let mut properties = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut budget);
     // SAFETY: the physical device is of this instance.
     unsafe {
-        sim.instance()
-            .get_physical_device_memory_properties2(sim.physical_device(), &mut properties);
+        sim.instance().get_physical_device_memory_properties2(sim.physical_device(), &mut properties);
     };
     (budget.heap_usage[0], budget.heap_budget[0])
 }
@@ -111,44 +97,47 @@ fn budgets_follow_the_books_and_the_tester() {
     free(&sim, memory);
     let without = SimDevice::new(Profile::unified().without_extension(c"VK_EXT_memory_budget"));
     assert_eq!(budget(&without), (0, 0));
-    assert_eq!(
-        rules(&without),
-        ["VUID-VkPhysicalDeviceMemoryProperties2-pNext-pNext"]
-    );
+    assert_eq!(rules(&without), ["VUID-VkPhysicalDeviceMemoryProperties2-pNext-pNext"]);
 }
 
-/// A host allocator that counts what it has given out in its user data.
+/// What a host allocator has given out and not got back.
+struct Given(Vec<*mut u8>);
+
+const LAYOUT: std::alloc::Layout = match std::alloc::Layout::from_size_align(64, 16) {
+    Ok(layout) => layout,
+    Err(_) => unreachable!(),
+};
+
 unsafe extern "system" fn give(
     user_data: *mut c_void,
     size: usize,
     alignment: usize,
     _: vk::SystemAllocationScope,
 ) -> *mut c_void {
-    let layout = std::alloc::Layout::from_size_align(size, alignment).unwrap();
-    // SAFETY: the user data is a live counter.
-    unsafe { *user_data.cast::<i32>() += 1 };
-    // SAFETY: the driver asks for more than zero bytes.
-    unsafe { std::alloc::alloc(layout) }.cast()
+    assert_eq!((size, alignment), (LAYOUT.size(), LAYOUT.align()));
+    // SAFETY: the layout is not empty.
+    let memory = unsafe { std::alloc::alloc(LAYOUT) };
+    // SAFETY: the user data is a live `Given`, used by one thread.
+    unsafe { (*user_data.cast::<Given>()).0.push(memory) };
+    memory.cast()
 }
 
 unsafe extern "system" fn take_back(user_data: *mut c_void, memory: *mut c_void) {
-    // SAFETY: the user data is a live counter.
-    unsafe { *user_data.cast::<i32>() -= 1 };
-    let layout = std::alloc::Layout::from_size_align(64, 16).unwrap();
-    // SAFETY: `give` took it with this layout, which is the only one that the driver asks for.
-    unsafe { std::alloc::dealloc(memory.cast(), layout) };
+    // SAFETY: the user data is a live `Given`, used by one thread.
+    let given = unsafe { &mut *user_data.cast::<Given>() };
+    given.0.retain(|given| *given != memory.cast());
+    // SAFETY: `give` took it with this layout.
+    unsafe { std::alloc::dealloc(memory.cast(), LAYOUT) };
 }
 
 #[test]
 fn allocation_callbacks_are_called_recorded_and_compared() {
     let sim = SimDevice::new(Profile::unified());
-    let mut given = 0_i32;
+    let mut given = Given(Vec::new());
     let mut callbacks = vk::AllocationCallbacks::default().user_data((&raw mut given).cast());
     callbacks.pfn_allocation = Some(give);
     callbacks.pfn_free = Some(take_back);
-    let info = vk::BufferCreateInfo::default()
-        .size(16)
-        .usage(vk::BufferUsageFlags::TRANSFER_SRC);
+    let info = vk::BufferCreateInfo::default().size(16).usage(vk::BufferUsageFlags::TRANSFER_SRC);
     // SAFETY: the device, the create-info and the callbacks are valid.
     let one = unsafe { sim.device().create_buffer(&info, Some(&callbacks)) }.unwrap();
     assert_eq!(sim.control().callback_uses().len(), 1);
@@ -164,7 +153,11 @@ fn allocation_callbacks_are_called_recorded_and_compared() {
     unsafe { sim.device().destroy_buffer(three, Some(&callbacks)) };
     assert_eq!(rules(&sim), ["VUID-vkDestroyBuffer-buffer-00924"]);
     assert_eq!(sim.control().count(Function::DestroyBuffer), 3);
-    assert_eq!(given, 1, "the second one's memory could not be given back");
+    assert_eq!(given.0.len(), 1, "the second one's memory could not be given back");
+    for memory in given.0 {
+        // SAFETY: `give` took it with this layout, and nobody gave it back.
+        unsafe { std::alloc::dealloc(memory, LAYOUT) };
+    }
 }
 
 #[test]
@@ -185,9 +178,40 @@ fn threads_agree_with_the_books() {
         }
     });
     assert_eq!(sim.control().snapshot(), before);
-    assert_eq!(
-        sim.control().count(Function::AllocateMemory),
-        4 * (rounds - 1)
-    );
+    assert_eq!(sim.control().count(Function::AllocateMemory), 4 * (rounds - 1));
+    assert_eq!(sim.finish(), []);
+}
+
+#[test]
+fn every_failure_of_a_sequence_can_be_played() {
+    let sim = SimDevice::new(Profile::unified());
+    let attempt = || {
+        let memory = allocate(&sim, 16, 1)?;
+        let mapped = super::map(&sim, memory, 0, 16);
+        free(&sim, memory);
+        mapped.map(|_| ())
+    };
+    let (outcome, failures) = sim.control().failures_during(attempt);
+    assert_eq!(outcome, Ok(()));
+    let expected = Function::AllocateMemory.failures().len() + Function::MapMemory.failures().len();
+    assert_eq!(failures.len(), expected);
+    let before = sim.control().snapshot();
+    for failure in &failures {
+        sim.control().arm(failure);
+        assert_eq!(attempt(), Err(failure.result), "{failure:?}");
+        assert_eq!(sim.control().snapshot(), before, "{failure:?}");
+    }
+    assert_eq!(sim.finish(), []);
+}
+
+#[test]
+fn a_heap_can_be_left_with_little() {
+    let sim = SimDevice::new(Profile::unified());
+    let first = allocate(&sim, 4096, 0).unwrap();
+    sim.control().leave_free(0, 8192);
+    assert_eq!(allocate(&sim, 8193, 0), Err(OUT));
+    let rest = allocate(&sim, 8192, 0).unwrap();
+    free(&sim, rest);
+    free(&sim, first);
     assert_eq!(sim.finish(), []);
 }

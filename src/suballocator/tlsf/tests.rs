@@ -428,3 +428,20 @@ fn a_fresh_region_serves_its_opener() {
     assert_eq!(subject.allocate_in(9, &Request::new(1, 1)), None);
     subject.validate().expect("the invariants hold");
 }
+
+#[test]
+fn a_region_as_large_as_the_request_serves_it_at_any_alignment() {
+    for (size, alignment) in [(4_274_240, 128), (23_965_888, 256), (3 << 16, 1 << 20), (64, 1 << 30)] {
+        for high_end in [None, Some(End::Low), Some(End::High)] {
+            let request = Request { end: high_end, ..Request::new(size - 60, alignment) };
+            let mut subject = tlsf(64, 0, &[size]);
+            let by_region = subject.allocate_in(0, &request).expect("it fits exactly");
+            assert_eq!((by_region.offset, by_region.size), (0, size));
+            subject.free(by_region.key).expect("the key is live");
+            assert_eq!(subject.probe(&request).map(|spot| spot.offset), Some(0));
+            let by_search = subject.allocate(&request).expect("it fits exactly again");
+            assert_eq!((by_search.offset, by_search.size), (0, size));
+            subject.validate().expect("the invariants hold");
+        }
+    }
+}

@@ -64,9 +64,7 @@ pub(crate) struct Counter {
 
 impl std::fmt::Debug for Counter {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Counter")
-            .field("count", &self.count())
-            .finish_non_exhaustive()
+        out.debug_struct("Counter").field("count", &self.count()).finish_non_exhaustive()
     }
 }
 
@@ -77,23 +75,13 @@ impl Counter {
     /// # Panics
     ///
     /// If the device is being counted already.
-    pub(crate) fn new(
-        entry: &ash::Entry,
-        instance: &ash::Instance,
-        device: &ash::Device,
-        page_size: u64,
-    ) -> Self {
+    pub(crate) fn new(entry: &ash::Entry, instance: &ash::Instance, device: &ash::Device, page_size: u64) -> Self {
         let real = Real {
             get_device_proc_addr: instance.fp_v1_0().get_device_proc_addr,
             allocate_memory: device.fp_v1_0().allocate_memory,
             free_memory: device.fp_v1_0().free_memory,
         };
-        let watched = Watched {
-            real,
-            page_size,
-            count: Count::default(),
-            sizes: BTreeMap::new(),
-        };
+        let watched = Watched { real, page_size, count: Count::default(), sizes: BTreeMap::new() };
         let before = table().insert(device.handle(), watched);
         assert!(before.is_none(), "this device is being counted already");
         let load = |name: &CStr| {
@@ -101,29 +89,19 @@ impl Counter {
                 return get_device_proc_addr as *const std::ffi::c_void;
             }
             // SAFETY: the instance is alive and `name` ends in a zero byte.
-            let function = unsafe {
-                (entry.static_fn().get_instance_proc_addr)(instance.handle(), name.as_ptr())
-            };
-            function.map_or(std::ptr::null(), |function| {
-                function as *const std::ffi::c_void
-            })
+            let function = unsafe { (entry.static_fn().get_instance_proc_addr)(instance.handle(), name.as_ptr()) };
+            function.map_or(std::ptr::null(), |function| function as *const std::ffi::c_void)
         };
         // SAFETY: `load` answers each name with the function of that name and type, or null.
         let counting = unsafe { ash::Instance::load_with(load, instance.handle()) };
         // SAFETY: the device is alive and belongs to the instance.
         let device = unsafe { ash::Device::load(counting.fp_v1_0(), device.handle()) };
-        Self {
-            instance: counting,
-            device,
-        }
+        Self { instance: counting, device }
     }
 
     /// Returns the counts so far.
     pub(crate) fn count(&self) -> Count {
-        table()
-            .get(&self.device.handle())
-            .map(|watched| watched.count)
-            .unwrap_or_default()
+        table().get(&self.device.handle()).map(|watched| watched.count).unwrap_or_default()
     }
 
     /// Lets the peaks start again from what is live now.
@@ -171,10 +149,7 @@ fn real(device: vk::Device) -> Option<Real> {
     table().get(&device).map(|watched| watched.real)
 }
 
-unsafe extern "system" fn get_device_proc_addr(
-    device: vk::Device,
-    name: *const c_char,
-) -> vk::PFN_vkVoidFunction {
+unsafe extern "system" fn get_device_proc_addr(device: vk::Device, name: *const c_char) -> vk::PFN_vkVoidFunction {
     let real = real(device)?;
     // SAFETY: the caller passes this device and a string, as vkGetDeviceProcAddr demands.
     let function = unsafe { (real.get_device_proc_addr)(device, name) }?;
@@ -183,16 +158,12 @@ unsafe extern "system" fn get_device_proc_addr(
     if name == c"vkAllocateMemory" {
         // SAFETY: a function pointer, whose caller casts it back to the type that belongs to the name.
         return Some(unsafe {
-            std::mem::transmute::<vk::PFN_vkAllocateMemory, unsafe extern "system" fn()>(
-                allocate_memory,
-            )
+            std::mem::transmute::<vk::PFN_vkAllocateMemory, unsafe extern "system" fn()>(allocate_memory)
         });
     }
     if name == c"vkFreeMemory" {
         // SAFETY: as above.
-        return Some(unsafe {
-            std::mem::transmute::<vk::PFN_vkFreeMemory, unsafe extern "system" fn()>(free_memory)
-        });
+        return Some(unsafe { std::mem::transmute::<vk::PFN_vkFreeMemory, unsafe extern "system" fn()>(free_memory) });
     }
     Some(function)
 }

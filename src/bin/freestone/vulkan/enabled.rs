@@ -27,17 +27,11 @@ const WANTED: [(&CStr, u32); 10] = [
 ];
 
 /// Extensions that only a replay enables: recorded applications created resources with their usage bits.
-const RECORDED: [&CStr; 2] = [
-    ext::transform_feedback::NAME,
-    ext::attachment_feedback_loop_layout::NAME,
-];
+const RECORDED: [&CStr; 2] = [ext::transform_feedback::NAME, ext::attachment_feedback_loop_layout::NAME];
 
 /// What was enabled on a device, as plain data.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one independent feature of Vulkan"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent feature of Vulkan")]
 pub(crate) struct Enabled {
     pub(crate) driver: Driver,
     /// The device's name, as its driver gives it.
@@ -64,17 +58,13 @@ impl Enabled {
     /// # Errors
     ///
     /// [`Unavailable::Call`].
-    pub(crate) fn of(
-        instance: &Instance,
-        physical_device: vk::PhysicalDevice,
-    ) -> Result<Self, Unavailable> {
+    pub(crate) fn of(instance: &Instance, physical_device: vk::PhysicalDevice) -> Result<Self, Unavailable> {
         // SAFETY: the physical device is one of this instance's.
         let properties = unsafe { instance.raw.get_physical_device_properties(physical_device) };
         let api_version = without_patch(properties.api_version).min(instance.api_version);
-        let device_name = properties.device_name_as_c_str().map_or_else(
-            |_| String::new(),
-            |name| name.to_string_lossy().into_owned(),
-        );
+        let device_name = properties
+            .device_name_as_c_str()
+            .map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned());
         let none = Self {
             driver: Driver::of(&properties),
             device_name,
@@ -95,17 +85,12 @@ impl Enabled {
 
     /// Tells whether `extension` is usable: enabled, or in core.
     pub(crate) fn has(&self, extension: &CStr) -> bool {
-        let in_core = |&(name, version): &(&CStr, u32)| {
-            name == extension && version != 0 && self.api_version >= version
-        };
+        let in_core =
+            |&(name, version): &(&CStr, u32)| name == extension && version != 0 && self.api_version >= version;
         self.extensions.contains(&extension) || WANTED.iter().any(in_core)
     }
 
-    fn with_offered_features(
-        self,
-        instance: &Instance,
-        physical_device: vk::PhysicalDevice,
-    ) -> Self {
+    fn with_offered_features(self, instance: &Instance, physical_device: vk::PhysicalDevice) -> Self {
         // Without vkGetPhysicalDeviceFeatures2 nothing but the features of Vulkan 1.0 can be asked for.
         let mut offered = if self.api_version < vk::API_VERSION_1_1 {
             // SAFETY: the physical device is one of this instance's.
@@ -115,9 +100,7 @@ impl Enabled {
             let ask = |features: &mut vk::PhysicalDeviceFeatures2<'_>| {
                 // SAFETY: instance and device are of version 1.1 or above; the chain's structures are the device's.
                 unsafe {
-                    instance
-                        .raw
-                        .get_physical_device_features2(physical_device, features);
+                    instance.raw.get_physical_device_features2(physical_device, features);
                 };
             };
             self.through_features2(ask).1
@@ -137,49 +120,37 @@ impl Enabled {
         physical_device: vk::PhysicalDevice,
         queue_family_index: u32,
     ) -> Result<ash::Device, Unavailable> {
-        let queues = [vk::DeviceQueueCreateInfo::default()
-            .queue_family_index(queue_family_index)
-            .queue_priorities(&[1.0])];
+        let queues =
+            [vk::DeviceQueueCreateInfo::default().queue_family_index(queue_family_index).queue_priorities(&[1.0])];
         let extensions: Vec<_> = self.extensions.iter().map(|name| name.as_ptr()).collect();
-        let info = vk::DeviceCreateInfo::default()
-            .queue_create_infos(&queues)
-            .enabled_extension_names(&extensions);
+        let info = vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_extension_names(&extensions);
         let create = |info: &vk::DeviceCreateInfo<'_>| {
             // SAFETY: extensions and features are listed by this physical device; all pointers are to live locals.
-            unsafe { instance.raw.create_device(physical_device, info, None) }
-                .map_err(failed("vkCreateDevice"))
+            unsafe { instance.raw.create_device(physical_device, info, None) }.map_err(failed("vkCreateDevice"))
         };
         if self.api_version < vk::API_VERSION_1_1 {
             return create(&info.enabled_features(&self.core));
         }
-        self.clone()
-            .through_features2(|features| create(&info.push_next(features)))
-            .0
+        self.clone().through_features2(|features| create(&info.push_next(features))).0
     }
 
     /// Lends `body` a chain of the feature structures known to the device, filled from `self`; returns its answer and
     /// `self` with what the chain holds afterwards. Asking and enabling differ only in `body`.
-    fn through_features2<R>(
-        self,
-        body: impl FnOnce(&mut vk::PhysicalDeviceFeatures2<'_>) -> R,
-    ) -> (R, Self) {
-        let mut address = vk::PhysicalDeviceBufferDeviceAddressFeatures::default()
-            .buffer_device_address(self.buffer_device_address);
-        let mut maintenance4 =
-            vk::PhysicalDeviceMaintenance4Features::default().maintenance4(self.maintenance4);
-        let mut synchronization2 = vk::PhysicalDeviceSynchronization2Features::default()
-            .synchronization2(self.synchronization2);
-        let mut priority = vk::PhysicalDeviceMemoryPriorityFeaturesEXT::default()
-            .memory_priority(self.memory_priority);
+    fn through_features2<R>(self, body: impl FnOnce(&mut vk::PhysicalDeviceFeatures2<'_>) -> R) -> (R, Self) {
+        let mut address =
+            vk::PhysicalDeviceBufferDeviceAddressFeatures::default().buffer_device_address(self.buffer_device_address);
+        let mut maintenance4 = vk::PhysicalDeviceMaintenance4Features::default().maintenance4(self.maintenance4);
+        let mut synchronization2 =
+            vk::PhysicalDeviceSynchronization2Features::default().synchronization2(self.synchronization2);
+        let mut priority = vk::PhysicalDeviceMemoryPriorityFeaturesEXT::default().memory_priority(self.memory_priority);
         let mut pageable = vk::PhysicalDevicePageableDeviceLocalMemoryFeaturesEXT::default()
             .pageable_device_local_memory(self.pageable_device_local_memory);
-        let mut coherent = vk::PhysicalDeviceCoherentMemoryFeaturesAMD::default()
-            .device_coherent_memory(self.device_coherent_memory);
-        let mut feedback = vk::PhysicalDeviceTransformFeedbackFeaturesEXT::default()
-            .transform_feedback(self.transform_feedback);
-        let mut feedback_loop =
-            vk::PhysicalDeviceAttachmentFeedbackLoopLayoutFeaturesEXT::default()
-                .attachment_feedback_loop_layout(self.attachment_feedback_loop);
+        let mut coherent =
+            vk::PhysicalDeviceCoherentMemoryFeaturesAMD::default().device_coherent_memory(self.device_coherent_memory);
+        let mut feedback =
+            vk::PhysicalDeviceTransformFeedbackFeaturesEXT::default().transform_feedback(self.transform_feedback);
+        let mut feedback_loop = vk::PhysicalDeviceAttachmentFeedbackLoopLayoutFeaturesEXT::default()
+            .attachment_feedback_loop_layout(self.attachment_feedback_loop);
         let mut features = vk::PhysicalDeviceFeatures2::default().features(self.core);
         macro_rules! chain {
             ($($structure:ident if $extension:expr;)*) => {
@@ -222,34 +193,12 @@ fn offered_extensions(
     api_version: u32,
 ) -> Result<Vec<&'static CStr>, Unavailable> {
     // SAFETY: the physical device is one of this instance's.
-    let listed = unsafe {
-        instance
-            .raw
-            .enumerate_device_extension_properties(physical_device)
-    }
-    .map_err(failed("vkEnumerateDeviceExtensionProperties"))?;
-    let is_listed = |name: &&CStr| {
-        listed
-            .iter()
-            .any(|extension| extension.extension_name_as_c_str() == Ok(*name))
-    };
+    let listed = unsafe { instance.raw.enumerate_device_extension_properties(physical_device) }
+        .map_err(failed("vkEnumerateDeviceExtensionProperties"))?;
+    let is_listed = |name: &&CStr| listed.iter().any(|extension| extension.extension_name_as_c_str() == Ok(*name));
     // Vulkan 1.0 gets those that work without the structures of vkGetPhysicalDeviceFeatures2.
-    let wanted: &[_] = if api_version < vk::API_VERSION_1_1 {
-        &WANTED[..3]
-    } else {
-        &WANTED
-    };
-    let outside_core = wanted
-        .iter()
-        .filter(|&&(_, core)| core == 0 || api_version < core)
-        .map(|wanted| wanted.0);
-    let recorded: &[_] = if instance.program == Program::Replay {
-        &RECORDED
-    } else {
-        &[]
-    };
-    Ok(outside_core
-        .chain(recorded.iter().copied())
-        .filter(is_listed)
-        .collect())
+    let wanted: &[_] = if api_version < vk::API_VERSION_1_1 { &WANTED[..3] } else { &WANTED };
+    let outside_core = wanted.iter().filter(|&&(_, core)| core == 0 || api_version < core).map(|wanted| wanted.0);
+    let recorded: &[_] = if instance.program == Program::Replay { &RECORDED } else { &[] };
+    Ok(outside_core.chain(recorded.iter().copied()).filter(is_listed).collect())
 }

@@ -13,10 +13,8 @@ use std::sync::Arc;
 const VALIDATION_LAYER: &CStr = c"VK_LAYER_KHRONOS_validation";
 
 /// The checks asked for beside the core ones, which are always on.
-const CHECKS: [vk::ValidationFeatureEnableEXT; 2] = [
-    vk::ValidationFeatureEnableEXT::SYNCHRONIZATION_VALIDATION,
-    vk::ValidationFeatureEnableEXT::BEST_PRACTICES,
-];
+const CHECKS: [vk::ValidationFeatureEnableEXT; 2] =
+    [vk::ValidationFeatureEnableEXT::SYNCHRONIZATION_VALIDATION, vk::ValidationFeatureEnableEXT::BEST_PRACTICES];
 
 /// Whether to run under the validation layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +37,7 @@ pub(crate) struct Instance {
 
 impl std::fmt::Debug for Instance {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Instance")
-            .field("api_version", &self.api_version)
-            .finish_non_exhaustive()
+        out.debug_struct("Instance").field("api_version", &self.api_version).finish_non_exhaustive()
     }
 }
 
@@ -53,8 +49,7 @@ impl Instance {
     /// [`Unavailable`], any but a device without queue.
     pub(crate) fn load(program: Program, layers: Layers) -> Result<Self, Unavailable> {
         // SAFETY: the library found under the loader's well-known name is a Vulkan loader, whose initialisers are sound.
-        let entry =
-            unsafe { Entry::load() }.map_err(|error| Unavailable::NoLoader(error.to_string()))?;
+        let entry = unsafe { Entry::load() }.map_err(|error| Unavailable::NoLoader(error.to_string()))?;
         Self::new(entry, program, layers)
     }
 
@@ -67,14 +62,7 @@ impl Instance {
         let validation = validation_wanted(&entry, program, layers)?;
         let api_version = instance_version(&entry)?;
         let raw = create(&entry, api_version, validation.as_ref())?;
-        let mut instance = Self {
-            entry,
-            raw,
-            api_version,
-            program,
-            messenger: None,
-            validation,
-        };
+        let mut instance = Self { entry, raw, api_version, program, messenger: None, validation };
         instance.listen()?;
         Ok(instance)
     }
@@ -117,17 +105,9 @@ impl Instance {
     /// Returns a queue family that computes, one that also draws first.
     pub(crate) fn queue_family(&self, physical_device: vk::PhysicalDevice) -> Option<u32> {
         // SAFETY: the physical device is one of this instance's.
-        let families = unsafe {
-            self.raw
-                .get_physical_device_queue_family_properties(physical_device)
-        };
-        let with = |flags| {
-            families
-                .iter()
-                .position(|family| family.queue_flags.contains(flags))
-        };
-        let index = with(vk::QueueFlags::COMPUTE | vk::QueueFlags::GRAPHICS)
-            .or_else(|| with(vk::QueueFlags::COMPUTE));
+        let families = unsafe { self.raw.get_physical_device_queue_family_properties(physical_device) };
+        let with = |flags| families.iter().position(|family| family.queue_flags.contains(flags));
+        let index = with(vk::QueueFlags::COMPUTE | vk::QueueFlags::GRAPHICS).or_else(|| with(vk::QueueFlags::COMPUTE));
         index.and_then(|index| u32::try_from(index).ok())
     }
 }
@@ -144,19 +124,14 @@ impl Drop for Instance {
 }
 
 /// Decides whether the layers listen, and makes what they talk to.
-fn validation_wanted(
-    entry: &Entry,
-    program: Program,
-    layers: Layers,
-) -> Result<Option<Arc<Validation>>, Unavailable> {
+fn validation_wanted(entry: &Entry, program: Program, layers: Layers) -> Result<Option<Arc<Validation>>, Unavailable> {
     if layers == Layers::Off {
         return Ok(None);
     }
     // SAFETY: a global function without a precondition.
-    let present = unsafe { entry.enumerate_instance_layer_properties() }
-        .map_err(failed("vkEnumerateInstanceLayerProperties"))?;
-    let is_validation =
-        |layer: &&vk::LayerProperties| layer.layer_name_as_c_str() == Ok(VALIDATION_LAYER);
+    let present =
+        unsafe { entry.enumerate_instance_layer_properties() }.map_err(failed("vkEnumerateInstanceLayerProperties"))?;
+    let is_validation = |layer: &&vk::LayerProperties| layer.layer_name_as_c_str() == Ok(VALIDATION_LAYER);
     match present.iter().find(is_validation) {
         Some(layer) => Ok(Some(Arc::new(Validation::new(program, layer.spec_version)))),
         None if layers == Layers::Required => Err(Unavailable::NoLayers),
@@ -167,36 +142,21 @@ fn validation_wanted(
 /// Returns the version to ask for: what the loader offers, without its patch number.
 fn instance_version(entry: &Entry) -> Result<u32, Unavailable> {
     // SAFETY: a global function without a precondition.
-    let offered = unsafe { entry.try_enumerate_instance_version() }
-        .map_err(failed("vkEnumerateInstanceVersion"))?;
+    let offered = unsafe { entry.try_enumerate_instance_version() }.map_err(failed("vkEnumerateInstanceVersion"))?;
     Ok(without_patch(offered.unwrap_or(vk::API_VERSION_1_0)))
 }
 
 /// Returns `version` with major and minor only.
 pub(crate) const fn without_patch(version: u32) -> u32 {
-    vk::make_api_version(
-        0,
-        vk::api_version_major(version),
-        vk::api_version_minor(version),
-        0,
-    )
+    vk::make_api_version(0, vk::api_version_major(version), vk::api_version_minor(version), 0)
 }
 
-fn create(
-    entry: &Entry,
-    api_version: u32,
-    validation: Option<&Arc<Validation>>,
-) -> Result<ash::Instance, Unavailable> {
-    let application = vk::ApplicationInfo::default()
-        .application_name(c"freestone")
-        .api_version(api_version);
+fn create(entry: &Entry, api_version: u32, validation: Option<&Arc<Validation>>) -> Result<ash::Instance, Unavailable> {
+    let application = vk::ApplicationInfo::default().application_name(c"freestone").api_version(api_version);
     let (layers, extensions) = match validation {
         Some(_) => (
             vec![VALIDATION_LAYER.as_ptr()],
-            vec![
-                ext::debug_utils::NAME.as_ptr(),
-                ext::validation_features::NAME.as_ptr(),
-            ],
+            vec![ext::debug_utils::NAME.as_ptr(), ext::validation_features::NAME.as_ptr()],
         ),
         None => (Vec::new(), Vec::new()),
     };

@@ -22,11 +22,8 @@ pub(crate) enum Mistake {
 const BUFFER_BYTES: u64 = 64 << 10;
 
 impl Mistake {
-    pub(crate) const ALL: [Self; 3] = [
-        Self::FlushOffTheAtom,
-        Self::UnsynchronisedWrites,
-        Self::SmallDedicatedAllocation,
-    ];
+    pub(crate) const ALL: [Self; 3] =
+        [Self::FlushOffTheAtom, Self::UnsynchronisedWrites, Self::SmallDedicatedAllocation];
 
     /// Returns a part of the id that every generation of the layers gives to the mistake.
     pub(crate) fn message_id(self) -> &'static str {
@@ -48,11 +45,7 @@ impl Mistake {
         validation.take();
         SmallBuffer::create(headless)?.make_mistakes()?;
         let heard = validation.take();
-        let is_unheard = |mistake: &Self| {
-            !heard
-                .iter()
-                .any(|message| message.id.contains(mistake.message_id()))
-        };
+        let is_unheard = |mistake: &Self| !heard.iter().any(|message| message.id.contains(mistake.message_id()));
         Ok(Self::ALL.into_iter().filter(is_unheard).collect())
     }
 }
@@ -69,12 +62,9 @@ struct SmallBuffer<'a> {
 impl<'a> SmallBuffer<'a> {
     fn create(headless: &'a Headless) -> Result<Self, Unavailable> {
         let device = &headless.device;
-        let info = vk::BufferCreateInfo::default()
-            .size(BUFFER_BYTES)
-            .usage(vk::BufferUsageFlags::TRANSFER_DST);
+        let info = vk::BufferCreateInfo::default().size(BUFFER_BYTES).usage(vk::BufferUsageFlags::TRANSFER_DST);
         // SAFETY: `device` is alive and `info` is complete.
-        let buffer =
-            unsafe { device.create_buffer(&info, None) }.map_err(failed("vkCreateBuffer"))?;
+        let buffer = unsafe { device.create_buffer(&info, None) }.map_err(failed("vkCreateBuffer"))?;
         let mut small = Self {
             device,
             queue_family_index: headless.queue_family_index,
@@ -93,11 +83,9 @@ impl<'a> SmallBuffer<'a> {
             .allocation_size(requirements.size)
             .memory_type_index(mappable_type(headless, requirements.memory_type_bits)?);
         // SAFETY: size and type are those that the buffer requires.
-        self.memory = unsafe { self.device.allocate_memory(&info, None) }
-            .map_err(failed("vkAllocateMemory"))?;
+        self.memory = unsafe { self.device.allocate_memory(&info, None) }.map_err(failed("vkAllocateMemory"))?;
         // SAFETY: the memory is the buffer's alone, large enough, of its type, and offset 0 is aligned.
-        unsafe { self.device.bind_buffer_memory(self.buffer, self.memory, 0) }
-            .map_err(failed("vkBindBufferMemory"))
+        unsafe { self.device.bind_buffer_memory(self.buffer, self.memory, 0) }.map_err(failed("vkBindBufferMemory"))
     }
 
     fn make_mistakes(mut self) -> Result<(), Unavailable> {
@@ -107,15 +95,9 @@ impl<'a> SmallBuffer<'a> {
 
     fn flush_off_the_atom(&self) -> Result<(), Unavailable> {
         // SAFETY: the memory is host-visible and not mapped. Freeing it will unmap it.
-        unsafe {
-            self.device
-                .map_memory(self.memory, 0, vk::WHOLE_SIZE, vk::MemoryMapFlags::empty())
-        }
-        .map_err(failed("vkMapMemory"))?;
-        let range = vk::MappedMemoryRange::default()
-            .memory(self.memory)
-            .offset(1)
-            .size(vk::WHOLE_SIZE);
+        unsafe { self.device.map_memory(self.memory, 0, vk::WHOLE_SIZE, vk::MemoryMapFlags::empty()) }
+            .map_err(failed("vkMapMemory"))?;
+        let range = vk::MappedMemoryRange::default().memory(self.memory).offset(1).size(vk::WHOLE_SIZE);
         // SAFETY: deliberately not: the offset is no multiple of the atom. Drivers round or ignore it. Whether the call
         // succeeds is not what is asked here.
         let _ = unsafe { self.device.flush_mapped_memory_ranges(&[range]) };
@@ -125,25 +107,19 @@ impl<'a> SmallBuffer<'a> {
     fn write_twice(&mut self) -> Result<(), Unavailable> {
         let info = vk::CommandPoolCreateInfo::default().queue_family_index(self.queue_family_index);
         // SAFETY: the device was created with a queue of this family.
-        self.pool = unsafe { self.device.create_command_pool(&info, None) }
-            .map_err(failed("vkCreateCommandPool"))?;
-        let info = vk::CommandBufferAllocateInfo::default()
-            .command_pool(self.pool)
-            .command_buffer_count(1);
+        self.pool = unsafe { self.device.create_command_pool(&info, None) }.map_err(failed("vkCreateCommandPool"))?;
+        let info = vk::CommandBufferAllocateInfo::default().command_pool(self.pool).command_buffer_count(1);
         // SAFETY: the pool was created above and is used by this thread only.
-        let commands = unsafe { self.device.allocate_command_buffers(&info) }
-            .map_err(failed("vkAllocateCommandBuffers"))?[0];
-        let info = vk::CommandBufferBeginInfo::default()
-            .flags(vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT);
+        let commands =
+            unsafe { self.device.allocate_command_buffers(&info) }.map_err(failed("vkAllocateCommandBuffers"))?[0];
+        let info = vk::CommandBufferBeginInfo::default().flags(vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT);
         // SAFETY: the command buffer is new.
-        unsafe { self.device.begin_command_buffer(commands, &info) }
-            .map_err(failed("vkBeginCommandBuffer"))?;
+        unsafe { self.device.begin_command_buffer(commands, &info) }.map_err(failed("vkBeginCommandBuffer"))?;
         for value in [1, 2] {
             // SAFETY: recording, into a bound buffer made for transfers. That the second write does not wait for the
             // first is the mistake; the command buffer is never submitted.
             unsafe {
-                self.device
-                    .cmd_fill_buffer(commands, self.buffer, 0, BUFFER_BYTES, value);
+                self.device.cmd_fill_buffer(commands, self.buffer, 0, BUFFER_BYTES, value);
             };
         }
         // SAFETY: the command buffer is recording.
@@ -165,20 +141,12 @@ impl Drop for SmallBuffer<'_> {
 /// Returns the first host-visible memory type among `type_bits`.
 fn mappable_type(headless: &Headless, type_bits: u32) -> Result<u32, Unavailable> {
     // SAFETY: the physical device is one of this instance's.
-    let memory = unsafe {
-        headless
-            .instance
-            .raw
-            .get_physical_device_memory_properties(headless.physical_device)
-    };
+    let memory = unsafe { headless.instance.raw.get_physical_device_memory_properties(headless.physical_device) };
     let is_mappable = |&index: &u32| {
         let flags = memory.memory_types[index as usize].property_flags;
         type_bits & (1 << index) != 0 && flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
     };
     (0..memory.memory_type_count)
         .find(is_mappable)
-        .ok_or(Unavailable::Call {
-            call: "choosing mappable memory",
-            result: vk::Result::ERROR_FEATURE_NOT_PRESENT,
-        })
+        .ok_or(Unavailable::Call { call: "choosing mappable memory", result: vk::Result::ERROR_FEATURE_NOT_PRESENT })
 }

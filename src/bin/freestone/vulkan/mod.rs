@@ -13,14 +13,8 @@
 //! - I1: a device is destroyed before its instance, the instance before what its messenger writes to.
 //! - I2: whatever is in `Enabled` was enabled on the device, and nothing else was.
 
-#![allow(
-    dead_code,
-    reason = "each program that takes this in uses a part of it"
-)]
-#![allow(
-    unused_imports,
-    reason = "each program that takes this in uses a part of it"
-)]
+#![allow(dead_code, reason = "each program that takes this in uses a part of it")]
+#![allow(unused_imports, reason = "each program that takes this in uses a part of it")]
 
 mod counting;
 mod enabled;
@@ -48,22 +42,15 @@ pub(crate) enum Unavailable {
     /// Validation layers were required and are not installed.
     NoLayers,
     /// A call of the driver failed.
-    Call {
-        call: &'static str,
-        result: vk::Result,
-    },
+    Call { call: &'static str, result: vk::Result },
 }
 
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NoLoader(reason) => write!(out, "no Vulkan loader: {reason}"),
-            Self::NoDriver => {
-                out.write_str("no driver: the Vulkan loader found no device that can compute")
-            }
-            Self::NoLayers => {
-                out.write_str("no validation layers: VK_LAYER_KHRONOS_validation is not installed")
-            }
+            Self::NoDriver => out.write_str("no driver: the Vulkan loader found no device that can compute"),
+            Self::NoLayers => out.write_str("no validation layers: VK_LAYER_KHRONOS_validation is not installed"),
             Self::Call { call, result } => write!(out, "{call} failed: {result}"),
         }
     }
@@ -90,15 +77,9 @@ pub(crate) struct Headless {
 
 impl std::fmt::Debug for Headless {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (major, minor) = (
-            vk::api_version_major(self.enabled.api_version),
-            vk::api_version_minor(self.enabled.api_version),
-        );
-        write!(
-            out,
-            "{}, Vulkan {major}.{minor}, with {:?}",
-            self.enabled.device_name, self.enabled.extensions
-        )
+        let (major, minor) =
+            (vk::api_version_major(self.enabled.api_version), vk::api_version_minor(self.enabled.api_version));
+        write!(out, "{}, Vulkan {major}.{minor}, with {:?}", self.enabled.device_name, self.enabled.extensions)
     }
 }
 
@@ -117,11 +98,7 @@ impl Headless {
     /// # Errors
     ///
     /// [`Unavailable::NoDriver`], [`Unavailable::NoLayers`], [`Unavailable::Call`].
-    pub(crate) fn with_entry(
-        entry: ash::Entry,
-        program: Program,
-        layers: Layers,
-    ) -> Result<Self, Unavailable> {
+    pub(crate) fn with_entry(entry: ash::Entry, program: Program, layers: Layers) -> Result<Self, Unavailable> {
         Self::first_of(Instance::new(entry, program, layers)?)
     }
 
@@ -140,10 +117,7 @@ impl Headless {
         let name = std::thread::current().name().unwrap_or("a test").to_owned();
         let said = writeln!(std::io::stderr(), "SKIPPED: {name}: {reason}");
         let is_required = std::env::var_os("FREESTONE_REQUIRE_DRIVERS").is_some();
-        assert!(
-            !is_required && said.is_ok(),
-            "drivers are required here: {reason}"
-        );
+        assert!(!is_required && said.is_ok(), "drivers are required here: {reason}");
         None
     }
 
@@ -158,13 +132,8 @@ impl Headless {
     /// # Errors
     ///
     /// [`Unavailable::NoDriver`] if it has no queue that computes, [`Unavailable::Call`].
-    pub(crate) fn open(
-        instance: Instance,
-        physical_device: vk::PhysicalDevice,
-    ) -> Result<Self, Unavailable> {
-        let queue_family_index = instance
-            .queue_family(physical_device)
-            .ok_or(Unavailable::NoDriver)?;
+    pub(crate) fn open(instance: Instance, physical_device: vk::PhysicalDevice) -> Result<Self, Unavailable> {
+        let queue_family_index = instance.queue_family(physical_device).ok_or(Unavailable::NoDriver)?;
         let enabled = Enabled::of(&instance, physical_device)?;
         let device = enabled.create_device(&instance, physical_device, queue_family_index)?;
         if let Some(validation) = instance.validation() {
@@ -172,14 +141,7 @@ impl Headless {
         }
         // SAFETY: the device was created with one queue of this family.
         let queue = unsafe { device.get_device_queue(queue_family_index, 0) };
-        Ok(Self {
-            device,
-            physical_device,
-            queue,
-            queue_family_index,
-            enabled,
-            instance,
-        })
+        Ok(Self { device, physical_device, queue, queue_family_index, enabled, instance })
     }
 
     /// Returns the validation that listens, or `None` when no layer does.

@@ -25,19 +25,9 @@ pub(crate) enum Driver {
 impl Driver {
     /// Tells the driver from the device's name.
     pub(crate) fn of(properties: &vk::PhysicalDeviceProperties) -> Self {
-        let name = properties
-            .device_name_as_c_str()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let known = [
-            ("llvmpipe", Self::Lavapipe),
-            ("SwiftShader", Self::SwiftShader),
-            ("Vulkan Mock", Self::Mock),
-        ];
-        known
-            .iter()
-            .find(|(word, _)| name.contains(word))
-            .map_or(Self::Other, |&(_, driver)| driver)
+        let name = properties.device_name_as_c_str().unwrap_or_default().to_string_lossy();
+        let known = [("llvmpipe", Self::Lavapipe), ("SwiftShader", Self::SwiftShader), ("Vulkan Mock", Self::Mock)];
+        known.iter().find(|(word, _)| name.contains(word)).map_or(Self::Other, |&(_, driver)| driver)
     }
 }
 
@@ -134,11 +124,7 @@ pub(crate) struct Message {
 
 impl std::fmt::Display for Message {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            out,
-            "{:?} {} ({} times)\n    {}",
-            self.severity, self.id, self.count, self.text
-        )
+        write!(out, "{:?} {} ({} times)\n    {}", self.severity, self.id, self.count, self.text)
     }
 }
 
@@ -161,20 +147,10 @@ pub(crate) struct Validation {
 impl Validation {
     /// Makes the ear for layers of the version that they state.
     pub(crate) fn new(program: Program, layer_version: u32) -> Self {
-        let generation = if layer_version < vk::make_api_version(0, 1, 4, 0) {
-            Generation::Before14
-        } else {
-            Generation::From14
-        };
-        let heard = Heard {
-            excepted: vec![0; EXCEPTIONS.len()],
-            ..Heard::default()
-        };
-        Self {
-            program,
-            generation,
-            heard: Mutex::new(heard),
-        }
+        let generation =
+            if layer_version < vk::make_api_version(0, 1, 4, 0) { Generation::Before14 } else { Generation::From14 };
+        let heard = Heard { excepted: vec![0; EXCEPTIONS.len()], ..Heard::default() };
+        Self { program, generation, heard: Mutex::new(heard) }
     }
 
     pub(crate) fn generation(&self) -> Generation {
@@ -198,11 +174,7 @@ impl Validation {
 
     /// Returns how many messages were heard and not forgiven, each time counted.
     pub(crate) fn count(&self) -> u64 {
-        self.lock()
-            .messages
-            .iter()
-            .map(|message| message.count)
-            .sum()
+        self.lock().messages.iter().map(|message| message.count).sum()
     }
 
     /// Prints what was heard and not forgiven to stderr.
@@ -218,12 +190,7 @@ impl Validation {
         let is_unused = |&(index, entry): &(usize, &Exception)| {
             heard.excepted[index] == 0 && entry.is_due(self.program, self.generation, heard.driver)
         };
-        EXCEPTIONS
-            .iter()
-            .enumerate()
-            .filter(is_unused)
-            .map(|(_, entry)| entry)
-            .collect()
+        EXCEPTIONS.iter().enumerate().filter(is_unused).map(|(_, entry)| entry).collect()
     }
 
     fn hear(&self, severity: vk::DebugUtilsMessageSeverityFlagsEXT, id: String, text: String) {
@@ -236,12 +203,7 @@ impl Validation {
             known.count += 1;
             return;
         }
-        heard.messages.push(Message {
-            id,
-            severity,
-            text,
-            count: 1,
-        });
+        heard.messages.push(Message { id, severity, text, count: 1 });
     }
 
     fn exception(&self, driver: Option<Driver>, id: &str, text: &str) -> Option<usize> {
@@ -258,18 +220,10 @@ impl Validation {
 }
 
 /// Describes a messenger that speaks to `validation`, which must outlive the instance it is used on.
-pub(crate) fn messenger_info(
-    validation: &Arc<Validation>,
-) -> vk::DebugUtilsMessengerCreateInfoEXT<'static> {
+pub(crate) fn messenger_info(validation: &Arc<Validation>) -> vk::DebugUtilsMessengerCreateInfoEXT<'static> {
     vk::DebugUtilsMessengerCreateInfoEXT::default()
-        .message_severity(
-            vk::DebugUtilsMessageSeverityFlagsEXT::WARNING
-                | vk::DebugUtilsMessageSeverityFlagsEXT::ERROR,
-        )
-        .message_type(
-            vk::DebugUtilsMessageTypeFlagsEXT::VALIDATION
-                | vk::DebugUtilsMessageTypeFlagsEXT::PERFORMANCE,
-        )
+        .message_severity(vk::DebugUtilsMessageSeverityFlagsEXT::WARNING | vk::DebugUtilsMessageSeverityFlagsEXT::ERROR)
+        .message_type(vk::DebugUtilsMessageTypeFlagsEXT::VALIDATION | vk::DebugUtilsMessageTypeFlagsEXT::PERFORMANCE)
         .pfn_user_callback(Some(on_message))
         .user_data(Arc::as_ptr(validation).cast::<c_void>().cast_mut())
 }
@@ -305,7 +259,5 @@ unsafe fn text_of(text: *const std::ffi::c_char) -> String {
         return String::new();
     }
     // SAFETY: not null; duty 1 for the rest.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }

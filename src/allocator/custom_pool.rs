@@ -1,0 +1,369 @@
+//! Pools of the user's own: what they are made of, and how they come and go.
+
+use core::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::error::AllocationError;
+use super::{AllocationRequest, Allocator};
+use crate::memory_type::{Candidates, ExtraFlags, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
+use crate::pool::{MemoryPriority, Pool, PoolSettings};
+use crate::suballocator::align::{align_down, align_up};
+use crate::suballocator::Algorithm;
+
+/// How a custom pool is made.
+///
+/// # Examples
+/// ```
+/// use freestone::{Algorithm, Intent, PoolCreateInfo};
+///
+/// let frames = PoolCreateInfo::for_intent(Intent::Stream).algorithm(Algorithm::Linear).block_size(4 << 20);
+/// ```
+#[derive(Clone, Debug)]
+pub struct PoolCreateInfo {
+    pub(crate) choice: TypeChoice,
+    algorithm: Algorithm,
+    block_size: Option<u64>,
+    pub(crate) min_block_count: u32,
+    max_block_count: u32,
+    min_alignment: u64,
+    priority: Option<MemoryPriority>,
+}
+
+/// How the memory type of a custom pool is found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TypeChoice {
+    Index(u32),
+    Intent(Intent, ExtraFlags, u32),
+}
+
+impl PoolCreateInfo {
+    /// Begins with a memory type by its index.
+    #[must_use]
+    pub fn for_memory_type(memory_type_index: u32) -> Self {
+        Self::with_choice(TypeChoice::Index(memory_type_index))
+    }
+
+    /// Begins with the best memory type for an intent.
+    #[must_use]
+    pub fn for_intent(intent: Intent) -> Self {
+        Self::with_choice(TypeChoice::Intent(intent, ExtraFlags::default(), u32::MAX))
+    }
+
+    /// Chooses the intent's memory type among these only: the `memoryTypeBits` of what the pool is for.
+    #[must_use]
+    pub fn memory_type_bits(mut self, memory_type_bits: u32) -> Self {
+        if let TypeChoice::Intent(_, _, bits) = &mut self.choice {
+            *bits = memory_type_bits;
+        }
+        self
+    }
+
+    /// Chooses how blocks are cut; TLSF if nothing is said.
+    #[must_use]
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// Gives every block this size, in bytes, instead of growing with demand. Nothing larger fits the pool then.
+    #[must_use]
+    pub fn block_size(mut self, bytes: u64) -> Self {
+        self.block_size = Some(bytes);
+        self
+    }
+
+    /// Keeps at least so many blocks; they are opened when the pool is created.
+    #[must_use]
+    pub fn min_block_count(mut self, count: u32) -> Self {
+        self.min_block_count = count;
+        self
+    }
+
+    /// Opens at most so many blocks.
+    #[must_use]
+    pub fn max_block_count(mut self, count: u32) -> Self {
+        self.max_block_count = count;
+        self
+    }
+
+    /// Aligns every allocation to at least so many bytes; a power of two.
+    #[must_use]
+    pub fn min_alignment(mut self, alignment: u64) -> Self {
+        self.min_alignment = alignment;
+        self
+    }
+
+    /// Gives the pool's blocks a priority, where `VK_EXT_memory_priority` is declared.
+    #[must_use]
+    pub fn priority(mut self, priority: MemoryPriority) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    fn with_choice(choice: TypeChoice) -> Self {
+        Self {
+            choice,
+            algorithm: Algorithm::Tlsf,
+            block_size: None,
+            min_block_count: 0,
+            max_block_count: u32::MAX,
+            min_alignment: 1,
+            priority: None,
+        }
+    }
+}
+
+/// Why a custom pool could not be created. Nothing was kept.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CreatePoolError {
+    /// The device has no such memory type.
+    #[error("memory type {memory_type_index} does not exist: the device has {count}")]
+    NoSuchMemoryType {
+        /// The index asked for.
+        memory_type_index: u32,
+        /// How many types the device has.
+        count: u32,
+    },
+    /// The minimum alignment is no power of two.
+    #[error("minimum alignment {alignment} is no power of two")]
+    BadAlignment {
+        /// The alignment asked for, in bytes.
+        alignment: u64,
+    },
+    /// Blocks of this size cannot be.
+    #[error("blocks of {block_size} bytes cannot be: they hold from {min} to {max} bytes here")]
+    BadBlockSize {
+        /// The size asked for, in bytes.
+        block_size: u64,
+        /// The smallest possible block, in bytes.
+        min: u64,
+        /// The largest possible block, in bytes.
+        max: u64,
+    },
+    /// More blocks must be kept than may be opened.
+    #[error("at least {min} and at most {max} blocks contradict each other")]
+    BadBlockCount {
+        /// The least number of blocks.
+        min: u32,
+        /// The largest number of blocks.
+        max: u32,
+    },
+    /// Slots of this size cannot be.
+    #[error("slots of 0 bytes cannot be: give the size of what the pool is for")]
+    ZeroSlotSize,
+    /// Slots cannot be so large.
+    #[error("slots of {slot_size} bytes cannot be: no memory object holds one")]
+    SlotTooLarge {
+        /// The size asked for, in bytes.
+        slot_size: u64,
+    },
+    /// The allocator has as many pools as it can count.
+    #[error("an allocator has at most {max} pools")]
+    TooManyPools {
+        /// The limit.
+        max: u32,
+    },
+    /// No memory type, or no memory for the first blocks.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+}
+
+/// Why a custom pool was not destroyed; it is handed back, untouched.
+#[derive(Debug, Error)]
+#[error("{reason}; the pool is handed back")]
+pub struct DestroyPoolError {
+    /// What is in the way.
+    pub reason: DestroyPoolReason,
+    /// The pool.
+    pub pool: CustomPool,
+}
+
+/// What is in the way of destroying a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DestroyPoolReason {
+    /// Another allocator made it.
+    #[error("the pool belongs to another allocator")]
+    Foreign,
+    /// Free these first.
+    #[error("{count} allocations of the pool are alive")]
+    InUse {
+        /// How many allocations are alive.
+        count: u64,
+    },
+}
+
+/// A pool of the user's own: blocks of one memory type that nothing else shares.
+///
+/// Hand it to [`AllocationCreateInfo::pool`](super::AllocationCreateInfo::pool), and back to
+/// [`Allocator::destroy_pool`](super::Allocator::destroy_pool) when nothing of it is alive.
+#[must_use = "a pool is destroyed by handing it to the allocator, not by dropping it"]
+pub struct CustomPool {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) index: u16,
+    pub(crate) owner: u32,
+}
+
+impl CustomPool {
+    /// Returns the memory type of all blocks.
+    pub fn memory_type_index(&self) -> u32 {
+        self.pool.settings().memory_type_index
+    }
+}
+
+impl fmt::Debug for CustomPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CustomPool")
+            .field("index", &self.index)
+            .field("settings", self.pool.settings())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PoolCreateInfo {
+    /// Returns the priority of the pool's blocks.
+    pub(super) fn class_priority(&self) -> MemoryPriority {
+        self.priority.unwrap_or_default()
+    }
+
+    /// Turns a default pool's settings into those that the user asks for.
+    ///
+    /// # Errors
+    /// What is wrong with the create-self.
+    pub(super) fn settings(&self, defaults: PoolSettings) -> Result<PoolSettings, CreatePoolError> {
+        let mut settings = defaults;
+        if !self.min_alignment.is_power_of_two() {
+            return Err(CreatePoolError::BadAlignment { alignment: self.min_alignment });
+        }
+        if self.max_block_count == 0 || self.min_block_count > self.max_block_count {
+            let (min, max) = (self.min_block_count, self.max_block_count);
+            return Err(CreatePoolError::BadBlockCount { min, max });
+        }
+        settings.algorithm = self.rounded_algorithm()?;
+        if let Algorithm::Fixed { slot_size } = settings.algorithm {
+            settings.growth.first = settings.growth.first.max(slot_size);
+            settings.growth.cap = settings.growth.cap.max(slot_size);
+        }
+        settings.growth.fixed_size = self.block_size.map(|bytes| fixed_size(bytes, &settings)).transpose()?;
+        settings.min_alignment = self.min_alignment;
+        settings.min_block_count = self.min_block_count;
+        settings.max_block_count = self.max_block_count;
+        settings.may_own = self.block_size.is_none() && self.algorithm == Algorithm::Tlsf;
+        Ok(settings)
+    }
+
+    /// Returns the algorithm, slots rounded up so that each is aligned as the pool promises.
+    fn rounded_algorithm(&self) -> Result<Algorithm, CreatePoolError> {
+        match self.algorithm {
+            Algorithm::Fixed { slot_size: 0 } => Err(CreatePoolError::ZeroSlotSize),
+            Algorithm::Fixed { slot_size } => {
+                let rounded = align_up(slot_size, self.min_alignment.max(SLOT_ALIGNMENT));
+                let slot_size = rounded.ok_or(CreatePoolError::SlotTooLarge { slot_size })?;
+                Ok(Algorithm::Fixed { slot_size })
+            }
+            algorithm => Ok(algorithm),
+        }
+    }
+}
+
+/// Slots are multiples of this, in bytes: the largest nonCoherentAtomSize that the specification allows.
+const SLOT_ALIGNMENT: u64 = 256;
+
+/// Rounds a custom block size up to the pool's unit.
+fn fixed_size(block_size: u64, settings: &PoolSettings) -> Result<u64, CreatePoolError> {
+    let unit = settings.suballocator.unit;
+    let min = if let Algorithm::Fixed { slot_size } = settings.algorithm { slot_size } else { unit };
+    let max = align_down(settings.max_object_size, unit);
+    let rounded = align_up(block_size, unit).filter(|&bytes| bytes >= min && bytes <= max && block_size > 0);
+    rounded.ok_or(CreatePoolError::BadBlockSize { block_size, min, max })
+}
+
+impl Allocator {
+    /// Creates a pool of the user's own, with its first blocks.
+    ///
+    /// # Errors
+    /// What is wrong with the create-info, or why the first blocks could not be opened; nothing is kept then.
+    pub fn create_pool(&self, info: &PoolCreateInfo) -> Result<CustomPool, CreatePoolError> {
+        let memory_type_index = self.resolve_type(info.choice)?;
+        let (index, pool) = self.pools.add_custom(info, memory_type_index)?;
+        let custom = CustomPool { pool, index, owner: self.owner };
+        if let Err(error) = self.open_first_blocks(&custom, info.min_block_count) {
+            self.retire_pool(&custom);
+            return Err(error.into());
+        }
+        Ok(custom)
+    }
+
+    /// Destroys a custom pool; its blocks go back to the driver.
+    ///
+    /// # Errors
+    /// `Foreign`, or `InUse` while allocations of it are alive; the pool is handed back.
+    pub fn destroy_pool(&self, pool: CustomPool) -> Result<(), DestroyPoolError> {
+        if pool.owner != self.owner {
+            return Err(DestroyPoolError { reason: DestroyPoolReason::Foreign, pool });
+        }
+        let count = pool.pool.counters().live_count();
+        if count > 0 {
+            return Err(DestroyPoolError { reason: DestroyPoolReason::InUse { count }, pool });
+        }
+        self.retire_pool(&pool);
+        Ok(())
+    }
+
+    fn resolve_type(&self, choice: TypeChoice) -> Result<u32, CreatePoolError> {
+        match choice {
+            TypeChoice::Index(memory_type_index) => {
+                let count = u32::try_from(self.properties().memory_types.len()).unwrap_or(u32::MAX);
+                if memory_type_index >= count {
+                    return Err(CreatePoolError::NoSuchMemoryType { memory_type_index, count });
+                }
+                let flags = self.properties().flags_of(memory_type_index);
+                self.selector.check_required(flags).map_err(AllocationError::from)?;
+                Ok(memory_type_index)
+            }
+            TypeChoice::Intent(intent, extra, memory_type_bits) => {
+                let candidates = self.candidates(&TypeRequest { intent, extra }, memory_type_bits)?;
+                candidates.first().ok_or(CreatePoolError::NoSuchMemoryType { memory_type_index: 0, count: 0 })
+            }
+        }
+    }
+
+    /// Returns the memory type of a custom pool as the only candidate, where it suits the request.
+    pub(super) fn candidates_of_pool(
+        &self,
+        pool: &CustomPool,
+        request: &AllocationRequest<'_>,
+    ) -> Result<Candidates, AllocationError> {
+        if pool.owner != self.owner {
+            return Err(AllocationError::ForeignPool);
+        }
+        let memory_type_index = pool.memory_type_index();
+        let memory_type_bits = request.requirements.memory_type_bits;
+        let flags = self.properties().flags_of(memory_type_index);
+        let lacking = request.required_flags() & !flags;
+        let rejection = if memory_type_bits & (1 << memory_type_index) == 0 {
+            Rejection::NotInMemoryTypeBits
+        } else if !lacking.is_empty() {
+            Rejection::Lacks(lacking)
+        } else {
+            return Ok(Candidates::only(memory_type_index));
+        };
+        let verdicts = vec![TypeVerdict { memory_type_index, verdict: Verdict::Rejected(rejection) }];
+        Err(AllocationError::NoMemoryType { memory_type_bits, verdicts })
+    }
+
+    pub(crate) fn open_first_blocks(&self, custom: &CustomPool, count: u32) -> Result<(), AllocationError> {
+        let growth = custom.pool.settings().growth;
+        let bytes = growth.fixed_size.unwrap_or(growth.first);
+        (0..count).try_for_each(|_| self.open_empty(&custom.pool, bytes))
+    }
+
+    /// Takes an idle custom pool apart.
+    pub(crate) fn retire_pool(&self, custom: &CustomPool) {
+        self.pools.remove(custom.index);
+        custom.pool.abandon(self.backing());
+    }
+}

@@ -1,0 +1,156 @@
+//! Opening memory for a pool: the driver is called with no lock held, the block published after it.
+//!
+//! ```text
+//!   claim a place (lock) -> reserve, allocate (no lock) -> cut the opener's own range, publish (lock)
+//! ```
+
+use super::{Attempt, Placement, Pool, PoolRequest, Refusal, State, placement};
+use crate::block::Backing;
+use crate::device::{DedicatedFor, Memory, MemoryRequest};
+use crate::memory_type::Bound;
+use super::MemoryPriority;
+use crate::suballocator::align::align_up;
+
+impl Pool {
+    /// Checks the limits of the driver and of the pool that an opening would meet before the budget.
+    ///
+    /// # Errors
+    /// `TooLarge` or `BlockLimit`.
+    pub(crate) fn check_opening(&self, attempt: Attempt, request: &PoolRequest) -> Result<(), Refusal> {
+        let bytes = self.opening_bytes(attempt, request);
+        let settings = &self.settings;
+        let limit = settings.growth.fixed_size.unwrap_or(settings.max_object_size).min(settings.max_object_size);
+        let is_too_large = bytes > settings.max_object_size
+            || (matches!(attempt, Attempt::Grow { .. }) && request.range.size > limit.min(bytes));
+        if is_too_large {
+            return Err(Refusal::TooLarge { limit });
+        }
+        if attempt != Attempt::Dedicated && self.block_count() >= u64::from(settings.max_block_count) {
+            return Err(Refusal::BlockLimit { max: settings.max_block_count });
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes of the memory object that an attempt opens; 0 for one that opens none.
+    pub(crate) fn opening_bytes(&self, attempt: Attempt, request: &PoolRequest) -> u64 {
+        match attempt {
+            Attempt::Existing => 0,
+            Attempt::Grow { bytes } => bytes,
+            Attempt::Own => self.own_block_size(request),
+            Attempt::Dedicated => request.exact_size,
+        }
+    }
+
+    /// Opens an empty block of so many bytes, which waits for what comes.
+    ///
+    /// # Errors
+    /// The refusal of a limit, the budget or the driver; then nothing has changed.
+    pub(crate) fn open_empty(&self, backing: Backing<'_>, bytes: u64, bound: Bound, now: u64) -> Result<(), Refusal> {
+        let slot = self.claim_block()?;
+        let memory = backing.open(&self.memory_request(bytes, None), bound)?;
+        let mut state = self.state.lock();
+        state.blocks.add(memory, now);
+        slot.publish(&mut state);
+        self.count_blocks(&state);
+        Ok(())
+    }
+
+    pub(super) fn open_block(&self, backing: Backing<'_>, bytes: u64, request: &PoolRequest) -> Result<Placement, Refusal> {
+        let slot = self.claim_block()?;
+        let memory = self.open_memory(backing, request, (bytes, None))?;
+        let mut state = self.state.lock();
+        let cut = state.blocks.add_with(memory, &request.range);
+        slot.publish(&mut state);
+        self.count_blocks(&state);
+        match cut {
+            Ok(cut) => {
+                self.count_allocated(&state);
+                Ok(placement(&cut))
+            }
+            Err(memory) => {
+                let retired = backing.retire(memory);
+                drop(state);
+                retired.finish();
+                Err(Refusal::TooLarge { limit: bytes })
+            }
+        }
+    }
+
+    pub(super) fn open_dedicated(&self, backing: Backing<'_>, request: &PoolRequest) -> Result<Placement, Refusal> {
+        let memory = self.open_memory(backing, request, (request.exact_size, request.dedicated_for))?;
+        let (handle, mapped, size) = (memory.handle(), memory.mapped_ptr(), memory.size());
+        let mut state = self.state.lock();
+        let key = state.dedicated.insert(memory);
+        self.counters.allocated.add(1);
+        self.counters.dedicated_bytes.add(size);
+        self.counters.dedicated_count.add(1);
+        drop(state);
+        Ok(Placement { memory: handle, offset: 0, mapped, key, is_dedicated: true })
+    }
+
+    /// Opens memory; one that cannot be mapped though the request needs it counts as a refusal.
+    fn open_memory(
+        &self,
+        backing: Backing<'_>,
+        request: &PoolRequest,
+        (bytes, dedicated): (u64, Option<DedicatedFor>),
+    ) -> Result<Memory, Refusal> {
+        let memory = backing.open(&self.memory_request(bytes, dedicated), request.bound)?;
+        if request.needs_mapping && memory.mapped_ptr().is_none() {
+            let error = memory.mapping_error();
+            backing.retire(memory).finish();
+            return Err(error.map_or(Refusal::DoesNotFit, Refusal::Driver));
+        }
+        Ok(memory)
+    }
+
+    fn memory_request(&self, size: u64, dedicated: Option<DedicatedFor>) -> MemoryRequest {
+        let settings = &self.settings;
+        MemoryRequest {
+            dedicated,
+            device_address: settings.class.device_address,
+            priority: settings.priority.map(MemoryPriority::value),
+            map: settings.mapping,
+            ..MemoryRequest::new(size, settings.memory_type_index)
+        }
+    }
+
+    /// Returns the size of a block for this request alone, in bytes.
+    pub(super) fn own_block_size(&self, request: &PoolRequest) -> u64 {
+        let unit = self.settings.suballocator.unit;
+        align_up(request.range.size, unit).unwrap_or(u64::MAX)
+    }
+
+    /// Counts a block as being opened, where the pool may have one more.
+    fn claim_block(&self) -> Result<BlockSlot<'_>, Refusal> {
+        let mut state = self.state.lock();
+        let max = self.settings.max_block_count;
+        if state.blocks.block_count() + state.opening_count >= max {
+            return Err(Refusal::BlockLimit { max });
+        }
+        state.opening_count += 1;
+        Ok(BlockSlot { pool: self, is_open: true })
+    }
+}
+
+/// A block that is being opened; dropping it unpublished takes its count back.
+struct BlockSlot<'a> {
+    pool: &'a Pool,
+    is_open: bool,
+}
+
+impl BlockSlot<'_> {
+    /// Ends the opening behind a lock that is held already.
+    fn publish(mut self, state: &mut State) {
+        state.opening_count -= 1;
+        self.is_open = false;
+    }
+}
+
+impl Drop for BlockSlot<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.pool.state.lock().opening_count -= 1;
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Empty blocks of a pool: which go back to the driver, and the way they take.
+//!
+//! What is kept is the policy's word ([`growth`]); here is the mechanism. A block leaves the list behind the lock and
+//! reaches the driver after it.
+
+use std::sync::Arc;
+
+use super::{Pool, State, retire_last};
+use crate::block::growth;
+use crate::block::{Backing, Retired};
+use crate::sync::MutexGuard;
+
+/// Which empty blocks are not spare, beside the pool's minimum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Those that were prewarmed: until a trim.
+    Prewarmed,
+    /// None: as for a trim.
+    Nothing,
+}
+
+impl Pool {
+    /// Keeps at least so many bytes of empty blocks until the next `trim`.
+    pub(crate) fn keep_prewarmed(&self, bytes: u64) {
+        let mut state = self.state.lock();
+        state.prewarmed_bytes = state.prewarmed_bytes.max(bytes);
+    }
+
+    /// Gives every empty block back, but for the pool's minimum; returns the bytes given back.
+    pub(crate) fn trim(&self, backing: Backing<'_>) -> u64 {
+        let mut state = self.state.lock();
+        state.prewarmed_bytes = 0;
+        state.blocks.reclaim();
+        let mut retired = Vec::new();
+        while let Some(region) = self.largest_spare(&state) {
+            retired.extend(self.take_out(backing, &mut state, region));
+        }
+        self.count_blocks(&state);
+        drop(state);
+        retired.into_iter().map(Retired::finish).sum()
+    }
+
+    /// Lists the empty blocks that may be given back, as (region, bytes).
+    pub(crate) fn spare_blocks(&self, kept: Kept) -> Vec<(u32, u64)> {
+        let mut state = self.state.lock();
+        state.blocks.reclaim();
+        self.count_blocks(&state);
+        let mut left = self.spare_count(&state);
+        let mut spare_bytes = state.blocks.empty_bytes().saturating_sub(match kept {
+            Kept::Prewarmed => state.prewarmed_bytes,
+            Kept::Nothing => 0,
+        });
+        let mut spare = Vec::new();
+        for (region, size) in state.blocks.empties() {
+            if left > 0 && size <= spare_bytes {
+                left -= 1;
+                spare_bytes -= size;
+                spare.push((region, size));
+            }
+        }
+        spare
+    }
+
+    /// Gives one empty block back; returns its bytes, 0 where it is in use by now.
+    pub(crate) fn give_back(&self, backing: Backing<'_>, region: u32) -> u64 {
+        let mut state = self.state.lock();
+        let retired = self.take_out_spare(backing, &mut state, region);
+        drop(state);
+        retired.map_or(0, Retired::finish)
+    }
+
+    /// Gives one block back that has been empty since before a tick; returns its bytes, 0 where there is none.
+    pub(crate) fn give_back_aged(&self, backing: Backing<'_>, tick: u64) -> u64 {
+        if self.counters.empty_bytes.get() == 0 {
+            return 0;
+        }
+        let state = self.state.lock();
+        let is_spare = state.blocks.empty_bytes() > state.prewarmed_bytes;
+        let Some(region) = state.blocks.empty_since_before(tick).filter(|_| is_spare) else { return 0 };
+        drop(state);
+        self.give_back(backing, region)
+    }
+
+    /// Charges the budget with what lazily allocated memory has committed by now.
+    pub(crate) fn charge_commitments(&self, backing: Backing<'_>) {
+        if !self.settings.is_lazy || self.counters.dedicated_count.get() == 0 {
+            return;
+        }
+        let objects: Vec<_> =
+            self.state.lock().dedicated.iter().map(|(key, object)| (key, Arc::clone(object))).collect();
+        for (key, object) in objects {
+            let committed = backing.device.commitment(&object.memory);
+            let state = self.state.lock();
+            if state.dedicated.get(key).is_some() {
+                let before = object.recharge(committed);
+                backing.budget.recharge(backing.heap_of(self.settings.memory_type_index), before, committed);
+            }
+            let retired = retire_last(backing, object);
+            drop(state);
+            retired.map(Retired::finish);
+        }
+    }
+
+    /// Empties the pool of all that nobody uses. What is in use stays, never to be freed: its owner may still read it.
+    pub(crate) fn abandon(&self, backing: Backing<'_>) {
+        let mut state = self.state.lock();
+        let retired: Vec<Retired<'_>> =
+            state.blocks.take_all_empty().into_iter().map(|memory| backing.retire(memory)).collect();
+        self.count_blocks(&state);
+        drop(state);
+        for retired in retired {
+            retired.finish();
+        }
+    }
+
+    /// Gives back the empty blocks that the policy does not keep, after the lock is dropped.
+    #[cold]
+    pub(super) fn retire_surplus(&self, backing: Backing<'_>, mut state: MutexGuard<'_, State>) {
+        if state.blocks.used_bytes() == 0 {
+            state.blocks.reclaim();
+        }
+        let mut retired = Vec::new();
+        while surplus_bytes(&state) > 0 {
+            let Some(region) = self.largest_spare(&state) else { break };
+            retired.extend(self.take_out(backing, &mut state, region));
+        }
+        self.count_blocks(&state);
+        drop(state);
+        for retired in retired {
+            retired.finish();
+        }
+    }
+
+    fn largest_spare(&self, state: &State) -> Option<u32> {
+        if self.spare_count(state) == 0 {
+            return None;
+        }
+        growth::choose_give_back(state.blocks.empties(), u64::MAX).map(|(region, _)| region)
+    }
+
+    /// Returns how many blocks lie above the pool's minimum.
+    fn spare_count(&self, state: &State) -> u32 {
+        state.blocks.block_count().saturating_sub(self.settings.min_block_count)
+    }
+
+    /// Takes a block out if it is empty and above the pool's minimum.
+    pub(super) fn take_out_spare<'a>(
+        &self,
+        backing: Backing<'a>,
+        state: &mut State,
+        region: u32,
+    ) -> Option<Retired<'a>> {
+        if self.spare_count(state) == 0 {
+            return None;
+        }
+        state.blocks.reclaim();
+        self.take_out(backing, state, region)
+    }
+
+    fn take_out<'a>(&self, backing: Backing<'a>, state: &mut State, region: u32) -> Option<Retired<'a>> {
+        let memory = state.blocks.take(region)?;
+        self.count_blocks(state);
+        Some(backing.retire(memory))
+    }
+}
+
+/// Returns the bytes of empty blocks above what the policy keeps.
+fn surplus_bytes(state: &State) -> u64 {
+    let empty = state.blocks.empty_bytes();
+    let in_use = state.blocks.reserved_bytes() - empty;
+    empty.saturating_sub(growth::retained_bound(in_use).max(state.prewarmed_bytes))
+}

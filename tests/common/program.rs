@@ -1,0 +1,129 @@
+//! Generated programs over a whole allocator: every intent, kind and size, upkeep, budgets that change under way.
+
+use ash::vk;
+use freestone::sim::Profile;
+use freestone::{
+    AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DedicatedUse, Intent, Kind,
+};
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+
+use super::{mib, requirements, two_heaps};
+
+/// A request with its wishes.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) size: u64,
+    pub(crate) alignment: u64,
+    pub(crate) is_linear: bool,
+    pub(crate) intent: Intent,
+    pub(crate) preference: DedicatedPreference,
+    pub(crate) dedicated: DedicatedUse,
+    pub(crate) within_budget: bool,
+    pub(crate) may_spill: bool,
+}
+
+impl Wish {
+    pub(crate) fn requirements(&self) -> AllocationRequirements {
+        let kind = if self.is_linear { Kind::Linear } else { Kind::NonLinear };
+        AllocationRequirements { dedicated: self.preference, ..requirements(self.size, self.alignment, kind) }
+    }
+
+    pub(crate) fn info(&self) -> AllocationCreateInfo<'static> {
+        let mut info = AllocationCreateInfo::new(self.intent).dedicated(self.dedicated);
+        if self.within_budget {
+            info = info.within_budget();
+        }
+        if self.may_spill { info } else { info.without_spilling() }
+    }
+}
+
+/// One step of a program.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Allocate(Wish),
+    /// Frees one of the live allocations, by number.
+    Free(usize),
+    /// Frees all but every nth, so that blocks become empty.
+    FreeMost(usize),
+    Trim,
+    Prewarm(Intent, u64),
+    Tick(u32),
+    /// Changes what the driver reports as a heap's budget.
+    Budget { heap_index: u32, bytes: u64 },
+    /// Changes what others use of a heap.
+    Foreign { heap_index: u32, bytes: u64 },
+    /// Lets the nth call from here fail.
+    Fail { n: u64, result: vk::Result },
+}
+
+/// Sizes whose magnitudes are equally likely, up to 24 MiB.
+fn size() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        8 => (0_u32..21, any::<u64>()).prop_map(|(magnitude, bits)| 1 + bits % (1 << magnitude)),
+        2 => (mib(1)..mib(24)),
+        1 => Just(mib(1)),
+    ]
+}
+
+fn intent() -> impl Strategy<Value = Intent> {
+    (0..Intent::ALL.len()).prop_map(|index| Intent::ALL[index])
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let preference = prop_oneof![
+        8 => Just(DedicatedPreference::None),
+        1 => Just(DedicatedPreference::Preferred),
+        1 => Just(DedicatedPreference::Required)
+    ];
+    let dedicated = prop_oneof![8 => Just(DedicatedUse::Auto), 1 => Just(DedicatedUse::Always), 1 => Just(DedicatedUse::Never)];
+    let flags = (any::<bool>(), any::<bool>(), 0_u32..4);
+    (size(), 0_u32..17, intent(), preference, dedicated, flags).prop_map(
+        |(size, alignment, intent, preference, dedicated, (is_linear, within_budget, spill))| Wish {
+            size,
+            alignment: 1 << alignment,
+            is_linear,
+            intent,
+            preference,
+            dedicated,
+            within_budget,
+            may_spill: spill > 0,
+        },
+    )
+}
+
+/// Steps without failures of the driver.
+pub(crate) fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => wish().prop_map(Step::Allocate),
+        12 => any::<usize>().prop_map(Step::Free),
+        1 => (2_usize..8).prop_map(Step::FreeMost),
+        1 => Just(Step::Trim),
+        1 => (intent(), 1..mib(4)).prop_map(|(intent, bytes)| Step::Prewarm(intent, bytes)),
+        1 => (1_u32..400).prop_map(Step::Tick),
+        2 => (0_u32..3, 1..mib(48)).prop_map(|(heap_index, bytes)| Step::Budget { heap_index, bytes }),
+        1 => (0_u32..3, 1..mib(16)).prop_map(|(heap_index, bytes)| Step::Foreign { heap_index, bytes }),
+    ]
+}
+
+/// Steps, now and then with a failure ahead.
+pub(crate) fn step_with_failures() -> impl Strategy<Value = Step> {
+    let results = [
+        vk::Result::ERROR_OUT_OF_DEVICE_MEMORY,
+        vk::Result::ERROR_OUT_OF_HOST_MEMORY,
+        vk::Result::ERROR_TOO_MANY_OBJECTS,
+        vk::Result::ERROR_MEMORY_MAP_FAILED,
+    ];
+    let fail = (1_u64..4, 0..results.len()).prop_map(move |(n, index)| Step::Fail { n, result: results[index] });
+    prop_oneof![15 => step(), 1 => fail]
+}
+
+/// Names of the built-in profiles, and of one whose heaps are small: a failing case prints a name, not a device.
+pub(crate) fn profile_name() -> impl Strategy<Value = &'static str> {
+    const NAMES: [&str; 5] = ["discrete-rebar", "discrete-bar256", "unified", "noncoherent", "two-heaps"];
+    (0..NAMES.len()).prop_map(|index| NAMES[index])
+}
+
+/// Returns the profile of one of those names.
+pub(crate) fn profile(name: &str) -> Profile {
+    Profile::by_name(name).unwrap_or_else(|| two_heaps(mib(40), mib(64)))
+}

@@ -1,0 +1,210 @@
+//! Pools of the user's own: each algorithm, the bounds on blocks, and how they come and go.
+
+mod common;
+
+use ash::vk;
+use common::{Rig, linear, mib, non_linear, requirements, state_of};
+use freestone::sim::{KIB, Profile};
+use freestone::{
+    Algorithm, Allocation, AllocationCreateInfo, AllocationError, CreatePoolError, CustomPool, DestroyPoolReason, End,
+    Intent, Kind, PoolCreateInfo,
+};
+
+fn pool_of(rig: &Rig, info: &PoolCreateInfo) -> CustomPool {
+    rig.create_pool(info).expect("a pool")
+}
+
+fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
+    allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+}
+
+#[test]
+fn every_algorithm_serves_every_profile() {
+    for profile in Profile::all() {
+        let rig = Rig::new(profile);
+        for algorithm in [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 4096 }] {
+            let info = PoolCreateInfo::for_intent(Intent::Stream).algorithm(algorithm).block_size(256 * KIB);
+            let pool = pool_of(&rig, &info);
+            let wishes = AllocationCreateInfo::stream().pool(&pool);
+            let mut shadow = common::Shadow::default();
+            let mut live: Vec<_> =
+                (1..100).map(|n| rig.allocate(&linear(n * 40), &wishes).expect("there is memory")).collect();
+            for allocation in &mut live {
+                assert_eq!(allocation.memory_type_index(), pool.memory_type_index());
+                shadow.enter(allocation, 1);
+                allocation.fill(0, allocation.size(), 1).expect("it is mapped");
+            }
+            shadow.check(&rig.vulkan);
+            rig.validate().expect("every invariant holds");
+            live.reverse();
+            free_all(&rig, live);
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+            assert_eq!(rig.control().reserved_bytes(), 0, "{algorithm:?}");
+        }
+        rig.finish();
+    }
+}
+
+#[test]
+fn a_linear_pool_stacks_from_both_ends() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = PoolCreateInfo::for_intent(Intent::Upload).algorithm(Algorithm::Linear).block_size(mib(1));
+    let pool = pool_of(&rig, &info.max_block_count(1));
+    let wishes = AllocationCreateInfo::upload().pool(&pool);
+    let take = |end| rig.allocate(&linear(256), &wishes.end(end)).expect("there is memory");
+    let mut live: Vec<Allocation> = [End::Low, End::Low, End::High, End::High].map(take).into();
+    let offsets: Vec<u64> = live.iter().map(Allocation::offset).collect();
+    assert_eq!(offsets, [0, 256, mib(1) - 256, mib(1) - 512]);
+    let error = rig.destroy_pool(pool).expect_err("four are alive");
+    assert_eq!(error.reason, DestroyPoolReason::InUse { count: 4 });
+    live.reverse();
+    free_all(&rig, live);
+    rig.destroy_pool(error.pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn fixed_slots_refuse_what_is_larger() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let algorithm = Algorithm::Fixed { slot_size: 1024 };
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).algorithm(algorithm).block_size(64 * KIB));
+    let wishes = AllocationCreateInfo::gpu_only().pool(&pool);
+    let live: Vec<_> = (0..64).map(|_| rig.allocate(&linear(1000), &wishes).expect("a slot")).collect();
+    assert_eq!(rig.control().memory_object_count(), 1, "64 slots of 1 KiB");
+    let before = state_of(&rig);
+    let error = rig.allocate(&linear(1025), &wishes).expect_err("no slot is so large");
+    assert!(matches!(error, AllocationError::OutOfMemory { .. }), "{error}");
+    assert_eq!(state_of(&rig), before);
+    free_all(&rig, live);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn blocks_are_kept_between_the_bounds() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = PoolCreateInfo::for_memory_type(0).block_size(mib(1)).min_block_count(2).max_block_count(3);
+    let pool = pool_of(&rig, &info);
+    assert_eq!(rig.control().memory_object_count(), 2, "opened with the pool");
+    let wishes = AllocationCreateInfo::gpu_only().pool(&pool);
+    let live: Vec<_> = (0..3).map(|_| rig.allocate(&linear(mib(1)), &wishes).expect("a block")).collect();
+    assert_eq!(rig.control().memory_object_count(), 3);
+    rig.allocate(&linear(64), &wishes).expect_err("a fourth block is not allowed");
+    free_all(&rig, live);
+    rig.trim();
+    assert_eq!(rig.control().memory_object_count(), 2, "a trim keeps the minimum");
+    let statistics = rig.statistics();
+    assert_eq!((statistics.total.block_count, statistics.total.empty_bytes), (2, mib(2)));
+    // A small allocation leaves a cached slab behind, which a trim gives back to its block.
+    let small = rig.allocate(&linear(64), &wishes).expect("there is memory");
+    free_all(&rig, [small]);
+    rig.trim();
+    assert_eq!(rig.statistics().total.empty_bytes, mib(2));
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn the_minimum_alignment_holds() {
+    let rig = Rig::new(Profile::unified());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_intent(Intent::Upload).min_alignment(4096));
+    let wishes = AllocationCreateInfo::upload().pool(&pool);
+    let live: Vec<_> = (1..50).map(|n| rig.allocate(&requirements(n, 1, Kind::Linear), &wishes).expect("memory")).collect();
+    assert!(live.iter().all(|allocation| allocation.offset() % 4096 == 0));
+    free_all(&rig, live);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn kinds_never_share_a_page_of_a_custom_pool() {
+    for profile in Profile::all() {
+        let rig = Rig::new(profile);
+        let pool = pool_of(&rig, &PoolCreateInfo::for_intent(Intent::GpuOnly).block_size(mib(4)));
+        let wishes = AllocationCreateInfo::gpu_only().pool(&pool);
+        let granularity = rig.properties().buffer_image_granularity;
+        let mut shadow = common::Shadow::default();
+        let live: Vec<_> = (1..40)
+            .map(|n| if n % 2 == 0 { linear(n * 100) } else { non_linear(n * 100) })
+            .map(|request| rig.allocate(&request, &wishes).expect("there is memory"))
+            .collect();
+        live.iter().for_each(|allocation| shadow.enter(allocation, granularity));
+        free_all(&rig, live);
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        rig.finish();
+    }
+}
+
+#[test]
+fn a_pool_in_use_and_a_foreign_pool_are_handed_back() {
+    let rig = Rig::new(Profile::unified());
+    let other = Rig::new(Profile::unified());
+    let mut pool = pool_of(&rig, &PoolCreateInfo::for_intent(Intent::GpuOnly));
+    fn wishes(pool: &CustomPool) -> AllocationCreateInfo<'_> {
+        AllocationCreateInfo::gpu_only().pool(pool)
+    }
+    let allocation = rig.allocate(&linear(100), &wishes(&pool)).expect("there is memory");
+    let error = rig.destroy_pool(pool).expect_err("it is in use");
+    assert_eq!(error.reason, DestroyPoolReason::InUse { count: 1 });
+    pool = error.pool;
+    let error = other.destroy_pool(pool).expect_err("it is not its own");
+    assert_eq!(error.reason, DestroyPoolReason::Foreign);
+    pool = error.pool;
+    let refused = other.allocate(&linear(100), &wishes(&pool));
+    assert!(matches!(refused, Err(AllocationError::ForeignPool)), "{refused:?}");
+    free_all(&rig, [allocation]);
+    let again = rig.allocate(&linear(100), &wishes(&pool)).expect("the pool works on");
+    free_all(&rig, [again]);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+    other.finish();
+}
+
+#[test]
+fn a_resource_that_does_not_allow_the_pools_type_is_refused() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(1));
+    let request = freestone::AllocationRequirements { memory_type_bits: 0b1, ..linear(100) };
+    let error = rig.allocate(&request, &AllocationCreateInfo::gpu_only().pool(&pool)).expect_err("type 0 only");
+    assert!(matches!(error, AllocationError::NoMemoryType { .. }), "{error}");
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn create_infos_that_contradict_themselves_are_refused() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let before = (state_of(&rig), rig.control().total_calls());
+    let base = || PoolCreateInfo::for_memory_type(0);
+    let refused = |info: PoolCreateInfo| rig.create_pool(&info).map(drop).expect_err("it cannot be");
+    assert!(matches!(
+        refused(PoolCreateInfo::for_memory_type(8)),
+        CreatePoolError::NoSuchMemoryType { memory_type_index: 8, count: 8 }
+    ));
+    assert!(matches!(refused(base().min_alignment(3)), CreatePoolError::BadAlignment { alignment: 3 }));
+    assert!(matches!(refused(base().min_alignment(0)), CreatePoolError::BadAlignment { alignment: 0 }));
+    assert!(matches!(refused(base().block_size(0)), CreatePoolError::BadBlockSize { .. }));
+    assert!(matches!(refused(base().block_size(u64::MAX)), CreatePoolError::BadBlockSize { .. }));
+    assert!(matches!(refused(base().max_block_count(0)), CreatePoolError::BadBlockCount { .. }));
+    assert!(matches!(
+        refused(base().min_block_count(3).max_block_count(2)),
+        CreatePoolError::BadBlockCount { min: 3, max: 2 }
+    ));
+    let no_slots = base().algorithm(Algorithm::Fixed { slot_size: 0 });
+    assert!(matches!(refused(no_slots), CreatePoolError::ZeroSlotSize));
+    let nowhere = PoolCreateInfo::for_intent(Intent::Upload).memory_type_bits(0b1);
+    assert!(matches!(refused(nowhere), CreatePoolError::Allocation(AllocationError::NoMemoryType { .. })));
+    assert_eq!((state_of(&rig), rig.control().total_calls()), before);
+    rig.finish();
+}
+
+#[test]
+fn a_pool_by_intent_stays_within_the_types_it_is_for() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_intent(Intent::GpuOnly).memory_type_bits(0b100));
+    assert_eq!(pool.memory_type_index(), 2);
+    let flags = rig.properties().memory_types[2].property_flags;
+    assert!(flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE));
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}

@@ -1,0 +1,287 @@
+//! `plan` says what `allocate` then does: over generated requests, budgets and limits, and over every recorded event.
+
+mod common;
+
+use common::program::{self, Step};
+use common::{Rig, linear, mib, state_of};
+use freestone::sim::{Function, KIB, Profile, SimDevice};
+use freestone::{
+    Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, Intent, Plan, PlannedPlacement,
+};
+use proptest::prelude::{ProptestConfig, proptest};
+use proptest::collection::vec;
+
+/// Plans, allocates, and compares. Returns what was allocated.
+#[track_caller]
+fn plan_and_allocate(
+    rig: &Rig,
+    request: &AllocationRequirements,
+    info: &AllocationCreateInfo<'_>,
+) -> Result<Allocation, AllocationError> {
+    let before = (state_of(rig), rig.control().total_calls());
+    let planned = rig.plan(request, info);
+    assert!((state_of(rig), rig.control().total_calls()) == before, "a plan changes nothing");
+    rig.control().take_calls();
+    let made = rig.allocate(request, info);
+    let calls = rig.control().take_calls();
+    let opened: Vec<u64> =
+        calls.iter().filter(|call| call.function == Function::AllocateMemory).map(|call| call.size).collect();
+    match (&planned, &made) {
+        (Ok(plan), Ok(allocation)) => assert_as_planned(plan, allocation, &opened),
+        (Err(planned), Err(error)) => {
+            assert_eq!(planned.to_string(), error.to_string(), "the same error, with the same attempts");
+            assert!(opened.is_empty(), "{error}");
+        }
+        _ => panic!("planned {planned:?}\nmade {made:?}\nfor {request:?} {info:?}"),
+    }
+    made
+}
+
+#[track_caller]
+fn assert_as_planned(plan: &Plan, allocation: &Allocation, opened: &[u64]) {
+    assert_eq!(plan.memory_type_index, allocation.memory_type_index(), "{plan:?}");
+    let expected: &[u64] = match plan.placement {
+        PlannedPlacement::ExistingBlock => &[],
+        _ => &[plan.driver_bytes],
+    };
+    assert_eq!(opened, expected, "{plan:?}");
+    assert_eq!(plan.placement == PlannedPlacement::Dedicated, allocation.is_dedicated(), "{plan:?}");
+    assert!(plan.placement != PlannedPlacement::ExistingBlock || plan.driver_bytes == 0);
+    if let Some(offset) = plan.offset {
+        assert_eq!(offset, allocation.offset(), "{plan:?}");
+    }
+    assert!(plan.offset.is_some() || opened.len() == 1, "the offset in an existing block is known: {plan:?}");
+}
+
+/// Carries a program out, with each allocation planned first.
+fn run(rig: &Rig, steps: &[Step]) {
+    let mut live = Vec::new();
+    for step in steps {
+        match step {
+            Step::Allocate(wish) => live.extend(plan_and_allocate(rig, &wish.requirements(), &wish.info()).ok()),
+            Step::Free(number) if !live.is_empty() => {
+                let allocation = live.swap_remove(number % live.len());
+                rig.free(allocation).expect("it is alive");
+            }
+            Step::FreeMost(keep) => {
+                let all: Vec<Allocation> = std::mem::take(&mut live);
+                for (number, allocation) in all.into_iter().enumerate() {
+                    if number % keep == 0 { live.push(allocation) } else { rig.free(allocation).expect("it is alive") }
+                }
+            }
+            Step::Free(_) | Step::Fail { .. } => {}
+            Step::Trim => drop(rig.trim()),
+            Step::Prewarm(intent, bytes) => drop(rig.prewarm(*intent, *bytes)),
+            Step::Tick(count) => (0..*count).for_each(|_| rig.tick()),
+            Step::Budget { heap_index, bytes } => {
+                rig.control().set_budget(*heap_index, Some(*bytes));
+                rig.update_budget();
+            }
+            Step::Foreign { heap_index, bytes } => {
+                rig.control().set_foreign_usage(*heap_index, *bytes);
+                rig.update_budget();
+            }
+        }
+    }
+    live.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+}
+
+/// No failure of the driver's own may come in between: it cannot be planned.
+fn roomy(mut profile: Profile) -> Profile {
+    for heap in &mut profile.heaps {
+        heap.size = heap.size.max(mib(512));
+    }
+    profile
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn allocate_does_what_was_planned(profile in program::profile_name(), steps in vec(program::step(), 1..60)) {
+        let rig = Rig::new(roomy(program::profile(profile)));
+        run(&rig, &steps);
+        rig.finish();
+    }
+
+    #[test]
+    fn allocate_does_what_was_planned_under_limits(
+        profile in program::profile_name(),
+        limits in [mib(1)..mib(64), mib(1)..mib(64), mib(1)..mib(64)],
+        steps in vec(program::step(), 1..60),
+    ) {
+        let rig = Rig::with(SimDevice::new(roomy(program::profile(profile))), |info| {
+            (0..).zip(limits).fold(info, |info, (heap_index, bytes)| info.heap_limit(heap_index, bytes))
+        });
+        run(&rig, &steps);
+        for (heap_index, limit) in (0..).zip(limits) {
+            let peak = rig.control().heap(heap_index).map_or(0, |heap| heap.peak_bytes);
+            assert!(peak <= limit, "heap {heap_index}: {peak} bytes of {limit}");
+        }
+        rig.finish();
+    }
+
+    #[test]
+    fn limits_promise_what_can_be_had(profile in program::profile_name(), steps in vec(program::step(), 1..40)) {
+        let rig = Rig::new(roomy(program::profile(profile)));
+        let frees = steps.iter().filter(|step| !matches!(step, Step::Free(_))).cloned().collect::<Vec<_>>();
+        let mut live = Vec::new();
+        for step in &frees {
+            if let Step::Allocate(wish) = step {
+                live.extend(rig.allocate(&wish.requirements(), &wish.info()).ok());
+            } else {
+                run(&rig, core::slice::from_ref(step));
+            }
+            for intent in Intent::ALL {
+                assert_limits_hold(&rig, intent);
+            }
+        }
+        live.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+        rig.finish();
+    }
+}
+
+/// Checks that the largest allocation promised is had within the budget, and that its suggestion is no larger.
+#[track_caller]
+fn assert_limits_hold(rig: &Rig, intent: Intent) {
+    let limits = rig.limits(intent).expect("every profile serves every intent");
+    assert!(limits.suggested_chunk_size <= limits.largest_allocation);
+    if limits.largest_allocation == 0 {
+        return;
+    }
+    let info = AllocationCreateInfo::new(intent).within_budget();
+    for size in [limits.largest_allocation, limits.suggested_chunk_size.max(1)] {
+        let plan = rig.plan(&freestone::AllocationRequirements { alignment: 1, ..linear(size) }, &info);
+        assert!(plan.is_ok(), "{intent}: {limits:?} promises {size}: {}", plan.expect_err("it is none"));
+    }
+}
+
+#[test]
+fn limits_are_what_an_allocation_gets() {
+    for profile in Profile::all() {
+        let rig = Rig::new(profile);
+        for intent in Intent::ALL {
+            let limits = rig.limits(intent).expect("every profile serves every intent");
+            let info = AllocationCreateInfo::new(intent).within_budget();
+            // Real bytes stand behind host-visible memory here: the largest is taken where nothing is mapped.
+            let size = if intent.needs_host_access() { limits.suggested_chunk_size } else { limits.largest_allocation };
+            let allocation = rig.allocate(&linear(size), &info).expect("it was promised");
+            rig.free(allocation).expect("it is alive");
+            rig.trim();
+            let more = rig.plan(&linear(limits.largest_allocation + 256), &info);
+            assert!(more.is_err(), "{intent}: {limits:?} is not the largest: {more:?}");
+        }
+        rig.finish();
+    }
+}
+
+#[test]
+fn plan_many_counts_what_the_plans_before_have_opened() {
+    let rig = Rig::new(common::two_heaps(mib(1024), mib(1024)));
+    rig.control().set_budget(0, Some(mib(20)));
+    rig.update_budget();
+    let info = AllocationCreateInfo::gpu_only().within_budget();
+    let requests = [linear(mib(8)), linear(mib(8)), linear(mib(8))];
+    let plans = rig.plan_many(&requests, &info).expect("the host's heap takes the third");
+    assert_eq!(plans.iter().map(|plan| plan.memory_type_index).collect::<Vec<_>>(), [0, 0, 1]);
+    let allocations = rig.allocate_many(&requests, &info).expect("as planned");
+    assert_eq!(allocations.iter().map(Allocation::memory_type_index).collect::<Vec<_>>(), [0, 0, 1]);
+    let error = rig.plan_many(&requests, &info.without_spilling()).expect_err("4 MiB are left");
+    assert!(error.to_string().contains("left of the budget of 20971520"), "{error}");
+    allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    rig.finish();
+}
+
+#[test]
+fn a_plan_says_when_the_budget_is_exceeded() {
+    let rig = Rig::new(Profile::unified());
+    rig.control().set_budget(0, Some(64 * KIB));
+    rig.update_budget();
+    let plan = rig.plan(&linear(mib(8)), &AllocationCreateInfo::gpu_only()).expect("the heap has room");
+    assert!(plan.exceeds_budget && plan.heap.budget == 64 * KIB, "{plan:?}");
+    assert!(!plan.attempts.records().is_empty() && plan.verdicts.len() == 2, "{plan:?}");
+    rig.plan(&linear(mib(8)), &AllocationCreateInfo::gpu_only().within_budget()).expect_err("the budget has not");
+    rig.finish();
+}
+
+/// Every event of every recorded application on every built-in profile.
+#[cfg(feature = "cli")]
+mod traces {
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    use super::{
+        Allocation, AllocationCreateInfo, AllocationRequirements, Intent, Profile, Rig, plan_and_allocate,
+    };
+    use freestone::trace::{Class, Dedicated, Kind, Model, Operation, Resource, Trace};
+    use freestone::{DedicatedPreference, DeviceAddress, sim};
+
+    fn requirements(model: &Model, resource: &Resource) -> AllocationRequirements {
+        let asked = model.requirements(resource).expect("recorded sizes are small");
+        AllocationRequirements {
+            size: asked.size,
+            alignment: asked.alignment,
+            memory_type_bits: asked.memory_type_bits,
+            kind: if resource.kind() == Kind::ImageOptimal { freestone::Kind::NonLinear } else { freestone::Kind::Linear },
+            device_address: DeviceAddress::NotNeeded,
+            dedicated: match resource.dedicated {
+                Dedicated::Requires => DedicatedPreference::Required,
+                Dedicated::Prefers => DedicatedPreference::Preferred,
+                Dedicated::None | Dedicated::App => DedicatedPreference::None,
+            },
+        }
+    }
+
+    fn intent(class: Class) -> Intent {
+        match class {
+            Class::Device => Intent::GpuOnly,
+            Class::Upload => Intent::Upload,
+            Class::DeviceUpload => Intent::Stream,
+            Class::Readback => Intent::Readback,
+        }
+    }
+
+    fn replay(trace: &Trace, profile: Profile) {
+        let rig = Rig::new(profile);
+        // SAFETY: the physical device is the instance's.
+        let limits = unsafe { rig.vulkan.instance().get_physical_device_properties(rig.vulkan.physical_device()) }.limits;
+        let count = u32::try_from(rig.properties().memory_types.len()).expect("few");
+        let model = Model::new(&limits, count);
+        let mut live: HashMap<u64, Allocation> = HashMap::new();
+        for event in &trace.events {
+            match &event.operation {
+                Operation::Allocate(resource) => {
+                    let info = AllocationCreateInfo::new(intent(resource.class));
+                    let made = plan_and_allocate(&rig, &requirements(&model, resource), &info);
+                    live.insert(event.id, made.expect("there is memory"));
+                }
+                Operation::Free => {
+                    let allocation = live.remove(&event.id).expect("the reader has checked the ids");
+                    rig.free(allocation).expect("it is alive");
+                }
+            }
+        }
+        live.into_values().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+        rig.finish();
+    }
+
+    #[test]
+    fn allocate_does_what_was_planned_at_every_event_of_every_trace() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
+        let entries = std::fs::read_dir(folder).expect("the traces are here");
+        let mut files: Vec<_> = entries.map(|entry| entry.expect("readable").path()).collect();
+        files.retain(|file| file.extension().is_some_and(|ending| ending == "zst"));
+        files.sort();
+        assert!(files.len() >= 14, "{files:?}");
+        std::thread::scope(|scope| {
+            for part in files.chunks(files.len().div_ceil(2)) {
+                scope.spawn(move || {
+                    for file in part {
+                        let trace = Trace::read(file).expect("a good trace");
+                        sim::Profile::all().into_iter().for_each(|profile| replay(&trace, profile));
+                    }
+                });
+            }
+        });
+    }
+}
