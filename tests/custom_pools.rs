@@ -109,7 +109,8 @@ fn the_minimum_alignment_holds() {
     let rig = Rig::new(Profile::unified());
     let pool = pool_of(&rig, &PoolCreateInfo::for_intent(Intent::Upload).min_alignment(4096));
     let wishes = AllocationCreateInfo::upload().pool(&pool);
-    let live: Vec<_> = (1..50).map(|n| rig.allocate(&requirements(n, 1, Kind::Linear), &wishes).expect("memory")).collect();
+    let live: Vec<_> =
+        (1..50).map(|n| rig.allocate(&requirements(n, 1, Kind::Linear), &wishes).expect("memory")).collect();
     assert!(live.iter().all(|allocation| allocation.offset() % 4096 == 0));
     free_all(&rig, live);
     rig.destroy_pool(pool).expect("nothing of it is alive");

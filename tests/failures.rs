@@ -98,7 +98,11 @@ fn fail_each_call(rig: &Rig, operation: Operation<'_>) -> Tally {
             rig.trim();
         }
     }
-    assert_eq!(rig.control().faults_fired().len() - fired, (tally.failed + tally.survived) as usize, "each failure happened");
+    assert_eq!(
+        rig.control().faults_fired().len() - fired,
+        (tally.failed + tally.survived) as usize,
+        "each failure happened"
+    );
     tally
 }
 

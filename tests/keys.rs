@@ -101,7 +101,8 @@ fn every_allocation_is_tracked_where_asked_for() {
     let reports = Arc::new(Mutex::new(Vec::<LeakReport>::new()));
     let heard = Arc::clone(&reports);
     let on_leak = move |report: &LeakReport| heard.lock().expect("nobody panics").push(report.clone());
-    let rig = Rig::with(SimDevice::new(Profile::unified()), |info| info.track_all().record_backtraces().on_leak(on_leak));
+    let rig =
+        Rig::with(SimDevice::new(Profile::unified()), |info| info.track_all().record_backtraces().on_leak(on_leak));
     let leaked = rig.allocate(&linear(10), &AllocationCreateInfo::gpu_only()).expect("there is memory");
     assert_eq!(rig.name_of(&leaked).as_deref(), Some(""));
     drop(rig);
@@ -281,7 +282,8 @@ fn owned_resources_go_when_they_are_dropped_behind_every_reference() {
 #[test]
 fn a_declared_feature_without_its_function_is_an_error() {
     let make = |vulkan: &SimDevice, version, features| {
-        let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+        let info =
+            AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
         // SAFETY: the objects belong together; the allocator is dropped at once. What is declared is not true, which
         // the allocator has to find out before it calls anything.
         unsafe { Allocator::new(info.api_version(version).features(features)) }.map(drop)
@@ -368,7 +370,8 @@ fn memory_callbacks_hear_of_every_object() {
     rig.free(shared).expect("it is alive");
     rig.trim();
     let heard = heard.lock().expect("nobody panics");
-    let events: Vec<_> = heard.iter().map(|(what, event)| (*what, event.memory, event.memory_type_index, event.size)).collect();
+    let events: Vec<_> =
+        heard.iter().map(|(what, event)| (*what, event.memory, event.memory_type_index, event.size)).collect();
     let expected = [
         ('+', handles[0], 1, mib(1)),
         ('+', handles[1], 0, 64 * KIB),
@@ -446,9 +449,11 @@ fn allocation_callbacks_are_passed_to_every_call_that_takes_them() {
     };
     let rig = Rig::with(SimDevice::new(Profile::unified()), |info| info.allocation_callbacks(callbacks));
     // SAFETY: the create-infos are valid; nothing is submitted.
-    let (buffer, memory) = unsafe { rig.create_buffer(&buffer_info(64), &AllocationCreateInfo::upload()) }.expect("one");
+    let (buffer, memory) =
+        unsafe { rig.create_buffer(&buffer_info(64), &AllocationCreateInfo::upload()) }.expect("one");
     // SAFETY: as above.
-    let (image, image_memory) = unsafe { rig.create_image(&image_info(8), &AllocationCreateInfo::gpu_only()) }.expect("one");
+    let (image, image_memory) =
+        unsafe { rig.create_image(&image_info(8), &AllocationCreateInfo::gpu_only()) }.expect("one");
     // SAFETY: the GPU has never seen them.
     unsafe { rig.destroy_buffer(buffer, memory) }.expect("it is alive");
     // SAFETY: as above.

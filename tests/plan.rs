@@ -8,8 +8,8 @@ use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
     Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, Intent, Plan, PlannedPlacement,
 };
-use proptest::prelude::{ProptestConfig, proptest};
 use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, proptest};
 
 /// Plans, allocates, and compares. Returns what was allocated.
 #[track_caller]
@@ -210,9 +210,7 @@ mod traces {
     use std::collections::HashMap;
     use std::path::Path;
 
-    use super::{
-        Allocation, AllocationCreateInfo, AllocationRequirements, Intent, Profile, Rig, plan_and_allocate,
-    };
+    use super::{Allocation, AllocationCreateInfo, AllocationRequirements, Intent, Profile, Rig, plan_and_allocate};
     use freestone::trace::{Class, Dedicated, Kind, Model, Operation, Resource, Trace};
     use freestone::{DedicatedPreference, DeviceAddress, sim};
 
@@ -222,7 +220,11 @@ mod traces {
             size: asked.size,
             alignment: asked.alignment,
             memory_type_bits: asked.memory_type_bits,
-            kind: if resource.kind() == Kind::ImageOptimal { freestone::Kind::NonLinear } else { freestone::Kind::Linear },
+            kind: if resource.kind() == Kind::ImageOptimal {
+                freestone::Kind::NonLinear
+            } else {
+                freestone::Kind::Linear
+            },
             device_address: DeviceAddress::NotNeeded,
             dedicated: match resource.dedicated {
                 Dedicated::Requires => DedicatedPreference::Required,
@@ -244,7 +246,8 @@ mod traces {
     fn replay(trace: &Trace, profile: Profile) {
         let rig = Rig::new(profile);
         // SAFETY: the physical device is the instance's.
-        let limits = unsafe { rig.vulkan.instance().get_physical_device_properties(rig.vulkan.physical_device()) }.limits;
+        let limits =
+            unsafe { rig.vulkan.instance().get_physical_device_properties(rig.vulkan.physical_device()) }.limits;
         let count = u32::try_from(rig.properties().memory_types.len()).expect("few");
         let model = Model::new(&limits, count);
         let mut live: HashMap<u64, Allocation> = HashMap::new();

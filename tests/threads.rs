@@ -244,7 +244,8 @@ fn an_allocation_is_freed_on_another_thread() {
         scope.spawn(|| {
             let sender = sender;
             for n in 0..2000 {
-                let mut allocation = rig.allocate(&linear(n * 37 + 1), &AllocationCreateInfo::upload()).expect("memory");
+                let mut allocation =
+                    rig.allocate(&linear(n * 37 + 1), &AllocationCreateInfo::upload()).expect("memory");
                 allocation.write(0, &[0x5a_u8]).expect("it is mapped");
                 sender.send(allocation).expect("the receiver listens");
             }

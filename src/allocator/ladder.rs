@@ -14,8 +14,8 @@
 //! `plan` run this one machine.
 //!
 //! Invariants:
-//! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one, and each heap
-//!   is trimmed at most once, all heaps at most once.
+//! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one; a memory type's
+//!   heap is trimmed at most once within the budget and once above it, all heaps at most once.
 //! - I2: a small resource never gets a memory object of its own: growth never goes below a page.
 
 use ash::vk;
@@ -136,10 +136,10 @@ impl Ladder {
         self.facts = Some(facts);
         self.was_heap_trimmed = false;
         self.rung = match facts.strategy {
-            Strategy::Dedicated { .. } if self.existing_only => return self.next_type(),
+            Strategy::Dedicated { is_required: true } if self.existing_only => return self.next_type(),
             Strategy::Dedicated { is_required: true } => Rung::Open(Attempt::Dedicated),
-            Strategy::Dedicated { is_required: false } => Rung::Preferred,
-            Strategy::Shared | Strategy::OwnBlock => Rung::Existing,
+            Strategy::Dedicated { is_required: false } if !self.existing_only => Rung::Preferred,
+            _ => Rung::Existing,
         };
     }
 
@@ -287,3 +287,6 @@ fn bytes_left(refusal: &Refusal) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
