@@ -11,11 +11,11 @@
 //! // A driver of no hardware; `entry`, `instance` and the others are what any Vulkan program has.
 //! let vulkan = sim::SimDevice::new(sim::Profile::unified());
 //! let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
-//! // SAFETY: the objects belong together and outlive the allocator; nothing is declared that is not enabled.
+//! // Sound: the objects belong together and outlive the allocator; nothing is declared that is not enabled.
 //! let allocator = unsafe { Allocator::new(info) }?;
 //!
 //! let info = vk::BufferCreateInfo::default().size(256).usage(vk::BufferUsageFlags::UNIFORM_BUFFER);
-//! // SAFETY: the create-info is valid, and the GPU never sees the buffer.
+//! // Sound: the create-info is valid, and the GPU never sees the buffer.
 //! let mut uniforms = unsafe { Buffer::new(&allocator, &info, &AllocationCreateInfo::stream()) }?;
 //! uniforms.write(0, &[0.5_f32; 16])?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
