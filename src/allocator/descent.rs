@@ -84,7 +84,7 @@ pub(crate) fn run<D: Descent>(
             }
             Step::Try { memory_type_index, attempt, bound } => {
                 let (index, pool) = allocator.pool_for(request, memory_type_index);
-                let pool_request = request.for_pool(&pool, allocator.granularity(), bound);
+                let pool_request = request.for_pool(&pool, bound);
                 let outcome = match &pool_request {
                     Some(pool_request) => descent.attempt(allocator, &pool, attempt, pool_request),
                     None => Err(Refusal::TooLarge { limit: pool.settings().max_object_size }.into()),
@@ -137,7 +137,7 @@ fn enter(
 ) -> Result<(), Refusal> {
     let (_, pool) = allocator.pool_for(request, memory_type_index);
     let settings = pool.settings();
-    let Some(pool_request) = request.for_pool(&pool, allocator.granularity(), Bound::WithinBudget) else {
+    let Some(pool_request) = request.for_pool(&pool, Bound::WithinBudget) else {
         let refusal = Refusal::TooLarge { limit: settings.max_object_size };
         ladder.refused(&refusal);
         return Err(refusal);
@@ -195,7 +195,7 @@ impl Descent for Perform {
             Joined::Alone => Ok(open(allocator, pool, attempt, request)?),
             Joined::Leader(ticket) => {
                 // Another growth may have ended between the look at the blocks and the ticket.
-                if let Some(placement) = pool.allocate_existing(request) {
+                if let Some(placement) = pool.allocate_existing(&request.range, request.access) {
                     return Ok(placement);
                 }
                 ticket.promise(bytes.saturating_sub(request.range.size));

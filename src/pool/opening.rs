@@ -4,7 +4,7 @@
 //!   claim a place (lock) -> reserve, allocate (no lock) -> cut the opener's own range, publish (lock)
 //! ```
 
-use super::{Attempt, Placement, Pool, PoolRequest, Refusal, State, placement};
+use super::{Attempt, HostAccess, Placement, Pool, PoolRequest, Refusal, State, placement};
 use crate::block::{Backing, Retired};
 use crate::device::{DedicatedFor, Memory, MemoryRequest};
 use crate::memory_type::Bound;
@@ -84,7 +84,7 @@ impl Pool {
         self.count_blocks(&state);
         match cut {
             Ok(cut) => {
-                self.count_allocated(&state);
+                self.count_allocated(&state, &cut);
                 Ok(placement(&cut))
             }
             Err(memory) => {
@@ -116,7 +116,7 @@ impl Pool {
         (bytes, dedicated): (u64, Option<DedicatedFor>),
     ) -> Result<Memory, Refusal> {
         let memory = backing.open(&self.memory_request(bytes, dedicated), request.bound)?;
-        if request.needs_mapping && memory.mapped_ptr().is_none() {
+        if request.access == HostAccess::Needed && memory.mapped_ptr().is_none() {
             let error = memory.mapping_error();
             backing.retire(memory).finish();
             return Err(error.map_or(Refusal::DoesNotFit, Refusal::Driver));

@@ -151,7 +151,8 @@ impl Slabs {
     }
 
     /// Takes a slot; the slab has one.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn take(&mut self, index: u32) -> Taken {
         let slab = &mut self.table[index as usize];
         let slot = slab.free.trailing_zeros();
@@ -175,7 +176,8 @@ impl Slabs {
     }
 
     /// Gives a slot back, unless the key is stale.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn put(&mut self, key: RangeKey) -> Option<Put> {
         let (index, slot) = split_key(key);
         let slab = self.table.get_mut(index as usize)?;
@@ -287,7 +289,8 @@ impl Slabs {
         self.table.capacity() * size_of::<Slab>() + self.classes.capacity() * size_of::<SlabClass>()
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     fn push(&mut self, index: u32) {
         let slab = &self.table[index as usize];
         let next = core::mem::replace(&mut self.classes[slab.class as usize].head, index);
