@@ -203,3 +203,42 @@ fn at_the_object_limit_a_mere_preference_for_dedicated_memory_shares() {
     free_all(&rig, [with_room, last_object, shared]);
     rig.finish();
 }
+
+#[test]
+fn memory_that_could_not_be_mapped_serves_its_opener_alone() {
+    let rig = Rig::new(Profile::unified());
+    let control = rig.vulkan.control();
+    control.fail_when(|call| (call.function == Function::MapMemory).then_some(vk::Result::ERROR_MEMORY_MAP_FAILED));
+    let host_visible = AllocationRequirements { memory_type_bits: 0b10, ..linear(1000) };
+    let unmapped = rig.allocate(&host_visible, &AllocationCreateInfo::gpu_only()).expect("the host is not needed");
+    assert!(unmapped.mapped_ptr().is_none());
+    let refused = rig.allocate(&linear(1000), &AllocationCreateInfo::upload());
+    assert!(refused.is_err(), "an upload needs the host: {refused:?}");
+    control.clear_faults();
+    let before = control.count(Function::AllocateMemory);
+    let uploads: Vec<Allocation> =
+        (0..50).map(|_| rig.allocate(&linear(1000), &AllocationCreateInfo::upload()).expect("maps again")).collect();
+    assert_eq!(control.count(Function::AllocateMemory) - before, 1, "one block serves all");
+    assert!(uploads.iter().all(|upload| upload.mapped_ptr().is_some()));
+    free_all(&rig, uploads);
+    free_all(&rig, [unmapped]);
+    rig.finish();
+}
+
+#[test]
+fn prewarming_more_than_there_is_keeps_no_more_than_was_opened() {
+    let rig = Rig::new(Profile::discrete_bar256());
+    let control = rig.vulkan.control();
+    control.fail_when(|call| (call.function == Function::AllocateMemory).then_some(vk::Result::ERROR_DEVICE_LOST));
+    let lost = rig.prewarm(Intent::GpuOnly, mib(64));
+    assert!(matches!(lost, Err(AllocationError::Driver { result: vk::Result::ERROR_DEVICE_LOST, .. })), "{lost:?}");
+    control.clear_faults();
+    let large: Vec<Allocation> = (0..40)
+        .map(|_| rig.allocate(&linear(mib(8)), &AllocationCreateInfo::gpu_only()).expect("there is memory"))
+        .collect();
+    let small = rig.allocate(&linear(100), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    free_all(&rig, large);
+    assert!(rig.statistics().total.empty_bytes <= mib(64), "a failed prewarming keeps nothing beyond the policy");
+    free_all(&rig, [small]);
+    rig.finish();
+}

@@ -195,7 +195,7 @@ impl Descent for Perform {
             Joined::Alone => Ok(open(allocator, pool, attempt, request)?),
             Joined::Leader(ticket) => {
                 // Another growth may have ended between the look at the blocks and the ticket.
-                if let Some(placement) = pool.allocate_existing(&request.range, request.access) {
+                if let Some(placement) = pool.allocate_existing(&request.range) {
                     return Ok(placement);
                 }
                 ticket.promise(bytes.saturating_sub(request.range.size));

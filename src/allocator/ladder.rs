@@ -268,7 +268,7 @@ impl Ladder {
 }
 
 /// Returns the result of a refusal that is not about this heap's room.
-fn fatal_result(refusal: &Refusal) -> Option<vk::Result> {
+pub(super) fn fatal_result(refusal: &Refusal) -> Option<vk::Result> {
     match refusal {
         Refusal::Budget(Refused::TooManyObjects { .. }) => Some(vk::Result::ERROR_TOO_MANY_OBJECTS),
         Refusal::Driver(error) => match error.result {

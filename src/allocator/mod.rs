@@ -292,7 +292,7 @@ impl Allocator {
         if pool.settings().is_lazy {
             return None;
         }
-        let placement = pool.allocate_existing(&request.range_in(pool)?, request.info.intent_access())?;
+        let placement = pool.allocate_existing(&request.range_in(pool)?)?;
         Some((index, pool, placement))
     }
 

@@ -242,13 +242,7 @@ impl<'a> AllocationCreateInfo<'a> {
     /// Returns whether the host must be able to reach the memory.
     pub(crate) fn host_access(&self) -> HostAccess {
         let is_required = self.flags.required.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
-        if is_required { HostAccess::Needed } else { self.intent_access() }
-    }
-
-    /// Returns the same where the user adds no flags.
-    #[inline]
-    pub(crate) fn intent_access(&self) -> HostAccess {
-        if self.intent.needs_host_access() { HostAccess::Needed } else { HostAccess::NotNeeded }
+        if is_required || self.intent.needs_host_access() { HostAccess::Needed } else { HostAccess::NotNeeded }
     }
 }
 

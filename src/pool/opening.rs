@@ -78,6 +78,11 @@ impl Pool {
     pub(super) fn open_block(&self, backing: Backing<'_>, bytes: u64, request: &PoolRequest) -> Result<Placement, Refusal> {
         let slot = self.claim_block(backing)?;
         let memory = self.open_memory(backing, request, (bytes, None))?;
+        if memory.mapping_error().is_some() {
+            // I4: it serves its opener, which does not need the host, and goes back with it.
+            drop(slot);
+            return Ok(self.store_dedicated(memory));
+        }
         let mut state = self.state.lock();
         let cut = state.blocks.add_with(memory, &request.range);
         slot.publish(&mut state);
@@ -98,14 +103,18 @@ impl Pool {
 
     pub(super) fn open_dedicated(&self, backing: Backing<'_>, request: &PoolRequest) -> Result<Placement, Refusal> {
         let memory = self.open_memory(backing, request, (request.exact_size, request.dedicated_for))?;
+        Ok(self.store_dedicated(memory))
+    }
+
+    /// Stores a memory object that serves one resource alone.
+    fn store_dedicated(&self, memory: Memory) -> Placement {
         let (handle, mapped, size) = (memory.handle(), memory.mapped_ptr(), memory.size());
         let mut state = self.state.lock();
         let key = state.dedicated.insert(memory);
         self.counters.allocated.add(1);
         self.counters.dedicated_bytes.add(size);
         self.counters.dedicated_count.add(1);
-        drop(state);
-        Ok(Placement { memory: handle, offset: 0, mapped, key, is_dedicated: true })
+        Placement { memory: handle, offset: 0, mapped, key, is_dedicated: true }
     }
 
     /// Opens memory; one that cannot be mapped though the request needs it counts as a refusal.
