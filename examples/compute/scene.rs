@@ -172,8 +172,8 @@ impl Scene {
         let bounds = self.slabs.iter().map(|slab| (slab.low, slab.high)).reduce(join).unwrap_or_default();
         let size = bounds.1 - bounds.0;
         let centre = (bounds.0 + bounds.1) * 0.5;
-        let eye = centre + vec3(-0.26, 0.56, 0.95).normalize() * (size.x * 1.50);
-        let aim = centre + vec3(size.x * -0.012, 0.0, size.z * 0.12);
+        let eye = centre + vec3(-0.26, 0.56, 0.95).normalize() * (size.x * 1.58);
+        let aim = centre + vec3(size.x * 0.008, 0.0, size.z * 0.12);
         let forward = (aim - eye).normalize();
         let right = forward.cross(vec3(0.0, 1.0, 0.0)).normalize();
         let half = 0.213_f32;
