@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use ash::vk;
-use common::{Rig, buffer_info, create_info, image_info, linear, mib, state_of};
+use common::{Rig, buffer_info, create_info, image_info, linear, mib, requirements, state_of};
 use freestone::sim::{Function, KIB, ObjectKind, Profile, SimDevice};
 use freestone::{
     AccessError, AliasError, AllocationCreateInfo, AllocationError, AllocationRange, AllocationRequirements, Allocator,
     AllocatorCreateInfo, Buffer, CreateError, DedicatedUse, DeviceAddress, DeviceError, Features, FreeErrorReason,
-    Image, LeakReport, MemoryCallbacks,
+    Image, Kind, LeakReport, MemoryCallbacks,
 };
 
 #[test]
@@ -206,8 +206,9 @@ fn flush_and_invalidate_keep_the_neighbours_writes_and_the_tail() {
     let atom = rig.properties().non_coherent_atom_size;
     assert_eq!(atom, 256);
     let info = AllocationCreateInfo::readback().required_flags(vk::MemoryPropertyFlags::HOST_CACHED);
-    let mut neighbours: Vec<_> =
-        (1..40).map(|n| rig.allocate(&linear(n * 13), &info).expect("there is memory")).collect();
+    let mut neighbours: Vec<_> = (1..40)
+        .map(|n| rig.allocate(&requirements(n * 13, 1, Kind::Linear), &info).expect("there is memory"))
+        .collect();
     for allocation in &neighbours {
         assert!(allocation.is_non_coherent());
         assert_eq!(allocation.offset() % atom, 0, "no atom has two owners");
