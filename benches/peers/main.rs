@@ -72,6 +72,7 @@ macro_rules! with_bare {
         }
     };
 }
+#[cfg(feature = "cli")]
 pub(crate) use with_peer;
 
 const WORKLOADS: [(&str, &str); 10] = [

@@ -120,10 +120,6 @@ impl<'a, P: Peer> Bench<'a, P> {
         }
     }
 
-    pub(crate) fn live_bytes(&self) -> u64 {
-        self.live_bytes
-    }
-
     #[inline]
     pub(crate) fn allocate(&mut self, request: &Request) -> Option<Live<P>> {
         let handle = self.peer.allocate(request);
@@ -225,7 +221,7 @@ impl<'a, P: Peer> Bench<'a, P> {
 }
 
 /// Measures what one driver call for memory takes on the simulated driver.
-fn driver_call_ns() -> f64 {
+pub(crate) fn driver_call_ns() -> f64 {
     static MEASURED: std::sync::OnceLock<f64> = std::sync::OnceLock::new();
     *MEASURED.get_or_init(|| {
         let driver = Driver::new(driver::Objects::Promised);

@@ -61,6 +61,8 @@ pub(crate) struct Origin {
     pub is_non_coherent: bool,
     /// Whether dedicated memory would be tied to one resource by its info.
     pub is_tied: bool,
+    /// Whether a name, or the place of its making, is kept for it.
+    pub is_in_ledger: bool,
 }
 
 // SAFETY: the pointer in `mapped` is an address in memory that this value owns alone (I2), valid on every thread (I1).
@@ -83,6 +85,7 @@ impl Allocation {
             memory_type_index: origin.memory_type_index as u8,
             traits: flag(placement.is_dedicated, IS_DEDICATED)
                 | flag(placement.is_dedicated && origin.is_tied, IS_TIED)
+                | flag(origin.is_in_ledger, IS_IN_LEDGER)
                 | flag(origin.kind == Kind::NonLinear, IS_NON_LINEAR)
                 | flag(origin.is_non_coherent, IS_NON_COHERENT),
         }
@@ -256,12 +259,14 @@ impl Allocation {
         self.pool
     }
 
-    pub(crate) fn is_in_ledger(&self) -> bool {
-        self.traits & IS_IN_LEDGER != 0
+    /// Returns whether freeing it concerns its pool's blocks alone.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.traits & (IS_DEDICATED | IS_IN_LEDGER) == 0
     }
 
-    pub(crate) fn mark_in_ledger(&mut self) {
-        self.traits |= IS_IN_LEDGER;
+    pub(crate) fn is_in_ledger(&self) -> bool {
+        self.traits & IS_IN_LEDGER != 0
     }
 
     /// Checks that a range lies inside the allocation.

@@ -16,6 +16,7 @@ use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates, Change};
 use crate::pool::{Attempt, Joined, Kept, Placement, Pool, PoolRequest, Refusal};
+use crate::suballocator::Algorithm;
 
 /// A pool with its index.
 pub(crate) type IndexedPool<'a> = (u16, PoolRef<'a>);
@@ -75,10 +76,15 @@ pub(crate) fn run<D: Descent>(
     let mut records = Vec::new();
     loop {
         match ladder.step() {
-            Step::Enter { memory_type_index } => enter(allocator, request, memory_type_index, &mut ladder),
+            Step::Enter { memory_type_index } => {
+                if let Err(refusal) = enter(allocator, request, memory_type_index, &mut ladder) {
+                    let spot = (memory_type_index, allocator.heap_of(memory_type_index));
+                    records.push(record(AttemptKind::NewBlock, spot, 0, refusal.into()));
+                }
+            }
             Step::Try { memory_type_index, attempt, bound } => {
                 let (index, pool) = allocator.pool_for(request, memory_type_index);
-                let pool_request = request.for_pool(&pool, allocator.granularity(), bound);
+                let pool_request = request.for_pool(&pool, bound);
                 let outcome = match &pool_request {
                     Some(pool_request) => descent.attempt(allocator, &pool, attempt, pool_request),
                     None => Err(Refusal::TooLarge { limit: pool.settings().max_object_size }.into()),
@@ -120,17 +126,33 @@ pub(crate) fn run<D: Descent>(
 }
 
 /// Tells the ladder what the pool of a memory type says of the request.
-fn enter(allocator: &Allocator, request: &AllocationRequest<'_>, memory_type_index: u32, ladder: &mut Ladder) {
+///
+/// # Errors
+/// `TooLarge` where size or alignment overflow when rounded; the ladder knows it.
+fn enter(
+    allocator: &Allocator,
+    request: &AllocationRequest<'_>,
+    memory_type_index: u32,
+    ladder: &mut Ladder,
+) -> Result<(), Refusal> {
     let (_, pool) = allocator.pool_for(request, memory_type_index);
     let settings = pool.settings();
-    let Some(pool_request) = request.for_pool(&pool, allocator.granularity(), Bound::WithinBudget) else {
-        return ladder.refused(&Refusal::TooLarge { limit: settings.max_object_size });
+    let Some(pool_request) = request.for_pool(&pool, Bound::WithinBudget) else {
+        let refusal = Refusal::TooLarge { limit: settings.max_object_size };
+        ladder.refused(&refusal);
+        return Err(refusal);
     };
     let (strategy, without_dedicated) = request.strategies(&pool, &pool_request);
     let request_size = pool_request.range.size;
     let live_bytes = pool.counters().live_bytes().saturating_add(request_size);
     let block_size = settings.growth.block_size(request_size, live_bytes);
+    // A block of slots holds at least one, however small the request.
+    let request_size = match settings.algorithm {
+        Algorithm::Fixed { slot_size } => request_size.max(slot_size),
+        _ => request_size,
+    };
     ladder.enter(Facts { strategy, without_dedicated, growth: settings.growth, block_size, request_size });
+    Ok(())
 }
 
 fn record(
@@ -173,7 +195,7 @@ impl Descent for Perform {
             Joined::Alone => Ok(open(allocator, pool, attempt, request)?),
             Joined::Leader(ticket) => {
                 // Another growth may have ended between the look at the blocks and the ticket.
-                if let Some(placement) = pool.allocate_existing(request) {
+                if let Some(placement) = pool.allocate_existing(&request.range, request.access) {
                     return Ok(placement);
                 }
                 ticket.promise(bytes.saturating_sub(request.range.size));

@@ -67,7 +67,7 @@ pub(crate) struct Facts {
     pub growth: GrowthSettings,
     /// The block that growth would open, in bytes.
     pub block_size: u64,
-    /// Bytes of the range asked for.
+    /// Bytes of the range asked for, or of the slot that would serve it: no block is smaller.
     pub request_size: u64,
 }
 
@@ -184,7 +184,10 @@ impl Ladder {
     }
 
     fn after_open(&mut self, attempt: Attempt, refusal: &Refusal) {
-        let is_pointless = matches!(refusal, Refusal::TooLarge { .. } | Refusal::BlockLimit { .. });
+        let is_pointless = matches!(
+            refusal,
+            Refusal::TooLarge { .. } | Refusal::BlockLimit { .. } | Refusal::DoesNotFit
+        );
         if let (Attempt::Grow { bytes }, Some(facts), false) = (attempt, self.facts, is_pointless) {
             if let Some(bytes) = facts.growth.smaller(bytes, facts.request_size, bytes_left(refusal)) {
                 self.rung = Rung::Open(Attempt::Grow { bytes });

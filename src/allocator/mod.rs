@@ -45,7 +45,8 @@ pub use self::error::{
 pub use self::ledger::{Leak, LeakReport};
 use self::ledger::{Ledger, LedgerKey, NewEntry};
 pub use self::plan::{Limits, Plan, PlannedPlacement};
-use self::pools::{PoolRef, Pools};
+pub(crate) use self::pools::PoolRef;
+use self::pools::Pools;
 pub(crate) use self::request::AllocationRequest;
 pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
 use self::retention::IdleMemory;
@@ -56,8 +57,9 @@ pub use self::statistics::{
 pub use self::upkeep::{AllocationRange, BudgetAge};
 use crate::block::Backing;
 use crate::device::{Device, Properties};
-use crate::memory_type::{Bound, Budget, Candidates, HeapUsage, Selector, Topology, TypeRequest};
-use crate::pool::{Attempt, Left, Placement};
+use crate::memory_type::{Budget, Candidates, HeapUsage, Selector, Topology, TypeRequest};
+use crate::pool::{Pool, PoolSettings, Attempt, Left, Placement};
+use crate::suballocator::StaleKey;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 
 /// Numbers allocators, so that a key of one is foreign to every other. 0 is never given out.
@@ -151,7 +153,7 @@ impl Allocator {
         requirements: &AllocationRequirements,
         info: &AllocationCreateInfo<'_>,
     ) -> Result<Allocation, AllocationError> {
-        self.allocate_request(&AllocationRequest::new(requirements, info, None)?)
+        self.serve(AllocationRequest { requirements, info, dedicated_for: None })
     }
 
     /// Allocates for several requirements, all or none.
@@ -186,7 +188,19 @@ impl Allocator {
     /// # Complexity
     /// O(1); no heap call, and no driver call unless a block goes back.
     pub fn free(&self, allocation: Allocation) -> Result<(), FreeError> {
-        if allocation.owner() != self.owner {
+        match self.pools.get_default(allocation.pool_index()) {
+            Some(pool) if self.owns(&allocation) && allocation.is_plain() => {
+                let left = pool.free(self.backing(), allocation.key(), self.now());
+                if left == Ok(Left::Live) { Ok(()) } else { self.end_free(allocation, left) }
+            }
+            _ => self.free_checked(allocation),
+        }
+    }
+
+    /// Frees what is dedicated, of a custom pool, or in the ledger.
+    #[inline(never)]
+    fn free_checked(&self, allocation: Allocation) -> Result<(), FreeError> {
+        if !self.owns(&allocation) {
             return Err(FreeError { reason: FreeErrorReason::Foreign, allocation });
         }
         let stale = FreeErrorReason::Stale;
@@ -202,13 +216,19 @@ impl Allocator {
         } else {
             pool.free(self.backing(), key, self.now())
         };
+        self.end_free(allocation, left)
+    }
+
+    /// Says how a free went, and rests where it left nothing.
+    #[cold]
+    fn end_free(&self, allocation: Allocation, left: Result<Left, StaleKey>) -> Result<(), FreeError> {
         match left {
             Ok(Left::Live) => Ok(()),
             Ok(Left::Nothing) => {
                 self.release_if_idle();
                 Ok(())
             }
-            Err(_) => Err(FreeError { reason: stale, allocation }),
+            Err(StaleKey) => Err(FreeError { reason: FreeErrorReason::Stale, allocation }),
         }
     }
 
@@ -247,39 +267,60 @@ impl Allocator {
             .try_for_each(|(index, pool)| pool.validate().map_err(|violation| format!("pool {index}: {violation}")))
     }
 
-    /// Serves a checked request.
-    pub(crate) fn allocate_request(&self, request: &AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
-        let candidates = self.candidates_for(request)?;
-        if let Some(allocation) = self.allocate_existing(request, candidates) {
-            return Ok(allocation);
-        }
-        self.descend(request, candidates)
+    /// Serves a request for a resource.
+    pub(crate) fn allocate_request(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
+        self.serve(request)
     }
 
-    /// The short way: a range of an existing block of the best memory type.
-    #[inline]
-    fn allocate_existing(&self, request: &AllocationRequest<'_>, candidates: Candidates) -> Option<Allocation> {
-        let memory_type_index = candidates.first()?;
-        if !request.prefers_existing() || request.info.priority.is_some() || request.info.pool.is_some() {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    fn serve(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
+        match self.place_in_existing(&request) {
+            Some((index, pool, placement)) => Ok(self.hand_out(&request, &placement, (index, pool.settings()))),
+            None => self.descend(request),
+        }
+    }
+
+    /// The short way: a range of an existing block, for a plain request.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    fn place_in_existing<'a>(&'a self, request: &AllocationRequest<'a>) -> Option<(u16, &'a Pool, Placement)> {
+        if !request.is_plain() || self.lacks_address(request) {
             return None;
         }
-        let (index, pool) = self.pools.default_pool(memory_type_index, request.requirements.kind);
+        let (index, pool) = self.best_pool(request)?;
         if pool.settings().is_lazy {
             return None;
         }
-        let pool_request = request.for_pool(pool, self.granularity(), Bound::WithinBudget)?;
-        let placement = pool.allocate_existing(&pool_request)?;
-        Some(self.hand_out(request, &placement, index, memory_type_index))
+        let placement = pool.allocate_existing(&request.range_in(pool)?, request.info.intent_access())?;
+        Some((index, pool, placement))
     }
 
+    /// The long way: whatever is not plain, or needs a new block.
     #[cold]
-    fn descend(&self, request: &AllocationRequest<'_>, candidates: Candidates) -> Result<Allocation, AllocationError> {
-        let found = descent::run(self, request, candidates, &mut Perform)?;
-        let mut allocation = self.hand_out(request, &found.output, found.pool, found.memory_type_index);
+    #[inline(never)]
+    fn descend(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
+        request.check()?;
+        let candidates = self.candidates_for(&request)?;
+        let found = descent::run(self, &request, candidates, &mut Perform)?;
+        let (_, pool) = self.pool_for(&request, found.memory_type_index);
+        let mut allocation = self.hand_out(&request, &found.output, (found.pool, pool.settings()));
         if matches!(found.attempt, Attempt::Grow { .. } | Attempt::Own) {
             allocation.mark_opener();
         }
         Ok(allocation)
+    }
+
+    /// Returns the pool that a plain request looks at first.
+    #[inline]
+    fn best_pool<'a>(&'a self, request: &AllocationRequest<'a>) -> Option<(u16, &'a Pool)> {
+        let requirements = request.requirements;
+        let Some(custom) = request.info.pool else {
+            let memory_type_index = self.selector.best(request.info.intent, requirements.memory_type_bits)?;
+            return Some(self.pools.default_pool(memory_type_index, requirements.kind));
+        };
+        let is_allowed = requirements.memory_type_bits & (1 << custom.memory_type_index()) != 0;
+        (custom.owner == self.owner && is_allowed).then_some((custom.index, &*custom.pool))
     }
 
     #[inline]
@@ -287,32 +328,39 @@ impl Allocator {
         &self,
         request: &AllocationRequest<'_>,
         placement: &Placement,
-        pool: u16,
-        memory_type_index: u32,
+        (pool, settings): (u16, &PoolSettings),
     ) -> Allocation {
+        let is_in_ledger = request.info.name.is_some() || self.tracks_all;
         let origin = Origin {
             owner: self.owner,
             pool,
-            memory_type_index,
+            memory_type_index: settings.memory_type_index,
             kind: request.requirements.kind,
-            is_non_coherent: self.properties().needs_flush(memory_type_index),
-            is_tied: request.dedicated_for.is_some(),
+            is_non_coherent: settings.is_non_coherent,
+            is_tied: request.dedication().is_some(),
+            is_in_ledger,
         };
-        let mut allocation = Allocation::new(placement, request.requirements.size, &origin);
-        if request.info.name.is_some() || self.tracks_all {
-            let name = request.info.name.unwrap_or_default();
-            let size = request.requirements.size;
-            self.ledger.enter(ledger_key(&allocation), &NewEntry { name, size, memory_type_index });
-            allocation.mark_in_ledger();
+        if is_in_ledger {
+            self.enter_ledger(request, LedgerKey::new(pool, placement.is_dedicated, placement.key), settings);
         }
-        allocation
+        Allocation::new(placement, request.requirements.size, &origin)
+    }
+
+    #[cold]
+    fn enter_ledger(&self, request: &AllocationRequest<'_>, key: LedgerKey, settings: &PoolSettings) {
+        let (name, size) = (request.info.name.unwrap_or_default(), request.requirements.size);
+        self.ledger.enter(key, &NewEntry { name, size, memory_type_index: settings.memory_type_index });
+    }
+
+    /// Returns whether a device address is needed that the device does not give.
+    #[inline]
+    fn lacks_address(&self, request: &AllocationRequest<'_>) -> bool {
+        request.requirements.device_address == DeviceAddress::Needed && !self.device.features().buffer_device_address
     }
 
     /// Returns the memory types that may serve a request, best first.
-    #[inline]
     fn candidates_for(&self, request: &AllocationRequest<'_>) -> Result<Candidates, AllocationError> {
-        let requirements = &request.requirements;
-        if requirements.device_address == DeviceAddress::Needed && !self.device.features().buffer_device_address {
+        if self.lacks_address(request) {
             return Err(AllocationError::Unsupported {
                 what: "memory with a device address",
                 use_instead: "enable the feature bufferDeviceAddress and declare it to the allocator",
@@ -321,7 +369,7 @@ impl Allocator {
         if let Some(pool) = request.info.pool {
             return self.candidates_of_pool(pool, request);
         }
-        self.candidates(&request.info.type_request(), requirements.memory_type_bits)
+        self.candidates(&request.info.type_request(), request.requirements.memory_type_bits)
     }
 
     fn candidates(&self, types: &TypeRequest, memory_type_bits: u32) -> Result<Candidates, AllocationError> {
@@ -365,10 +413,12 @@ impl Allocator {
     }
 
     /// Returns whether this allocator made an allocation.
+    #[inline]
     pub(crate) fn owns(&self, allocation: &Allocation) -> bool {
         allocation.owner() == self.owner
     }
 
+    #[inline]
     pub(crate) fn backing(&self) -> Backing<'_> {
         Backing { device: &self.device, budget: &self.budget }
     }

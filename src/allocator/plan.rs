@@ -114,7 +114,8 @@ impl Allocator {
         info: &AllocationCreateInfo<'_>,
         rehearsal: &mut Rehearse,
     ) -> Result<Plan, AllocationError> {
-        let request = AllocationRequest::new(requirements, info, None)?;
+        let request = AllocationRequest { requirements, info, dedicated_for: None };
+        request.check()?;
         self.plan_request(&request, rehearsal)
     }
 

@@ -86,11 +86,8 @@ impl Pools {
     pub(crate) fn default_pool(&self, memory_type_index: u32, kind: Kind) -> (u16, &Pool) {
         let is_apart = self.template.separates_kinds && kind == Kind::NonLinear;
         let index = memory_type_index as usize + if is_apart { vk::MAX_MEMORY_TYPES } else { 0 };
-        let pool = self.defaults[index].get_or_init(|| {
-            let kind = self.template.separates_kinds.then_some(kind);
-            let class = BlockClass { kind, ..self.template.class() };
-            Arc::new(Pool::new(self.template.settings(memory_type_index, class)))
-        });
+        let slot = &self.defaults[index];
+        let pool = slot.get().unwrap_or_else(|| self.open_default(slot, memory_type_index, kind));
         #[expect(clippy::cast_possible_truncation, reason = "there are 64 default pools")]
         (index as u16, pool)
     }
@@ -141,6 +138,22 @@ impl Pools {
         if let Some(slot) = self.others.write().slots.get_mut(usize::from(index) - DEFAULT_COUNT) {
             *slot = None;
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn open_default<'a>(&self, slot: &'a OnceLock<Arc<Pool>>, memory_type_index: u32, kind: Kind) -> &'a Arc<Pool> {
+        slot.get_or_init(|| {
+            let kind = self.template.separates_kinds.then_some(kind);
+            let class = BlockClass { kind, ..self.template.class() };
+            Arc::new(Pool::new(self.template.settings(memory_type_index, class)))
+        })
+    }
+
+    /// Finds a default pool by its index; `None` for any other.
+    #[inline]
+    pub(crate) fn get_default(&self, index: u16) -> Option<&Pool> {
+        self.defaults.get(usize::from(index))?.get().map(|pool| &**pool)
     }
 
     /// Finds a pool by its index.
@@ -212,6 +225,8 @@ impl Template {
             min_alignment: 1,
             max_object_size,
             mapping,
+            non_linear_page: if class.kind.is_none() { self.properties.buffer_image_granularity } else { 1 },
+            is_non_coherent: self.properties.needs_flush(memory_type_index),
             is_lazy: flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED),
             may_own: true,
             priority: self.features.memory_priority.then_some(class.priority),

@@ -17,7 +17,7 @@ use super::custom_pool::CustomPool;
 use crate::device::{DedicatedFor, DedicatedPreference, Requirements};
 use crate::memory_type::{Bound, ExtraFlags, Intent, TypeRequest};
 use crate::pool::placement::{self, PlacementInput, Strategy};
-use crate::pool::{DedicatedUse, Kind, MemoryPriority, Pool, PoolRequest};
+use crate::pool::{DedicatedUse, HostAccess, Kind, MemoryPriority, Pool, PoolRequest};
 use crate::suballocator::align::align_up;
 use crate::suballocator::{End, Request};
 
@@ -94,6 +94,8 @@ pub struct AllocationCreateInfo<'a> {
     pub(crate) priority: Option<MemoryPriority>,
     pub(crate) end: Option<End>,
     pub(crate) pool: Option<&'a CustomPool>,
+    /// Whether no wish needs a closer look than the short way takes: no flags, no priority, not always dedicated.
+    is_plain: bool,
 }
 
 impl<'a> AllocationCreateInfo<'a> {
@@ -111,6 +113,7 @@ impl<'a> AllocationCreateInfo<'a> {
             priority: None,
             end: None,
             pool: None,
+            is_plain: true,
         }
     }
 
@@ -148,6 +151,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn required_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.required |= flags;
+        self.is_plain &= flags.is_empty();
         self
     }
 
@@ -155,6 +159,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn preferred_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.preferred |= flags;
+        self.is_plain &= flags.is_empty();
         self
     }
 
@@ -162,6 +167,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn avoided_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.avoided |= flags;
+        self.is_plain &= flags.is_empty();
         self
     }
 
@@ -176,6 +182,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn dedicated(mut self, dedicated: DedicatedUse) -> Self {
         self.dedicated = dedicated;
+        self.is_plain &= dedicated != DedicatedUse::Always;
         self
     }
 
@@ -204,6 +211,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);
+        self.is_plain = false;
         self
     }
 
@@ -232,78 +240,97 @@ impl<'a> AllocationCreateInfo<'a> {
     }
 
     /// Returns whether the host must be able to reach the memory.
-    pub(crate) fn needs_mapping(&self) -> bool {
-        self.intent.needs_host_access() || self.flags.required.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
+    pub(crate) fn host_access(&self) -> HostAccess {
+        let is_required = self.flags.required.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
+        if is_required { HostAccess::Needed } else { self.intent_access() }
+    }
+
+    /// Returns the same where the user adds no flags.
+    #[inline]
+    pub(crate) fn intent_access(&self) -> HostAccess {
+        if self.intent.needs_host_access() { HostAccess::Needed } else { HostAccess::NotNeeded }
     }
 }
 
-/// A checked request.
+/// A request as it came: a plain one is served at once, any other is checked first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AllocationRequest<'a> {
-    pub requirements: AllocationRequirements,
+    pub requirements: &'a AllocationRequirements,
     pub info: &'a AllocationCreateInfo<'a>,
     pub dedicated_for: Option<DedicatedFor>,
-    pub caller: DedicatedUse,
 }
 
-impl<'a> AllocationRequest<'a> {
+impl AllocationRequest<'_> {
     /// Checks what can be checked without looking at a memory type.
     ///
     /// # Errors
     /// `ZeroSize`, `BadAlignment`, or `DedicatedConflict`.
-    #[inline]
-    pub(crate) fn new(
-        requirements: &AllocationRequirements,
-        info: &'a AllocationCreateInfo<'a>,
-        dedicated_for: Option<DedicatedFor>,
-    ) -> Result<Self, AllocationError> {
+    pub(crate) fn check(&self) -> Result<(), AllocationError> {
+        let Self { requirements, info, .. } = self;
         if requirements.size == 0 {
             return Err(AllocationError::ZeroSize);
         }
         if !requirements.alignment.is_power_of_two() {
             return Err(AllocationError::BadAlignment { alignment: requirements.alignment });
         }
-        let caller = if info.can_alias { DedicatedUse::Never } else { info.dedicated };
-        if caller == DedicatedUse::Never && requirements.dedicated == DedicatedPreference::Required {
+        if self.caller() == DedicatedUse::Never && requirements.dedicated == DedicatedPreference::Required {
             let conflict = if info.can_alias { "can_alias" } else { "DedicatedUse::Never" };
             return Err(AllocationError::DedicatedConflict { conflict });
         }
         if info.can_alias && info.dedicated == DedicatedUse::Always {
             return Err(AllocationError::DedicatedConflict { conflict: "can_alias" });
         }
-        Ok(Self { requirements: *requirements, info, dedicated_for, caller })
+        Ok(())
+    }
+
+    /// Returns whether [`check`](Self::check) has nothing to find and a range of an existing block is the first choice.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        let Self { requirements, info, .. } = self;
+        let is_sound = requirements.size > 0 && requirements.alignment.is_power_of_two();
+        is_sound && requirements.dedicated == DedicatedPreference::None && info.is_plain
+    }
+
+    /// Returns what the caller says of a dedicated allocation: one that others alias is never dedicated.
+    fn caller(&self) -> DedicatedUse {
+        if self.info.can_alias { DedicatedUse::Never } else { self.info.dedicated }
+    }
+
+    /// Returns the info that ties dedicated memory to its resource. Lazy memory is memory of its own whatever the caller
+    /// says; the info is not.
+    #[inline]
+    pub(crate) fn dedication(&self) -> Option<DedicatedFor> {
+        self.dedicated_for.filter(|_| self.caller() != DedicatedUse::Never)
     }
 
     /// Returns the property flags without which a memory type cannot serve.
     pub(crate) fn required_flags(&self) -> vk::MemoryPropertyFlags {
-        let host = if self.info.needs_mapping() { vk::MemoryPropertyFlags::HOST_VISIBLE } else { vk::MemoryPropertyFlags::empty() };
+        let host = if self.info.host_access() == HostAccess::Needed { vk::MemoryPropertyFlags::HOST_VISIBLE } else { vk::MemoryPropertyFlags::empty() };
         self.info.flags.required | host
-    }
-
-    /// Returns whether an existing block is the first thing to look at, in any pool that is not lazy.
-    #[inline]
-    pub(crate) fn prefers_existing(&self) -> bool {
-        let is_asked_for = self.caller == DedicatedUse::Always;
-        !is_asked_for && self.requirements.dedicated == DedicatedPreference::None
     }
 
     /// Rounds the request for a pool; `None` where its size or alignment would overflow.
     #[inline]
-    pub(crate) fn for_pool(&self, pool: &Pool, granularity: u64, bound: Bound) -> Option<PoolRequest> {
+    pub(crate) fn range_in(&self, pool: &Pool) -> Option<Request> {
         let settings = pool.settings();
         let mut alignment = self.requirements.alignment.max(settings.min_alignment);
         let mut size = self.requirements.size;
-        if self.requirements.kind == Kind::NonLinear && settings.class.kind.is_none() && granularity > 1 {
-            alignment = alignment.max(granularity);
-            size = align_up(size, granularity)?;
+        if self.requirements.kind == Kind::NonLinear {
+            alignment = alignment.max(settings.non_linear_page);
+            size = align_up(size, settings.non_linear_page)?;
         }
-        size.checked_add(alignment)?;
-        let range = Request { size, alignment, end: self.info.end };
+        Some(Request { size, alignment, end: self.info.end })
+    }
+
+    /// Makes the pool's request of it; `None` where its size or alignment would overflow.
+    pub(crate) fn for_pool(&self, pool: &Pool, bound: Bound) -> Option<PoolRequest> {
+        let range = self.range_in(pool)?;
+        range.size.checked_add(range.alignment)?;
         Some(PoolRequest {
             range,
             exact_size: self.requirements.size,
-            needs_mapping: self.info.needs_mapping(),
-            dedicated_for: self.dedicated_for,
+            access: self.info.host_access(),
+            dedicated_for: self.dedication(),
             bound,
         })
     }
@@ -316,7 +343,7 @@ impl<'a> AllocationRequest<'a> {
             live_bytes: pool.counters().live_bytes().saturating_add(request.range.size),
             block_cap: settings.growth.cap,
             driver: self.requirements.dedicated,
-            caller: self.caller,
+            caller: self.caller(),
             is_lazy: settings.is_lazy,
             may_own: settings.may_own,
         };

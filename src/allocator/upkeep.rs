@@ -126,11 +126,17 @@ impl Allocator {
     /// They are kept until [`trim`](Self::trim). Returns the bytes opened now.
     ///
     /// # Errors
-    /// `NoMemoryType`, or `OutOfMemory` where the budget or the driver refuses; blocks opened before that stay.
+    /// `NoMemoryType`; `Unsupported` where the memory type is lazily allocated; or `OutOfMemory` where the budget or the driver refuses; blocks opened before that stay.
     pub fn prewarm(&self, intent: Intent, bytes: u64) -> Result<u64, AllocationError> {
         let candidates = self.candidates(&intent.into(), u32::MAX)?;
         let memory_type_index = candidates.first().unwrap_or_default();
         let (_, pool) = self.pools.default_pool(memory_type_index, Kind::Linear);
+        if pool.settings().is_lazy {
+            return Err(AllocationError::Unsupported {
+                what: "room for transient images beforehand",
+                use_instead: "create the images: each has lazily allocated memory of its own",
+            });
+        }
         pool.keep_prewarmed(bytes);
         let mut opened = 0;
         while pool.counters().empty_bytes.get() < bytes {

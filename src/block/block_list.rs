@@ -9,6 +9,7 @@
 //! - I1: `blocks[r]` is some block exactly where the suballocator has region `r`, and they have the same size.
 //! - I2: `reserved` is the sum of the blocks' sizes.
 //! - I3: only a block whose region is empty is taken out.
+//! - I4: `sites[r]` repeats handle and mapping of `blocks[r]`: a line of them serves four blocks.
 //!
 //! Choosing a block is no step of its own: the suballocator searches the ranges of all blocks at once.
 
@@ -16,7 +17,7 @@ use core::ptr::NonNull;
 
 use ash::vk;
 
-use crate::device::Memory;
+use crate::device::{MappedBase, Memory};
 use crate::suballocator::{Freed, RangeKey, RangeView, Request, Spot, StaleKey, Suballocation, Suballocator};
 
 /// One device-memory object that is suballocated.
@@ -25,6 +26,18 @@ struct Block {
     memory: Memory,
     /// The tick at which the block became empty; meaningless while it is in use.
     emptied_at: u64,
+}
+
+/// What a range of a block is reached by: all that the hot path reads of a block.
+#[derive(Clone, Copy, Debug)]
+struct Site {
+    memory: vk::DeviceMemory,
+    mapped: MappedBase,
+}
+
+impl Site {
+    /// Stands where no block is.
+    const NONE: Self = Self { memory: vk::DeviceMemory::null(), mapped: MappedBase::NONE };
 }
 
 /// A range cut from a block, with what a user needs to reach it.
@@ -49,6 +62,8 @@ pub(crate) struct Probed {
 pub(crate) struct BlockList {
     suballocator: Suballocator,
     blocks: Vec<Option<Block>>,
+    /// By region, as `blocks` (I4).
+    sites: Vec<Site>,
     reserved: u64,
     count: u32,
 }
@@ -56,11 +71,12 @@ pub(crate) struct BlockList {
 impl BlockList {
     /// Creates a list without blocks.
     pub(crate) fn new(suballocator: Suballocator) -> Self {
-        Self { suballocator, blocks: Vec::new(), reserved: 0, count: 0 }
+        Self { suballocator, blocks: Vec::new(), sites: Vec::new(), reserved: 0, count: 0 }
     }
 
     /// Cuts a range from any block; `None` where none has room.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn allocate(&mut self, request: &Request) -> Option<Cut> {
         let range = self.suballocator.allocate(request)?;
         Some(self.cut(range))
@@ -108,7 +124,9 @@ impl BlockList {
         let index = region as usize;
         if self.blocks.len() <= index {
             self.blocks.resize_with(index + 1, || None);
+            self.sites.resize(index + 1, Site::NONE);
         }
+        self.sites[index] = Site { memory: memory.handle(), mapped: memory.mapped_base() };
         debug_assert!(self.blocks[index].is_none(), "I1: a fresh region has no block yet");
         self.blocks[index] = Some(Block { memory, emptied_at: now });
         self.reserved += size;
@@ -120,15 +138,21 @@ impl BlockList {
     ///
     /// # Errors
     /// `StaleKey` where the key names no live range; nothing changes.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn free(&mut self, key: RangeKey, now: u64) -> Result<Freed, StaleKey> {
         let freed = self.suballocator.free(key)?;
         if freed.is_region_empty {
-            if let Some(block) = self.blocks[freed.region as usize].as_mut() {
-                block.emptied_at = now;
-            }
+            self.note_emptied(freed.region, now);
         }
         Ok(freed)
+    }
+
+    #[cold]
+    fn note_emptied(&mut self, region: u32, now: u64) {
+        if let Some(block) = self.blocks[region as usize].as_mut() {
+            block.emptied_at = now;
+        }
     }
 
     /// Takes an empty block out of the list; `None` where it is in use or unknown.
@@ -137,6 +161,7 @@ impl BlockList {
             return None;
         }
         let block = self.blocks[region as usize].take()?;
+        self.sites[region as usize] = Site::NONE;
         self.reserved -= block.memory.size();
         self.count -= 1;
         Some(block.memory)
@@ -147,10 +172,10 @@ impl BlockList {
         self.suballocator.empty_regions()
     }
 
-    /// Returns an empty block that has been so since before `tick`.
-    pub(crate) fn empty_since_before(&self, tick: u64) -> Option<u32> {
+    /// Returns an empty block of at most so many bytes that has been empty since before `tick`.
+    pub(crate) fn empty_since_before(&self, tick: u64, most_bytes: u64) -> Option<u32> {
         let is_old = |region: u32| self.blocks[region as usize].as_ref().is_some_and(|block| block.emptied_at < tick);
-        self.empties().map(|(region, _)| region).find(|&region| is_old(region))
+        self.empties().find(|&(region, size)| size <= most_bytes && is_old(region)).map(|(region, _)| region)
     }
 
     /// Gives ranges that the suballocator keeps in stock back to their blocks.
@@ -195,12 +220,19 @@ impl BlockList {
 
     /// Returns the bytes of bookkeeping on the host.
     pub(crate) fn host_bytes(&self) -> usize {
-        self.suballocator.host_bytes() + self.blocks.capacity() * size_of::<Option<Block>>()
+        self.suballocator.host_bytes() + self.blocks.capacity() * size_of::<Option<Block>>() + self.sites.capacity() * size_of::<Site>()
     }
 
     /// Checks every invariant of the list and of its suballocator.
     pub(crate) fn validate(&self) -> Result<(), String> {
         self.suballocator.validate().map_err(|violation| violation.to_string())?;
+        let is_repeated = |(region, memory): (u32, &Memory)| {
+            let site = self.sites[region as usize];
+            site.memory == memory.handle() && site.mapped == memory.mapped_base()
+        };
+        if !self.blocks().all(is_repeated) {
+            return Err("block list I4: a site is not its block's".into());
+        }
         let sum: u64 = self.blocks().map(|(_, memory)| memory.size()).sum();
         if sum != self.reserved || sum != self.suballocator.region_bytes() {
             return Err(format!("block list I2: blocks hold {sum} bytes, {} are counted", self.reserved));
@@ -217,17 +249,8 @@ impl BlockList {
 
     #[inline]
     fn cut(&self, range: Suballocation) -> Cut {
-        let block = self.blocks[range.region as usize].as_ref().expect("I1: a region has its block");
-        let memory = &block.memory;
-        // The offset lies inside the mapping (I1: region and memory have one size), so the address does not wrap.
-        let mapped = memory.mapped_ptr().map(|base| offset_pointer(base, range.offset));
-        Cut { memory: memory.handle(), mapped, range }
+        let Site { memory, mapped } = self.sites[range.region as usize];
+        // I1: region and memory have one size, so the offset lies inside the memory.
+        Cut { memory, mapped: mapped.at(range.offset), range }
     }
-}
-
-/// Moves a pointer by an offset that lies inside the mapping it begins.
-#[inline]
-fn offset_pointer(base: NonNull<u8>, offset: u64) -> NonNull<u8> {
-    let bytes = usize::try_from(offset).expect("a mapping is addressable");
-    NonNull::new(base.as_ptr().wrapping_add(bytes)).expect("an address inside a mapping is not null")
 }

@@ -104,15 +104,32 @@ pub(crate) struct Memory {
     size: u64,
     type_index: u32,
     device_number: u32,
-    mapped: Option<NonNull<u8>>,
+    mapped: MappedBase,
     mapping_error: Option<DriverError>,
 }
 
+/// Where a memory object's first byte is mapped, if it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MappedBase(Option<NonNull<u8>>);
+
 // SAFETY: the pointer is to device memory, which no thread owns; reading or writing through it is unsafe by itself.
-unsafe impl Send for Memory {}
+unsafe impl Send for MappedBase {}
 
 // SAFETY: nothing changes through a shared reference; the pointer is only handed out.
-unsafe impl Sync for Memory {}
+unsafe impl Sync for MappedBase {}
+
+impl MappedBase {
+    /// Stands for memory that is not mapped.
+    pub(crate) const NONE: Self = Self(None);
+
+    /// Returns the address of the byte at an offset that lies inside the memory object; `None` where it is not mapped.
+    #[inline]
+    pub(crate) fn at(self, offset: u64) -> Option<NonNull<u8>> {
+        let bytes = usize::try_from(offset).expect("a mapping is addressable");
+        // The offset lies inside the mapping (I2), so the address does not wrap and is not null.
+        self.0.and_then(|base| NonNull::new(base.as_ptr().wrapping_add(bytes)))
+    }
+}
 
 impl Memory {
     /// Returns the Vulkan handle. It is alive as long as this is not freed (I1).
@@ -132,6 +149,11 @@ impl Memory {
 
     /// Returns where its first byte is mapped, if it is. All of [`Memory::size`] is mapped then (I2).
     pub(crate) fn mapped_ptr(&self) -> Option<NonNull<u8>> {
+        self.mapped.0
+    }
+
+    /// Returns the same, to be kept beside the memory object and shared between threads.
+    pub(crate) fn mapped_base(&self) -> MappedBase {
         self.mapped
     }
 
@@ -143,7 +165,7 @@ impl Memory {
     #[cfg(test)]
     /// Names a range of it for flush or invalidate; `None` where it is not mapped, so that there is nothing to flush.
     pub(crate) fn range(&self, offset: u64, size: u64) -> Option<MemoryRange<'_>> {
-        self.mapped?;
+        self.mapped.0?;
         Some(MemoryRange::within(self, offset, size))
     }
 }
@@ -165,7 +187,7 @@ impl Device {
             size: request.size,
             type_index: request.memory_type_index,
             device_number: self.number,
-            mapped: None,
+            mapped: MappedBase::NONE,
             mapping_error: None,
         };
         if request.map == Mapping::Persistent {
@@ -252,11 +274,11 @@ impl Device {
                 &raw mut mapped,
             )
         };
-        memory.mapped = match result {
+        memory.mapped.0 = match result {
             vk::Result::SUCCESS => NonNull::new(mapped.cast()),
             _ => None,
         };
-        if memory.mapped.is_none() {
+        if memory.mapped.0.is_none() {
             // A null pointer with a success code is a failure that the driver did not own up to.
             let result = if result == vk::Result::SUCCESS {
                 vk::Result::ERROR_MEMORY_MAP_FAILED

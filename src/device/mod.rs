@@ -43,7 +43,7 @@ use std::sync::Arc;
 use ash::vk;
 
 pub use error::{DeviceError, DriverError};
-pub(crate) use memory::{DedicatedFor, Mapping, Memory, MemoryRequest};
+pub(crate) use memory::{DedicatedFor, MappedBase, Mapping, Memory, MemoryRequest};
 pub use properties::{Features, HeapBudget, MAX_HEAPS, MemoryHeap, MemoryType, Properties};
 pub(crate) use range::{MemoryRange, RangeWithin};
 pub use resource::DedicatedPreference;
@@ -82,8 +82,9 @@ type MemoryCallback = Arc<dyn Fn(&MemoryEvent) + Send + Sync>;
 
 /// Functions of the user that hear of every memory object: just after it was allocated, just before it is freed.
 ///
-/// They run on the thread that allocates or frees, with no lock of this crate held. They must not panic: the object
-/// would leak.
+/// They run on the thread that allocates or frees, with no lock of this crate held. They must not call the allocator,
+/// counters apart: other threads, and such a call too, may wait for the very operation that the callback is part of. They
+/// must not panic: the object would leak, and the budget would forget it.
 #[derive(Clone, Default)]
 pub struct MemoryCallbacks {
     after_allocate: Option<MemoryCallback>,

@@ -158,6 +158,13 @@ impl Selector {
         self.topology
     }
 
+    /// Returns the best type for an intent, where the user adds no flags: the first of
+    /// [`candidates`](Self::candidates), without the others.
+    #[inline]
+    pub(crate) fn best(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
+        self.orders[intent as usize].iter().find(|index| memory_type_bits & (1 << index) != 0)
+    }
+
     /// Returns the types that may serve the request, best first.
     ///
     /// # Complexity

@@ -23,6 +23,12 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
     }
 
+    /// Subtracts from the counter, with the same duty.
+    #[inline]
+    pub(crate) fn subtract(&self, by: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(by), Ordering::Relaxed);
+    }
+
     /// Replaces the value. Only the holder of the pool's lock calls this.
     #[inline]
     pub(crate) fn set(&self, value: u64) {

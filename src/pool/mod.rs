@@ -63,6 +63,10 @@ pub(crate) struct PoolSettings {
     pub max_object_size: u64,
     /// Whether blocks are mapped: once, when they are opened.
     pub mapping: Mapping,
+    /// Size and alignment of non-linear resources are rounded up to this, in bytes: `bufferImageGranularity`, or 1 where
+    /// kinds have blocks of their own.
+    pub non_linear_page: u64,
+    pub is_non_coherent: bool,
     pub is_lazy: bool,
     /// Whether a resource that is too large for sharing may get a block of its own.
     pub may_own: bool,
@@ -77,9 +81,16 @@ pub(crate) struct PoolRequest {
     pub range: Request,
     /// Bytes of a dedicated memory object: exactly what the driver requires.
     pub exact_size: u64,
-    pub needs_mapping: bool,
+    pub access: HostAccess,
     pub dedicated_for: Option<DedicatedFor>,
     pub bound: Bound,
+}
+
+/// Whether the host must reach a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostAccess {
+    NotNeeded,
+    Needed,
 }
 
 /// One try to place a request in a pool.
@@ -199,7 +210,7 @@ impl Pool {
         request: &PoolRequest,
     ) -> Result<Placement, Refusal> {
         match attempt {
-            Attempt::Existing => self.allocate_existing(request).ok_or(Refusal::DoesNotFit),
+            Attempt::Existing => self.allocate_existing(&request.range, request.access).ok_or(Refusal::DoesNotFit),
             Attempt::Grow { bytes } => self.open_block(backing, bytes, request),
             Attempt::Own => self.open_block(backing, self.own_block_size(request), request),
             Attempt::Dedicated => self.open_dedicated(backing, request),
@@ -207,40 +218,43 @@ impl Pool {
     }
 
     /// Cuts a range from a block that the pool has.
-    #[inline]
-    pub(crate) fn allocate_existing(&self, request: &PoolRequest) -> Option<Placement> {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn allocate_existing(&self, range: &Request, access: HostAccess) -> Option<Placement> {
         let mut state = self.state.lock();
-        let cut = state.blocks.allocate(&request.range)?;
-        if request.needs_mapping && cut.mapped.is_none() {
-            return self.put_back(&mut state, cut);
+        let cut = state.blocks.allocate(range)?;
+        if access == HostAccess::Needed && cut.mapped.is_none() {
+            self.put_back(&mut state, cut);
+            return None;
         }
-        self.count_allocated(&state);
+        self.count_allocated(&state, &cut);
         Some(placement(&cut))
     }
 
     /// Returns the offset at which [`Attempt::Existing`] would place the request, and changes nothing.
     pub(crate) fn probe(&self, request: &PoolRequest) -> Option<u64> {
         let probed = self.state.lock().blocks.probe(&request.range)?;
-        (probed.is_mapped || !request.needs_mapping).then_some(probed.offset)
+        (probed.is_mapped || request.access == HostAccess::NotNeeded).then_some(probed.offset)
     }
 
     /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, were given back.
     #[cold]
     pub(crate) fn probe_without(&self, request: &PoolRequest, regions: &[u32]) -> Option<u64> {
         let probed = self.state.lock().blocks.probe_without(&request.range, regions)?;
-        (probed.is_mapped || !request.needs_mapping).then_some(probed.offset)
+        (probed.is_mapped || request.access == HostAccess::NotNeeded).then_some(probed.offset)
     }
 
     /// Frees one allocation; blocks that are not kept go back to the driver.
     ///
     /// # Errors
     /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn free(&self, backing: Backing<'_>, key: RangeKey, now: u64) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
         let freed = state.blocks.free(key, now)?;
         self.counters.freed.add(1);
-        self.counters.used_bytes.set(state.blocks.used_bytes());
+        self.counters.used_bytes.subtract(freed.size);
         let left = self.left();
         if freed.is_region_empty || left == Left::Nothing {
             self.retire_surplus(backing, state);
@@ -299,18 +313,20 @@ impl Pool {
 
     /// Puts a range back that turned out not to be reachable by the host.
     #[cold]
-    fn put_back(&self, state: &mut State, cut: Cut) -> Option<Placement> {
+    fn put_back(&self, state: &mut State, cut: Cut) {
         let freed = state.blocks.free(cut.range.key, 0);
         debug_assert!(freed.is_ok(), "the range was cut a moment ago, behind the same lock");
         self.counters.used_bytes.set(state.blocks.used_bytes());
-        None
     }
 
     #[inline]
-    fn count_allocated(&self, state: &State) {
+    fn count_allocated(&self, state: &State, cut: &Cut) {
         self.counters.allocated.add(1);
-        self.counters.used_bytes.set(state.blocks.used_bytes());
-        self.counters.empty_bytes.set(state.blocks.empty_bytes());
+        self.counters.used_bytes.add(cut.range.size);
+        // Only where a block was empty can the range have been cut from one.
+        if self.counters.empty_bytes.get() > 0 {
+            self.counters.empty_bytes.set(state.blocks.empty_bytes());
+        }
     }
 
     fn count_blocks(&self, state: &State) {

@@ -4,31 +4,47 @@
 //!   claim a place (lock) -> reserve, allocate (no lock) -> cut the opener's own range, publish (lock)
 //! ```
 
-use super::{Attempt, Placement, Pool, PoolRequest, Refusal, State, placement};
-use crate::block::Backing;
+use super::{Attempt, HostAccess, Placement, Pool, PoolRequest, Refusal, State, placement};
+use crate::block::{Backing, Retired};
 use crate::device::{DedicatedFor, Memory, MemoryRequest};
 use crate::memory_type::Bound;
 use super::MemoryPriority;
-use crate::suballocator::align::align_up;
+use crate::suballocator::Algorithm;
+use crate::suballocator::align::{align_up, is_aligned};
 
 impl Pool {
     /// Checks the limits of the driver and of the pool that an opening would meet before the budget.
     ///
     /// # Errors
-    /// `TooLarge` or `BlockLimit`.
+    /// `TooLarge` or `BlockLimit`; `DoesNotFit` where no slot is so aligned.
     pub(crate) fn check_opening(&self, attempt: Attempt, request: &PoolRequest) -> Result<(), Refusal> {
         let bytes = self.opening_bytes(attempt, request);
         let settings = &self.settings;
-        let limit = settings.growth.fixed_size.unwrap_or(settings.max_object_size).min(settings.max_object_size);
-        let is_too_large = bytes > settings.max_object_size
-            || (matches!(attempt, Attempt::Grow { .. }) && request.range.size > limit.min(bytes));
+        let is_growth = matches!(attempt, Attempt::Grow { .. });
+        let largest = if is_growth { settings.growth.fixed_size.unwrap_or(settings.growth.cap) } else { u64::MAX };
+        let limit = largest.min(settings.max_object_size);
+        let is_too_large =
+            bytes > settings.max_object_size || (is_growth && request.range.size > limit.min(bytes));
         if is_too_large {
             return Err(Refusal::TooLarge { limit });
         }
-        if attempt != Attempt::Dedicated && self.block_count() >= u64::from(settings.max_block_count) {
+        if attempt != Attempt::Dedicated {
+            self.check_slot(request)?;
+        }
+        let is_full = || self.block_count() >= u64::from(settings.max_block_count) && !self.has_spare_block();
+        if attempt != Attempt::Dedicated && is_full() {
             return Err(Refusal::BlockLimit { max: settings.max_block_count });
         }
         Ok(())
+    }
+
+    /// Checks that a slot would serve the request, in a pool of slots: no block would help otherwise.
+    fn check_slot(&self, request: &PoolRequest) -> Result<(), Refusal> {
+        let Algorithm::Fixed { slot_size } = self.settings.algorithm else { return Ok(()) };
+        if request.range.size > slot_size {
+            return Err(Refusal::TooLarge { limit: slot_size });
+        }
+        if is_aligned(slot_size, request.range.alignment) { Ok(()) } else { Err(Refusal::DoesNotFit) }
     }
 
     /// Returns the bytes of the memory object that an attempt opens; 0 for one that opens none.
@@ -41,13 +57,17 @@ impl Pool {
         }
     }
 
-    /// Opens an empty block of so many bytes, which waits for what comes.
+    /// Opens an empty block of so many bytes, which waits for what comes: in host-visible memory it must be mapped.
     ///
     /// # Errors
     /// The refusal of a limit, the budget or the driver; then nothing has changed.
     pub(crate) fn open_empty(&self, backing: Backing<'_>, bytes: u64, bound: Bound, now: u64) -> Result<(), Refusal> {
-        let slot = self.claim_block()?;
+        let slot = self.claim_block(backing)?;
         let memory = backing.open(&self.memory_request(bytes, None), bound)?;
+        if let Some(error) = memory.mapping_error() {
+            backing.retire(memory).finish();
+            return Err(Refusal::Driver(error));
+        }
         let mut state = self.state.lock();
         state.blocks.add(memory, now);
         slot.publish(&mut state);
@@ -56,7 +76,7 @@ impl Pool {
     }
 
     pub(super) fn open_block(&self, backing: Backing<'_>, bytes: u64, request: &PoolRequest) -> Result<Placement, Refusal> {
-        let slot = self.claim_block()?;
+        let slot = self.claim_block(backing)?;
         let memory = self.open_memory(backing, request, (bytes, None))?;
         let mut state = self.state.lock();
         let cut = state.blocks.add_with(memory, &request.range);
@@ -64,7 +84,7 @@ impl Pool {
         self.count_blocks(&state);
         match cut {
             Ok(cut) => {
-                self.count_allocated(&state);
+                self.count_allocated(&state, &cut);
                 Ok(placement(&cut))
             }
             Err(memory) => {
@@ -96,7 +116,7 @@ impl Pool {
         (bytes, dedicated): (u64, Option<DedicatedFor>),
     ) -> Result<Memory, Refusal> {
         let memory = backing.open(&self.memory_request(bytes, dedicated), request.bound)?;
-        if request.needs_mapping && memory.mapped_ptr().is_none() {
+        if request.access == HostAccess::Needed && memory.mapped_ptr().is_none() {
             let error = memory.mapping_error();
             backing.retire(memory).finish();
             return Err(error.map_or(Refusal::DoesNotFit, Refusal::Driver));
@@ -121,14 +141,21 @@ impl Pool {
         align_up(request.range.size, unit).unwrap_or(u64::MAX)
     }
 
-    /// Counts a block as being opened, where the pool may have one more.
-    fn claim_block(&self) -> Result<BlockSlot<'_>, Refusal> {
+    /// Counts a block as being opened, where the pool may have one more. An empty block, which was no use, makes way.
+    fn claim_block(&self, backing: Backing<'_>) -> Result<BlockSlot<'_>, Refusal> {
         let mut state = self.state.lock();
         let max = self.settings.max_block_count;
+        let retired = if state.blocks.block_count() + state.opening_count < max {
+            None
+        } else {
+            self.take_out_largest_spare(backing, &mut state)
+        };
         if state.blocks.block_count() + state.opening_count >= max {
             return Err(Refusal::BlockLimit { max });
         }
         state.opening_count += 1;
+        drop(state);
+        retired.map(Retired::finish);
         Ok(BlockSlot { pool: self, is_open: true })
     }
 }

@@ -131,8 +131,8 @@ impl Resource {
     ) -> Result<Allocation, AllocationError> {
         let reported = self.requirements(allocator);
         let requirements = AllocationRequirements::of_resource(&reported, traits.kind, traits.address);
-        let request = AllocationRequest::new(&requirements, info, self.dedication(allocator))?;
-        allocator.allocate_request(&request)
+        let dedicated_for = self.dedication(allocator);
+        allocator.allocate_request(AllocationRequest { requirements: &requirements, info, dedicated_for })
     }
 
     /// Allocates and binds, or undoes everything.

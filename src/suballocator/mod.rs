@@ -313,9 +313,23 @@ impl Suballocator {
     ///
     /// # Complexity
     /// O(1) for TLSF and fixed slots. Linear: O(1) while the region that served last has room, else O(regions).
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         debug_assert_eq!(request.check(), Ok(()));
+        let slot = match self {
+            Self::Tlsf(tlsf) => tlsf.take_free_slot(request),
+            _ => None,
+        };
+        let taken = match slot {
+            Some(slot) => slot,
+            None => self.allocate_range(request)?,
+        };
+        Some(taken)
+    }
+
+    #[inline(never)]
+    fn allocate_range(&mut self, request: &Request) -> Option<Suballocation> {
         each!(self, inner => inner.allocate(request))
     }
 
@@ -347,8 +361,22 @@ impl Suballocator {
     ///
     /// # Complexity
     /// O(1).
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
+        let slot = match self {
+            Self::Tlsf(tlsf) => tlsf.free_slot(key),
+            _ => None,
+        };
+        let freed = match slot {
+            Some(slot) => slot,
+            None => self.free_range(key)?,
+        };
+        Ok(freed)
+    }
+
+    #[inline(never)]
+    fn free_range(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
         each!(self, inner => inner.free(key))
     }
 

@@ -88,13 +88,22 @@ impl Tlsf {
         true
     }
 
-    #[inline]
+    /// Takes a range, or a slot of a slab that is made for it: for where [`take_free_slot`](Self::take_free_slot) found
+    /// none.
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let class = self.slot_class(request);
-        if let Some(slab) = self.slabs.with_room(class) {
-            return Some(self.take_slot(slab));
-        }
-        self.allocate_range(request, class)
+        let cut = match self.find(&self.want(request)?, class)? {
+            Found::Range(cut) => cut,
+            Found::Slab { cut, class, count } => {
+                let slab = self.add_slab(cut, class, count);
+                return Some(self.take_slot(slab));
+            }
+            Found::Reclaimed(cut) => {
+                self.release_span(cut.node);
+                cut
+            }
+        };
+        Some(self.take_range(cut))
     }
 
     /// Takes a piece of one region, by first fit: one look at a fresh region.
@@ -122,12 +131,14 @@ impl Tlsf {
         Some(self.spot(node.place - node.offset() + cut.offset, units))
     }
 
-    #[inline]
+    /// Frees a range: for a key that [`free_slot`](Self::free_slot) does not know.
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
-        if key.index & SLAB_BIT != 0 {
-            return self.free_slot(key);
-        }
-        self.free_range(key)
+        let &Node { place, extent, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
+        let mut freed = self.take_back(place, extent & MAX_SIZE);
+        self.release_range(key.index);
+        freed.is_region_empty = self.ranges.regions.vacate(freed.region);
+        self.bound_empty_slabs();
+        Ok(freed)
     }
 
     /// Gives every empty slab back to its range.
@@ -214,22 +225,6 @@ impl Tlsf {
         Some(Want { units: last + 1, mask, end })
     }
 
-    #[inline(never)]
-    fn allocate_range(&mut self, request: &Request, class: usize) -> Option<Suballocation> {
-        let cut = match self.find(&self.want(request)?, class)? {
-            Found::Range(cut) => cut,
-            Found::Slab { cut, class, count } => {
-                let slab = self.add_slab(cut, class, count);
-                return Some(self.take_slot(slab));
-            }
-            Found::Reclaimed(cut) => {
-                self.release_span(cut.node);
-                cut
-            }
-        };
-        Some(self.take_range(cut))
-    }
-
     fn find_in(&self, region: u32, want: &Want) -> Option<Cut> {
         let mut free = self.ranges.walk(region).filter(|(_, node)| !node.is_used());
         free.find_map(|(index, node)| want.cut_from(index, node))
@@ -313,16 +308,6 @@ impl Tlsf {
             self.lists.link(&mut self.ranges, tail);
         }
         node
-    }
-
-    #[inline(never)]
-    fn free_range(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
-        let &Node { place, extent, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
-        let mut freed = self.take_back(place, extent & MAX_SIZE);
-        self.release_range(key.index);
-        freed.is_region_empty = self.ranges.regions.vacate(freed.region);
-        self.bound_empty_slabs();
-        Ok(freed)
     }
 
     #[inline]

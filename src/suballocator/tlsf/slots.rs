@@ -14,7 +14,7 @@ use super::super::range_list::{Cut, Node, SLAB_BIT, region_of};
 use super::super::size_class;
 use super::super::slab::NO_CLASS;
 use super::super::{
-    End, Freed, RangeKey, RangeState, RangeView, Request, Spot, StaleKey, Suballocation,
+    End, Freed, RangeKey, RangeState, RangeView, Request, Spot, Suballocation,
 };
 use super::{Found, Tlsf};
 
@@ -117,8 +117,17 @@ impl Tlsf {
         }
     }
 
+    /// Takes a free slot of a slab that there is; `None` where no slab serves the request or none has a free slot.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(in super::super) fn take_free_slot(&mut self, request: &Request) -> Option<Suballocation> {
+        let slab = self.slabs.with_room(self.slot_class(request))?;
+        Some(self.take_slot(slab))
+    }
+
     /// Takes a slot of a slab that has one.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn take_slot(&mut self, slab: u32) -> Suballocation {
         let taken = self.slabs.take(slab);
         if taken.was_empty {
@@ -143,14 +152,19 @@ impl Tlsf {
         slab
     }
 
-    #[inline]
-    pub(super) fn free_slot(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
-        let put = self.slabs.put(key).ok_or(StaleKey)?;
+    /// Frees a slot; `None` for the key of a range, and for one that is stale.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(in super::super) fn free_slot(&mut self, key: RangeKey) -> Option<Freed> {
+        if key.index & SLAB_BIT == 0 {
+            return None;
+        }
+        let put = self.slabs.put(key)?;
         let mut freed = self.take_back(put.place, put.units);
         if put.is_empty {
             freed.is_region_empty = self.empty_slab(put.slab, freed.region);
         }
-        Ok(freed)
+        Some(freed)
     }
 
     /// Keeps a slab that has become empty if its class has no other with room, else gives it back.

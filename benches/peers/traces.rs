@@ -1,0 +1,217 @@
+//! The recorded applications through every peer.
+//!
+//! Sizes follow the `hw` model of [`freestone::trace`]: what a graphics card would ask for. The class of a resource
+//! picks the memory type, its kind linear or not; who wanted memory of its own is ignored, as no other peer asks.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use freestone::trace::{self, Kind, Model, Operation, Trace};
+
+use crate::clock::{cpu_time, median};
+use crate::driver::{Driver, Objects};
+use crate::peer::Peer;
+use crate::report::{ratio, short};
+use crate::request::{Class, Request};
+use crate::row::driver_call_ns;
+use crate::{Effort, with_peer};
+
+const PEERS: [&str; 3] = ["freestone", "gpu-alloc", "gpu-allocator"];
+/// Steps with fewer bytes alive do not count for the mean: a small block is then many times what is alive.
+const MEAN_FROM: u64 = 1 << 20;
+
+/// One event, with slots instead of the recorded numbers.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Allocate(usize, Request),
+    Free(usize),
+}
+
+/// A trace as the peers see it.
+#[derive(Debug)]
+struct Recording {
+    name: String,
+    steps: Vec<Step>,
+    slots: usize,
+    allocations: usize,
+    peak_live: u64,
+}
+
+/// What one peer did with one trace.
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    peak_reserved: u64,
+    mean_ratio: f64,
+    driver_allocations: u64,
+    left: u64,
+    ns_per_pair: f64,
+}
+
+/// Replays every trace whose name contains the word.
+pub(crate) fn run(word: &str, effort: Effort) {
+    let recordings: Vec<Recording> = files().iter().map(read).filter(|trace| trace.name.contains(word)).collect();
+    println!("\n### Recorded applications: peak reserved / peak live (driver allocations)\n");
+    println!("| trace | live, MiB | {} |\n|---|---|{}", PEERS.join(" | "), "---|".repeat(PEERS.len()));
+    let mut sums = [Sum::default(); PEERS.len()];
+    let mut live = 0;
+    for recording in &recordings {
+        let outcomes = PEERS.map(|peer| with_peer!(peer, Measured => measure::<Measured>(recording, effort)));
+        let cells = outcomes.iter().map(|outcome| {
+            let peak = outcome.peak_reserved as f64 / recording.peak_live as f64;
+            format!("{} ({})", ratio(peak), outcome.driver_allocations)
+        });
+        let cells: Vec<String> = cells.collect();
+        println!("| {} | {} | {} |", recording.name, short(mib(recording.peak_live)), cells.join(" | "));
+        live += recording.peak_live;
+        sums.iter_mut().zip(&outcomes).for_each(|(sum, outcome)| sum.add(recording, outcome));
+    }
+    summary(&sums, live);
+}
+
+fn summary(sums: &[Sum], live: u64) {
+    println!("\n### Recorded applications: all together\n");
+    println!(
+        "| peer | sum peak reserved / sum peak live | mean over events (geo. mean) | driver allocations | left when \
+         empty, MiB | ns per pair | by gpu-alloc's |\n|---|---|---|---|---|---|---|"
+    );
+    let basis = sums.get(1).map_or(f64::NAN, Sum::ns_per_pair);
+    for (peer, sum) in PEERS.iter().zip(sums) {
+        println!(
+            "| {peer} | {} | {} | {} | {} | {} | {} |",
+            format_args!("{:.3}", sum.peak_reserved as f64 / live as f64),
+            ratio((sum.log_ratio / sum.traces as f64).exp()),
+            sum.driver_allocations,
+            short(mib(sum.left)),
+            short(sum.ns_per_pair()),
+            ratio(sum.ns_per_pair() / basis),
+        );
+    }
+}
+
+/// Outcomes of one peer, added up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    peak_reserved: u64,
+    log_ratio: f64,
+    driver_allocations: u64,
+    left: u64,
+    ns: f64,
+    pairs: usize,
+    traces: usize,
+}
+
+impl Sum {
+    fn add(&mut self, recording: &Recording, outcome: &Outcome) {
+        self.peak_reserved += outcome.peak_reserved;
+        self.log_ratio += outcome.mean_ratio.ln();
+        self.driver_allocations += outcome.driver_allocations;
+        self.left += outcome.left;
+        self.ns += outcome.ns_per_pair * recording.allocations as f64;
+        self.pairs += recording.allocations;
+        self.traces += 1;
+    }
+
+    fn ns_per_pair(&self) -> f64 {
+        self.ns / self.pairs as f64
+    }
+}
+
+fn measure<P: Peer>(recording: &Recording, effort: Effort) -> Outcome {
+    let mut outcome = replay_once::<P>(recording, Pass::Memory);
+    let rounds = if effort.rounds > 1 { 15 } else { 5 };
+    let times = (0..rounds).map(|_| replay_once::<P>(recording, Pass::Time).ns_per_pair);
+    outcome.ns_per_pair = median(&mut times.collect::<Vec<_>>());
+    outcome
+}
+
+/// What a replay looks at: memory after each step, or the time of all steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    Memory,
+    Time,
+}
+
+fn replay_once<P: Peer>(recording: &Recording, pass: Pass) -> Outcome {
+    let driver = Driver::new(Objects::Promised);
+    let mut peer = P::new(&driver);
+    let mut live: Vec<Option<(P::Handle, u64)>> = (0..recording.slots).map(|_| None).collect();
+    let (mut live_bytes, mut ratios) = (0, (0.0, 0_u32));
+    let (start, calls) = (cpu_time(), driver.calls());
+    for step in &recording.steps {
+        match step {
+            Step::Allocate(slot, request) => {
+                let handle = peer.allocate(request).expect("the device has room for every recorded application");
+                live[*slot] = Some((handle, request.size));
+                live_bytes += request.size;
+            }
+            Step::Free(slot) => {
+                let (handle, size) = live[*slot].take().expect("a trace frees what it has allocated");
+                peer.free(handle);
+                live_bytes -= size;
+            }
+        }
+        if pass == Pass::Memory && live_bytes >= MEAN_FROM {
+            ratios = (ratios.0 + driver.reserved() as f64 / live_bytes as f64, ratios.1 + 1);
+        }
+    }
+    let elapsed = (cpu_time() - start).as_nanos() as f64 - (driver.calls() - calls) as f64 * driver_call_ns();
+    Outcome {
+        peak_reserved: driver.control().peak_reserved_bytes(),
+        mean_ratio: if ratios.1 > 0 { ratios.0 / f64::from(ratios.1) } else { 1.0 },
+        driver_allocations: driver.allocations(),
+        left: driver.reserved(),
+        ns_per_pair: elapsed / recording.allocations as f64,
+    }
+}
+
+/// Turns a trace into steps; what it leaves alive is freed at the end, in the order of its making.
+fn read(file: &PathBuf) -> Recording {
+    let trace = Trace::read(file).expect("the project's own traces are good");
+    let model = Model { offset_alignment: 256, granularity: 1024, memory_type_bits: !0 };
+    let (mut slots, mut live_bytes, mut peak_live) = (HashMap::new(), 0, 0);
+    let (mut steps, mut sizes) = (Vec::with_capacity(2 * trace.events.len()), Vec::new());
+    for event in &trace.events {
+        match &event.operation {
+            Operation::Allocate(resource) => {
+                let needed = model.requirements(resource).expect("recorded sizes are far below 64 bits");
+                let class = class_of(resource.class);
+                let request = Request::new(needed.size, needed.alignment, class, resource.kind() != Kind::ImageOptimal);
+                slots.insert(event.id, sizes.len());
+                steps.push(Step::Allocate(sizes.len(), request));
+                sizes.push(Some(request.size));
+                live_bytes += request.size;
+            }
+            Operation::Free => {
+                let slot = slots[&event.id];
+                steps.push(Step::Free(slot));
+                live_bytes -= sizes[slot].take().unwrap_or(0);
+            }
+        }
+        peak_live = peak_live.max(live_bytes);
+    }
+    let left = sizes.iter().enumerate().filter(|(_, size)| size.is_some());
+    steps.extend(left.map(|(slot, _)| Step::Free(slot)));
+    Recording { name: trace.name, steps, slots: sizes.len(), allocations: sizes.len(), peak_live }
+}
+
+fn class_of(class: trace::Class) -> Class {
+    match class {
+        trace::Class::Device => Class::Device,
+        trace::Class::Upload => Class::Upload,
+        trace::Class::DeviceUpload => Class::Stream,
+        trace::Class::Readback => Class::Readback,
+    }
+}
+
+fn files() -> Vec<PathBuf> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
+    let entries = std::fs::read_dir(folder).expect("the traces are part of the project");
+    let is_trace = |path: &PathBuf| path.to_string_lossy().ends_with(".csv.zst");
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_trace).collect();
+    files.sort();
+    files
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1 << 20) as f64
+}
