@@ -35,7 +35,6 @@ impl Pool {
         while let Some(region) = self.largest_spare(&state, u64::MAX) {
             retired.extend(self.take_out(backing, &mut state, region));
         }
-        self.count_blocks(&state);
         drop(state);
         retired.into_iter().map(Retired::finish).sum()
     }
