@@ -83,6 +83,7 @@ impl AllocationRequirements {
 /// let info = AllocationCreateInfo::gpu_only().name("teapot vertices").within_budget();
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one wish of the user's")]
 pub struct AllocationCreateInfo<'a> {
     pub(crate) intent: Intent,
     pub(crate) flags: ExtraFlags,
