@@ -167,11 +167,11 @@ fn allocate_survives_or_undoes_every_failure() {
 }
 
 #[test]
-fn without_another_type_every_failure_of_a_dedicated_allocation_is_one() {
+fn without_another_type_a_dedicated_allocation_survives_a_shortage_of_host_memory_alone() {
     let info = AllocationCreateInfo::upload().dedicated(DedicatedUse::Always).without_spilling();
     let tally = on_every_profile(&|rig| allocate(rig, &linear(mib(2)), &info));
-    assert_eq!(tally.survived, 0, "{tally:?}");
-    assert!(tally.failed > 40, "{tally:?}");
+    // Of the results of vkAllocateMemory one is retried: OUT_OF_HOST_MEMORY. Mapping and the others fail at once.
+    assert!(tally.survived > 0 && tally.failed > 2 * tally.survived, "{tally:?}");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn allocate_many_keeps_all_or_nothing() {
         let tally = on_every_profile(&|rig| {
             Ok(Made::of(rig.allocate_many(&requests, &info).map_err(|error| error.to_string())?))
         });
-        assert!(tally.failed > 30, "{tally:?}");
+        assert!(tally.failed >= 20, "{tally:?}");
     }
 }
 

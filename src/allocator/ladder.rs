@@ -161,8 +161,9 @@ impl Ladder {
     pub(crate) fn trimmed(&mut self, bytes: u64) {
         match self.rung {
             Rung::TrimHeap if bytes > 0 => self.rung = Rung::Open(self.opening()),
-            Rung::TrimAll(attempt) if bytes > 0 => self.rung = Rung::Open(attempt),
-            Rung::TrimAll(_) => self.meet_fatal_again(),
+            // Host memory may be there again without a trim; a place for an object is not.
+            Rung::TrimAll(attempt) if bytes > 0 || !self.existing_only => self.rung = Rung::Open(attempt),
+            Rung::TrimAll(_) => self.after_too_many(),
             _ => self.next_type(),
         }
     }
@@ -216,14 +217,6 @@ impl Ladder {
             vk::Result::ERROR_TOO_MANY_OBJECTS => self.after_too_many(),
             _ => self.rung = Rung::Stopped(Stop::Driver(result)),
         }
-    }
-
-    /// A trim of all pools gave nothing back: the attempt would meet the same answer.
-    fn meet_fatal_again(&mut self) {
-        if self.existing_only {
-            return self.after_too_many();
-        }
-        self.rung = Rung::Stopped(Stop::Driver(vk::Result::ERROR_OUT_OF_HOST_MEMORY));
     }
 
     /// No further memory object is to be had: what is left are the blocks that exist.
