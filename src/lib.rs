@@ -1,4 +1,41 @@
 //! Fine pieces of device memory, cut from coarse blocks: a suballocator for Vulkan.
+//!
+//! Start with [`Allocator`]: it is made from your Vulkan objects by an [`AllocatorCreateInfo`], and what memory is for is
+//! said by an [`AllocationCreateInfo`]. [`Allocator::create_buffer`] and [`Allocator::create_image`] give a handle and an
+//! [`Allocation`]; [`Buffer`] and [`Image`] own both. [`Allocator::plan`] says what would happen, and why.
+//! [`VirtualBlock`] cuts anything that has offsets and needs no Vulkan.
+//!
+//! ```
+//! use freestone::{AllocationCreateInfo, Allocator, AllocatorCreateInfo, Buffer, ash::vk, sim};
+//!
+//! // A driver of no hardware; `entry`, `instance` and the others are what any Vulkan program has.
+//! let vulkan = sim::SimDevice::new(sim::Profile::unified());
+//! let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+//! // Sound: the objects belong together and outlive the allocator; nothing is declared that is not enabled.
+//! let allocator = unsafe { Allocator::new(info) }?;
+//!
+//! let info = vk::BufferCreateInfo::default().size(256).usage(vk::BufferUsageFlags::UNIFORM_BUFFER);
+//! // Sound: the create-info is valid, and the GPU never sees the buffer.
+//! let mut uniforms = unsafe { Buffer::new(&allocator, &info, &AllocationCreateInfo::stream()) }?;
+//! uniforms.write(0, &[0.5_f32; 16])?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Inside, modules import only those below them:
+//!
+//! | floor | module | what it holds |
+//! |---|---|---|
+//! | 0 | `suballocator` | offsets only: TLSF with slabs, linear, fixed slots, [`VirtualBlock`] |
+//! | 1 | `device` | the only place that calls Vulkan |
+//! | 2 | `memory_type` | which memory type, and is there budget: [`Intent`], [`Topology`], [`HeapUsage`] |
+//! | 3 | `block` | blocks of device memory under one index |
+//! | 4 | `pool` | blocks and dedicated memory of one memory type |
+//! | 5 | `allocator` | [`Allocator`], [`Allocation`], plans, statistics, errors |
+//! | 6 | `resource` | buffers and images with their memory |
+//! | 8 | `trace` | recorded applications (feature `cli`) |
+//! | apart | `sim` | a Vulkan driver of no hardware (feature `sim`) |
+//!
+//! `ARCHITECTURE.md` says why.
 #![cfg_attr(not(feature = "vulkan"), no_std)]
 
 extern crate alloc;
@@ -62,3 +99,9 @@ pub use suballocator::virtual_block::{
     VirtualFreeError, VirtualKey, VirtualRange, VirtualRangeState, VirtualStatistics,
 };
 pub use suballocator::{Algorithm, End, InvalidRequest, Request};
+
+/// The README's example, as a doc test.
+#[cfg(doctest)]
+#[cfg(feature = "sim")]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -8,7 +8,12 @@ use freestone::sim::{KIB, Profile};
 use freestone::{AliasError, Allocation, AllocationCreateInfo, AllocationError, DedicatedUse, Kind};
 
 /// Creates a buffer inside an allocation and destroys it.
-fn try_buffer(rig: &Rig, info: &vk::BufferCreateInfo<'_>, room: &Allocation, offset: u64) -> Result<(), AllocationError> {
+fn try_buffer(
+    rig: &Rig,
+    info: &vk::BufferCreateInfo<'_>,
+    room: &Allocation,
+    offset: u64,
+) -> Result<(), AllocationError> {
     // SAFETY: the create-info is valid; the buffer is destroyed below, unused.
     let buffer = unsafe { rig.create_aliasing_buffer(info, room, offset) }?;
     // SAFETY: the GPU has never seen it.

@@ -4,7 +4,7 @@ use ash::vk;
 use freestone::sim::{Profile, SimDevice};
 use freestone::{
     Algorithm, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, AllocatorCreateInfo,
-    CreatePoolError, DeviceAddress, Features, Intent, Kind, PoolCreateInfo,
+    Buffer, CreatePoolError, DeviceAddress, Features, Intent, Kind, PoolCreateInfo,
 };
 
 /// Makes an allocator on a simulated device, declaring what the device has enabled.
@@ -102,4 +102,30 @@ fn a_custom_pool_refuses_what_its_memory_type_cannot_do() {
     allocator.destroy_pool(pool).expect("nothing is alive");
     let too_small = device_only.block_size(1 << 20);
     assert!(matches!(allocator.create_pool(&too_small), Err(CreatePoolError::BadBlockSize { min: 3_145_728, .. })));
+}
+
+#[test]
+fn what_is_written_is_read_through_whole_and_parted_buffers() {
+    for profile in Profile::all() {
+        let vulkan = SimDevice::new(profile);
+        let allocator = allocator_on(&vulkan);
+        let info = vk::BufferCreateInfo::default().size(4096).usage(vk::BufferUsageFlags::TRANSFER_DST);
+        // SAFETY: the create-info is valid; nothing is submitted; the device outlives the buffer.
+        let buffer = unsafe { Buffer::new(&allocator, &info, &AllocationCreateInfo::readback()) };
+        let mut buffer = buffer.expect("there is memory");
+        buffer.write(16, &[1_u32, 2, 3]).expect("readback memory is mapped");
+        let mut values = [0_u32; 3];
+        // SAFETY: the bytes were written above; the device writes nothing.
+        unsafe { buffer.read(16, &mut values) }.expect("it is mapped");
+        assert_eq!(values, [1, 2, 3]);
+        let (handle, memory, _) = buffer.into_parts();
+        // SAFETY: as above.
+        unsafe { allocator.read(&memory, 20, &mut values[..1]) }.expect("it is mapped");
+        assert_eq!(values[0], 2);
+        // SAFETY: the GPU has never seen it.
+        unsafe { allocator.destroy_buffer(handle, memory) }.expect("it is alive");
+        drop(allocator);
+        vulkan.control().assert_clean();
+        assert!(vulkan.finish().is_empty());
+    }
 }

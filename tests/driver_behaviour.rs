@@ -17,7 +17,9 @@ use freestone::{
 const HANG: Duration = Duration::from_secs(20);
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
-    allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    for allocation in allocations {
+        rig.free(allocation).expect("it is alive");
+    }
 }
 
 /// Allocates until the allocator refuses, `limit` times at most.

@@ -40,8 +40,12 @@ impl Made {
             // SAFETY: the GPU has never seen it.
             unsafe { rig.vulkan.device().destroy_image(image, None) };
         }
-        self.allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
-        self.pools.into_iter().for_each(|pool| rig.destroy_pool(pool).expect("nothing of it is alive"));
+        for allocation in self.allocations {
+            rig.free(allocation).expect("it is alive");
+        }
+        for pool in self.pools {
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+        }
         if self.is_kept {
             rig.trim();
         }
@@ -98,7 +102,11 @@ fn fail_each_call(rig: &Rig, operation: Operation<'_>) -> Tally {
             rig.trim();
         }
     }
-    assert_eq!(rig.control().faults_fired().len() - fired, (tally.failed + tally.survived) as usize, "each failure happened");
+    assert_eq!(
+        rig.control().faults_fired().len() - fired,
+        (tally.failed + tally.survived) as usize,
+        "each failure happened"
+    );
     tally
 }
 
@@ -159,11 +167,11 @@ fn allocate_survives_or_undoes_every_failure() {
 }
 
 #[test]
-fn without_another_type_every_failure_of_a_dedicated_allocation_is_one() {
+fn without_another_type_a_dedicated_allocation_survives_a_shortage_of_host_memory_alone() {
     let info = AllocationCreateInfo::upload().dedicated(DedicatedUse::Always).without_spilling();
     let tally = on_every_profile(&|rig| allocate(rig, &linear(mib(2)), &info));
-    assert_eq!(tally.survived, 0, "{tally:?}");
-    assert!(tally.failed > 40, "{tally:?}");
+    // Of the results of vkAllocateMemory one is retried: OUT_OF_HOST_MEMORY. Mapping and the others fail at once.
+    assert!(tally.survived > 0 && tally.failed > 2 * tally.survived, "{tally:?}");
 }
 
 #[test]
@@ -173,7 +181,7 @@ fn allocate_many_keeps_all_or_nothing() {
         let tally = on_every_profile(&|rig| {
             Ok(Made::of(rig.allocate_many(&requests, &info).map_err(|error| error.to_string())?))
         });
-        assert!(tally.failed > 30, "{tally:?}");
+        assert!(tally.failed >= 20, "{tally:?}");
     }
 }
 
@@ -237,7 +245,7 @@ fn prewarm_and_create_pool_keep_nothing() {
         rig.prewarm(Intent::Upload, mib(3)).map_err(|error| error.to_string())?;
         Ok(Made { is_kept: true, ..Made::default() })
     });
-    assert!(tally.failed > 30 && tally.survived > 0, "{tally:?}");
+    assert!(tally.failed > 30 && tally.survived == 0, "{tally:?}");
     let tally = on_every_profile(&|rig| {
         let info = PoolCreateInfo::for_intent(Intent::Upload).block_size(64 * KIB).min_block_count(3);
         let pool = rig.create_pool(&info).map_err(|error| error.to_string())?;

@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use ash::vk;
-use common::{Rig, buffer_info, create_info, image_info, linear, mib, state_of};
+use common::{Rig, buffer_info, create_info, image_info, linear, mib, requirements, state_of};
 use freestone::sim::{Function, KIB, ObjectKind, Profile, SimDevice};
 use freestone::{
     AccessError, AliasError, AllocationCreateInfo, AllocationError, AllocationRange, AllocationRequirements, Allocator,
     AllocatorCreateInfo, Buffer, CreateError, DedicatedUse, DeviceAddress, DeviceError, Features, FreeErrorReason,
-    Image, LeakReport, MemoryCallbacks,
+    Image, Kind, LeakReport, MemoryCallbacks,
 };
 
 #[test]
@@ -101,7 +101,8 @@ fn every_allocation_is_tracked_where_asked_for() {
     let reports = Arc::new(Mutex::new(Vec::<LeakReport>::new()));
     let heard = Arc::clone(&reports);
     let on_leak = move |report: &LeakReport| heard.lock().expect("nobody panics").push(report.clone());
-    let rig = Rig::with(SimDevice::new(Profile::unified()), |info| info.track_all().record_backtraces().on_leak(on_leak));
+    let rig =
+        Rig::with(SimDevice::new(Profile::unified()), |info| info.track_all().record_backtraces().on_leak(on_leak));
     let leaked = rig.allocate(&linear(10), &AllocationCreateInfo::gpu_only()).expect("there is memory");
     assert_eq!(rig.name_of(&leaked).as_deref(), Some(""));
     drop(rig);
@@ -151,9 +152,12 @@ fn fresh_memory_is_lent_as_maybe_uninit_only() {
     let rig = Rig::new(Profile::discrete_rebar());
     let mut allocation = rig.allocate(&linear(256), &AllocationCreateInfo::upload()).expect("there is memory");
     let fresh: &mut [MaybeUninit<[f32; 4]>] = allocation.uninit_slice_mut(0, 16).expect("in bounds");
-    fresh.iter_mut().for_each(|value| drop(value.write([1.0; 4])));
+    for value in fresh {
+        value.write([1.0; 4]);
+    }
     // SAFETY: every value was written just now; no device writes them.
-    assert!(unsafe { allocation.slice::<f32>(0, 64) }.expect("in bounds").iter().all(|value| *value == 1.0));
+    let written = unsafe { allocation.slice::<u32>(0, 64) }.expect("in bounds");
+    assert_eq!(written, [1.0_f32.to_bits(); 64]);
     rig.free(allocation).expect("it is alive");
     rig.finish();
 }
@@ -198,8 +202,9 @@ fn flush_and_invalidate_keep_the_neighbours_writes_and_the_tail() {
     let atom = rig.properties().non_coherent_atom_size;
     assert_eq!(atom, 256);
     let info = AllocationCreateInfo::readback().required_flags(vk::MemoryPropertyFlags::HOST_CACHED);
-    let mut neighbours: Vec<_> =
-        (1..40).map(|n| rig.allocate(&linear(n * 13), &info).expect("there is memory")).collect();
+    let mut neighbours: Vec<_> = (1..40)
+        .map(|n| rig.allocate(&requirements(n * 13, 1, Kind::Linear), &info).expect("there is memory"))
+        .collect();
     for allocation in &neighbours {
         assert!(allocation.is_non_coherent());
         assert_eq!(allocation.offset() % atom, 0, "no atom has two owners");
@@ -230,7 +235,9 @@ fn flush_and_invalidate_keep_the_neighbours_writes_and_the_tail() {
     rig.write(&mut odd, 990, &[1_u8; 10]).expect("in bounds");
     rig.invalidate(&odd, 0, 1000).expect("in bounds");
     rig.free(odd).expect("it is alive");
-    neighbours.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    for allocation in neighbours {
+        rig.free(allocation).expect("it is alive");
+    }
     rig.finish();
 }
 
@@ -255,23 +262,23 @@ fn owned_resources_go_when_they_are_dropped_behind_every_reference() {
     let info = AllocationCreateInfo::upload();
     let (arc, rc, borrowed) = (Arc::new(allocator()), Rc::new(allocator()), allocator());
     // SAFETY: the create-infos are valid; nothing is submitted; the device outlives the values.
-    let mut of_arc = unsafe { Buffer::new(Arc::clone(&arc), &buffer_info(100), &info) }.expect("a buffer");
+    let mut of_atomic = unsafe { Buffer::new(Arc::clone(&arc), &buffer_info(100), &info) }.expect("a buffer");
     // SAFETY: as above.
-    let of_rc = unsafe { Image::new(Rc::clone(&rc), &image_info(64), &AllocationCreateInfo::gpu_only()) };
-    let of_rc = of_rc.expect("an image");
+    let of_count = unsafe { Image::new(Rc::clone(&rc), &image_info(64), &AllocationCreateInfo::gpu_only()) };
+    let of_count = of_count.expect("an image");
     // SAFETY: as above.
     let of_box = unsafe { Buffer::new(Box::new(allocator()), &buffer_info(300), &info) }.expect("a buffer");
     // SAFETY: as above.
     let of_borrow = unsafe { Image::new(&borrowed, &image_info(16), &AllocationCreateInfo::gpu_only()) };
     let of_borrow = of_borrow.expect("an image");
-    of_arc.write(0, &[1_u32, 2, 3]).expect("it is mapped");
+    of_atomic.write(0, &[1_u32, 2, 3]).expect("it is mapped");
     assert_eq!(of_box.allocation().size(), 512, "the driver's requirement of 300 bytes");
-    assert_ne!(of_rc.handle(), of_borrow.handle());
-    assert!(format!("{of_arc:?}").starts_with("Buffer { handle: "));
+    assert_ne!(of_count.handle(), of_borrow.handle());
+    assert!(format!("{of_atomic:?}").starts_with("Buffer { handle: "));
     assert_eq!((control.live(ObjectKind::Buffer), control.live(ObjectKind::Image)), (2, 2));
     drop(arc);
-    std::thread::spawn(move || drop(of_arc)).join().expect("it may be dropped on another thread");
-    drop((of_rc, of_box, of_borrow));
+    std::thread::spawn(move || drop(of_atomic)).join().expect("it may be dropped on another thread");
+    drop((of_count, of_box, of_borrow));
     drop((rc, borrowed));
     assert_eq!((control.live(ObjectKind::Buffer), control.live(ObjectKind::Image)), (0, 0));
     assert_eq!(control.memory_object_count(), 0);
@@ -281,7 +288,8 @@ fn owned_resources_go_when_they_are_dropped_behind_every_reference() {
 #[test]
 fn a_declared_feature_without_its_function_is_an_error() {
     let make = |vulkan: &SimDevice, version, features| {
-        let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+        let info =
+            AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
         // SAFETY: the objects belong together; the allocator is dropped at once. What is declared is not true, which
         // the allocator has to find out before it calls anything.
         unsafe { Allocator::new(info.api_version(version).features(features)) }.map(drop)
@@ -368,7 +376,8 @@ fn memory_callbacks_hear_of_every_object() {
     rig.free(shared).expect("it is alive");
     rig.trim();
     let heard = heard.lock().expect("nobody panics");
-    let events: Vec<_> = heard.iter().map(|(what, event)| (*what, event.memory, event.memory_type_index, event.size)).collect();
+    let events: Vec<_> =
+        heard.iter().map(|(what, event)| (*what, event.memory, event.memory_type_index, event.size)).collect();
     let expected = [
         ('+', handles[0], 1, mib(1)),
         ('+', handles[1], 0, 64 * KIB),
@@ -382,6 +391,8 @@ fn memory_callbacks_hear_of_every_object() {
 
 /// Host memory for the driver, from Rust's allocator; the layout is kept in front.
 mod host_memory {
+    #![expect(clippy::cast_ptr_alignment, reason = "the layout is aligned to 64 bytes")]
+
     use core::ffi::c_void;
     use std::alloc::{Layout, alloc, dealloc, realloc};
 
@@ -446,9 +457,11 @@ fn allocation_callbacks_are_passed_to_every_call_that_takes_them() {
     };
     let rig = Rig::with(SimDevice::new(Profile::unified()), |info| info.allocation_callbacks(callbacks));
     // SAFETY: the create-infos are valid; nothing is submitted.
-    let (buffer, memory) = unsafe { rig.create_buffer(&buffer_info(64), &AllocationCreateInfo::upload()) }.expect("one");
+    let (buffer, memory) =
+        unsafe { rig.create_buffer(&buffer_info(64), &AllocationCreateInfo::upload()) }.expect("one");
     // SAFETY: as above.
-    let (image, image_memory) = unsafe { rig.create_image(&image_info(8), &AllocationCreateInfo::gpu_only()) }.expect("one");
+    let (image, image_memory) =
+        unsafe { rig.create_image(&image_info(8), &AllocationCreateInfo::gpu_only()) }.expect("one");
     // SAFETY: the GPU has never seen them.
     unsafe { rig.destroy_buffer(buffer, memory) }.expect("it is alive");
     // SAFETY: as above.

@@ -29,7 +29,9 @@ fn failure(rig: &Rig, request: &AllocationRequirements, info: &AllocationCreateI
 }
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
-    allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    for allocation in allocations {
+        rig.free(allocation).expect("it is alive");
+    }
 }
 
 /// Leaves an empty block of 1 MiB in the pool of the best memory type.

@@ -8,8 +8,8 @@ use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
     Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, Intent, Plan, PlannedPlacement,
 };
-use proptest::prelude::{ProptestConfig, proptest};
 use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, proptest};
 
 /// Plans, allocates, and compares. Returns what was allocated.
 #[track_caller]
@@ -83,7 +83,9 @@ fn run(rig: &Rig, steps: &[Step]) {
             }
         }
     }
-    live.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    for allocation in live {
+        rig.free(allocation).expect("it is alive");
+    }
 }
 
 /// No failure of the driver's own may come in between: it cannot be planned.
@@ -136,7 +138,9 @@ proptest! {
                 assert_limits_hold(&rig, intent);
             }
         }
-        live.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+        for allocation in live {
+            rig.free(allocation).expect("it is alive");
+        }
         rig.finish();
     }
 }
@@ -151,7 +155,7 @@ fn assert_limits_hold(rig: &Rig, intent: Intent) {
     }
     let info = AllocationCreateInfo::new(intent).within_budget();
     for size in [limits.largest_allocation, limits.suggested_chunk_size.max(1)] {
-        let plan = rig.plan(&freestone::AllocationRequirements { alignment: 1, ..linear(size) }, &info);
+        let plan = rig.plan(&AllocationRequirements { alignment: 1, ..linear(size) }, &info);
         assert!(plan.is_ok(), "{intent}: {limits:?} promises {size}: {}", plan.expect_err("it is none"));
     }
 }
@@ -188,7 +192,9 @@ fn plan_many_counts_what_the_plans_before_have_opened() {
     assert_eq!(allocations.iter().map(Allocation::memory_type_index).collect::<Vec<_>>(), [0, 0, 1]);
     let error = rig.plan_many(&requests, &info.without_spilling()).expect_err("4 MiB are left");
     assert!(error.to_string().contains("left of the budget of 20971520"), "{error}");
-    allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    for allocation in allocations {
+        rig.free(allocation).expect("it is alive");
+    }
     rig.finish();
 }
 
@@ -210,11 +216,9 @@ mod traces {
     use std::collections::HashMap;
     use std::path::Path;
 
-    use super::{
-        Allocation, AllocationCreateInfo, AllocationRequirements, Intent, Profile, Rig, plan_and_allocate,
-    };
+    use super::{Allocation, AllocationCreateInfo, AllocationRequirements, Intent, Profile, Rig, plan_and_allocate};
     use freestone::trace::{Class, Dedicated, Kind, Model, Operation, Resource, Trace};
-    use freestone::{DedicatedPreference, DeviceAddress, sim};
+    use freestone::{DedicatedPreference, DeviceAddress};
 
     fn requirements(model: &Model, resource: &Resource) -> AllocationRequirements {
         let asked = model.requirements(resource).expect("recorded sizes are small");
@@ -222,7 +226,11 @@ mod traces {
             size: asked.size,
             alignment: asked.alignment,
             memory_type_bits: asked.memory_type_bits,
-            kind: if resource.kind() == Kind::ImageOptimal { freestone::Kind::NonLinear } else { freestone::Kind::Linear },
+            kind: if resource.kind() == Kind::ImageOptimal {
+                freestone::Kind::NonLinear
+            } else {
+                freestone::Kind::Linear
+            },
             device_address: DeviceAddress::NotNeeded,
             dedicated: match resource.dedicated {
                 Dedicated::Requires => DedicatedPreference::Required,
@@ -244,7 +252,8 @@ mod traces {
     fn replay(trace: &Trace, profile: Profile) {
         let rig = Rig::new(profile);
         // SAFETY: the physical device is the instance's.
-        let limits = unsafe { rig.vulkan.instance().get_physical_device_properties(rig.vulkan.physical_device()) }.limits;
+        let limits =
+            unsafe { rig.vulkan.instance().get_physical_device_properties(rig.vulkan.physical_device()) }.limits;
         let count = u32::try_from(rig.properties().memory_types.len()).expect("few");
         let model = Model::new(&limits, count);
         let mut live: HashMap<u64, Allocation> = HashMap::new();
@@ -261,7 +270,9 @@ mod traces {
                 }
             }
         }
-        live.into_values().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+        for allocation in live.into_values() {
+            rig.free(allocation).expect("it is alive");
+        }
         rig.finish();
     }
 
@@ -278,7 +289,9 @@ mod traces {
                 scope.spawn(move || {
                     for file in part {
                         let trace = Trace::read(file).expect("a good trace");
-                        sim::Profile::all().into_iter().for_each(|profile| replay(&trace, profile));
+                        for profile in Profile::all() {
+                            replay(&trace, profile);
+                        }
                     }
                 });
             }

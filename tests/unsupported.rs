@@ -13,7 +13,8 @@ use freestone::{AllocationCreateInfo, AllocationError, Features};
 fn assert_refused<T>(attempt: impl Fn(&Rig) -> Result<T, AllocationError>, named: &str) {
     for profile in Profile::all() {
         let name = profile.name.clone();
-        let vulkan = SimDevice::builder(profile).with_features(sim::Features::SPARSE_BINDING).build().expect("a device");
+        let vulkan =
+            SimDevice::builder(profile).with_features(sim::Features::SPARSE_BINDING).build().expect("a device");
         // Nothing is declared but what the version brings.
         let rig = Rig::with(vulkan, |info| info.features(Features::default()));
         let before = (state_of(&rig), rig.control().total_calls());
@@ -101,7 +102,8 @@ fn protected_images_without_the_feature() {
 fn buffers_with_a_device_address_without_the_feature() {
     let usage = vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS;
     refuse_buffer(&buffer_info(100).usage(usage), "device address");
-    let mut usage2 = vk::BufferUsageFlags2CreateInfoKHR::default().usage(vk::BufferUsageFlags2KHR::SHADER_DEVICE_ADDRESS);
+    let mut usage2 =
+        vk::BufferUsageFlags2CreateInfoKHR::default().usage(vk::BufferUsageFlags2KHR::SHADER_DEVICE_ADDRESS);
     refuse_buffer(&buffer_info(100).push_next(&mut usage2), "device address");
 }
 

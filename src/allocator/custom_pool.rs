@@ -242,7 +242,7 @@ impl PoolCreateInfo {
             let (min, max) = (self.min_block_count, self.max_block_count);
             return Err(CreatePoolError::BadBlockCount { min, max });
         }
-        settings.algorithm = self.rounded_algorithm()?;
+        settings.algorithm = self.rounded_algorithm(settings.max_object_size)?;
         if let Algorithm::Fixed { slot_size } = settings.algorithm {
             settings.growth.first = settings.growth.first.max(slot_size);
             settings.growth.cap = settings.growth.cap.max(slot_size);
@@ -256,12 +256,12 @@ impl PoolCreateInfo {
     }
 
     /// Returns the algorithm, slots rounded up so that each is aligned as the pool promises.
-    fn rounded_algorithm(&self) -> Result<Algorithm, CreatePoolError> {
+    fn rounded_algorithm(&self, max_object_size: u64) -> Result<Algorithm, CreatePoolError> {
         match self.algorithm {
             Algorithm::Fixed { slot_size: 0 } => Err(CreatePoolError::ZeroSlotSize),
             Algorithm::Fixed { slot_size } => {
                 let rounded = align_up(slot_size, self.min_alignment.max(SLOT_ALIGNMENT));
-                let slot_size = rounded.ok_or(CreatePoolError::SlotTooLarge { slot_size })?;
+                let slot_size = rounded.filter(|&bytes| bytes <= max_object_size).ok_or(CreatePoolError::SlotTooLarge { slot_size })?;
                 Ok(Algorithm::Fixed { slot_size })
             }
             algorithm => Ok(algorithm),
@@ -319,6 +319,12 @@ impl Allocator {
                 let count = u32::try_from(self.properties().memory_types.len()).unwrap_or(u32::MAX);
                 if memory_type_index >= count {
                     return Err(CreatePoolError::NoSuchMemoryType { memory_type_index, count });
+                }
+                let heap_index = self.properties().memory_types[memory_type_index as usize].heap_index;
+                if self.properties().heap_of(memory_type_index).is_none() {
+                    let verdict = Verdict::Rejected(Rejection::NoHeap { heap_index });
+                    let verdicts = vec![TypeVerdict { memory_type_index, verdict }];
+                    return Err(AllocationError::NoMemoryType { memory_type_bits: 1 << memory_type_index, verdicts }.into());
                 }
                 let flags = self.properties().flags_of(memory_type_index);
                 self.selector.check_required(flags).map_err(AllocationError::from)?;

@@ -16,6 +16,7 @@ use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates, Change};
 use crate::pool::{Attempt, Joined, Kept, Placement, Pool, PoolRequest, Refusal};
+use crate::suballocator::Algorithm;
 
 /// A pool with its index.
 pub(crate) type IndexedPool<'a> = (u16, PoolRef<'a>);
@@ -75,7 +76,12 @@ pub(crate) fn run<D: Descent>(
     let mut records = Vec::new();
     loop {
         match ladder.step() {
-            Step::Enter { memory_type_index } => enter(allocator, request, memory_type_index, &mut ladder),
+            Step::Enter { memory_type_index } => {
+                if let Err(refusal) = enter(allocator, request, memory_type_index, &mut ladder) {
+                    let spot = (memory_type_index, allocator.heap_of(memory_type_index));
+                    records.push(record(AttemptKind::NewBlock, spot, 0, refusal.into()));
+                }
+            }
             Step::Try { memory_type_index, attempt, bound } => {
                 let (index, pool) = allocator.pool_for(request, memory_type_index);
                 let pool_request = request.for_pool(&pool, bound);
@@ -101,7 +107,12 @@ pub(crate) fn run<D: Descent>(
                 let heap_index = allocator.heap_of(memory_type_index);
                 let bytes = descent.trim(allocator, Some(heap_index));
                 ladder.trimmed(bytes);
-                records.push(record(AttemptKind::TrimHeap, (memory_type_index, heap_index), 0, Reason::GaveBack { bytes }));
+                records.push(record(
+                    AttemptKind::TrimHeap,
+                    (memory_type_index, heap_index),
+                    0,
+                    Reason::GaveBack { bytes },
+                ));
             }
             Step::TrimAll => {
                 let bytes = descent.trim(allocator, None);
@@ -115,25 +126,41 @@ pub(crate) fn run<D: Descent>(
 }
 
 /// Tells the ladder what the pool of a memory type says of the request.
+///
+/// # Errors
+/// `TooLarge` where size or alignment overflow when rounded; the ladder knows it.
 fn enter(
     allocator: &Allocator,
     request: &AllocationRequest<'_>,
     memory_type_index: u32,
     ladder: &mut Ladder,
-) {
+) -> Result<(), Refusal> {
     let (_, pool) = allocator.pool_for(request, memory_type_index);
     let settings = pool.settings();
     let Some(pool_request) = request.for_pool(&pool, Bound::WithinBudget) else {
-        return ladder.refused(&Refusal::TooLarge { limit: settings.max_object_size });
+        let refusal = Refusal::TooLarge { limit: settings.max_object_size };
+        ladder.refused(&refusal);
+        return Err(refusal);
     };
     let (strategy, without_dedicated) = request.strategies(&pool, &pool_request);
     let request_size = pool_request.range.size;
     let live_bytes = pool.counters().live_bytes().saturating_add(request_size);
     let block_size = settings.growth.block_size(request_size, live_bytes);
+    // A block of slots holds at least one, however small the request.
+    let request_size = match settings.algorithm {
+        Algorithm::Fixed { slot_size } => request_size.max(slot_size),
+        _ => request_size,
+    };
     ladder.enter(Facts { strategy, without_dedicated, growth: settings.growth, block_size, request_size });
+    Ok(())
 }
 
-fn record(attempt: AttemptKind, (memory_type_index, heap_index): (u32, u32), bytes: u64, reason: Reason) -> AttemptRecord {
+fn record(
+    attempt: AttemptKind,
+    (memory_type_index, heap_index): (u32, u32),
+    bytes: u64,
+    reason: Reason,
+) -> AttemptRecord {
     AttemptRecord { attempt, memory_type_index, heap_index, bytes, reason }
 }
 
@@ -168,7 +195,7 @@ impl Descent for Perform {
             Joined::Alone => Ok(open(allocator, pool, attempt, request)?),
             Joined::Leader(ticket) => {
                 // Another growth may have ended between the look at the blocks and the ticket.
-                if let Some(placement) = pool.allocate_existing(&request.range, request.access) {
+                if let Some(placement) = pool.allocate_existing(&request.range) {
                     return Ok(placement);
                 }
                 ticket.promise(bytes.saturating_sub(request.range.size));
@@ -256,7 +283,9 @@ impl Rehearse {
 
     /// Looks for room in the blocks of a pool that are left.
     fn probe(&self, allocator: &Allocator, pool: &Pool, request: &PoolRequest) -> Option<u64> {
-        let is_of_pool = |block: &&GiveBack| allocator.pools().get(block.pool).is_some_and(|of| ptr::eq::<Pool>(&*of, pool));
+        let is_of_pool = |block: &&GiveBack| {
+            allocator.pools().get(block.pool).is_some_and(|of| ptr::eq::<Pool>(&raw const *of, pool))
+        };
         let gone: Vec<u32> = self.given_back.iter().filter(is_of_pool).map(|block| block.region).collect();
         if gone.is_empty() { pool.probe(request) } else { pool.probe_without(request, &gone) }
     }
@@ -332,7 +361,7 @@ impl Allocator {
             if pool.counters().empty_bytes.get() == 0 {
                 continue;
             }
-            let list = if core::ptr::eq::<Pool>(&raw const *pool, own) { &mut of_own } else { &mut of_others };
+            let list = if ptr::eq::<Pool>(&raw const *pool, own) { &mut of_own } else { &mut of_others };
             list.extend(self.spare_blocks_of(index, &pool, Kept::Prewarmed));
         }
         (of_own, of_others)

@@ -111,7 +111,7 @@ pub enum AliasError {
         memory_type_bits: u32,
     },
     /// The resource would share a page of `bufferImageGranularity` with a neighbour of the other kind.
-    #[error("a resource of the other kind may lie on the same page of {granularity} bytes: allocate for the non-linear kind")]
+    #[error("a resource of the other kind may lie on the same page of {granularity} bytes: allocate for its kind")]
     SharedPage {
         /// bufferImageGranularity, in bytes.
         granularity: u64,
@@ -280,8 +280,8 @@ pub enum Reason {
     /// No block has room.
     #[error("no block has room")]
     DoesNotFit,
-    /// The request is larger than any object that may be opened.
-    #[error("larger than the {limit} bytes that one object may have")]
+    /// The request is larger than any object that may be opened, or than a slot of the custom pool.
+    #[error("larger than the {limit} bytes that one object or slot may have")]
     TooLarge {
         /// The limit, in bytes.
         limit: u64,

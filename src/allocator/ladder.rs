@@ -14,8 +14,8 @@
 //! `plan` run this one machine.
 //!
 //! Invariants:
-//! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one, and each heap
-//!   is trimmed at most once, all heaps at most once.
+//! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one; a memory type's
+//!   heap is trimmed at most once within the budget and once above it, all heaps at most once.
 //! - I2: a small resource never gets a memory object of its own: growth never goes below a page.
 
 use ash::vk;
@@ -67,7 +67,7 @@ pub(crate) struct Facts {
     pub growth: GrowthSettings,
     /// The block that growth would open, in bytes.
     pub block_size: u64,
-    /// Bytes of the range asked for.
+    /// Bytes of the range asked for, or of the slot that would serve it: no block is smaller.
     pub request_size: u64,
 }
 
@@ -136,10 +136,10 @@ impl Ladder {
         self.facts = Some(facts);
         self.was_heap_trimmed = false;
         self.rung = match facts.strategy {
-            Strategy::Dedicated { .. } if self.existing_only => return self.next_type(),
+            Strategy::Dedicated { is_required: true } if self.existing_only => return self.next_type(),
             Strategy::Dedicated { is_required: true } => Rung::Open(Attempt::Dedicated),
-            Strategy::Dedicated { is_required: false } => Rung::Preferred,
-            Strategy::Shared | Strategy::OwnBlock => Rung::Existing,
+            Strategy::Dedicated { is_required: false } if !self.existing_only => Rung::Preferred,
+            _ => Rung::Existing,
         };
     }
 
@@ -161,8 +161,9 @@ impl Ladder {
     pub(crate) fn trimmed(&mut self, bytes: u64) {
         match self.rung {
             Rung::TrimHeap if bytes > 0 => self.rung = Rung::Open(self.opening()),
-            Rung::TrimAll(attempt) if bytes > 0 => self.rung = Rung::Open(attempt),
-            Rung::TrimAll(_) => self.meet_fatal_again(),
+            // Host memory may be there again without a trim; a place for an object is not.
+            Rung::TrimAll(attempt) if bytes > 0 || !self.existing_only => self.rung = Rung::Open(attempt),
+            Rung::TrimAll(_) => self.after_too_many(),
             _ => self.next_type(),
         }
     }
@@ -184,7 +185,10 @@ impl Ladder {
     }
 
     fn after_open(&mut self, attempt: Attempt, refusal: &Refusal) {
-        let is_pointless = matches!(refusal, Refusal::TooLarge { .. } | Refusal::BlockLimit { .. });
+        let is_pointless = matches!(
+            refusal,
+            Refusal::TooLarge { .. } | Refusal::BlockLimit { .. } | Refusal::DoesNotFit
+        );
         if let (Attempt::Grow { bytes }, Some(facts), false) = (attempt, self.facts, is_pointless) {
             if let Some(bytes) = facts.growth.smaller(bytes, facts.request_size, bytes_left(refusal)) {
                 self.rung = Rung::Open(Attempt::Grow { bytes });
@@ -215,19 +219,12 @@ impl Ladder {
         }
     }
 
-    /// A trim of all pools gave nothing back: the attempt would meet the same answer.
-    fn meet_fatal_again(&mut self) {
-        if self.existing_only {
-            return self.after_too_many();
-        }
-        self.rung = Rung::Stopped(Stop::Driver(vk::Result::ERROR_OUT_OF_HOST_MEMORY));
-    }
-
     /// No further memory object is to be had: what is left are the blocks that exist.
     fn after_too_many(&mut self) {
         self.existing_only = true;
         let was_existing_tried = !matches!(self.facts, Some(Facts { strategy: Strategy::Dedicated { .. }, .. }));
-        let is_sharing_possible = !matches!(self.facts, Some(Facts { strategy: Strategy::Dedicated { is_required: true }, .. }));
+        let is_sharing_possible =
+            !matches!(self.facts, Some(Facts { strategy: Strategy::Dedicated { is_required: true }, .. }));
         if !was_existing_tried && is_sharing_possible {
             self.rung = Rung::Existing;
             return;
@@ -264,7 +261,7 @@ impl Ladder {
 }
 
 /// Returns the result of a refusal that is not about this heap's room.
-fn fatal_result(refusal: &Refusal) -> Option<vk::Result> {
+pub(super) fn fatal_result(refusal: &Refusal) -> Option<vk::Result> {
     match refusal {
         Refusal::Budget(Refused::TooManyObjects { .. }) => Some(vk::Result::ERROR_TOO_MANY_OBJECTS),
         Refusal::Driver(error) => match error.result {
@@ -287,3 +284,6 @@ fn bytes_left(refusal: &Refusal) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

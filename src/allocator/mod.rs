@@ -35,25 +35,26 @@ use core::fmt;
 pub use self::allocation::Allocation;
 use self::allocation::Origin;
 pub use self::create_info::AllocatorCreateInfo;
-pub use self::custom_pool::{CreatePoolError, CustomPool, DestroyPoolError, DestroyPoolReason, PoolCreateInfo};
 use self::create_info::LeakCallback;
+pub use self::custom_pool::{CreatePoolError, CustomPool, DestroyPoolError, DestroyPoolReason, PoolCreateInfo};
 use self::descent::{IndexedPool, Perform};
 pub use self::error::{
     AccessError, AliasError, AllocationError, AttemptKind, AttemptRecord, Attempts, CreateError, FreeError,
     FreeErrorReason, Reason,
 };
-use self::ledger::{Ledger, LedgerKey, NewEntry};
 pub use self::ledger::{Leak, LeakReport};
+use self::ledger::{Ledger, LedgerKey, NewEntry};
 pub use self::plan::{Limits, Plan, PlannedPlacement};
-use self::pools::{PoolRef, Pools};
+pub(crate) use self::pools::PoolRef;
+use self::pools::Pools;
 pub(crate) use self::request::AllocationRequest;
 pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
 use self::retention::IdleMemory;
-pub use self::upkeep::{AllocationRange, BudgetAge};
 pub use self::statistics::{
     BlockStatistics, DetailedStatistics, HeapStatistics, MemoryTypeStatistics, PoolStatistics, RangeStatistics,
     Statistics,
 };
+pub use self::upkeep::{AllocationRange, BudgetAge};
 use crate::block::Backing;
 use crate::device::{Device, Properties};
 use crate::memory_type::{Budget, Candidates, HeapUsage, Selector, Topology, TypeRequest};
@@ -260,9 +261,10 @@ impl Allocator {
     /// # Complexity
     /// Linear in all ranges.
     pub fn validate(&self) -> Result<(), String> {
-        self.pools.all().iter().try_for_each(|(index, pool)| {
-            pool.validate().map_err(|violation| format!("pool {index}: {violation}"))
-        })
+        self.pools
+            .all()
+            .iter()
+            .try_for_each(|(index, pool)| pool.validate().map_err(|violation| format!("pool {index}: {violation}")))
     }
 
     /// Serves a request for a resource.
@@ -290,7 +292,7 @@ impl Allocator {
         if pool.settings().is_lazy {
             return None;
         }
-        let placement = pool.allocate_existing(&request.range_in(pool)?, request.info.intent_access())?;
+        let placement = pool.allocate_existing(&request.range_in(pool)?)?;
         Some((index, pool, placement))
     }
 
@@ -335,7 +337,7 @@ impl Allocator {
             memory_type_index: settings.memory_type_index,
             kind: request.requirements.kind,
             is_non_coherent: settings.is_non_coherent,
-            is_tied: request.dedicated_for.is_some(),
+            is_tied: request.dedication().is_some(),
             is_in_ledger,
         };
         if is_in_ledger {
@@ -383,11 +385,7 @@ impl Allocator {
     }
 
     /// Returns the pool that serves a request in a memory type.
-    pub(crate) fn pool_for(
-        &self,
-        request: &AllocationRequest<'_>,
-        memory_type_index: u32,
-    ) -> IndexedPool<'_> {
+    pub(crate) fn pool_for(&self, request: &AllocationRequest<'_>, memory_type_index: u32) -> IndexedPool<'_> {
         if let Some(custom) = request.info.pool {
             return (custom.index, PoolRef::Shared(custom.pool.clone()));
         }

@@ -7,12 +7,11 @@ use super::Allocator;
 use super::descent::{self, Rehearse};
 use super::error::{AllocationError, Attempts};
 use super::request::{AllocationCreateInfo, AllocationRequest, AllocationRequirements, DeviceAddress};
-use crate::memory_type::{Bound, HeapUsage, Intent, TypeVerdict};
 use crate::block::growth;
 use crate::device::DedicatedPreference;
+use crate::memory_type::{Bound, HeapUsage, Intent, TypeVerdict};
 use crate::pool::placement::{self, PlacementInput, Strategy};
-use crate::pool::{Attempt, DedicatedUse, Kind, Pool, PoolRequest};
-use crate::suballocator::Request;
+use crate::pool::{Attempt, DedicatedUse, Kind, Pool};
 use crate::suballocator::align::align_down;
 
 /// Where an allocation would be placed.
@@ -102,11 +101,11 @@ impl Allocator {
         let candidates = self.candidates(&intent.into(), u32::MAX)?;
         let memory_type_index = candidates.first().unwrap_or_default();
         let (_, pool) = self.pools().default_pool(memory_type_index, Kind::Linear);
-        let largest_allocation = candidates.iter().map(|index| self.largest_in(index, intent)).max().unwrap_or(0);
+        let mut sizes: Vec<u64> = candidates.iter().flat_map(|index| self.promising_sizes(index)).collect();
+        sizes.sort_unstable_by(|one, other| other.cmp(one));
+        let largest_allocation = sizes.into_iter().find(|&size| self.is_plannable(intent, size)).unwrap_or(0);
         let suggested_chunk_size = (pool.settings().growth.cap / 4).min(largest_allocation);
-        let limits = Limits { memory_type_index, largest_allocation, suggested_chunk_size };
-        debug_assert!(self.is_plannable(intent, largest_allocation), "limits promise what `plan` refuses: {limits:?}");
-        Ok(limits)
+        Ok(Limits { memory_type_index, largest_allocation, suggested_chunk_size })
     }
 
     fn plan_with(
@@ -142,10 +141,13 @@ impl Allocator {
         })
     }
 
-    /// Returns the largest range or object that a memory type would give within the budget, in bytes.
-    fn largest_in(&self, memory_type_index: u32, intent: Intent) -> u64 {
+    /// Returns sizes of which the largest that a plan confirms is what a memory type gives, in bytes. A search looks at
+    /// a few ranges of the largest class only: where it misses the largest, every range of the class serves a
+    /// sixteenth less.
+    fn promising_sizes(&self, memory_type_index: u32) -> [u64; 3] {
         let (_, pool) = self.pools().default_pool(memory_type_index, Kind::Linear);
-        self.largest_opening(pool).max(largest_in_blocks(pool, intent))
+        let free = pool.largest_free_range();
+        [self.largest_opening(pool), free, free - free / 16]
     }
 
     /// Returns the largest request that a memory object opened now would serve, in bytes: a block is whole pages, an
@@ -170,6 +172,7 @@ impl Allocator {
         if placement::choose(&input) == Strategy::Shared { align_down(size, growth::PAGE) } else { size }
     }
 
+    /// Returns whether an allocation of so many bytes would succeed within the budget.
     fn is_plannable(&self, intent: Intent, size: u64) -> bool {
         let requirements = AllocationRequirements {
             size,
@@ -180,21 +183,8 @@ impl Allocator {
             dedicated: DedicatedPreference::None,
         };
         let info = AllocationCreateInfo::new(intent).within_budget();
-        size == 0 || !matches!(self.plan(&requirements, &info), Err(AllocationError::NoMemoryType { .. }))
+        self.plan(&requirements, &info).is_ok()
     }
-}
-
-/// Returns the largest request that the blocks of a pool surely serve now, in bytes. A search looks at a few ranges of
-/// the largest class only: where it misses the largest, every range of the class serves a sixteenth less.
-fn largest_in_blocks(pool: &Pool, intent: Intent) -> u64 {
-    let largest = pool.largest_free_range();
-    let is_served = |&size: &u64| {
-        let range = Request::new(size, 1);
-        let access = AllocationCreateInfo::new(intent).host_access();
-        let request = PoolRequest { range, exact_size: size, access, dedicated_for: None, bound: Bound::WithinBudget };
-        size > 0 && pool.probe(&request).is_some()
-    };
-    [largest, largest - largest / 16].into_iter().find(is_served).unwrap_or(0)
 }
 
 fn planned(attempt: Attempt) -> PlannedPlacement {

@@ -84,6 +84,7 @@ impl AllocationRequirements {
 /// ```
 #[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one wish of the user's")]
 pub struct AllocationCreateInfo<'a> {
     pub(crate) intent: Intent,
     pub(crate) flags: ExtraFlags,
@@ -243,13 +244,7 @@ impl<'a> AllocationCreateInfo<'a> {
     /// Returns whether the host must be able to reach the memory.
     pub(crate) fn host_access(&self) -> HostAccess {
         let is_required = self.flags.required.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
-        if is_required { HostAccess::Needed } else { self.intent_access() }
-    }
-
-    /// Returns the same where the user adds no flags.
-    #[inline]
-    pub(crate) fn intent_access(&self) -> HostAccess {
-        if self.intent.needs_host_access() { HostAccess::Needed } else { HostAccess::NotNeeded }
+        if is_required || self.intent.needs_host_access() { HostAccess::Needed } else { HostAccess::NotNeeded }
     }
 }
 
@@ -297,6 +292,13 @@ impl AllocationRequest<'_> {
         if self.info.can_alias { DedicatedUse::Never } else { self.info.dedicated }
     }
 
+    /// Returns the info that ties dedicated memory to its resource. Lazy memory is memory of its own whatever the caller
+    /// says; the info is not.
+    #[inline]
+    pub(crate) fn dedication(&self) -> Option<DedicatedFor> {
+        self.dedicated_for.filter(|_| self.caller() != DedicatedUse::Never)
+    }
+
     /// Returns the property flags without which a memory type cannot serve.
     pub(crate) fn required_flags(&self) -> vk::MemoryPropertyFlags {
         let host = if self.info.host_access() == HostAccess::Needed { vk::MemoryPropertyFlags::HOST_VISIBLE } else { vk::MemoryPropertyFlags::empty() };
@@ -324,7 +326,7 @@ impl AllocationRequest<'_> {
             range,
             exact_size: self.requirements.size,
             access: self.info.host_access(),
-            dedicated_for: self.dedicated_for,
+            dedicated_for: self.dedication(),
             bound,
         })
     }

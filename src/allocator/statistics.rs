@@ -3,6 +3,8 @@
 //! Identities: a heap is the sum of its memory types, a memory type the sum of its pools; in each,
 //! bytes of blocks = used + free, and bytes reserved = blocks + dedicated.
 
+use ash::vk;
+
 use super::Allocator;
 use crate::device::Memory;
 use crate::memory_type::HeapUsage;
@@ -166,7 +168,9 @@ pub struct BlockStatistics {
     pub pool_index: u16,
     /// The memory type.
     pub memory_type_index: u32,
-    /// Bytes of the memory object.
+    /// The memory object.
+    pub memory: vk::DeviceMemory,
+    /// Its bytes.
     pub size: u64,
     /// Whether it serves one resource alone.
     pub is_dedicated: bool,
@@ -271,6 +275,7 @@ impl Walk {
         self.found.blocks.push(BlockStatistics {
             pool_index: self.pool_index,
             memory_type_index: self.memory_type_index,
+            memory: memory.handle(),
             size: memory.size(),
             is_dedicated,
             ranges: RangeStatistics::default(),

@@ -1,16 +1,18 @@
 //! Upkeep: flush and invalidate, trim, prewarm, budget refresh, the frame's tick.
 
+use ash::vk;
+use bytemuck::NoUninit;
+
 use super::allocation::Allocation;
 use super::error::{AccessError, AllocationError, AttemptKind, AttemptRecord, Attempts};
 use super::pools::PoolRef;
 use super::retention::AGED_AFTER;
-use super::{Allocator, LeakReport};
+use super::{Allocator, LeakReport, ladder};
 use crate::block::growth;
 use crate::device::{DriverError, MemoryRange};
 use crate::memory_type::{Bound, Intent};
 use crate::pool::{Kept, Kind, Pool};
 use crate::sync::Ordering;
-use bytemuck::NoUninit;
 
 /// A range of an allocation, for [`Allocator::flush_many`] and [`Allocator::invalidate_many`].
 #[derive(Clone, Copy, Debug)]
@@ -123,23 +125,32 @@ impl Allocator {
 
     /// Opens empty blocks, so that allocations of this intent find `bytes` of room without a driver call.
     ///
-    /// They are kept until [`trim`](Self::trim). Returns the bytes opened now.
+    /// They are kept until [`trim`](Self::trim), or until memory runs out. Returns the bytes opened now.
     ///
     /// # Errors
-    /// `NoMemoryType`, or `OutOfMemory` where the budget or the driver refuses; blocks opened before that stay.
+    /// - `NoMemoryType`; `Unsupported` where the memory type is lazily allocated.
+    /// - `OutOfMemory` or `Driver` where the budget or the driver refuses; blocks opened before that stay.
     pub fn prewarm(&self, intent: Intent, bytes: u64) -> Result<u64, AllocationError> {
         let candidates = self.candidates(&intent.into(), u32::MAX)?;
         let memory_type_index = candidates.first().unwrap_or_default();
         let (_, pool) = self.pools.default_pool(memory_type_index, Kind::Linear);
-        pool.keep_prewarmed(bytes);
+        if pool.settings().is_lazy {
+            return Err(AllocationError::Unsupported {
+                what: "room for transient images beforehand",
+                use_instead: "create the images: each has lazily allocated memory of its own",
+            });
+        }
         let mut opened = 0;
-        while pool.counters().empty_bytes.get() < bytes {
-            let missing = bytes - pool.counters().empty_bytes.get();
-            let block = growth::prewarm_block(missing, &pool.settings().growth);
+        loop {
+            let empty_bytes = pool.counters().empty_bytes.get();
+            pool.keep_prewarmed(bytes.min(empty_bytes));
+            if empty_bytes >= bytes {
+                return Ok(opened);
+            }
+            let block = growth::prewarm_block(bytes - empty_bytes, &pool.settings().growth);
             self.open_empty(pool, block)?;
             opened += block;
         }
-        Ok(opened)
     }
 
     /// Asks the driver for its budgets: one query, outside every lock. Does nothing without `VK_EXT_memory_budget`.
@@ -227,6 +238,7 @@ impl Allocator {
         let opened = pool.open_empty(self.backing(), bytes, Bound::WithinBudget, self.now());
         let memory_type_index = pool.settings().memory_type_index;
         opened.map_err(|refusal| {
+            let fatal = ladder::fatal_result(&refusal).filter(|&result| result != vk::Result::ERROR_TOO_MANY_OBJECTS);
             let record = AttemptRecord {
                 attempt: AttemptKind::NewBlock,
                 memory_type_index,
@@ -234,7 +246,11 @@ impl Allocator {
                 bytes,
                 reason: refusal.into(),
             };
-            AllocationError::OutOfMemory { size: bytes, attempts: Attempts(vec![record]) }
+            let (size, attempts) = (bytes, Attempts(vec![record]));
+            match fatal {
+                Some(result) => AllocationError::Driver { result, size, attempts },
+                None => AllocationError::OutOfMemory { size, attempts },
+            }
         })?;
         self.note_opening();
         Ok(())

@@ -18,7 +18,7 @@ use core::ptr::NonNull;
 use ash::vk;
 
 use crate::device::{MappedBase, Memory};
-use crate::suballocator::{Freed, RangeKey, RangeView, Request, Spot, StaleKey, Suballocation, Suballocator};
+use crate::suballocator::{Freed, RangeKey, RangeView, Request, StaleKey, Suballocation, Suballocator};
 
 /// One device-memory object that is suballocated.
 #[derive(Debug)]
@@ -48,15 +48,6 @@ pub(crate) struct Cut {
     pub range: Suballocation,
 }
 
-/// A range that would be cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Probed {
-    /// Offset within the memory object, in bytes.
-    pub offset: u64,
-    /// Whether the host reaches it.
-    pub is_mapped: bool,
-}
-
 /// All blocks of a pool.
 #[derive(Debug)]
 pub(crate) struct BlockList {
@@ -82,28 +73,22 @@ impl BlockList {
         Some(self.cut(range))
     }
 
-    /// Returns the offset that [`allocate`](Self::allocate) would cut at, and whether the host reaches it; changes
-    /// nothing.
-    pub(crate) fn probe(&self, request: &Request) -> Option<Probed> {
-        self.probed(self.suballocator.probe(request)?)
-    }
-
-    fn probed(&self, spot: Spot) -> Option<Probed> {
-        let block = self.blocks[spot.region as usize].as_ref()?;
-        Some(Probed { offset: spot.offset, is_mapped: block.memory.mapped_ptr().is_some() })
+    /// Returns the offset that [`allocate`](Self::allocate) would cut at, and changes nothing.
+    pub(crate) fn probe(&self, request: &Request) -> Option<u64> {
+        self.suballocator.probe(request).map(|spot| spot.offset)
     }
 
     /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, were given back.
     ///
     /// # Complexity
     /// A copy of all bookkeeping: for plans that come to a trim.
-    pub(crate) fn probe_without(&self, request: &Request, regions: &[u32]) -> Option<Probed> {
+    pub(crate) fn probe_without(&self, request: &Request, regions: &[u32]) -> Option<u64> {
         let mut left = self.suballocator.clone();
         left.reclaim();
         for &region in regions {
             left.remove_region(region);
         }
-        self.probed(left.probe(request)?)
+        left.probe(request).map(|spot| spot.offset)
     }
 
     /// Publishes a new block after the opener's own range was cut from it.
@@ -172,10 +157,10 @@ impl BlockList {
         self.suballocator.empty_regions()
     }
 
-    /// Returns an empty block that has been so since before `tick`.
-    pub(crate) fn empty_since_before(&self, tick: u64) -> Option<u32> {
+    /// Returns an empty block of at most so many bytes that has been empty since before `tick`.
+    pub(crate) fn empty_since_before(&self, tick: u64, most_bytes: u64) -> Option<u32> {
         let is_old = |region: u32| self.blocks[region as usize].as_ref().is_some_and(|block| block.emptied_at < tick);
-        self.empties().map(|(region, _)| region).find(|&region| is_old(region))
+        self.empties().find(|&(region, size)| size <= most_bytes && is_old(region)).map(|(region, _)| region)
     }
 
     /// Gives ranges that the suballocator keeps in stock back to their blocks.

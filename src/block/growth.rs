@@ -95,7 +95,7 @@ impl GrowthSettings {
 
 /// Returns the size of a block that is opened beforehand, for room of `missing` bytes.
 pub(crate) fn prewarm_block(missing: u64, settings: &GrowthSettings) -> u64 {
-    settings.fixed_size.unwrap_or_else(|| round_to_pages(missing).clamp(settings.first, settings.cap))
+    settings.fixed_size.unwrap_or_else(|| round_to_pages(missing).clamp(settings.first, settings.cap).max(ATOM_MAX))
 }
 
 /// Returns the share of the live bytes that the next block should have, in bytes.

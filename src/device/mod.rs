@@ -82,8 +82,9 @@ type MemoryCallback = Arc<dyn Fn(&MemoryEvent) + Send + Sync>;
 
 /// Functions of the user that hear of every memory object: just after it was allocated, just before it is freed.
 ///
-/// They run on the thread that allocates or frees, with no lock of this crate held. They must not panic: the object
-/// would leak.
+/// They run on the thread that allocates or frees, with no lock of this crate held. They must not call the allocator,
+/// counters apart: other threads, and such a call too, may wait for the very operation that the callback is part of. They
+/// must not panic: the object would leak, and the budget would forget it.
 #[derive(Clone, Default)]
 pub struct MemoryCallbacks {
     after_allocate: Option<MemoryCallback>,

@@ -14,6 +14,7 @@
 //! - I1: the driver is never called, and nobody waits, while the lock is held.
 //! - I2: the counters are exact whenever the lock is free.
 //! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`.
+//! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared.
 
 #![forbid(unsafe_code)]
 
@@ -31,11 +32,11 @@ use std::sync::Arc;
 
 use ash::vk;
 
-pub use self::class::{Kind, MemoryPriority};
 pub(crate) use self::class::BlockClass;
+pub use self::class::{Kind, MemoryPriority};
 pub(crate) use self::counters::Counters;
-pub use self::placement::DedicatedUse;
 use self::dedicated::{DedicatedMemory, DedicatedTable};
+pub use self::placement::DedicatedUse;
 pub(crate) use self::ticket::{GrowthTicket, Joined};
 pub(crate) use self::upkeep::Kept;
 pub(crate) use self::walk::PoolVisitor;
@@ -210,7 +211,7 @@ impl Pool {
         request: &PoolRequest,
     ) -> Result<Placement, Refusal> {
         match attempt {
-            Attempt::Existing => self.allocate_existing(&request.range, request.access).ok_or(Refusal::DoesNotFit),
+            Attempt::Existing => self.allocate_existing(&request.range).ok_or(Refusal::DoesNotFit),
             Attempt::Grow { bytes } => self.open_block(backing, bytes, request),
             Attempt::Own => self.open_block(backing, self.own_block_size(request), request),
             Attempt::Dedicated => self.open_dedicated(backing, request),
@@ -220,28 +221,22 @@ impl Pool {
     /// Cuts a range from a block that the pool has.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(crate) fn allocate_existing(&self, range: &Request, access: HostAccess) -> Option<Placement> {
+    pub(crate) fn allocate_existing(&self, range: &Request) -> Option<Placement> {
         let mut state = self.state.lock();
         let cut = state.blocks.allocate(range)?;
-        if access == HostAccess::Needed && cut.mapped.is_none() {
-            self.put_back(&mut state, cut);
-            return None;
-        }
         self.count_allocated(&state, &cut);
         Some(placement(&cut))
     }
 
     /// Returns the offset at which [`Attempt::Existing`] would place the request, and changes nothing.
     pub(crate) fn probe(&self, request: &PoolRequest) -> Option<u64> {
-        let probed = self.state.lock().blocks.probe(&request.range)?;
-        (probed.is_mapped || request.access == HostAccess::NotNeeded).then_some(probed.offset)
+        self.state.lock().blocks.probe(&request.range)
     }
 
     /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, were given back.
     #[cold]
     pub(crate) fn probe_without(&self, request: &PoolRequest, regions: &[u32]) -> Option<u64> {
-        let probed = self.state.lock().blocks.probe_without(&request.range, regions)?;
-        (probed.is_mapped || request.access == HostAccess::NotNeeded).then_some(probed.offset)
+        self.state.lock().blocks.probe_without(&request.range, regions)
     }
 
     /// Frees one allocation; blocks that are not kept go back to the driver.
@@ -309,14 +304,6 @@ impl Pool {
         drop(state);
         retired.map(Retired::finish);
         Ok(())
-    }
-
-    /// Puts a range back that turned out not to be reachable by the host.
-    #[cold]
-    fn put_back(&self, state: &mut State, cut: Cut) {
-        let freed = state.blocks.free(cut.range.key, 0);
-        debug_assert!(freed.is_ok(), "the range was cut a moment ago, behind the same lock");
-        self.counters.used_bytes.set(state.blocks.used_bytes());
     }
 
     #[inline]

@@ -5,30 +5,46 @@
 //! ```
 
 use super::{Attempt, HostAccess, Placement, Pool, PoolRequest, Refusal, State, placement};
-use crate::block::Backing;
+use crate::block::{Backing, Retired};
 use crate::device::{DedicatedFor, Memory, MemoryRequest};
 use crate::memory_type::Bound;
 use super::MemoryPriority;
-use crate::suballocator::align::align_up;
+use crate::suballocator::Algorithm;
+use crate::suballocator::align::{align_up, is_aligned};
 
 impl Pool {
     /// Checks the limits of the driver and of the pool that an opening would meet before the budget.
     ///
     /// # Errors
-    /// `TooLarge` or `BlockLimit`.
+    /// `TooLarge` or `BlockLimit`; `DoesNotFit` where no slot is so aligned.
     pub(crate) fn check_opening(&self, attempt: Attempt, request: &PoolRequest) -> Result<(), Refusal> {
         let bytes = self.opening_bytes(attempt, request);
         let settings = &self.settings;
-        let limit = settings.growth.fixed_size.unwrap_or(settings.max_object_size).min(settings.max_object_size);
-        let is_too_large = bytes > settings.max_object_size
-            || (matches!(attempt, Attempt::Grow { .. }) && request.range.size > limit.min(bytes));
+        let is_growth = matches!(attempt, Attempt::Grow { .. });
+        let largest = if is_growth { settings.growth.fixed_size.unwrap_or(settings.growth.cap) } else { u64::MAX };
+        let limit = largest.min(settings.max_object_size);
+        let is_too_large =
+            bytes > settings.max_object_size || (is_growth && request.range.size > limit.min(bytes));
         if is_too_large {
             return Err(Refusal::TooLarge { limit });
         }
-        if attempt != Attempt::Dedicated && self.block_count() >= u64::from(settings.max_block_count) {
+        if attempt != Attempt::Dedicated {
+            self.check_slot(request)?;
+        }
+        let is_full = || self.block_count() >= u64::from(settings.max_block_count) && !self.has_spare_block();
+        if attempt != Attempt::Dedicated && is_full() {
             return Err(Refusal::BlockLimit { max: settings.max_block_count });
         }
         Ok(())
+    }
+
+    /// Checks that a slot would serve the request, in a pool of slots: no block would help otherwise.
+    fn check_slot(&self, request: &PoolRequest) -> Result<(), Refusal> {
+        let Algorithm::Fixed { slot_size } = self.settings.algorithm else { return Ok(()) };
+        if request.range.size > slot_size {
+            return Err(Refusal::TooLarge { limit: slot_size });
+        }
+        if is_aligned(slot_size, request.range.alignment) { Ok(()) } else { Err(Refusal::DoesNotFit) }
     }
 
     /// Returns the bytes of the memory object that an attempt opens; 0 for one that opens none.
@@ -41,13 +57,17 @@ impl Pool {
         }
     }
 
-    /// Opens an empty block of so many bytes, which waits for what comes.
+    /// Opens an empty block of so many bytes, which waits for what comes: in host-visible memory it must be mapped.
     ///
     /// # Errors
     /// The refusal of a limit, the budget or the driver; then nothing has changed.
     pub(crate) fn open_empty(&self, backing: Backing<'_>, bytes: u64, bound: Bound, now: u64) -> Result<(), Refusal> {
-        let slot = self.claim_block()?;
+        let slot = self.claim_block(backing)?;
         let memory = backing.open(&self.memory_request(bytes, None), bound)?;
+        if let Some(error) = memory.mapping_error() {
+            backing.retire(memory).finish();
+            return Err(Refusal::Driver(error));
+        }
         let mut state = self.state.lock();
         state.blocks.add(memory, now);
         slot.publish(&mut state);
@@ -56,8 +76,13 @@ impl Pool {
     }
 
     pub(super) fn open_block(&self, backing: Backing<'_>, bytes: u64, request: &PoolRequest) -> Result<Placement, Refusal> {
-        let slot = self.claim_block()?;
+        let slot = self.claim_block(backing)?;
         let memory = self.open_memory(backing, request, (bytes, None))?;
+        if memory.mapping_error().is_some() {
+            // I4: it serves its opener, which does not need the host, and goes back with it.
+            drop(slot);
+            return Ok(self.store_dedicated(memory));
+        }
         let mut state = self.state.lock();
         let cut = state.blocks.add_with(memory, &request.range);
         slot.publish(&mut state);
@@ -78,14 +103,18 @@ impl Pool {
 
     pub(super) fn open_dedicated(&self, backing: Backing<'_>, request: &PoolRequest) -> Result<Placement, Refusal> {
         let memory = self.open_memory(backing, request, (request.exact_size, request.dedicated_for))?;
+        Ok(self.store_dedicated(memory))
+    }
+
+    /// Stores a memory object that serves one resource alone.
+    fn store_dedicated(&self, memory: Memory) -> Placement {
         let (handle, mapped, size) = (memory.handle(), memory.mapped_ptr(), memory.size());
         let mut state = self.state.lock();
         let key = state.dedicated.insert(memory);
         self.counters.allocated.add(1);
         self.counters.dedicated_bytes.add(size);
         self.counters.dedicated_count.add(1);
-        drop(state);
-        Ok(Placement { memory: handle, offset: 0, mapped, key, is_dedicated: true })
+        Placement { memory: handle, offset: 0, mapped, key, is_dedicated: true }
     }
 
     /// Opens memory; one that cannot be mapped though the request needs it counts as a refusal.
@@ -121,14 +150,21 @@ impl Pool {
         align_up(request.range.size, unit).unwrap_or(u64::MAX)
     }
 
-    /// Counts a block as being opened, where the pool may have one more.
-    fn claim_block(&self) -> Result<BlockSlot<'_>, Refusal> {
+    /// Counts a block as being opened, where the pool may have one more. An empty block, which was no use, makes way.
+    fn claim_block(&self, backing: Backing<'_>) -> Result<BlockSlot<'_>, Refusal> {
         let mut state = self.state.lock();
         let max = self.settings.max_block_count;
+        let retired = if state.blocks.block_count() + state.opening_count < max {
+            None
+        } else {
+            self.take_out_largest_spare(backing, &mut state)
+        };
         if state.blocks.block_count() + state.opening_count >= max {
             return Err(Refusal::BlockLimit { max });
         }
         state.opening_count += 1;
+        drop(state);
+        retired.map(Retired::finish);
         Ok(BlockSlot { pool: self, is_open: true })
     }
 }

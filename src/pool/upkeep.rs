@@ -32,10 +32,9 @@ impl Pool {
         state.prewarmed_bytes = 0;
         state.blocks.reclaim();
         let mut retired = Vec::new();
-        while let Some(region) = self.largest_spare(&state) {
+        while let Some(region) = self.largest_spare(&state, u64::MAX) {
             retired.extend(self.take_out(backing, &mut state, region));
         }
-        self.count_blocks(&state);
         drop(state);
         retired.into_iter().map(Retired::finish).sum()
     }
@@ -75,8 +74,7 @@ impl Pool {
             return 0;
         }
         let state = self.state.lock();
-        let is_spare = state.blocks.empty_bytes() > state.prewarmed_bytes;
-        let Some(region) = state.blocks.empty_since_before(tick).filter(|_| is_spare) else { return 0 };
+        let Some(region) = state.blocks.empty_since_before(tick, unreserved_bytes(&state)) else { return 0 };
         drop(state);
         self.give_back(backing, region)
     }
@@ -121,7 +119,7 @@ impl Pool {
         }
         let mut retired = Vec::new();
         while surplus_bytes(&state) > 0 {
-            let Some(region) = self.largest_spare(&state) else { break };
+            let Some(region) = self.largest_spare(&state, unreserved_bytes(&state)) else { break };
             retired.extend(self.take_out(backing, &mut state, region));
         }
         self.count_blocks(&state);
@@ -131,11 +129,23 @@ impl Pool {
         }
     }
 
-    fn largest_spare(&self, state: &State) -> Option<u32> {
+    /// Returns the largest empty block of at most so many bytes that lies above the pool's minimum.
+    fn largest_spare(&self, state: &State, most_bytes: u64) -> Option<u32> {
         if self.spare_count(state) == 0 {
             return None;
         }
-        growth::choose_give_back(state.blocks.empties(), u64::MAX).map(|(region, _)| region)
+        let empties = state.blocks.empties().filter(|&(_, size)| size <= most_bytes);
+        growth::choose_give_back(empties, u64::MAX).map(|(region, _)| region)
+    }
+
+    /// Returns whether an empty block may go.
+    pub(super) fn has_spare_block(&self) -> bool {
+        self.largest_spare(&self.state.lock(), u64::MAX).is_some()
+    }
+
+    pub(super) fn take_out_largest_spare<'a>(&self, backing: Backing<'a>, state: &mut State) -> Option<Retired<'a>> {
+        let region = self.largest_spare(state, u64::MAX)?;
+        self.take_out(backing, state, region)
     }
 
     /// Returns how many blocks lie above the pool's minimum.
@@ -162,6 +172,11 @@ impl Pool {
         self.count_blocks(state);
         Some(backing.retire(memory))
     }
+}
+
+/// Returns the bytes of empty blocks above what was prewarmed.
+fn unreserved_bytes(state: &State) -> u64 {
+    state.blocks.empty_bytes().saturating_sub(state.prewarmed_bytes)
 }
 
 /// Returns the bytes of empty blocks above what the policy keeps.

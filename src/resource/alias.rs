@@ -8,7 +8,7 @@ use ash::vk;
 
 use super::unsupported::{check_buffer, check_image};
 use super::{Resource, Undo, kind_of};
-use crate::allocator::{AliasError, Allocation, AllocationError, Allocator};
+use crate::allocator::{AliasError, Allocation, AllocationError, Allocator, PoolRef};
 use crate::device::Requirements;
 use crate::pool::Kind;
 use crate::suballocator::align::{align_down, align_up};
@@ -106,12 +106,14 @@ impl Allocator {
         self.check_pages(kind, allocation, memory_offset, size)
     }
 
-    /// Checks that no page is shared with a neighbour of the other kind: a non-linear allocation owns its pages, so only
-    /// a non-linear resource in a linear allocation may meet one.
+    /// Checks that no page is shared with a neighbour of the other kind. A neighbour is of the allocation's kind, unless
+    /// the allocation owns its pages: a non-linear one does, but not where kinds have blocks of their own.
     fn check_pages(&self, kind: Kind, allocation: &Allocation, offset: u64, size: u64) -> Result<(), AliasError> {
         let granularity = self.granularity();
-        let owns_pages = allocation.kind() == Kind::NonLinear || allocation.is_dedicated();
-        if kind == Kind::Linear || owns_pages || granularity <= 1 {
+        let is_rounded = |pool: PoolRef<'_>| pool.settings().class.kind.is_none();
+        let owns_pages = allocation.is_dedicated()
+            || (allocation.kind() == Kind::NonLinear && self.pools().get(allocation.pool_index()).is_some_and(is_rounded));
+        if kind == allocation.kind() || owns_pages || granularity <= 1 {
             return Ok(());
         }
         let starts_inside = align_down(offset, granularity) >= allocation.offset();

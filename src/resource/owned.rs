@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ash::vk;
-use bytemuck::NoUninit;
+use bytemuck::{AnyBitPattern, NoUninit};
 
 use super::Resource;
 use crate::allocator::{AccessError, Allocation, AllocationCreateInfo, AllocationError, Allocator};
@@ -41,6 +41,16 @@ impl<A: AllocatorRef> Owned<A> {
     fn new(resource: Resource, allocation: Allocation, allocator: A) -> Self {
         Self { resource, allocation: ManuallyDrop::new(allocation), allocator }
     }
+
+    /// Gives up ownership without destroying anything.
+    fn into_parts(self) -> (Allocation, A) {
+        let mut owned = ManuallyDrop::new(self);
+        // SAFETY: it is taken once, here; `owned` is never dropped, so nothing reads it afterwards.
+        let allocation = unsafe { ManuallyDrop::take(&mut owned.allocation) };
+        // SAFETY: it is read once, here; `owned` is never dropped, so nothing else drops it.
+        let allocator = unsafe { core::ptr::read(&raw const owned.allocator) };
+        (allocation, allocator)
+    }
 }
 
 impl<A: AllocatorRef> Drop for Owned<A> {
@@ -54,7 +64,7 @@ impl<A: AllocatorRef> Drop for Owned<A> {
 
 /// What both kinds of owned resource offer.
 macro_rules! owned_resource {
-    ($name:ident, $handle:ty, $create_info:ty, $create:ident, $variant:ident, $noun:literal) => {
+    ($name:ident, $handle:ty, $create_info:ty, $create:ident, $destroy:ident, $variant:ident, $noun:literal) => {
         impl<A: AllocatorRef> $name<A> {
             #[doc = concat!("Creates ", $noun, " with its memory.")]
             ///
@@ -65,6 +75,8 @@ macro_rules! owned_resource {
             /// 1. The create-info and its pNext chain are valid for the allocator's device.
             /// 2. The GPU is done with the resource before the value is dropped.
             /// 3. The device outlives the value.
+            ///
+            /// Where this fails, the reference is dropped: one in a `Box` takes the allocator with it.
             pub unsafe fn new(
                 allocator: A,
                 resource_info: &$create_info,
@@ -83,6 +95,29 @@ macro_rules! owned_resource {
             /// Returns the memory.
             pub fn allocation(&self) -> &Allocation {
                 &self.owned.allocation
+            }
+
+            /// Gives up ownership: the parts are destroyed with
+            #[doc = concat!("[`Allocator::", stringify!($destroy), "`].")]
+            pub fn into_parts(self) -> ($handle, Allocation, A) {
+                let (allocation, allocator) = self.owned.into_parts();
+                (self.handle, allocation, allocator)
+            }
+
+            /// Makes device writes visible to the host where memory is not coherent, and copies them.
+            ///
+            /// # Errors
+            /// As [`Allocator::read`].
+            ///
+            /// # Safety
+            /// As [`Allocator::read`].
+            pub unsafe fn read<T: AnyBitPattern + NoUninit>(
+                &self,
+                offset: u64,
+                values: &mut [T],
+            ) -> Result<(), AccessError> {
+                // SAFETY: the caller's duties.
+                unsafe { self.owned.allocator.read(&self.owned.allocation, offset, values) }
             }
 
             /// Writes values, and flushes them where memory is not coherent.
@@ -112,7 +147,7 @@ pub struct Buffer<A: AllocatorRef> {
     owned: Owned<A>,
 }
 
-owned_resource!(Buffer, vk::Buffer, vk::BufferCreateInfo<'_>, create_buffer, Buffer, "a buffer");
+owned_resource!(Buffer, vk::Buffer, vk::BufferCreateInfo<'_>, create_buffer, destroy_buffer, Buffer, "a buffer");
 
 /// An image with its memory, destroyed when dropped.
 pub struct Image<A: AllocatorRef> {
@@ -120,4 +155,4 @@ pub struct Image<A: AllocatorRef> {
     owned: Owned<A>,
 }
 
-owned_resource!(Image, vk::Image, vk::ImageCreateInfo<'_>, create_image, Image, "an image");
+owned_resource!(Image, vk::Image, vk::ImageCreateInfo<'_>, create_image, destroy_image, Image, "an image");

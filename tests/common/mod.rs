@@ -123,7 +123,7 @@ pub(crate) fn image_info(edge: u32) -> vk::ImageCreateInfo<'static> {
 /// A device with a heap of its own and one of the host, each of so many bytes and with one memory type.
 pub(crate) fn two_heaps(device_bytes: u64, host_bytes: u64) -> Profile {
     let mut profile = Profile::discrete_rebar();
-    profile.name = "two-heaps".to_owned();
+    "two-heaps".clone_into(&mut profile.name);
     profile.heaps =
         vec![heap(device_bytes, vk::MemoryHeapFlags::DEVICE_LOCAL), heap(host_bytes, vk::MemoryHeapFlags::empty())];
     let visible = vk::MemoryPropertyFlags::HOST_VISIBLE | vk::MemoryPropertyFlags::HOST_COHERENT;
@@ -137,7 +137,7 @@ pub(crate) fn two_heaps(device_bytes: u64, host_bytes: u64) -> Profile {
 /// A unified device with one small heap, for what must not take long.
 pub(crate) fn tiny() -> Profile {
     let mut profile = Profile::unified();
-    profile.name = "tiny".to_owned();
+    "tiny".clone_into(&mut profile.name);
     profile.heaps = vec![heap(8 * 64 * KIB, vk::MemoryHeapFlags::DEVICE_LOCAL)];
     profile
 }

@@ -2,9 +2,7 @@
 
 use ash::vk;
 use freestone::sim::Profile;
-use freestone::{
-    AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DedicatedUse, Intent, Kind,
-};
+use freestone::{AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DedicatedUse, Intent, Kind};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
 use super::{mib, requirements, two_heaps};
@@ -49,18 +47,27 @@ pub(crate) enum Step {
     Prewarm(Intent, u64),
     Tick(u32),
     /// Changes what the driver reports as a heap's budget.
-    Budget { heap_index: u32, bytes: u64 },
+    Budget {
+        heap_index: u32,
+        bytes: u64,
+    },
     /// Changes what others use of a heap.
-    Foreign { heap_index: u32, bytes: u64 },
+    Foreign {
+        heap_index: u32,
+        bytes: u64,
+    },
     /// Lets the nth call from here fail.
-    Fail { n: u64, result: vk::Result },
+    Fail {
+        n: u64,
+        result: vk::Result,
+    },
 }
 
 /// Sizes whose magnitudes are equally likely, up to 24 MiB.
 fn size() -> impl Strategy<Value = u64> {
     prop_oneof![
         8 => (0_u32..21, any::<u64>()).prop_map(|(magnitude, bits)| 1 + bits % (1 << magnitude)),
-        2 => (mib(1)..mib(24)),
+        2 => mib(1)..mib(24),
         1 => Just(mib(1)),
     ]
 }
@@ -75,7 +82,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => Just(DedicatedPreference::Preferred),
         1 => Just(DedicatedPreference::Required)
     ];
-    let dedicated = prop_oneof![8 => Just(DedicatedUse::Auto), 1 => Just(DedicatedUse::Always), 1 => Just(DedicatedUse::Never)];
+    let dedicated =
+        prop_oneof![8 => Just(DedicatedUse::Auto), 1 => Just(DedicatedUse::Always), 1 => Just(DedicatedUse::Never)];
     let flags = (any::<bool>(), any::<bool>(), 0_u32..4);
     (size(), 0_u32..17, intent(), preference, dedicated, flags).prop_map(
         |(size, alignment, intent, preference, dedicated, (is_linear, within_budget, spill))| Wish {

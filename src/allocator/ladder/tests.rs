@@ -1,0 +1,236 @@
+//! The ladder without a device: it ends whatever it hears, and its orders are what the file's head says.
+
+use ash::vk::MemoryPropertyFlags as Flags;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy as _, any, prop_oneof, proptest};
+
+use super::*;
+use crate::device::{DriverError, Features, MemoryHeap, MemoryType, Properties};
+use crate::memory_type::{Intent, Selector};
+
+const MIB: u64 = 1 << 20;
+
+/// Returns so many candidates, in the order of their indices.
+fn candidates(count: usize) -> Candidates {
+    let heap = MemoryHeap { size: 1 << 30, flags: vk::MemoryHeapFlags::DEVICE_LOCAL };
+    let memory_type = MemoryType { property_flags: Flags::DEVICE_LOCAL, heap_index: 0 };
+    let properties =
+        Properties { memory_heaps: vec![heap], memory_types: vec![memory_type; count], ..Properties::default() };
+    Selector::new(&properties, Features::default()).candidates(&Intent::GpuOnly.into(), u32::MAX)
+}
+
+fn facts(strategy: Strategy) -> Facts {
+    let growth = GrowthSettings::for_heap(1 << 30, u64::MAX);
+    Facts { strategy, without_dedicated: Strategy::Shared, growth, block_size: MIB, request_size: 300 << 10 }
+}
+
+const DEFAULT: LadderRules = LadderRules { within_budget: false, may_spill: true };
+
+fn driver(result: vk::Result) -> Refusal {
+    Refusal::Driver(DriverError { call: "vkAllocateMemory", result })
+}
+
+fn over_budget(left: u64) -> Refusal {
+    Refusal::Budget(Refused::OverBudget {
+        heap_index: 0,
+        is_device_local: true,
+        asked: MIB,
+        usage: 100,
+        budget: 100 + left,
+    })
+}
+
+fn too_many() -> Refusal {
+    Refusal::Budget(Refused::TooManyObjects { count: 4, max: 4 })
+}
+
+/// Runs a ladder to its end; `refuse` answers each attempt, every trim gives `trimmed` bytes back.
+fn climb(
+    mut ladder: Ladder,
+    strategy: Strategy,
+    trimmed: u64,
+    mut refuse: impl FnMut(Attempt, Bound) -> Refusal,
+) -> (Vec<Step>, Stop) {
+    let mut steps = Vec::new();
+    loop {
+        let step = ladder.step();
+        match step {
+            Step::Enter { .. } => ladder.enter(facts(strategy)),
+            Step::Try { attempt: Attempt::Existing, .. } => ladder.refused(&Refusal::DoesNotFit),
+            Step::Try { attempt, bound, .. } => ladder.refused(&refuse(attempt, bound)),
+            Step::TrimHeap { .. } | Step::TrimAll => ladder.trimmed(trimmed),
+            Step::Stop(reason) => return (steps, reason),
+        }
+        if !matches!(step, Step::Enter { .. }) {
+            steps.push(step);
+        }
+        assert!(steps.len() < 1000, "I1: {steps:?}");
+    }
+}
+
+fn attempt(memory_type_index: u32, attempt: Attempt, bound: Bound) -> Step {
+    Step::Try { memory_type_index, attempt, bound }
+}
+
+fn grow(memory_type_index: u32, kibibytes: u64, bound: Bound) -> Step {
+    attempt(memory_type_index, Attempt::Grow { bytes: kibibytes << 10 }, bound)
+}
+
+#[test]
+fn a_driver_that_refuses_is_asked_for_halves_after_a_trim_too_and_then_the_next_type() {
+    let bound = Bound::WithinBudget;
+    let of_type = |index| {
+        let halves = [grow(index, 1024, bound), grow(index, 512, bound), grow(index, 320, bound)];
+        let mut steps = vec![attempt(index, Attempt::Existing, bound)];
+        steps.extend(halves);
+        steps.push(Step::TrimHeap { memory_type_index: index });
+        steps.extend(halves);
+        steps
+    };
+    let refuse = |_, _| driver(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+    let (steps, stop) = climb(Ladder::new(candidates(2), DEFAULT), Strategy::Shared, MIB, refuse);
+    assert_eq!(steps, [of_type(0), of_type(1)].concat());
+    assert_eq!(stop, Stop::Exhausted);
+}
+
+#[test]
+fn a_budget_that_refuses_is_exceeded_only_when_all_types_have_refused() {
+    let refuse = |_, bound| match bound {
+        Bound::WithinBudget => over_budget(0),
+        Bound::WithinHeap => driver(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY),
+    };
+    let (steps, _) = climb(Ladder::new(candidates(3), DEFAULT), Strategy::OwnBlock, 0, refuse);
+    let bounds: Vec<(u32, Bound)> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Try { memory_type_index, attempt: Attempt::Own, bound } => Some((*memory_type_index, *bound)),
+            _ => None,
+        })
+        .collect();
+    let of = |bound| (0..3).map(move |index| (index, bound));
+    assert_eq!(bounds, of(Bound::WithinBudget).chain(of(Bound::WithinHeap)).collect::<Vec<_>>());
+    let strict = LadderRules { within_budget: true, ..DEFAULT };
+    let (steps, _) = climb(Ladder::new(candidates(3), strict), Strategy::OwnBlock, 0, |_, _| over_budget(0));
+    assert!(steps.iter().all(|step| !matches!(step, Step::Try { bound: Bound::WithinHeap, .. })), "{steps:?}");
+}
+
+#[test]
+fn what_only_the_budget_does_not_refuse_is_not_tried_above_it() {
+    let refuse = |_, _| driver(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+    let (steps, _) = climb(Ladder::new(candidates(2), DEFAULT), Strategy::OwnBlock, 0, refuse);
+    assert!(steps.iter().all(|step| !matches!(step, Step::Try { bound: Bound::WithinHeap, .. })), "{steps:?}");
+}
+
+#[test]
+fn too_many_objects_leaves_existing_blocks_only() {
+    let bound = Bound::WithinBudget;
+    let (steps, stop) = climb(Ladder::new(candidates(3), DEFAULT), Strategy::Shared, 0, |_, _| too_many());
+    let expected = [
+        attempt(0, Attempt::Existing, bound),
+        grow(0, 1024, bound),
+        Step::TrimAll,
+        attempt(1, Attempt::Existing, bound),
+        attempt(2, Attempt::Existing, bound),
+    ];
+    assert_eq!((steps.as_slice(), stop), (expected.as_slice(), Stop::Exhausted));
+}
+
+#[test]
+fn too_many_objects_lets_a_preferred_dedicated_allocation_share_in_every_type() {
+    let bound = Bound::WithinBudget;
+    let preferred = Strategy::Dedicated { is_required: false };
+    let (steps, _) = climb(Ladder::new(candidates(2), DEFAULT), preferred, 0, |_, _| too_many());
+    let expected = [
+        attempt(0, Attempt::Dedicated, bound),
+        Step::TrimAll,
+        attempt(0, Attempt::Existing, bound),
+        attempt(1, Attempt::Existing, bound),
+    ];
+    assert_eq!(steps, expected);
+    let required = Strategy::Dedicated { is_required: true };
+    let (steps, _) = climb(Ladder::new(candidates(2), DEFAULT), required, 0, |_, _| too_many());
+    assert_eq!(steps, [attempt(0, Attempt::Dedicated, bound), Step::TrimAll], "it never shares");
+}
+
+#[test]
+fn out_of_host_memory_is_retried_once() {
+    let exhausted = vk::Result::ERROR_OUT_OF_HOST_MEMORY;
+    for trimmed in [MIB, 0] {
+        let mut count = 0;
+        let refuse = |_, _| {
+            count += 1;
+            driver(exhausted)
+        };
+        let (steps, stop) = climb(Ladder::new(candidates(3), DEFAULT), Strategy::Shared, trimmed, refuse);
+        assert_eq!((count, stop), (2, Stop::Driver(exhausted)), "{steps:?}");
+    }
+}
+
+#[test]
+fn other_results_stop_at_once() {
+    for result in [vk::Result::ERROR_DEVICE_LOST, vk::Result::ERROR_UNKNOWN, vk::Result::NOT_READY] {
+        let (steps, stop) = climb(Ladder::new(candidates(3), DEFAULT), Strategy::OwnBlock, MIB, |_, _| driver(result));
+        assert_eq!((steps.len(), stop), (2, Stop::Driver(result)));
+    }
+}
+
+#[test]
+fn no_candidate_is_the_end() {
+    assert_eq!(Ladder::new(candidates(0), DEFAULT).step(), Step::Stop(Stop::Exhausted));
+}
+
+fn refusal() -> impl proptest::strategy::Strategy<Value = Refusal> {
+    prop_oneof![
+        4 => (0..2 * MIB).prop_map(over_budget),
+        2 => proptest::strategy::Just(driver(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)),
+        1 => proptest::strategy::Just(driver(vk::Result::ERROR_OUT_OF_HOST_MEMORY)),
+        1 => proptest::strategy::Just(driver(vk::Result::ERROR_TOO_MANY_OBJECTS)),
+        1 => proptest::strategy::Just(too_many()),
+        1 => proptest::strategy::Just(Refusal::TooLarge { limit: 1 }),
+        1 => proptest::strategy::Just(Refusal::BlockLimit { max: 1 }),
+        1 => proptest::strategy::Just(Refusal::DoesNotFit),
+        1 => (0..MIB).prop_map(|left| Refusal::Budget(Refused::OverLimit {
+            heap_index: 0, is_device_local: false, asked: MIB, usage: 7, limit: 7 + left
+        })),
+        1 => (0..MIB).prop_map(|left| Refusal::Budget(Refused::OverHeap {
+            heap_index: 0, is_device_local: false, asked: MIB, own: 7, cap: 7 + left
+        })),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// I1: whatever is answered, the ladder ends; and it never trims all twice, nor exceeds a budget it must keep.
+    #[test]
+    fn it_ends_whatever_it_hears(
+        count in 0_usize..8,
+        (within_budget, may_spill) in any::<(bool, bool)>(),
+        strategy in 0_usize..4,
+        trims in vec(0_u64..3, 1..4),
+        refusals in vec(refusal(), 1..12),
+    ) {
+        let strategies = [
+            Strategy::Shared,
+            Strategy::OwnBlock,
+            Strategy::Dedicated { is_required: true },
+            Strategy::Dedicated { is_required: false },
+        ];
+        let mut next = 0;
+        let refuse = |_, _| {
+            next += 1;
+            refusals[next % refusals.len()].clone()
+        };
+        let ladder = Ladder::new(candidates(count), LadderRules { within_budget, may_spill });
+        let (steps, _) = climb(ladder, strategies[strategy], trims[0], refuse);
+        assert!(steps.iter().filter(|step| **step == Step::TrimAll).count() <= 1, "{steps:?}");
+        let is_above = |step: &Step| matches!(step, Step::Try { bound: Bound::WithinHeap, .. });
+        assert!(!(within_budget && steps.iter().any(is_above)), "{steps:?}");
+        let is_elsewhere = |step: &Step| matches!(step, Step::Try { memory_type_index, .. } if *memory_type_index > 0);
+        assert!(may_spill || !steps.iter().any(is_elsewhere), "{steps:?}");
+        for index in 0..8 {
+            let heap_trims = steps.iter().filter(|step| **step == Step::TrimHeap { memory_type_index: index });
+            assert!(heap_trims.count() <= 2, "{steps:?}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What Miri looks at: mapped access, dropping with live allocations, foreign keys, two threads. Small sizes.
+//!
+//! The simulated driver's host-visible bytes start uninitialised, so that Miri sees a read of what nobody wrote.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use common::{Rig, buffer_info, create_info, image_info, linear, tiny};
+use freestone::sim::SimDevice;
+use freestone::{
+    Allocation, AllocationCreateInfo, Allocator, Buffer, DedicatedUse, FreeErrorReason, Image, LeakReport,
+};
+
+fn upload(rig: &Allocator, size: u64) -> Allocation {
+    rig.allocate(&linear(size), &AllocationCreateInfo::upload()).expect("there is memory")
+}
+
+#[test]
+fn mapped_access() {
+    let rig = Rig::new(tiny());
+    let (mut first, mut second) = (upload(&rig, 100), upload(&rig, 300));
+    let lent = first.uninit_slice_mut::<u32>(0, 25).expect("in bounds");
+    second.fill(0, 300, 2).expect("in bounds");
+    for value in lent {
+        value.write(7);
+    }
+    second.write(1, &[0x0102_0304_u32]).expect("any offset will do");
+    let mut read = [0_u32; 25];
+    // SAFETY: all bytes were written just now; no device writes them.
+    unsafe { first.read(0, &mut read) }.expect("in bounds");
+    assert_eq!(read, [7; 25]);
+    first.zeroed_slice_mut::<u64>(8, 4).expect("aligned")[1] = u64::MAX;
+    // SAFETY: as above.
+    assert_eq!(unsafe { first.slice::<u64>(8, 2) }.expect("aligned"), [0, u64::MAX]);
+    let pointer = first.mapped_ptr().expect("it is mapped");
+    // SAFETY: the allocation has 100 bytes.
+    let last = unsafe { pointer.add(99) };
+    // SAFETY: the pointer is valid for the allocation's bytes, and nothing borrows them.
+    unsafe { last.write(9) };
+    // SAFETY: written just now; no device writes it.
+    assert_eq!(unsafe { first.slice::<u8>(99, 1) }.expect("in bounds"), [9]);
+    rig.free(first).expect("it is alive");
+    rig.free(second).expect("it is alive");
+    rig.finish();
+}
+
+#[test]
+fn memory_outlives_the_allocator() {
+    let reports = Arc::new(Mutex::new(Vec::<LeakReport>::new()));
+    let heard = Arc::clone(&reports);
+    let vulkan = SimDevice::new(tiny());
+    let info = create_info(&vulkan).on_leak(move |report| heard.lock().expect("nobody panics").push(report.clone()));
+    // SAFETY: the objects belong together; the allocations are gone before the device.
+    let allocator = unsafe { Allocator::new(info) }.expect("an allocator");
+    let mut shared = upload(&allocator, 64);
+    let alone = AllocationCreateInfo::upload().dedicated(DedicatedUse::Always).name("alone");
+    let mut alone = allocator.allocate(&linear(64), &alone).expect("there is memory");
+    drop(allocator);
+    for allocation in [&mut shared, &mut alone] {
+        allocation.fill(0, 64, 5).expect("it is still mapped");
+        // SAFETY: written just now; no device writes it.
+        assert_eq!(unsafe { allocation.slice::<u8>(0, 64) }.expect("in bounds"), [5; 64]);
+    }
+    let reports = reports.lock().expect("nobody panics");
+    assert_eq!((reports[0].allocation_count, reports[0].leaks[0].name.as_str()), (2, "alone"));
+    drop((shared, alone));
+    assert_eq!(vulkan.finish().len(), 2, "the driver misses both objects");
+}
+
+#[test]
+fn a_foreign_key_comes_back() {
+    let vulkan = SimDevice::new(tiny());
+    // SAFETY: the objects belong together; the allocators are dropped before the device.
+    let [own, foreign] = [(), ()].map(|()| unsafe { Allocator::new(create_info(&vulkan)) }.expect("an allocator"));
+    let mut allocation = upload(&own, 64);
+    let error = foreign.free(allocation).expect_err("it is not its own");
+    assert_eq!(error.reason, FreeErrorReason::Foreign);
+    allocation = error.allocation;
+    allocation.fill(0, 64, 1).expect("it is alive");
+    own.free(allocation).expect("its own allocator takes it");
+    drop((own, foreign));
+    assert!(vulkan.finish().is_empty());
+}
+
+#[test]
+fn two_threads() {
+    let rig = Rig::new(tiny());
+    std::thread::scope(|scope| {
+        for number in 0..2_u8 {
+            let rig = &rig;
+            scope.spawn(move || {
+                let mut held = Vec::new();
+                for round in 0..12 {
+                    let mut allocation = upload(rig, 40 + round * 100);
+                    allocation.fill(0, allocation.size(), number).expect("it is mapped");
+                    held.push(allocation);
+                    if round % 3 == 2 {
+                        let allocation = held.swap_remove(0);
+                        let size = usize::try_from(allocation.size()).expect("small");
+                        // SAFETY: filled above; no device writes it.
+                        let bytes = unsafe { allocation.slice::<u8>(0, size) }.expect("in bounds");
+                        assert!(bytes.iter().all(|byte| *byte == number));
+                        rig.free(allocation).expect("it is alive");
+                    }
+                }
+                for allocation in held {
+                    rig.free(allocation).expect("it is alive");
+                }
+            });
+        }
+    });
+    rig.trim();
+    assert_eq!(rig.statistics().total.reserved_bytes(), 0);
+    rig.finish();
+}
+
+#[test]
+fn owned_resources() {
+    let vulkan = SimDevice::new(tiny());
+    // SAFETY: the objects belong together; the resources are gone before the device.
+    let allocator = Arc::new(unsafe { Allocator::new(create_info(&vulkan)) }.expect("an allocator"));
+    let upload = AllocationCreateInfo::upload();
+    // SAFETY: the create-infos are valid; nothing is submitted.
+    let mut buffer = unsafe { Buffer::new(Arc::clone(&allocator), &buffer_info(64), &upload) }.expect("a buffer");
+    // SAFETY: as above.
+    let image = unsafe { Image::new(&*allocator, &image_info(4), &AllocationCreateInfo::gpu_only()) };
+    let image = image.expect("an image");
+    buffer.write(0, &[1_u8, 2, 3]).expect("it is mapped");
+    drop(image);
+    std::thread::spawn(move || drop(buffer)).join().expect("it may be dropped on another thread");
+    drop(allocator);
+    assert!(vulkan.finish().is_empty());
+}
