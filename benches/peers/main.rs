@@ -141,8 +141,8 @@ pub(crate) struct Effort {
     is_full: bool,
 }
 
-const QUICK: Effort = Effort { pairs: 100_000, slow_pairs: 2000, rounds: 1, is_full: false };
-const FULL: Effort = Effort { pairs: 200_000, slow_pairs: 10_000, rounds: 3, is_full: true };
+const QUICK: Effort = Effort { pairs: 200_000, slow_pairs: 2000, rounds: 3, is_full: false };
+const FULL: Effort = Effort { pairs: 400_000, slow_pairs: 10_000, rounds: 5, is_full: true };
 
 fn main() {
     // Cargo adds `--bench`.

@@ -23,9 +23,9 @@ const DEFAULT_COUNT: usize = 2 * vk::MAX_MEMORY_TYPES;
 /// Every offset in a default pool is a multiple of this, in bytes: buffers align to 16 to 256. Measured: 16 costs 1 %
 /// more instructions, 256 saves 1 %.
 const UNIT: u64 = 64;
-/// Sizes up to this are served from slabs, in bytes. Measured in `benches/peers`: against 64 KiB, the recorded
-/// applications reserve 0.7 % less and mixed sizes of up to 1 MiB take a tenth fewer instructions; those reserve 3 to
-/// 10 % more, within their goals.
+/// Sizes up to this are served from slabs, in bytes. Measured against 64 KiB (`benches/JOURNAL.md`): mixed sizes of up to
+/// 1 MiB take an eighth fewer instructions; the recorded applications reserve 0.7 % less at a card's sizes, 1.2 % more
+/// at recorded ones.
 const SLAB_LIMIT: u64 = 256 << 10;
 /// Sizes from this on lie at the high end of a free range, in bytes: small and large do not mix.
 const HIGH_END_FROM: u64 = 64 << 10;

@@ -21,12 +21,12 @@ fn slabs_grow_with_their_class() {
         })
         .collect();
     assert_eq!(counts, [1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16]);
-    let large = slab_class(1 << 11);
+    let large = slab_class(1 << 12);
     slabs.classes[large].slots = 1_000;
     assert_eq!(
         slabs.next_count(large),
         2,
-        "256 KiB hold two slots of 128 KiB"
+        "512 KiB hold two slots of 256 KiB"
     );
 }
 
