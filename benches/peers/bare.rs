@@ -5,7 +5,7 @@ use offset_allocator::Allocator as OffsetAllocator;
 use freestone::{Algorithm, Request, VirtualAllocation, VirtualBlock, VirtualBlockCreateInfo};
 
 use crate::callgrind;
-use crate::clock::{Clock, cpu_time, median, ticks};
+use crate::clock::{Clock, cpu_ns, median, ticks};
 use crate::driver::{KIB, MIB};
 use crate::heap;
 use crate::random::Random;
@@ -205,9 +205,9 @@ impl Load {
         let host_bytes = (heap::live_bytes() - start) as f64 / self.live_count as f64;
         replace(&mut suballocator, &mut live, &replacements[..pairs / 10]);
         let chunks = replacements.chunks((pairs / 20).max(1)).map(|chunk| {
-            let start = cpu_time();
+            let start = cpu_ns();
             replace(&mut suballocator, &mut live, chunk);
-            (cpu_time() - start).as_nanos() as f64 / chunk.len() as f64
+            (cpu_ns() - start) / chunk.len() as f64
         });
         let ns_per_pair = median(&mut chunks.collect::<Vec<_>>());
         for (slot, size) in &replacements {

@@ -2,18 +2,20 @@
 
 use std::process::Command;
 
-/// The part that is counted: callgrind collects inside this function only.
+/// What is counted, behind a thin pointer.
+pub(crate) struct Part<'a>(&'a mut dyn FnMut());
+
+/// Runs the part that is counted: callgrind collects inside this function only.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn freestone_bench_counted(part: &mut &mut dyn FnMut()) {
-    part();
+pub(crate) extern "C" fn freestone_bench_counted(part: &mut Part<'_>) {
+    (part.0)();
     std::hint::black_box(());
 }
 
 /// Runs a part where callgrind counts.
 pub(crate) fn measured(part: &mut dyn FnMut()) {
-    let mut part = part;
-    freestone_bench_counted(&mut part);
+    freestone_bench_counted(&mut Part(part));
 }
 
 /// Returns the instructions per pair of a workload and peer, the harness included; `None` where valgrind is missing or

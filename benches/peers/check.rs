@@ -1,6 +1,6 @@
 //! Checks a peer's results before anything is timed: alignment, no overlap, inside the memory object.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use ash::vk::Handle as _;
 
@@ -9,26 +9,33 @@ use crate::peer::{Peer, Place};
 use crate::random::Random;
 use crate::request::Request;
 
-/// Fills a fresh peer with the requests, then replaces ranges at random, and checks every one.
+/// Which range is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Random,
+    OldestFirst,
+}
+
+/// Fills a fresh peer with the requests, then replaces ranges, and checks every one.
 ///
 /// # Panics
 /// When a range is misaligned, overlaps another one, lies outside its memory object, or cannot be had.
-pub(crate) fn check<P: Peer>(fill: &[Request], replacements: &[Request]) {
+pub(crate) fn check<P: Peer>(fill: &[Request], replacements: &[Request], order: Order) {
     let driver = Driver::new(P::OBJECTS);
     let mut random = Random::new(9);
-    let mut shadow = Shadow { peer: P::new(&driver), ranges: BTreeMap::new(), live: Vec::new() };
+    let mut shadow = Shadow { peer: P::new(&driver), ranges: BTreeMap::new(), live: VecDeque::new() };
     for request in fill {
         shadow.allocate(request);
     }
     shadow.check_bounds(&driver);
     for request in replacements {
-        let index = random.below(shadow.live.len());
+        let index = if order == Order::Random { random.below(shadow.live.len()) } else { 0 };
         shadow.free(index);
         shadow.allocate(request);
     }
     shadow.check_bounds(&driver);
     while !shadow.live.is_empty() {
-        shadow.free(random.below(shadow.live.len()));
+        shadow.free(0);
     }
     drop(shadow);
     assert_eq!(driver.reserved(), 0, "a peer that is gone holds no memory");
@@ -39,7 +46,7 @@ struct Shadow<P: Peer> {
     peer: P,
     /// Live ranges: place -> end.
     ranges: BTreeMap<Place, u64>,
-    live: Vec<P::Handle>,
+    live: VecDeque<P::Handle>,
 }
 
 impl<P: Peer> Shadow<P> {
@@ -48,7 +55,7 @@ impl<P: Peer> Shadow<P> {
         if let Some(place) = self.peer.place(&handle) {
             self.enter(place, request);
         }
-        self.live.push(handle);
+        self.live.push_back(handle);
     }
 
     fn enter(&mut self, place: Place, request: &Request) {
@@ -65,7 +72,9 @@ impl<P: Peer> Shadow<P> {
     }
 
     fn free(&mut self, index: usize) {
-        let handle = self.live.swap_remove(index);
+        // The last one takes the place of one that is not the oldest.
+        let taken = if index == 0 { self.live.pop_front() } else { self.live.swap_remove_back(index) };
+        let handle = taken.expect("the index is one of the live ranges");
         if let Some(place) = self.peer.place(&handle) {
             assert!(self.ranges.remove(&place).is_some(), "{place:?} was entered when it was allocated");
         }

@@ -6,21 +6,21 @@
 
 use std::time::{Duration, Instant};
 
-/// Returns the CPU time of this thread.
+/// Returns the CPU time of this thread, in nanoseconds.
 #[cfg(unix)]
-pub(crate) fn cpu_time() -> Duration {
+pub(crate) fn cpu_ns() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid target, and the clock exists on every unix of the last twenty years.
     let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     assert_eq!(result, 0, "this system has no clock of a thread's CPU time");
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
-/// Returns the time since the first call, where a thread's CPU time is not to be had.
+/// Returns the time since the first call in nanoseconds, where a thread's CPU time is not to be had.
 #[cfg(not(unix))]
-pub(crate) fn cpu_time() -> Duration {
+pub(crate) fn cpu_ns() -> f64 {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    START.get_or_init(Instant::now).elapsed()
+    START.get_or_init(Instant::now).elapsed().as_nanos() as f64
 }
 
 /// Returns ticks of the processor's time-stamp counter.

@@ -25,7 +25,8 @@ impl Driver {
     pub(crate) fn new(objects: Objects) -> Self {
         let mut profile = Profile::discrete_bar256();
         let local = vk::MemoryHeapFlags::DEVICE_LOCAL;
-        profile.heaps = vec![heap(24 * GIB, local), heap(64 * GIB, vk::MemoryHeapFlags::empty()), heap(256 * MIB, local)];
+        profile.heaps =
+            vec![heap(24 * GIB, local), heap(64 * GIB, vk::MemoryHeapFlags::empty()), heap(256 * MIB, local)];
         let device = vk::MemoryPropertyFlags::DEVICE_LOCAL;
         let host = vk::MemoryPropertyFlags::HOST_VISIBLE | vk::MemoryPropertyFlags::HOST_COHERENT;
         let cached = vk::MemoryPropertyFlags::HOST_CACHED;
@@ -66,7 +67,7 @@ fn heap(size: u64, flags: vk::MemoryHeapFlags) -> Heap {
 /// Allocates `count` memory objects and frees them: what the driver's own bookkeeping costs, in time and bytes.
 pub(crate) fn exercise(driver: &Driver, count: u32, mut at_peak: impl FnMut()) {
     let device = driver.sim.device();
-    let info = vk::MemoryAllocateInfo::default().allocation_size(MIB).memory_type_index(0);
+    let info = vk::MemoryAllocateInfo::default().allocation_size(64 * KIB).memory_type_index(0);
     // SAFETY: the device is alive, the create-info valid, and no callbacks are given.
     let allocate = |_| unsafe { device.allocate_memory(&info, None) }.expect("an empty device has room");
     let objects: Vec<_> = (0..count).map(allocate).collect();

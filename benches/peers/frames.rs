@@ -1,7 +1,7 @@
 //! Workload c: 2,000 uploads a frame, freed three frames later in the order of their making.
 
 use crate::callgrind;
-use crate::check::check;
+use crate::check::{Order, check};
 use crate::clock::median;
 use crate::driver::Driver;
 use crate::heap;
@@ -20,11 +20,11 @@ fn requests(frames: usize) -> Vec<Request> {
     (0..frames * UPLOADS).map(|_| upload(&mut random)).collect()
 }
 
-/// Checks a peer's results on this workload. A pool that frees in order only is checked in order.
-pub(crate) fn check_in_any_order<P: Peer>() {
-    let requests = requests(6);
+/// Checks a peer's results on this workload.
+pub(crate) fn check_frames<P: Peer>() {
+    let requests = requests(12);
     let (fill, replacements) = requests.split_at(IN_FLIGHT * UPLOADS);
-    check::<P>(fill, replacements);
+    check::<P>(fill, replacements, Order::OldestFirst);
 }
 
 /// Measures a peer over so many frames; every second one operation by operation.

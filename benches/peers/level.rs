@@ -1,6 +1,6 @@
 //! Workloads d and e: a level that is streamed out and in, and holes that are slightly too small.
 
-use crate::check::check;
+use crate::check::{Order, check};
 use crate::clock::median;
 use crate::driver::{Driver, KIB};
 use crate::peer::Peer;
@@ -11,12 +11,12 @@ use crate::row::{Bench, Live, Row};
 const RESOURCES: usize = 20_000;
 const STREAMED: usize = RESOURCES / 10;
 
-/// Checks a peer's results on a level.
-pub(crate) fn check_level<P: Peer>() {
+/// Checks a peer's results on a level of so many resources.
+pub(crate) fn check_level<P: Peer>(count: usize) {
     let mut random = Random::new(6);
-    let requests: Vec<_> = (0..12_000).map(|_| level_resource(&mut random)).collect();
-    let (fill, replacements) = requests.split_at(8000);
-    check::<P>(fill, replacements);
+    let requests: Vec<_> = (0..count * 3 / 2).map(|_| level_resource(&mut random)).collect();
+    let (fill, replacements) = requests.split_at(count);
+    check::<P>(fill, replacements, Order::Random);
 }
 
 /// Measures a peer: fills a level, then streams a tenth out and another in, `steps` times.
@@ -27,7 +27,6 @@ pub(crate) fn run_level<P: Peer>(steps: usize) -> Row {
     let mut live: Vec<Option<Live<P>>> = Vec::with_capacity(RESOURCES);
     let mut bench = Bench::<P>::new(&driver, steps * STREAMED);
     live.extend(fill.iter().map(|request| bench.allocate(request)));
-    let host_bytes = bench.host_bytes_per(RESOURCES);
     let (mut chunks, mut ratios) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
     for step in 0..steps {
         let slots = draw_slots(&mut random);
@@ -42,7 +41,7 @@ pub(crate) fn run_level<P: Peer>(steps: usize) -> Row {
         ratios.push(bench.ratio());
     }
     let mean_ratio = ratios.iter().sum::<f64>() / ratios.len() as f64;
-    let row = Row { ns_per_pair: median(&mut chunks), mean_ratio, host_bytes, ..Row::default() };
+    let row = Row { ns_per_pair: median(&mut chunks), mean_ratio, ..Row::default() };
     bench.finish(&mut live, row)
 }
 
@@ -93,7 +92,7 @@ pub(crate) fn run_holes<P: Peer>(holes: Holes) -> Row {
     for index in 0..COUNT {
         live.push(bench.allocate(&request(if index % 2 == 0 { small } else { large })));
     }
-    let freed = if holes == Holes::Small { 0 } else { 1 };
+    let freed = usize::from(holes == Holes::Large);
     let size = if holes == Holes::Small { small } else { large };
     let ns_per_pair = bench.time(COUNT / 2, |bench| {
         for old in live.iter_mut().skip(freed).step_by(2) {

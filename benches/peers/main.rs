@@ -47,12 +47,30 @@ static HEAP: heap::Counting = heap::Counting;
 macro_rules! with_peer {
     ($name:expr, $Peer:ident => $body:expr) => {
         match $name {
-            "nothing" => { type $Peer = peer::Nothing; $body }
-            "freestone" => { type $Peer = own::Freestone; $body }
-            "freestone, linear pool" => { type $Peer = own::LinearPool; $body }
-            "gpu-alloc" => { type $Peer = rivals::GpuAlloc; $body }
-            "gpu-allocator" => { type $Peer = rivals::GpuAllocator; $body }
-            "one per resource" => { type $Peer = peer::OnePerResource; $body }
+            "nothing" => {
+                type $Peer = $crate::peer::Nothing;
+                $body
+            }
+            "freestone" => {
+                type $Peer = $crate::own::Freestone;
+                $body
+            }
+            "freestone, linear pool" => {
+                type $Peer = $crate::own::LinearPool;
+                $body
+            }
+            "gpu-alloc" => {
+                type $Peer = $crate::rivals::GpuAlloc;
+                $body
+            }
+            "gpu-allocator" => {
+                type $Peer = $crate::rivals::GpuAllocator;
+                $body
+            }
+            "one per resource" => {
+                type $Peer = $crate::peer::OnePerResource;
+                $body
+            }
             other => panic!("there is no peer {other:?}"),
         }
     };
@@ -62,12 +80,30 @@ macro_rules! with_peer {
 macro_rules! with_bare {
     ($name:expr, $Bare:ident => $body:expr) => {
         match $name {
-            "nothing" => { type $Bare = bare::NoRange; $body }
-            "freestone TLSF" => { type $Bare = bare::Tlsf; $body }
-            "freestone TLSF, slabs" => { type $Bare = bare::Slabs; $body }
-            "freestone linear" => { type $Bare = bare::Linear; $body }
-            "freestone fixed" => { type $Bare = bare::Fixed; $body }
-            "offset-allocator" => { type $Bare = bare::Offsets; $body }
+            "nothing" => {
+                type $Bare = $crate::bare::NoRange;
+                $body
+            }
+            "freestone TLSF" => {
+                type $Bare = $crate::bare::Tlsf;
+                $body
+            }
+            "freestone TLSF, slabs" => {
+                type $Bare = $crate::bare::Slabs;
+                $body
+            }
+            "freestone linear" => {
+                type $Bare = $crate::bare::Linear;
+                $body
+            }
+            "freestone fixed" => {
+                type $Bare = $crate::bare::Fixed;
+                $body
+            }
+            "offset-allocator" => {
+                type $Bare = $crate::bare::Offsets;
+                $body
+            }
             other => panic!("there is no suballocator {other:?}"),
         }
     };
@@ -87,7 +123,8 @@ const WORKLOADS: [(&str, &str); 10] = [
     ("d", "d. a level of 20,000 resources, a tenth streamed out and in"),
     ("e-large", "e. every large resource freed, slightly larger ones asked for"),
 ];
-const MORE_WORKLOADS: [(&str, &str); 1] = [("e-small", "e. every small resource freed, slightly larger ones asked for")];
+const MORE_WORKLOADS: [(&str, &str); 1] =
+    [("e-small", "e. every small resource freed, slightly larger ones asked for")];
 const BARE: [(&str, &str); 4] = [
     ("g-1M", "g. bare range of 256 MiB: 256 B to 1 MiB, 1,000 live"),
     ("g-64K", "g. bare range: 256 B to 64 KiB, 10,000 live"),
@@ -156,7 +193,9 @@ fn tables(word: &str, effort: Effort) {
         report::head(title);
         let peers = peers_of(workload, effort);
         let mut rows: Vec<Vec<Row>> = vec![Vec::new(); peers.len()];
-        peers.iter().for_each(|peer| check(workload, peer));
+        for peer in &peers {
+            check(workload, peer);
+        }
         for _ in 0..effort.rounds {
             for (peer, rows) in peers.iter().zip(&mut rows) {
                 rows.push(run(workload, peer, effort));
@@ -169,7 +208,8 @@ fn tables(word: &str, effort: Effort) {
         let load = bare::by_name(workload).expect("a name of the table");
         for peer in bare_of(workload) {
             with_bare!(peer, Bare => load.check::<Bare>());
-            let rows: Vec<Row> = (0..effort.rounds).map(|_| with_bare!(peer, Bare => load.run::<Bare>(effort.pairs))).collect();
+            let rows: Vec<Row> =
+                (0..effort.rounds).map(|_| with_bare!(peer, Bare => load.run::<Bare>(effort.pairs))).collect();
             report::row(peer, &Row::join(&rows));
         }
     }
@@ -192,10 +232,8 @@ fn check(workload: &str, peer: &str) {
     let is_slow = peer == "gpu-allocator";
     with_peer!(peer, Checked => match (workload, steady::by_name(workload)) {
         (_, Some(steady)) => steady.check::<Checked>(if is_slow { 1000 } else { 2 * steady.live_count }),
-        ("c", _) if peer == "freestone, linear pool" => (),
-        ("c", _) => frames::check_in_any_order::<Checked>(),
-        _ if is_slow => (),
-        _ => level::check_level::<Checked>(),
+        ("c", _) => frames::check_frames::<Checked>(),
+        _ => level::check_level::<Checked>(if is_slow { 1000 } else { 8000 }),
     });
 }
 
@@ -257,5 +295,7 @@ fn recorded(word: &str, effort: Effort) {
 
 #[cfg(not(feature = "cli"))]
 fn recorded(_word: &str, _effort: Effort) {
-    println!("the recorded applications are read by the feature cli: cargo bench --bench peers --features cli -- --traces");
+    println!(
+        "the recorded applications are read by the feature cli: cargo bench --bench peers --features cli -- --traces"
+    );
 }

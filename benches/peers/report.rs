@@ -26,7 +26,7 @@ pub(crate) fn row(peer: &str, row: &Row) {
         ratio(row.peak_ratio),
         ratio(row.mean_ratio),
         ratio(row.sparse_ratio),
-        short(row.left_bytes / (1 << 20) as f64),
+        short(row.left_bytes / f64::from(1 << 20)),
         short(row.host_bytes),
         short(row.handle_bytes),
         ratio(row.heap_calls),

@@ -90,7 +90,7 @@ fn texture(random: &mut Random) -> Request {
         _ => 4096,
     };
     let sides = core::iter::successors(Some(side), |side| (*side > 1).then_some(side / 2));
-    let size = sides.map(|side| side.div_ceil(4).pow(2) * 16).sum();
-    let alignment = if size >= MIB { 64 * KIB } else { KIB };
-    Request::new(size, alignment, Class::Device, false)
+    let bytes = sides.map(|side| side.div_ceil(4).pow(2) * 16).sum();
+    let alignment = if bytes >= MIB { 64 * KIB } else { KIB };
+    Request::new(bytes, alignment, Class::Device, false)
 }

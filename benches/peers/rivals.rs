@@ -76,8 +76,7 @@ impl Peer for GpuAlloc {
     fn new(driver: &Driver) -> Self {
         let (instance, physical_device) = (driver.sim.instance(), driver.sim.physical_device());
         // SAFETY: the physical device is of this instance.
-        let properties =
-            unsafe { gpu_alloc_ash::device_properties(instance, vk::API_VERSION_1_3, physical_device) };
+        let properties = unsafe { gpu_alloc_ash::device_properties(instance, vk::API_VERSION_1_3, physical_device) };
         let mut properties = properties.expect("the simulated driver answers");
         properties.buffer_device_address = false;
         let config = gpu_alloc::Config::i_am_prototyping();

@@ -1,6 +1,6 @@
 //! What a workload finds out about one peer.
 
-use crate::clock::{Clock, Percentiles, cpu_time, median, ticks};
+use crate::clock::{Clock, Percentiles, cpu_ns, median, ticks};
 use crate::driver::{self, Driver};
 use crate::heap;
 use crate::peer::Peer;
@@ -158,14 +158,15 @@ impl<'a, P: Peer> Bench<'a, P> {
 
     /// Runs a chunk and returns its CPU nanoseconds per pair, the driver's own time taken off.
     pub(crate) fn time(&mut self, pairs: usize, chunk: impl FnOnce(&mut Self)) -> f64 {
-        let (calls, start) = (self.driver.calls(), cpu_time());
+        let (calls, start) = (self.driver.calls(), cpu_ns());
         chunk(self);
-        let elapsed = (cpu_time() - start).as_nanos() as f64;
+        let elapsed = cpu_ns() - start;
         let driver = (self.driver.calls() - calls) as f64 * self.driver_call_ns;
         (elapsed - driver).max(0.0) / pairs as f64
     }
 
-    /// Returns the peer's bytes on the host's heap per live allocation; the driver's own are taken off.
+    /// Returns the peer's bytes on the host's heap per live allocation; the driver's own are taken off. Not for mapped
+    /// memory: the simulated driver keeps its bytes on the same heap.
     pub(crate) fn host_bytes_per(&self, count: usize) -> f64 {
         let all = heap::live_bytes().saturating_sub(self.heap_start);
         let objects = self.driver.control().peak_memory_object_count();
@@ -197,7 +198,9 @@ impl<'a, P: Peer> Bench<'a, P> {
             }
         }
         row.sparse_ratio = self.ratio();
-        live.iter_mut().for_each(|slot| self.free_slot(slot));
+        for slot in live {
+            self.free_slot(slot);
+        }
         row.left_bytes = self.driver.reserved() as f64;
         row
     }
@@ -227,9 +230,9 @@ pub(crate) fn driver_call_ns() -> f64 {
         let driver = Driver::new(driver::Objects::Promised);
         driver::exercise(&driver, 1000, || ());
         let rounds = (0..21).map(|_| {
-            let start = cpu_time();
+            let start = cpu_ns();
             driver::exercise(&driver, 1000, || ());
-            (cpu_time() - start).as_nanos() as f64 / 2000.0
+            (cpu_ns() - start) / 2000.0
         });
         median(&mut rounds.collect::<Vec<_>>())
     })

@@ -1,7 +1,7 @@
 //! Workloads a, a1, b, b16: so many resources live, one at random replaced, again and again.
 
 use crate::callgrind;
-use crate::check::check;
+use crate::check::{Order, check};
 use crate::clock::median;
 use crate::driver::{Driver, KIB, MIB};
 use crate::heap;
@@ -53,7 +53,7 @@ impl Steady {
     pub(crate) fn check<P: Peer>(&self, replacement_count: usize) {
         let mut random = Random::new(2);
         let fill = self.requests(&mut random, self.live_count);
-        check::<P>(&fill, &self.requests(&mut random, replacement_count));
+        check::<P>(&fill, &self.requests(&mut random, replacement_count), Order::Random);
     }
 
     /// Measures a peer over `pairs` pairs in 20 chunks, then over as many one by one.
@@ -71,7 +71,9 @@ impl Steady {
         let heap_calls = heap::calls();
         let chunks = replacements.chunks((pairs / 20).max(1)).map(|chunk| {
             bench.time(chunk.len(), |bench| {
-                chunk.iter().for_each(|replacement| replace(bench, &mut live, replacement));
+                for replacement in chunk {
+                    replace(bench, &mut live, replacement);
+                }
             })
         });
         let ns_per_pair = median(&mut chunks.collect::<Vec<_>>());

@@ -250,11 +250,8 @@ impl Pool {
         let freed = state.blocks.free(key, now)?;
         self.counters.freed.add(1);
         self.counters.used_bytes.subtract(freed.size);
-        let left = self.left();
-        if freed.is_region_empty || left == Left::Nothing {
-            self.retire_surplus(backing, state);
-        }
-        Ok(left)
+        // Where a block is still in use, the pool is too.
+        Ok(if freed.is_region_empty { self.settle(backing, state) } else { Left::Live })
     }
 
     /// Frees one dedicated allocation; its memory goes back to the driver.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Pool, State, retire_last};
+use super::{Left, Pool, State, retire_last};
 use crate::block::growth;
 use crate::block::{Backing, Retired};
 use crate::sync::MutexGuard;
@@ -111,9 +111,20 @@ impl Pool {
         }
     }
 
+    /// Does what is due when a block has become empty, and says what is left.
+    #[inline(never)]
+    pub(super) fn settle(&self, backing: Backing<'_>, state: MutexGuard<'_, State>) -> Left {
+        if surplus_bytes(&state) > 0 {
+            self.retire_surplus(backing, state);
+        } else {
+            self.counters.empty_bytes.set(state.blocks.empty_bytes());
+        }
+        self.left()
+    }
+
     /// Gives back the empty blocks that the policy does not keep, after the lock is dropped.
     #[cold]
-    pub(super) fn retire_surplus(&self, backing: Backing<'_>, mut state: MutexGuard<'_, State>) {
+    fn retire_surplus(&self, backing: Backing<'_>, mut state: MutexGuard<'_, State>) {
         if state.blocks.used_bytes() == 0 {
             state.blocks.reclaim();
         }
