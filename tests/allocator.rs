@@ -3,8 +3,8 @@
 use ash::vk;
 use freestone::sim::{Profile, SimDevice};
 use freestone::{
-    Algorithm, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, AllocatorCreateInfo,
-    Buffer, CreatePoolError, DeviceAddress, Features, Intent, Kind, PoolCreateInfo,
+    Algorithm, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, AllocatorCreateInfo, Buffer,
+    CreatePoolError, DeviceAddress, Features, Intent, Kind, PoolCreateInfo,
 };
 
 /// Makes an allocator on a simulated device, declaring what the device has enabled.

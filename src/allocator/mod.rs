@@ -58,7 +58,7 @@ pub use self::upkeep::{AllocationRange, BudgetAge};
 use crate::block::Backing;
 use crate::device::{Device, Properties};
 use crate::memory_type::{Budget, Candidates, HeapUsage, Selector, Topology, TypeRequest};
-use crate::pool::{Pool, PoolSettings, Attempt, Left, Placement};
+use crate::pool::{Attempt, Left, Placement, Pool, PoolSettings};
 use crate::suballocator::StaleKey;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 
