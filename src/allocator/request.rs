@@ -82,7 +82,6 @@ impl AllocationRequirements {
 ///
 /// let info = AllocationCreateInfo::gpu_only().name("teapot vertices").within_budget();
 /// ```
-#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one wish of the user's")]
 pub struct AllocationCreateInfo<'a> {
