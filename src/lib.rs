@@ -75,9 +75,9 @@ pub use ash;
 #[cfg(feature = "vulkan")]
 pub use allocator::{
     AccessError, AliasError, Allocation, AllocationCreateInfo, AllocationError, AllocationRange,
-    AllocationRequirements, Allocator, AllocatorCreateInfo, AttemptKind, AttemptRecord, Attempts, BlockStatistics, BudgetAge,
-    CreateError, CreatePoolError, CustomPool, DestroyPoolError, DestroyPoolReason, DetailedStatistics, DeviceAddress,
-    FreeError, FreeErrorReason, HeapStatistics, Leak, LeakReport, Limits, MemoryTypeStatistics, Plan,
+    AllocationRequirements, Allocator, AllocatorCreateInfo, AttemptKind, AttemptRecord, Attempts, BlockStatistics,
+    BudgetAge, CreateError, CreatePoolError, CustomPool, DestroyPoolError, DestroyPoolReason, DetailedStatistics,
+    DeviceAddress, FreeError, FreeErrorReason, HeapStatistics, Leak, LeakReport, Limits, MemoryTypeStatistics, Plan,
     PlannedPlacement, PoolCreateInfo, PoolStatistics, RangeStatistics, Reason, Statistics,
 };
 #[cfg(feature = "vulkan")]
@@ -90,13 +90,13 @@ pub use memory_type::{
     ExtraFlags, HeapUsage, Intent, Refused, Rejection, Topology, TypeVerdict, UnsupportedFlags, Verdict,
 };
 #[cfg(feature = "vulkan")]
-pub use resource::{AllocatorRef, Buffer, Image};
-#[cfg(feature = "vulkan")]
 pub use pool::{DedicatedUse, Kind, MemoryPriority};
+#[cfg(feature = "vulkan")]
+pub use resource::{AllocatorRef, Buffer, Image};
 pub use suballocator::validate::Violation;
 pub use suballocator::virtual_block::{
-    VirtualAllocateError, VirtualAllocation, VirtualBlock, VirtualBlockCreateInfo, VirtualBlockError,
-    VirtualFreeError, VirtualKey, VirtualRange, VirtualRangeState, VirtualStatistics,
+    VirtualAllocateError, VirtualAllocation, VirtualBlock, VirtualBlockCreateInfo, VirtualBlockError, VirtualFreeError,
+    VirtualKey, VirtualRange, VirtualRangeState, VirtualStatistics,
 };
 pub use suballocator::{Algorithm, End, InvalidRequest, Request};
 

@@ -3,8 +3,8 @@
 use ash::vk;
 use freestone::sim::{Profile, SimDevice};
 use freestone::{
-    Algorithm, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, AllocatorCreateInfo,
-    Buffer, CreatePoolError, DeviceAddress, Features, Intent, Kind, PoolCreateInfo,
+    Algorithm, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, AllocatorCreateInfo, Buffer,
+    CreatePoolError, DeviceAddress, Features, Intent, Kind, PoolCreateInfo,
 };
 
 /// Makes an allocator on a simulated device, declaring what the device has enabled.
@@ -98,6 +98,10 @@ fn a_custom_pool_refuses_what_its_memory_type_cannot_do() {
     assert!(matches!(refused, Err(AllocationError::NoMemoryType { .. })), "{refused:?}");
     let in_slot = AllocationCreateInfo::gpu_only().pool(&pool);
     let allocation = allocator.allocate(&linear(100), &in_slot).expect("a block holds at least one slot");
+    let room = allocator.allocate(&linear(100), &in_slot).expect("there is memory");
+    allocator.free(room).expect("it is alive");
+    let refused = allocator.allocate(&linear(100), &AllocationCreateInfo::upload().pool(&pool));
+    assert!(matches!(refused, Err(AllocationError::NoMemoryType { .. })), "room does not help: {refused:?}");
     allocator.free(allocation).expect("it is alive");
     allocator.destroy_pool(pool).expect("nothing is alive");
     let too_small = device_only.block_size(1 << 20);

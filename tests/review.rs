@@ -98,7 +98,8 @@ fn a_size_that_overflows_is_refused_with_a_reason() {
         for alignment in [1, 256, 1 << 63] {
             for kind in [Kind::Linear, Kind::NonLinear] {
                 let request = requirements(size, alignment, kind);
-                let error = rig.allocate(&request, &AllocationCreateInfo::gpu_only()).expect_err("no memory is so large");
+                let error =
+                    rig.allocate(&request, &AllocationCreateInfo::gpu_only()).expect_err("no memory is so large");
                 assert!(!attempts(&error).is_empty(), "{request:?}: {error}");
             }
         }
@@ -182,8 +183,10 @@ fn a_linear_pool_names_the_limit_that_refused() {
     let rig = Rig::new(Profile::discrete_rebar());
     let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Linear));
     let request = linear(mib(200));
-    let error = rig.allocate(&request, &AllocationCreateInfo::gpu_only().pool(&pool)).expect_err("blocks end at 64 MiB");
-    let named = attempts(&error).iter().any(|record| matches!(record.reason, Reason::TooLarge { limit } if limit < mib(200)));
+    let error =
+        rig.allocate(&request, &AllocationCreateInfo::gpu_only().pool(&pool)).expect_err("blocks end at 64 MiB");
+    let named =
+        attempts(&error).iter().any(|record| matches!(record.reason, Reason::TooLarge { limit } if limit < mib(200)));
     assert!(named, "{error}");
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
@@ -198,7 +201,8 @@ fn at_the_object_limit_a_mere_preference_for_dedicated_memory_shares() {
     let always = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
     let last_object = rig.allocate(&linear(mib(1)), &always).expect("there is memory");
     let preferred = AllocationRequirements { dedicated: DedicatedPreference::Preferred, ..linear(mib(1)) };
-    let shared = rig.allocate(&preferred, &AllocationCreateInfo::gpu_only()).expect("a block of the next type has room");
+    let shared =
+        rig.allocate(&preferred, &AllocationCreateInfo::gpu_only()).expect("a block of the next type has room");
     assert_eq!(shared.memory(), with_room.memory());
     free_all(&rig, [with_room, last_object, shared]);
     rig.finish();

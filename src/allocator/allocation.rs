@@ -182,7 +182,11 @@ impl Allocation {
     ///
     /// # Errors
     /// `NotMapped`, `OutOfBounds`, or `Misaligned` where the address does not suit `T`.
-    pub fn uninit_slice_mut<T: Copy>(&mut self, offset: u64, count: usize) -> Result<&mut [MaybeUninit<T>], AccessError> {
+    pub fn uninit_slice_mut<T: Copy>(
+        &mut self,
+        offset: u64,
+        count: usize,
+    ) -> Result<&mut [MaybeUninit<T>], AccessError> {
         let start = self.typed_address::<T>(offset, count)?;
         // SAFETY: I1 and the check above: `count` values lie inside the mapping, aligned; `MaybeUninit` needs no
         // initialised bytes; I2: `&mut self` makes this the only reference. The device may write these bytes only

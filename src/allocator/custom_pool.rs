@@ -9,8 +9,8 @@ use super::error::AllocationError;
 use super::{AllocationRequest, Allocator};
 use crate::memory_type::{Candidates, ExtraFlags, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
 use crate::pool::{MemoryPriority, Pool, PoolSettings};
-use crate::suballocator::align::{align_down, align_up};
 use crate::suballocator::Algorithm;
+use crate::suballocator::align::{align_down, align_up};
 
 /// How a custom pool is made.
 ///
@@ -261,7 +261,9 @@ impl PoolCreateInfo {
             Algorithm::Fixed { slot_size: 0 } => Err(CreatePoolError::ZeroSlotSize),
             Algorithm::Fixed { slot_size } => {
                 let rounded = align_up(slot_size, self.min_alignment.max(SLOT_ALIGNMENT));
-                let slot_size = rounded.filter(|&bytes| bytes <= max_object_size).ok_or(CreatePoolError::SlotTooLarge { slot_size })?;
+                let slot_size = rounded
+                    .filter(|&bytes| bytes <= max_object_size)
+                    .ok_or(CreatePoolError::SlotTooLarge { slot_size })?;
                 Ok(Algorithm::Fixed { slot_size })
             }
             algorithm => Ok(algorithm),
@@ -324,7 +326,9 @@ impl Allocator {
                 if self.properties().heap_of(memory_type_index).is_none() {
                     let verdict = Verdict::Rejected(Rejection::NoHeap { heap_index });
                     let verdicts = vec![TypeVerdict { memory_type_index, verdict }];
-                    return Err(AllocationError::NoMemoryType { memory_type_bits: 1 << memory_type_index, verdicts }.into());
+                    return Err(
+                        AllocationError::NoMemoryType { memory_type_bits: 1 << memory_type_index, verdicts }.into()
+                    );
                 }
                 let flags = self.properties().flags_of(memory_type_index);
                 self.selector.check_required(flags).map_err(AllocationError::from)?;

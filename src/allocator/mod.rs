@@ -56,9 +56,9 @@ pub use self::statistics::{
 };
 pub use self::upkeep::{AllocationRange, BudgetAge};
 use crate::block::Backing;
-use crate::device::{Device, Properties};
+use crate::device::{Device, Mapping, Properties};
 use crate::memory_type::{Budget, Candidates, HeapUsage, Selector, Topology, TypeRequest};
-use crate::pool::{Pool, PoolSettings, Attempt, Left, Placement};
+use crate::pool::{Attempt, Left, Placement, Pool, PoolSettings};
 use crate::suballocator::StaleKey;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 
@@ -320,7 +320,9 @@ impl Allocator {
             return Some(self.pools.default_pool(memory_type_index, requirements.kind));
         };
         let is_allowed = requirements.memory_type_bits & (1 << custom.memory_type_index()) != 0;
-        (custom.owner == self.owner && is_allowed).then_some((custom.index, &*custom.pool))
+        let is_reachable =
+            custom.pool.settings().mapping == Mapping::Persistent || !request.info.intent.needs_host_access();
+        (custom.owner == self.owner && is_allowed && is_reachable).then_some((custom.index, &*custom.pool))
     }
 
     #[inline]

@@ -12,8 +12,8 @@
 
 use ash::vk;
 
-use super::error::AllocationError;
 use super::custom_pool::CustomPool;
+use super::error::AllocationError;
 use crate::device::{DedicatedFor, DedicatedPreference, Requirements};
 use crate::memory_type::{Bound, ExtraFlags, Intent, TypeRequest};
 use crate::pool::placement::{self, PlacementInput, Strategy};
@@ -82,7 +82,6 @@ impl AllocationRequirements {
 ///
 /// let info = AllocationCreateInfo::gpu_only().name("teapot vertices").within_budget();
 /// ```
-#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one wish of the user's")]
 pub struct AllocationCreateInfo<'a> {
@@ -301,7 +300,11 @@ impl AllocationRequest<'_> {
 
     /// Returns the property flags without which a memory type cannot serve.
     pub(crate) fn required_flags(&self) -> vk::MemoryPropertyFlags {
-        let host = if self.info.host_access() == HostAccess::Needed { vk::MemoryPropertyFlags::HOST_VISIBLE } else { vk::MemoryPropertyFlags::empty() };
+        let host = if self.info.host_access() == HostAccess::Needed {
+            vk::MemoryPropertyFlags::HOST_VISIBLE
+        } else {
+            vk::MemoryPropertyFlags::empty()
+        };
         self.info.flags.required | host
     }
 

@@ -47,7 +47,12 @@ impl Allocator {
     ///
     /// # Errors
     /// `NotMapped` or `OutOfBounds`: nothing was written. `Foreign`, `Driver`: nothing was flushed.
-    pub fn write<T: NoUninit>(&self, allocation: &mut Allocation, offset: u64, values: &[T]) -> Result<(), AccessError> {
+    pub fn write<T: NoUninit>(
+        &self,
+        allocation: &mut Allocation,
+        offset: u64,
+        values: &[T],
+    ) -> Result<(), AccessError> {
         if allocation.owner() != self.owner {
             return Err(AccessError::Foreign);
         }
@@ -261,7 +266,9 @@ impl LeakReport {
     /// Writes the report to the log, one line for each allocation that has a name.
     pub(crate) fn log(&self) {
         let Self { leaks, allocation_count, allocation_bytes } = self;
-        log::warn!("the allocator was dropped while {allocation_count} allocations ({allocation_bytes} bytes) were alive");
+        log::warn!(
+            "the allocator was dropped while {allocation_count} allocations ({allocation_bytes} bytes) were alive"
+        );
         for leak in leaks {
             log::warn!("never freed: {:?}, {} bytes, memory type {}", leak.name, leak.size, leak.memory_type_index);
         }

@@ -205,7 +205,9 @@ impl BlockList {
 
     /// Returns the bytes of bookkeeping on the host.
     pub(crate) fn host_bytes(&self) -> usize {
-        self.suballocator.host_bytes() + self.blocks.capacity() * size_of::<Option<Block>>() + self.sites.capacity() * size_of::<Site>()
+        self.suballocator.host_bytes()
+            + self.blocks.capacity() * size_of::<Option<Block>>()
+            + self.sites.capacity() * size_of::<Site>()
     }
 
     /// Checks every invariant of the list and of its suballocator.

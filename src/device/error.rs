@@ -58,9 +58,7 @@ pub enum DeviceError {
     },
     /// The physical device reports no memory type that could be used. There is nothing the caller can do: the driver
     /// is broken, or the physical device is not a rendering or compute device.
-    #[error(
-        "the physical device reports {type_count} memory types and {heap_count} memory heaps, none of them usable"
-    )]
+    #[error("the physical device reports {type_count} memory types and {heap_count} memory heaps, none of them usable")]
     NoMemoryTypes {
         /// The number of memory types reported.
         type_count: u32,
@@ -74,10 +72,7 @@ pub enum DeviceError {
 
 /// Writes a Vulkan version as people do ("1.3").
 pub(super) fn display_version(version: u32) -> String {
-    let (major, minor) = (
-        vk::api_version_major(version),
-        vk::api_version_minor(version),
-    );
+    let (major, minor) = (vk::api_version_major(version), vk::api_version_minor(version));
     match vk::api_version_variant(version) {
         0 => format!("{major}.{minor}"),
         variant => format!("{major}.{minor} (variant {variant})"),
@@ -95,24 +90,14 @@ mod tests {
             offered: vk::make_api_version(0, 1, 1, 200),
             limited_by: "physical device",
         };
-        assert_eq!(
-            version.to_string(),
-            "vulkan 1.3 was declared, but the physical device offers 1.1"
-        );
-        let driver =
-            DriverError::check("vkMapMemory", vk::Result::ERROR_MEMORY_MAP_FAILED).unwrap_err();
+        assert_eq!(version.to_string(), "vulkan 1.3 was declared, but the physical device offers 1.1");
+        let driver = DriverError::check("vkMapMemory", vk::Result::ERROR_MEMORY_MAP_FAILED).unwrap_err();
         assert!(driver.to_string().starts_with("vkMapMemory failed: "));
-        assert_eq!(
-            DriverError::check("vkMapMemory", vk::Result::SUCCESS),
-            Ok(())
-        );
+        assert_eq!(DriverError::check("vkMapMemory", vk::Result::SUCCESS), Ok(()));
     }
 
     #[test]
     fn a_version_of_another_variant_is_named() {
-        assert_eq!(
-            display_version(vk::make_api_version(1, 1, 0, 0)),
-            "1.0 (variant 1)"
-        );
+        assert_eq!(display_version(vk::make_api_version(1, 1, 0, 0)), "1.0 (variant 1)");
     }
 }

@@ -103,10 +103,7 @@ impl InstanceCommands {
         let get_instance_proc_addr = entry.static_fn().get_instance_proc_addr;
         // SAFETY: the instance is alive (duty 1) and the name ends in a zero byte.
         let resolve = |name: &CStr| unsafe { get_instance_proc_addr(instance, name.as_ptr()) };
-        let lookup = Lookup {
-            resolve: &resolve,
-            api_version,
-        };
+        let lookup = Lookup { resolve: &resolve, api_version };
         let properties2 = |core, extension| Promoted {
             core,
             since: vk::API_VERSION_1_1,
@@ -115,10 +112,8 @@ impl InstanceCommands {
             is_extension_declared: features.get_physical_device_properties2,
             is_needed: true,
         };
-        let get_properties2 = lookup.promoted(&properties2(
-            c"vkGetPhysicalDeviceProperties2",
-            c"vkGetPhysicalDeviceProperties2KHR",
-        ))?;
+        let get_properties2 =
+            lookup.promoted(&properties2(c"vkGetPhysicalDeviceProperties2", c"vkGetPhysicalDeviceProperties2KHR"))?;
         let get_memory_properties2 = lookup.promoted(&properties2(
             c"vkGetPhysicalDeviceMemoryProperties2",
             c"vkGetPhysicalDeviceMemoryProperties2KHR",
@@ -133,10 +128,7 @@ impl InstanceCommands {
                 PFN_vkEnumerateDeviceExtensionProperties
             ),
             get_properties2: optional_command!(get_properties2, PFN_vkGetPhysicalDeviceProperties2),
-            get_memory_properties2: optional_command!(
-                get_memory_properties2,
-                PFN_vkGetPhysicalDeviceMemoryProperties2
-            ),
+            get_memory_properties2: optional_command!(get_memory_properties2, PFN_vkGetPhysicalDeviceMemoryProperties2),
         })
     }
 }
@@ -170,9 +162,7 @@ pub(super) unsafe fn physical_device_properties(
 pub(super) fn loader_version(entry: &ash::Entry) -> u32 {
     let get_instance_proc_addr = entry.static_fn().get_instance_proc_addr;
     // SAFETY: global commands are looked up with a null instance; the name ends in a zero byte.
-    let found = unsafe {
-        get_instance_proc_addr(vk::Instance::null(), c"vkEnumerateInstanceVersion".as_ptr())
-    };
+    let found = unsafe { get_instance_proc_addr(vk::Instance::null(), c"vkEnumerateInstanceVersion".as_ptr()) };
     let Some(found) = found else {
         return vk::API_VERSION_1_0;
     };
@@ -202,28 +192,18 @@ impl DeviceCommands {
     ) -> Result<Self, DeviceError> {
         // SAFETY: the device is alive (duty 1) and the name ends in a zero byte.
         let resolve = |name: &CStr| unsafe { get_device_proc_addr(device, name.as_ptr()) };
-        let lookup = Lookup {
-            resolve: &resolve,
-            api_version,
-        };
-        let [buffer2, image2, future_buffer, future_image, address] =
-            resolve_promoted(&lookup, features)?;
+        let lookup = Lookup { resolve: &resolve, api_version };
+        let [buffer2, image2, future_buffer, future_image, address] = resolve_promoted(&lookup, features)?;
         Ok(Self {
             allocate_memory: command!(lookup.core(c"vkAllocateMemory")?, PFN_vkAllocateMemory),
             free_memory: command!(lookup.core(c"vkFreeMemory")?, PFN_vkFreeMemory),
             map_memory: command!(lookup.core(c"vkMapMemory")?, PFN_vkMapMemory),
-            flush_ranges: command!(
-                lookup.core(c"vkFlushMappedMemoryRanges")?,
-                PFN_vkFlushMappedMemoryRanges
-            ),
+            flush_ranges: command!(lookup.core(c"vkFlushMappedMemoryRanges")?, PFN_vkFlushMappedMemoryRanges),
             invalidate_ranges: command!(
                 lookup.core(c"vkInvalidateMappedMemoryRanges")?,
                 PFN_vkInvalidateMappedMemoryRanges
             ),
-            get_commitment: command!(
-                lookup.core(c"vkGetDeviceMemoryCommitment")?,
-                PFN_vkGetDeviceMemoryCommitment
-            ),
+            get_commitment: command!(lookup.core(c"vkGetDeviceMemoryCommitment")?, PFN_vkGetDeviceMemoryCommitment),
             create_buffer: command!(lookup.core(c"vkCreateBuffer")?, PFN_vkCreateBuffer),
             destroy_buffer: command!(lookup.core(c"vkDestroyBuffer")?, PFN_vkDestroyBuffer),
             create_image: command!(lookup.core(c"vkCreateImage")?, PFN_vkCreateImage),
@@ -240,14 +220,8 @@ impl DeviceCommands {
             ),
             buffer_requirements2: optional_command!(buffer2, PFN_vkGetBufferMemoryRequirements2),
             image_requirements2: optional_command!(image2, PFN_vkGetImageMemoryRequirements2),
-            future_buffer_requirements: optional_command!(
-                future_buffer,
-                PFN_vkGetDeviceBufferMemoryRequirements
-            ),
-            future_image_requirements: optional_command!(
-                future_image,
-                PFN_vkGetDeviceImageMemoryRequirements
-            ),
+            future_buffer_requirements: optional_command!(future_buffer, PFN_vkGetDeviceBufferMemoryRequirements),
+            future_image_requirements: optional_command!(future_image, PFN_vkGetDeviceImageMemoryRequirements),
             buffer_device_address: optional_command!(address, PFN_vkGetBufferDeviceAddress),
         })
     }
@@ -255,10 +229,7 @@ impl DeviceCommands {
 
 /// Resolves the device's promoted commands: requirements of a buffer and of an image with their wish for dedicated
 /// memory, the same of resources that do not exist yet, and a buffer's address.
-fn resolve_promoted(
-    lookup: &Lookup<'_>,
-    features: Features,
-) -> Result<[Option<AnyCommand>; 5], DeviceError> {
+fn resolve_promoted(lookup: &Lookup<'_>, features: Features) -> Result<[Option<AnyCommand>; 5], DeviceError> {
     let dedicated = |core, extension| Promoted {
         core,
         since: vk::API_VERSION_1_1,
@@ -284,22 +255,14 @@ fn resolve_promoted(
         is_needed: features.buffer_device_address,
     };
     Ok([
-        lookup.promoted(&dedicated(
-            c"vkGetBufferMemoryRequirements2",
-            c"vkGetBufferMemoryRequirements2KHR",
-        ))?,
-        lookup.promoted(&dedicated(
-            c"vkGetImageMemoryRequirements2",
-            c"vkGetImageMemoryRequirements2KHR",
-        ))?,
+        lookup.promoted(&dedicated(c"vkGetBufferMemoryRequirements2", c"vkGetBufferMemoryRequirements2KHR"))?,
+        lookup.promoted(&dedicated(c"vkGetImageMemoryRequirements2", c"vkGetImageMemoryRequirements2KHR"))?,
         lookup.promoted(&maintenance4(
             c"vkGetDeviceBufferMemoryRequirements",
             c"vkGetDeviceBufferMemoryRequirementsKHR",
         ))?,
-        lookup.promoted(&maintenance4(
-            c"vkGetDeviceImageMemoryRequirements",
-            c"vkGetDeviceImageMemoryRequirementsKHR",
-        ))?,
+        lookup
+            .promoted(&maintenance4(c"vkGetDeviceImageMemoryRequirements", c"vkGetDeviceImageMemoryRequirementsKHR"))?,
         lookup.promoted(&address)?,
     ])
 }
@@ -326,25 +289,14 @@ impl Lookup<'_> {
                 return Ok(Some(found));
             }
         }
-        let name = if is_core {
-            command.core
-        } else {
-            command.extension
-        };
-        if command.is_needed {
-            Err(missing(name, command.feature))
-        } else {
-            Ok(None)
-        }
+        let name = if is_core { command.core } else { command.extension };
+        if command.is_needed { Err(missing(name, command.feature)) } else { Ok(None) }
     }
 }
 
 /// The error for a name that nothing answers to.
 fn missing(name: &'static CStr, feature: &'static str) -> DeviceError {
-    DeviceError::MissingFunction {
-        name: name.to_str().unwrap_or_default(),
-        feature,
-    }
+    DeviceError::MissingFunction { name: name.to_str().unwrap_or_default(), feature }
 }
 
 /// Gives a command the type of its name.
@@ -375,59 +327,31 @@ mod tests {
     }
 
     /// Looks the command up where only `present` names exist; says which name was used or missing.
-    fn outcome(
-        api_version: u32,
-        present: &[&CStr],
-        command: &Promoted,
-    ) -> Result<bool, &'static str> {
+    fn outcome(api_version: u32, present: &[&CStr], command: &Promoted) -> Result<bool, &'static str> {
         let resolve = |name: &CStr| present.contains(&name).then_some(nothing as AnyCommand);
-        let lookup = Lookup {
-            resolve: &resolve,
-            api_version,
-        };
-        lookup
-            .promoted(command)
-            .map(|found| found.is_some())
-            .map_err(|error| match error {
-                DeviceError::MissingFunction { name, .. } => name,
-                _ => "another error",
-            })
+        let lookup = Lookup { resolve: &resolve, api_version };
+        lookup.promoted(command).map(|found| found.is_some()).map_err(|error| match error {
+            DeviceError::MissingFunction { name, .. } => name,
+            _ => "another error",
+        })
     }
 
     #[test]
     fn an_undeclared_extension_is_never_looked_up() {
         let both: &[&CStr] = &[c"core", c"coreKHR"];
-        assert_eq!(
-            outcome(vk::API_VERSION_1_0, both, &promoted(false, true)),
-            Ok(false)
-        );
-        assert_eq!(
-            outcome(vk::API_VERSION_1_0, both, &promoted(true, true)),
-            Ok(true)
-        );
+        assert_eq!(outcome(vk::API_VERSION_1_0, both, &promoted(false, true)), Ok(false));
+        assert_eq!(outcome(vk::API_VERSION_1_0, both, &promoted(true, true)), Ok(true));
     }
 
     #[test]
     fn a_declared_extension_without_its_command_is_an_error() {
-        assert_eq!(
-            outcome(vk::API_VERSION_1_0, &[c"core"], &promoted(true, true)),
-            Err("coreKHR")
-        );
-        assert_eq!(
-            outcome(vk::API_VERSION_1_1, &[], &promoted(false, true)),
-            Err("core")
-        );
+        assert_eq!(outcome(vk::API_VERSION_1_0, &[c"core"], &promoted(true, true)), Err("coreKHR"));
+        assert_eq!(outcome(vk::API_VERSION_1_1, &[], &promoted(false, true)), Err("core"));
     }
 
     #[test]
     fn the_extension_serves_where_the_core_name_is_absent() {
-        assert_eq!(
-            outcome(vk::API_VERSION_1_1, &[c"coreKHR"], &promoted(true, true)),
-            Ok(true)
-        );
-        assert_eq!(
-            outcome(vk::API_VERSION_1_1, &[c"coreKHR"], &promoted(false, false)),
-            Ok(false)
-        );
+        assert_eq!(outcome(vk::API_VERSION_1_1, &[c"coreKHR"], &promoted(true, true)), Ok(true));
+        assert_eq!(outcome(vk::API_VERSION_1_1, &[c"coreKHR"], &promoted(false, false)), Ok(false));
     }
 }

@@ -17,9 +17,9 @@ use core::ptr::{self, NonNull};
 use ash::vk;
 use ash::vk::Handle as _;
 
-use super::{Device, DriverError};
 #[cfg(test)]
 use super::MemoryRange;
+use super::{Device, DriverError};
 
 /// What a memory object is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,14 +42,7 @@ pub(crate) struct MemoryRequest {
 impl MemoryRequest {
     /// Asks for `size` bytes of a type, unmapped and with nothing special about them.
     pub(crate) fn new(size: u64, memory_type_index: u32) -> Self {
-        Self {
-            size,
-            memory_type_index,
-            dedicated: None,
-            device_address: false,
-            priority: None,
-            map: Mapping::None,
-        }
+        Self { size, memory_type_index, dedicated: None, device_address: false, priority: None, map: Mapping::None }
     }
 }
 
@@ -77,10 +70,7 @@ impl DedicatedFor {
     /// 1. `buffer` is alive and unbound until the memory was allocated with it, and belongs to the same device.
     /// 2. The memory is asked for in exactly the size that the buffer requires (VUID-VkMemoryDedicatedAllocateInfo-buffer-02965).
     pub(crate) unsafe fn buffer(buffer: vk::Buffer) -> Self {
-        Self {
-            buffer,
-            image: vk::Image::null(),
-        }
+        Self { buffer, image: vk::Image::null() }
     }
 
     /// Dedicates memory to an image.
@@ -89,10 +79,7 @@ impl DedicatedFor {
     /// 1. `image` is alive and unbound until the memory was allocated with it, and belongs to the same device.
     /// 2. The memory is asked for in exactly the size that the image requires (VUID-VkMemoryDedicatedAllocateInfo-image-02964).
     pub(crate) unsafe fn image(image: vk::Image) -> Self {
-        Self {
-            buffer: vk::Buffer::null(),
-            image,
-        }
+        Self { buffer: vk::Buffer::null(), image }
     }
 }
 
@@ -202,15 +189,9 @@ impl Device {
     /// Refuses what Vulkan forbids to ask for (VUID-vkAllocateMemory-pAllocateInfo-01713 and -01714).
     fn check_size(&self, request: &MemoryRequest) -> Result<(), DriverError> {
         debug_assert!(request.size > 0, "a memory object of 0 bytes");
-        let heap_size = self
-            .properties
-            .heap_of(request.memory_type_index)
-            .map_or(0, |heap| heap.size);
+        let heap_size = self.properties.heap_of(request.memory_type_index).map_or(0, |heap| heap.size);
         if request.size == 0 || request.size > heap_size {
-            return Err(DriverError {
-                call: "vkAllocateMemory",
-                result: vk::Result::ERROR_OUT_OF_DEVICE_MEMORY,
-            });
+            return Err(DriverError { call: "vkAllocateMemory", result: vk::Result::ERROR_OUT_OF_DEVICE_MEMORY });
         }
         Ok(())
     }
@@ -218,16 +199,12 @@ impl Device {
     /// Calls vkAllocateMemory with the structures that were asked for and that the device knows.
     fn allocate_handle(&self, request: &MemoryRequest) -> Result<vk::DeviceMemory, DriverError> {
         let mut dedicated = vk::MemoryDedicatedAllocateInfo::default();
-        let mut flags =
-            vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS);
+        let mut flags = vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS);
         let mut priority = vk::MemoryPriorityAllocateInfoEXT::default();
         let mut info = vk::MemoryAllocateInfo::default()
             .allocation_size(request.size)
             .memory_type_index(request.memory_type_index);
-        if let Some(resource) = request
-            .dedicated
-            .filter(|_| self.has_dedicated_allocation())
-        {
+        if let Some(resource) = request.dedicated.filter(|_| self.has_dedicated_allocation()) {
             dedicated = dedicated.buffer(resource.buffer).image(resource.image);
             info = info.push_next(&mut dedicated);
         }
@@ -242,14 +219,8 @@ impl Device {
         // SAFETY: the device is alive (Device::new, duty 1); size and type were checked by `check_size`; each structure
         // in the chain belongs to a declared version or feature and lives until the call returns; a resource in it is
         // alive by the duty of DedicatedFor's constructors.
-        let result = unsafe {
-            (self.commands.allocate_memory)(
-                self.handle,
-                &raw const info,
-                self.callbacks(),
-                &raw mut handle,
-            )
-        };
+        let result =
+            unsafe { (self.commands.allocate_memory)(self.handle, &raw const info, self.callbacks(), &raw mut handle) };
         DriverError::check("vkAllocateMemory", result)?;
         debug_assert!(!handle.is_null(), "the driver allocated a null handle");
         Ok(handle)
@@ -280,30 +251,17 @@ impl Device {
         };
         if memory.mapped.0.is_none() {
             // A null pointer with a success code is a failure that the driver did not own up to.
-            let result = if result == vk::Result::SUCCESS {
-                vk::Result::ERROR_MEMORY_MAP_FAILED
-            } else {
-                result
-            };
-            memory.mapping_error = Some(DriverError {
-                call: "vkMapMemory",
-                result,
-            });
+            let result = if result == vk::Result::SUCCESS { vk::Result::ERROR_MEMORY_MAP_FAILED } else { result };
+            memory.mapping_error = Some(DriverError { call: "vkMapMemory", result });
         }
     }
 
     /// Frees a memory object; its mapping ends with it. The user's callback hears of it before.
     ///
     /// Works after the device was lost, too.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "consuming the owner is what makes this safe"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "consuming the owner is what makes this safe")]
     pub(crate) fn free_memory(&self, memory: Memory) {
-        debug_assert_eq!(
-            memory.device_number, self.number,
-            "memory I1: memory of another device"
-        );
+        debug_assert_eq!(memory.device_number, self.number, "memory I1: memory of another device");
         if let Some(callbacks) = &self.memory_callbacks {
             callbacks.tell_freeing(&memory);
         }
@@ -314,10 +272,7 @@ impl Device {
 
     /// Returns how many bytes of lazily allocated memory the driver has really committed; of any other memory, its size.
     pub(crate) fn commitment(&self, memory: &Memory) -> u64 {
-        debug_assert_eq!(
-            memory.device_number, self.number,
-            "memory I1: memory of another device"
-        );
+        debug_assert_eq!(memory.device_number, self.number, "memory I1: memory of another device");
         let flags = self.properties.flags_of(memory.type_index);
         if !flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED) {
             return memory.size;
@@ -335,11 +290,7 @@ impl Device {
 /// # Source
 /// VUID-VkMemoryPriorityAllocateInfoEXT-priority-02602; the default of 0.5 is from the same extension.
 fn clamp_priority(priority: f32) -> f32 {
-    if priority.is_nan() {
-        0.5
-    } else {
-        priority.clamp(0.0, 1.0)
-    }
+    if priority.is_nan() { 0.5 } else { priority.clamp(0.0, 1.0) }
 }
 
 #[cfg(test)]
@@ -348,16 +299,8 @@ mod tests {
 
     #[test]
     fn priorities_are_numbers_from_0_to_1() {
-        for (given, used) in [
-            (f32::NAN, 0.5),
-            (-1.0, 0.0),
-            (0.25, 0.25),
-            (f32::INFINITY, 1.0),
-        ] {
-            assert!(
-                (clamp_priority(given) - used).abs() < f32::EPSILON,
-                "{given}"
-            );
+        for (given, used) in [(f32::NAN, 0.5), (-1.0, 0.0), (0.25, 0.25), (f32::INFINITY, 1.0)] {
+            assert!((clamp_priority(given) - used).abs() < f32::EPSILON, "{given}");
         }
     }
 }

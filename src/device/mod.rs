@@ -17,7 +17,6 @@
 //! Only `Device::new` believes the user: that the handles are alive and the features true. From then on allocating,
 //! freeing and flushing memory is safe, because [`Memory`] is owned and remembers its device.
 
-
 #![deny(unsafe_code)]
 
 mod error;
@@ -69,11 +68,7 @@ pub struct MemoryEvent {
 
 impl MemoryEvent {
     fn of(memory: &Memory) -> Self {
-        Self {
-            memory: memory.handle(),
-            memory_type_index: memory.memory_type_index(),
-            size: memory.size(),
-        }
+        Self { memory: memory.handle(), memory_type_index: memory.memory_type_index(), size: memory.size() }
     }
 }
 
@@ -99,10 +94,7 @@ impl MemoryCallbacks {
 
     /// Calls `callback` after each memory object was allocated, and mapped if it is.
     #[must_use]
-    pub fn after_allocate(
-        mut self,
-        callback: impl Fn(&MemoryEvent) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn after_allocate(mut self, callback: impl Fn(&MemoryEvent) + Send + Sync + 'static) -> Self {
         self.after_allocate = Some(Arc::new(callback));
         self
     }
@@ -189,28 +181,16 @@ impl Device {
     /// 3. The allocation callbacks meet Vulkan's rules for them and stay callable, from any thread, as long.
     #[expect(unsafe_code, reason = "believes what the user declares")]
     pub(crate) unsafe fn new(info: &DeviceCreateInfo<'_>) -> Result<Self, DeviceError> {
-        let api_version = if info.api_version == 0 {
-            vk::API_VERSION_1_0
-        } else {
-            info.api_version
-        };
-        check_version(
-            api_version,
-            functions::loader_version(info.entry),
-            "instance loader",
-        )?;
+        let api_version = if info.api_version == 0 { vk::API_VERSION_1_0 } else { info.api_version };
+        check_version(api_version, functions::loader_version(info.entry), "instance loader")?;
         let (instance, device) = (info.instance.handle(), info.device.handle());
         // SAFETY: duty 1 is the caller's.
-        let reported = unsafe {
-            functions::physical_device_properties(info.entry, instance, info.physical_device)
-        }?;
+        let reported = unsafe { functions::physical_device_properties(info.entry, instance, info.physical_device) }?;
         check_version(api_version, reported.api_version, "physical device")?;
         // SAFETY: duties 1 and 2 are the caller's.
-        let of_instance =
-            unsafe { InstanceCommands::resolve(info.entry, instance, api_version, info.features) }?;
+        let of_instance = unsafe { InstanceCommands::resolve(info.entry, instance, api_version, info.features) }?;
         // SAFETY: the physical device belongs to the instance (duty 1).
-        let properties =
-            unsafe { query::read_properties(&of_instance, info.physical_device, &reported) }?;
+        let properties = unsafe { query::read_properties(&of_instance, info.physical_device, &reported) }?;
         // SAFETY: duties 1 and 2 are the caller's.
         let commands = unsafe {
             DeviceCommands::resolve(
@@ -258,9 +238,7 @@ impl Device {
 
     /// The user's host-memory callbacks as the driver takes them.
     fn callbacks(&self) -> *const vk::AllocationCallbacks<'static> {
-        self.allocation_callbacks
-            .as_ref()
-            .map_or(ptr::null(), ptr::from_ref)
+        self.allocation_callbacks.as_ref().map_or(ptr::null(), ptr::from_ref)
     }
 }
 
@@ -278,24 +256,11 @@ impl fmt::Debug for Device {
 /// Refuses a version above what is offered. Patch numbers do not matter; variants do.
 fn check_version(declared: u32, offered: u32, limited_by: &'static str) -> Result<(), DeviceError> {
     if vk::api_version_variant(declared) != 0 {
-        return Err(DeviceError::UnsupportedVersion {
-            declared,
-            offered,
-            limited_by: "vulkan variant 0",
-        });
+        return Err(DeviceError::UnsupportedVersion { declared, offered, limited_by: "vulkan variant 0" });
     }
-    let without_patch = |version| {
-        (
-            vk::api_version_major(version),
-            vk::api_version_minor(version),
-        )
-    };
+    let without_patch = |version| (vk::api_version_major(version), vk::api_version_minor(version));
     if without_patch(declared) > without_patch(offered) {
-        return Err(DeviceError::UnsupportedVersion {
-            declared,
-            offered,
-            limited_by,
-        });
+        return Err(DeviceError::UnsupportedVersion { declared, offered, limited_by });
     }
     Ok(())
 }

@@ -30,10 +30,7 @@ const REQUIRED_ALLOCATION_COUNT: u32 = 4096;
 /// All `false` by default: nothing is used that was not declared. What a declared Vulkan version contains need not be
 /// declared again, except where a *feature* must be enabled besides (device addresses, protected memory).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "one answer per feature, like Vulkan's own feature structures"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "one answer per feature, like Vulkan's own feature structures")]
 pub struct Features {
     /// The feature `bufferDeviceAddress` (Vulkan 1.2 or `VK_KHR_buffer_device_address`): memory for buffers is
     /// allocated so that shaders may hold addresses into it.
@@ -157,16 +154,12 @@ impl Properties {
 
     /// Returns the heap of a memory type; `None` for an index that does not exist or a type that points past the heaps.
     pub fn heap_of(&self, memory_type_index: u32) -> Option<&MemoryHeap> {
-        self.memory_heaps
-            .get(self.memory_type(memory_type_index)?.heap_index as usize)
+        self.memory_heaps.get(self.memory_type(memory_type_index)?.heap_index as usize)
     }
 
     /// Returns the property flags of a memory type; none for an index that does not exist.
     pub fn flags_of(&self, memory_type_index: u32) -> vk::MemoryPropertyFlags {
-        self.memory_type(memory_type_index)
-            .map_or(vk::MemoryPropertyFlags::empty(), |found| {
-                found.property_flags
-            })
+        self.memory_type(memory_type_index).map_or(vk::MemoryPropertyFlags::empty(), |found| found.property_flags)
     }
 
     /// Returns whether the host must flush what it writes to memory of this type, and invalidate before it reads.
@@ -187,11 +180,7 @@ impl Properties {
     ) -> Self {
         let count = device.limits.max_memory_allocation_count;
         Self {
-            device_name: device
-                .device_name_as_c_str()
-                .map(CStr::to_string_lossy)
-                .unwrap_or_default()
-                .into_owned(),
+            device_name: device.device_name_as_c_str().map(CStr::to_string_lossy).unwrap_or_default().into_owned(),
             api_version: device.api_version,
             driver_version: device.driver_version,
             vendor_id: device.vendor_id,
@@ -201,11 +190,7 @@ impl Properties {
             memory_heaps: read_heaps(memory),
             buffer_image_granularity: power_of_two(device.limits.buffer_image_granularity),
             non_coherent_atom_size: power_of_two(device.limits.non_coherent_atom_size),
-            max_memory_allocation_count: if count == 0 {
-                REQUIRED_ALLOCATION_COUNT
-            } else {
-                count
-            },
+            max_memory_allocation_count: if count == 0 { REQUIRED_ALLOCATION_COUNT } else { count },
             ..Self::default()
         }
     }
@@ -223,30 +208,16 @@ fn power_of_two(unit: u64) -> u64 {
 
 /// Reads the memory types, never more than the array holds (I1).
 fn read_types(memory: &vk::PhysicalDeviceMemoryProperties) -> Vec<MemoryType> {
-    let reported = memory
-        .memory_types
-        .iter()
-        .take(memory.memory_type_count as usize);
+    let reported = memory.memory_types.iter().take(memory.memory_type_count as usize);
     reported
-        .map(|reported| MemoryType {
-            property_flags: reported.property_flags,
-            heap_index: reported.heap_index,
-        })
+        .map(|reported| MemoryType { property_flags: reported.property_flags, heap_index: reported.heap_index })
         .collect()
 }
 
 /// Reads the heaps, never more than the array holds (I1).
 fn read_heaps(memory: &vk::PhysicalDeviceMemoryProperties) -> Vec<MemoryHeap> {
-    let reported = memory
-        .memory_heaps
-        .iter()
-        .take(memory.memory_heap_count as usize);
-    reported
-        .map(|reported| MemoryHeap {
-            size: reported.size,
-            flags: reported.flags,
-        })
-        .collect()
+    let reported = memory.memory_heaps.iter().take(memory.memory_heap_count as usize);
+    reported.map(|reported| MemoryHeap { size: reported.size, flags: reported.flags }).collect()
 }
 
 #[cfg(test)]
@@ -255,16 +226,10 @@ mod tests {
 
     #[test]
     fn counts_beyond_the_arrays_are_cut() {
-        let memory = vk::PhysicalDeviceMemoryProperties {
-            memory_type_count: 400,
-            memory_heap_count: 17,
-            ..Default::default()
-        };
+        let memory =
+            vk::PhysicalDeviceMemoryProperties { memory_type_count: 400, memory_heap_count: 17, ..Default::default() };
         let properties = Properties::of_device(&vk::PhysicalDeviceProperties::default(), &memory);
-        assert_eq!(
-            (properties.memory_types.len(), properties.memory_heaps.len()),
-            (32, 16)
-        );
+        assert_eq!((properties.memory_types.len(), properties.memory_heaps.len()), (32, 16));
     }
 
     #[test]
@@ -273,13 +238,7 @@ mod tests {
             &vk::PhysicalDeviceProperties::default(),
             &vk::PhysicalDeviceMemoryProperties::default(),
         );
-        assert_eq!(
-            (
-                properties.buffer_image_granularity,
-                properties.non_coherent_atom_size
-            ),
-            (1, 1)
-        );
+        assert_eq!((properties.buffer_image_granularity, properties.non_coherent_atom_size), (1, 1));
         assert_eq!(properties.max_memory_allocation_count, 4096);
         assert_eq!((known_or_max(0), known_or_max(7)), (u64::MAX, 7));
     }
@@ -294,10 +253,7 @@ mod tests {
     #[test]
     fn a_type_past_the_heaps_has_no_heap() {
         let properties = Properties {
-            memory_types: vec![MemoryType {
-                heap_index: 1,
-                ..Default::default()
-            }],
+            memory_types: vec![MemoryType { heap_index: 1, ..Default::default() }],
             memory_heaps: vec![MemoryHeap::default()],
             ..Default::default()
         };
@@ -307,10 +263,7 @@ mod tests {
     #[test]
     fn only_visible_non_coherent_types_have_an_atom() {
         use vk::MemoryPropertyFlags as Flags;
-        let typed = |property_flags| MemoryType {
-            property_flags,
-            heap_index: 0,
-        };
+        let typed = |property_flags| MemoryType { property_flags, heap_index: 0 };
         let properties = Properties {
             memory_types: vec![
                 typed(Flags::DEVICE_LOCAL),
@@ -320,9 +273,6 @@ mod tests {
             non_coherent_atom_size: 256,
             ..Default::default()
         };
-        assert_eq!(
-            [0, 1, 2, 3].map(|index| properties.atom_of(index)),
-            [1, 1, 256, 1]
-        );
+        assert_eq!([0, 1, 2, 3].map(|index| properties.atom_of(index)), [1, 1, 256, 1]);
     }
 }

@@ -46,23 +46,14 @@ pub(super) unsafe fn read_properties(
 }
 
 /// Refuses a physical device none of whose memory types has a heap.
-fn check_memory(
-    properties: &Properties,
-    reported: &vk::PhysicalDeviceMemoryProperties,
-) -> Result<(), DeviceError> {
+fn check_memory(properties: &Properties, reported: &vk::PhysicalDeviceMemoryProperties) -> Result<(), DeviceError> {
     let is_usable = |memory_type: &properties::MemoryType| {
-        properties
-            .memory_heaps
-            .get(memory_type.heap_index as usize)
-            .is_some_and(|heap| heap.size > 0)
+        properties.memory_heaps.get(memory_type.heap_index as usize).is_some_and(|heap| heap.size > 0)
     };
     if properties.memory_types.iter().any(is_usable) {
         return Ok(());
     }
-    Err(DeviceError::NoMemoryTypes {
-        type_count: reported.memory_type_count,
-        heap_count: reported.memory_heap_count,
-    })
+    Err(DeviceError::NoMemoryTypes { type_count: reported.memory_type_count, heap_count: reported.memory_heap_count })
 }
 
 /// Lists the device extensions that the physical device offers.
@@ -77,24 +68,13 @@ unsafe fn list_extensions(
     for _ in 0..LISTING_ATTEMPTS {
         let mut count = 0;
         // SAFETY: the caller vouches for the physical device; with a null array only the count is written.
-        let result = unsafe {
-            (commands.enumerate_extensions)(
-                physical_device,
-                ptr::null(),
-                &raw mut count,
-                ptr::null_mut(),
-            )
-        };
+        let result =
+            unsafe { (commands.enumerate_extensions)(physical_device, ptr::null(), &raw mut count, ptr::null_mut()) };
         DriverError::check(CALL, result)?;
         let mut listed = vec![vk::ExtensionProperties::default(); count as usize];
         // SAFETY: the array holds `count` elements, and the command writes at most that many.
         let result = unsafe {
-            (commands.enumerate_extensions)(
-                physical_device,
-                ptr::null(),
-                &raw mut count,
-                listed.as_mut_ptr(),
-            )
+            (commands.enumerate_extensions)(physical_device, ptr::null(), &raw mut count, listed.as_mut_ptr())
         };
         if result == vk::Result::INCOMPLETE {
             continue;
@@ -103,17 +83,12 @@ unsafe fn list_extensions(
         listed.truncate(count as usize);
         return Ok(listed);
     }
-    Err(DriverError {
-        call: CALL,
-        result: vk::Result::INCOMPLETE,
-    })
+    Err(DriverError { call: CALL, result: vk::Result::INCOMPLETE })
 }
 
 /// Returns whether the extension is among those listed.
 fn lists(extensions: &[vk::ExtensionProperties], name: &CStr) -> bool {
-    extensions
-        .iter()
-        .any(|listed| listed.extension_name_as_c_str() == Ok(name))
+    extensions.iter().any(|listed| listed.extension_name_as_c_str() == Ok(name))
 }
 
 /// Reads the largest allocation and the largest buffer, where the physical device knows them.
@@ -141,8 +116,7 @@ unsafe fn read_limits(
     }
     // SAFETY: the caller vouches for the physical device, which offers the structures chained.
     unsafe { command(physical_device, &raw mut chain) };
-    properties.max_memory_allocation_size =
-        properties::known_or_max(maintenance3.max_memory_allocation_size);
+    properties.max_memory_allocation_size = properties::known_or_max(maintenance3.max_memory_allocation_size);
     properties.max_buffer_size = properties::known_or_max(maintenance4.max_buffer_size);
 }
 
@@ -154,9 +128,7 @@ impl Device {
     /// # Source
     /// `VkPhysicalDeviceMemoryBudgetPropertiesEXT`.
     pub(crate) fn memory_budgets(&self) -> Option<[HeapBudget; MAX_HEAPS]> {
-        let command = self
-            .get_memory_properties2
-            .filter(|_| self.properties.has_memory_budget)?;
+        let command = self.get_memory_properties2.filter(|_| self.properties.has_memory_budget)?;
         let mut budgets = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
         let mut chain = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut budgets);
         // SAFETY: the physical device is alive (Device::new, duty 1) and lists the extension whose structure is chained.
@@ -175,34 +147,20 @@ mod tests {
 
     #[test]
     fn extensions_are_found_by_their_whole_name() {
-        let listed = [vk::ExtensionProperties::default()
-            .extension_name(c"VK_EXT_memory_budget")
-            .unwrap()];
+        let listed = [vk::ExtensionProperties::default().extension_name(c"VK_EXT_memory_budget").unwrap()];
         assert!(lists(&listed, ext::memory_budget::NAME));
         assert!(!lists(&listed, c"VK_EXT_memory"));
     }
 
     #[test]
     fn a_device_without_a_usable_type_is_refused() {
-        let reported = vk::PhysicalDeviceMemoryProperties {
-            memory_type_count: 1,
-            ..Default::default()
-        };
-        let mut properties = Properties {
-            memory_types: vec![MemoryType::default()],
-            ..Default::default()
-        };
+        let reported = vk::PhysicalDeviceMemoryProperties { memory_type_count: 1, ..Default::default() };
+        let mut properties = Properties { memory_types: vec![MemoryType::default()], ..Default::default() };
         assert_eq!(
             check_memory(&properties, &reported),
-            Err(DeviceError::NoMemoryTypes {
-                type_count: 1,
-                heap_count: 0
-            })
+            Err(DeviceError::NoMemoryTypes { type_count: 1, heap_count: 0 })
         );
-        properties.memory_heaps.push(MemoryHeap {
-            size: 1,
-            ..Default::default()
-        });
+        properties.memory_heaps.push(MemoryHeap { size: 1, ..Default::default() });
         assert_eq!(check_memory(&properties, &reported), Ok(()));
     }
 }

@@ -49,13 +49,7 @@ pub(crate) struct RangeWithin {
 impl<'memory> MemoryRange<'memory> {
     /// Names a range of memory that is mapped, and borrowed as long as the range lasts.
     pub(super) fn within(memory: &'memory Memory, offset: u64, size: u64) -> Self {
-        Self {
-            memory: memory.handle(),
-            memory_size: memory.size(),
-            offset,
-            size,
-            lifetime: PhantomData,
-        }
+        Self { memory: memory.handle(), memory_size: memory.size(), offset, size, lifetime: PhantomData }
     }
 }
 
@@ -67,18 +61,8 @@ impl MemoryRange<'_> {
     ///    as the range lasts, and ends at `range.memory_size` or, rounded to whole atoms, behind the range.
     /// 2. It is mapped.
     pub(crate) unsafe fn of_handle(memory: vk::DeviceMemory, range: RangeWithin) -> Self {
-        let RangeWithin {
-            memory_size,
-            offset,
-            size,
-        } = range;
-        Self {
-            memory,
-            memory_size,
-            offset,
-            size,
-            lifetime: PhantomData,
-        }
+        let RangeWithin { memory_size, offset, size } = range;
+        Self { memory, memory_size, offset, size, lifetime: PhantomData }
     }
 
     /// Rounds outward to whole atoms and cuts at the end of the object (I1); `None` where nothing is left.
@@ -92,22 +76,13 @@ impl MemoryRange<'_> {
             return None;
         }
         let start = self.offset & !(atom - 1);
-        let end = last
-            .checked_next_multiple_of(atom)
-            .unwrap_or(u64::MAX)
-            .min(self.memory_size);
-        Some(
-            vk::MappedMemoryRange::default()
-                .memory(self.memory)
-                .offset(start)
-                .size(end - start),
-        )
+        let end = last.checked_next_multiple_of(atom).unwrap_or(u64::MAX).min(self.memory_size);
+        Some(vk::MappedMemoryRange::default().memory(self.memory).offset(start).size(end - start))
     }
 }
 
 /// The signature that flush and invalidate share.
-type RangesCommand =
-    unsafe extern "system" fn(vk::Device, u32, *const vk::MappedMemoryRange<'_>) -> vk::Result;
+type RangesCommand = unsafe extern "system" fn(vk::Device, u32, *const vk::MappedMemoryRange<'_>) -> vk::Result;
 
 impl Device {
     /// Makes what the host wrote to these ranges visible to the device.
@@ -117,11 +92,7 @@ impl Device {
     /// # Errors
     /// What the driver answered to the first call that failed.
     pub(crate) fn flush(&self, ranges: &[MemoryRange<'_>]) -> Result<(), DriverError> {
-        self.sync_ranges(
-            "vkFlushMappedMemoryRanges",
-            self.commands.flush_ranges,
-            ranges,
-        )
+        self.sync_ranges("vkFlushMappedMemoryRanges", self.commands.flush_ranges, ranges)
     }
 
     /// Makes what the device wrote to these ranges visible to the host; see [`Device::flush`].
@@ -129,11 +100,7 @@ impl Device {
     /// # Errors
     /// What the driver answered to the first call that failed.
     pub(crate) fn invalidate(&self, ranges: &[MemoryRange<'_>]) -> Result<(), DriverError> {
-        self.sync_ranges(
-            "vkInvalidateMappedMemoryRanges",
-            self.commands.invalidate_ranges,
-            ranges,
-        )
+        self.sync_ranges("vkInvalidateMappedMemoryRanges", self.commands.invalidate_ranges, ranges)
     }
 
     /// Gives the ranges to `command`, many at a time and without touching the heap.
@@ -169,13 +136,7 @@ mod tests {
 
     /// Rounds one range and returns its offset and size.
     fn rounded(memory_size: u64, offset: u64, size: u64, atom: u64) -> Option<(u64, u64)> {
-        let range = MemoryRange {
-            memory: vk::DeviceMemory::null(),
-            memory_size,
-            offset,
-            size,
-            lifetime: PhantomData,
-        };
+        let range = MemoryRange { memory: vk::DeviceMemory::null(), memory_size, offset, size, lifetime: PhantomData };
         range.to_atoms(atom).map(|range| (range.offset, range.size))
     }
 
@@ -184,26 +145,15 @@ mod tests {
         assert_eq!(rounded(1024, 0, 1, 64), Some((0, 64)));
         assert_eq!(rounded(1024, 63, 2, 64), Some((0, 128)));
         assert_eq!(rounded(1024, 128, 64, 64), Some((128, 64)));
-        assert_eq!(
-            rounded(1024, 65, 127, 64),
-            Some((64, 128)),
-            "the tail of an unaligned range is not lost"
-        );
+        assert_eq!(rounded(1024, 65, 127, 64), Some((64, 128)), "the tail of an unaligned range is not lost");
     }
 
     #[test]
     fn ranges_end_with_their_memory() {
-        assert_eq!(
-            rounded(1000, 960, 1, 64),
-            Some((960, 40)),
-            "the last atom is cut"
-        );
+        assert_eq!(rounded(1000, 960, 1, 64), Some((960, 40)), "the last atom is cut");
         assert_eq!(rounded(1000, 0, vk::WHOLE_SIZE, 64), Some((0, 1000)));
         assert_eq!(rounded(1000, 130, vk::WHOLE_SIZE, 64), Some((128, 872)));
-        assert_eq!(
-            rounded(u64::MAX, u64::MAX - 1, 1, 256),
-            Some((u64::MAX - 255, 255))
-        );
+        assert_eq!(rounded(u64::MAX, u64::MAX - 1, 1, 256), Some((u64::MAX - 255, 255)));
     }
 
     #[test]
@@ -218,17 +168,11 @@ mod tests {
     fn every_range_has_the_form_that_vulkan_demands() {
         for atom in [1, 4, 64, 256] {
             for memory_size in [1, 255, 256, 257, 1000] {
-                for (offset, size) in
-                    (0..memory_size).flat_map(|offset| [(offset, 1), (offset, 100)])
-                {
+                for (offset, size) in (0..memory_size).flat_map(|offset| [(offset, 1), (offset, 100)]) {
                     let (start, length) = rounded(memory_size, offset, size, atom).unwrap();
                     let end = start + length;
                     assert!(start % atom == 0 && (length % atom == 0 || end == memory_size));
-                    assert!(
-                        start <= offset
-                            && (offset + size).min(memory_size) <= end
-                            && end <= memory_size
-                    );
+                    assert!(start <= offset && (offset + size).min(memory_size) <= end && end <= memory_size);
                 }
             }
         }

@@ -82,15 +82,10 @@ impl Device {
     ///
     /// # Safety
     /// `info` and all that it points to are valid for this device.
-    pub(crate) unsafe fn create_buffer(
-        &self,
-        info: &vk::BufferCreateInfo<'_>,
-    ) -> Result<vk::Buffer, DriverError> {
+    pub(crate) unsafe fn create_buffer(&self, info: &vk::BufferCreateInfo<'_>) -> Result<vk::Buffer, DriverError> {
         let mut buffer = vk::Buffer::null();
         // SAFETY: the device is alive (Device::new, duty 1); the caller vouches for `info`; the target is a local.
-        let result = unsafe {
-            (self.commands.create_buffer)(self.handle, info, self.callbacks(), &raw mut buffer)
-        };
+        let result = unsafe { (self.commands.create_buffer)(self.handle, info, self.callbacks(), &raw mut buffer) };
         DriverError::check("vkCreateBuffer", result)?;
         Ok(buffer)
     }
@@ -112,15 +107,10 @@ impl Device {
     ///
     /// # Safety
     /// `info` and all that it points to are valid for this device.
-    pub(crate) unsafe fn create_image(
-        &self,
-        info: &vk::ImageCreateInfo<'_>,
-    ) -> Result<vk::Image, DriverError> {
+    pub(crate) unsafe fn create_image(&self, info: &vk::ImageCreateInfo<'_>) -> Result<vk::Image, DriverError> {
         let mut image = vk::Image::null();
         // SAFETY: the device is alive (Device::new, duty 1); the caller vouches for `info`; the target is a local.
-        let result = unsafe {
-            (self.commands.create_image)(self.handle, info, self.callbacks(), &raw mut image)
-        };
+        let result = unsafe { (self.commands.create_image)(self.handle, info, self.callbacks(), &raw mut image) };
         DriverError::check("vkCreateImage", result)?;
         Ok(image)
     }
@@ -176,10 +166,7 @@ impl Device {
     ///
     /// # Safety
     /// `info` and all that it points to are valid for this device.
-    pub(crate) unsafe fn future_buffer_requirements(
-        &self,
-        info: &vk::BufferCreateInfo<'_>,
-    ) -> Option<Requirements> {
+    pub(crate) unsafe fn future_buffer_requirements(&self, info: &vk::BufferCreateInfo<'_>) -> Option<Requirements> {
         let command = self.commands.future_buffer_requirements?;
         let info = vk::DeviceBufferMemoryRequirements::default().create_info(info);
         Some(query(self.has_dedicated_allocation(), |requirements| {
@@ -192,10 +179,7 @@ impl Device {
     ///
     /// # Safety
     /// `info` and all that it points to are valid for this device, and it does not ask for disjoint planes.
-    pub(crate) unsafe fn future_image_requirements(
-        &self,
-        info: &vk::ImageCreateInfo<'_>,
-    ) -> Option<Requirements> {
+    pub(crate) unsafe fn future_image_requirements(&self, info: &vk::ImageCreateInfo<'_>) -> Option<Requirements> {
         let command = self.commands.future_image_requirements?;
         let info = vk::DeviceImageMemoryRequirements::default().create_info(info);
         Some(query(self.has_dedicated_allocation(), |requirements| {
@@ -247,14 +231,8 @@ impl Device {
     /// # Safety
     /// `buffer` is alive, belongs to this device, has the usage `SHADER_DEVICE_ADDRESS`, and is bound to memory that was
     /// allocated for device addresses.
-    pub(crate) unsafe fn buffer_device_address(
-        &self,
-        buffer: vk::Buffer,
-    ) -> Option<vk::DeviceAddress> {
-        let command = self
-            .commands
-            .buffer_device_address
-            .filter(|_| self.features.buffer_device_address)?;
+    pub(crate) unsafe fn buffer_device_address(&self, buffer: vk::Buffer) -> Option<vk::DeviceAddress> {
+        let command = self.commands.buffer_device_address.filter(|_| self.features.buffer_device_address)?;
         let info = vk::BufferDeviceAddressInfo::default().buffer(buffer);
         // SAFETY: the feature was declared (checked above); the caller vouches for the buffer.
         Some(unsafe { command(self.handle, &raw const info) })
@@ -270,9 +248,7 @@ mod tests {
         let answer = |prefers, requires| {
             let answer = vk::MemoryDedicatedRequirements::default();
             DedicatedPreference::of(
-                &answer
-                    .prefers_dedicated_allocation(prefers)
-                    .requires_dedicated_allocation(requires),
+                &answer.prefers_dedicated_allocation(prefers).requires_dedicated_allocation(requires),
             )
         };
         assert_eq!(answer(false, false), DedicatedPreference::None);
@@ -283,10 +259,7 @@ mod tests {
 
     #[test]
     fn an_alignment_of_zero_is_one() {
-        let requirements = Requirements::new(
-            &vk::MemoryRequirements::default(),
-            DedicatedPreference::None,
-        );
+        let requirements = Requirements::new(&vk::MemoryRequirements::default(), DedicatedPreference::None);
         assert_eq!(requirements.alignment, 1);
     }
 }

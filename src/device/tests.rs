@@ -31,16 +31,8 @@ const KHR: [&CStr; 4] = [
 ];
 
 /// Makes a device of a simulated one, declared with this version and these features.
-fn try_declare(
-    sim: &SimDevice,
-    api_version: u32,
-    features: Features,
-) -> Result<Device, DeviceError> {
-    let info = DeviceCreateInfo {
-        api_version,
-        features,
-        ..create_info(sim)
-    };
+fn try_declare(sim: &SimDevice, api_version: u32, features: Features) -> Result<Device, DeviceError> {
+    let info = DeviceCreateInfo { api_version, features, ..create_info(sim) };
     // SAFETY: the handles belong together and every test keeps `sim` longer than the device. The declaration may be
     // false here: the simulated driver resolves only what was enabled, so nothing false is ever called.
     unsafe { Device::new(&info) }
@@ -76,17 +68,8 @@ fn vulkan_1_0_alone_is_enough() {
     let sim = vulkan_1_0(&[]).instance_extensions(&[]).build().unwrap();
     let device = declare(&sim, NO_FEATURES);
     let properties = device.properties();
-    assert_eq!(
-        (
-            properties.max_memory_allocation_size,
-            properties.max_buffer_size
-        ),
-        (u64::MAX, u64::MAX)
-    );
-    assert_eq!(
-        (properties.memory_types.len(), properties.memory_heaps.len()),
-        (5, 3)
-    );
+    assert_eq!((properties.max_memory_allocation_size, properties.max_buffer_size), (u64::MAX, u64::MAX));
+    assert_eq!((properties.memory_types.len(), properties.memory_heaps.len()), (5, 3));
     assert_eq!(properties.buffer_image_granularity, 1024);
     assert!(!device.has_dedicated_allocation() && !properties.has_memory_budget);
     assert_eq!(device.memory_budgets(), None);
@@ -130,20 +113,13 @@ fn commands_of_the_device_come_from_the_users_own_instance() {
 #[test]
 fn a_version_of_zero_is_1_0() {
     let sim = vulkan_1_0(&[]).instance_extensions(&[]).build().unwrap();
-    assert_eq!(
-        try_declare(&sim, 0, NO_FEATURES).unwrap().api_version(),
-        vk::API_VERSION_1_0
-    );
+    assert_eq!(try_declare(&sim, 0, NO_FEATURES).unwrap().api_version(), vk::API_VERSION_1_0);
 }
 
 #[test]
 fn extensions_of_1_0_serve_like_later_versions() {
     let sim = vulkan_1_0(&KHR).build().unwrap();
-    let features = Features {
-        dedicated_allocation: true,
-        get_physical_device_properties2: true,
-        ..NO_FEATURES
-    };
+    let features = Features { dedicated_allocation: true, get_physical_device_properties2: true, ..NO_FEATURES };
     let device = declare(&sim, features);
     assert_eq!(device.properties().max_memory_allocation_size, 0xFFE0_0000);
     assert!(device.has_dedicated_allocation() && device.memory_budgets().is_some());
@@ -155,10 +131,7 @@ fn every_version_up_to_the_device_s_is_served() {
     for profile in Profile::all() {
         for minor in 0..=3 {
             let version = vk::make_api_version(0, 1, minor, 7);
-            let sim = SimDevice::builder(profile.clone())
-                .api_version(version)
-                .build()
-                .unwrap();
+            let sim = SimDevice::builder(profile.clone()).api_version(version).build().unwrap();
             let device = try_declare(&sim, version, NO_FEATURES).unwrap();
             assert_eq!(device.has_dedicated_allocation(), minor >= 1);
             assert_eq!(device.properties().has_memory_budget, minor >= 1);
@@ -171,15 +144,9 @@ fn every_version_up_to_the_device_s_is_served() {
 #[test]
 fn a_version_above_the_device_s_is_refused() {
     let sim = vulkan_1_0(&[]).build().unwrap();
-    for version in [
-        vk::API_VERSION_1_1,
-        vk::make_api_version(0, 2, 0, 0),
-        vk::make_api_version(1, 1, 0, 0),
-    ] {
+    for version in [vk::API_VERSION_1_1, vk::make_api_version(0, 2, 0, 0), vk::make_api_version(1, 1, 0, 0)] {
         let refused = try_declare(&sim, version, NO_FEATURES).unwrap_err();
-        assert!(
-            matches!(refused, DeviceError::UnsupportedVersion { declared, .. } if declared == version)
-        );
+        assert!(matches!(refused, DeviceError::UnsupportedVersion { declared, .. } if declared == version));
     }
 }
 
@@ -194,25 +161,13 @@ fn missing_with(features: Features) -> &'static str {
 
 #[test]
 fn a_declared_feature_without_its_function_is_an_error() {
-    let missing = missing_with(Features {
-        dedicated_allocation: true,
-        ..NO_FEATURES
-    });
+    let missing = missing_with(Features { dedicated_allocation: true, ..NO_FEATURES });
     assert_eq!(missing, "vkGetBufferMemoryRequirements2KHR");
-    let missing = missing_with(Features {
-        get_physical_device_properties2: true,
-        ..NO_FEATURES
-    });
+    let missing = missing_with(Features { get_physical_device_properties2: true, ..NO_FEATURES });
     assert_eq!(missing, "vkGetPhysicalDeviceProperties2KHR");
-    let missing = missing_with(Features {
-        maintenance4: true,
-        ..NO_FEATURES
-    });
+    let missing = missing_with(Features { maintenance4: true, ..NO_FEATURES });
     assert_eq!(missing, "vkGetDeviceBufferMemoryRequirementsKHR");
-    let missing = missing_with(Features {
-        buffer_device_address: true,
-        ..NO_FEATURES
-    });
+    let missing = missing_with(Features { buffer_device_address: true, ..NO_FEATURES });
     assert_eq!(missing, "vkGetBufferDeviceAddressKHR");
 }
 
@@ -221,8 +176,7 @@ fn a_driver_that_cannot_list_its_extensions_is_an_error() {
     let sim = SimDevice::new(Profile::unified());
     let result = vk::Result::ERROR_OUT_OF_HOST_MEMORY;
     for nth in [1, 2] {
-        sim.control()
-            .fail_nth_of(Function::EnumerateDeviceExtensionProperties, nth, result);
+        sim.control().fail_nth_of(Function::EnumerateDeviceExtensionProperties, nth, result);
         let refused = try_declare(&sim, sim.api_version(), NO_FEATURES).unwrap_err();
         let call = "vkEnumerateDeviceExtensionProperties";
         assert_eq!(refused, DeviceError::Driver(DriverError { call, result }));
@@ -236,18 +190,8 @@ fn budgets_are_the_driver_s_own_words() {
     sim.control().set_budget(0, Some(100 * MIB));
     let memory = device.allocate_memory(&MemoryRequest::new(MIB, 1)).unwrap();
     let budgets = device.memory_budgets().unwrap();
-    assert_eq!(
-        budgets[0],
-        HeapBudget {
-            usage: MIB,
-            budget: 100 * MIB
-        }
-    );
-    assert_eq!(
-        sim.control().budget_queries(),
-        1,
-        "nothing else asks the driver"
-    );
+    assert_eq!(budgets[0], HeapBudget { usage: MIB, budget: 100 * MIB });
+    assert_eq!(sim.control().budget_queries(), 1, "nothing else asks the driver");
     device.free_memory(memory);
 }
 
@@ -272,8 +216,5 @@ fn devices_can_be_shared_by_threads() {
 fn a_device_prints_what_it_is() {
     let sim = SimDevice::new(Profile::unified());
     let printed = format!("{:?}", declare(&sim, NO_FEATURES));
-    assert!(
-        printed.contains("unified") && printed.contains("1.3"),
-        "{printed}"
-    );
+    assert!(printed.contains("unified") && printed.contains("1.3"), "{printed}");
 }

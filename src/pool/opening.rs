@@ -4,11 +4,11 @@
 //!   claim a place (lock) -> reserve, allocate (no lock) -> cut the opener's own range, publish (lock)
 //! ```
 
+use super::MemoryPriority;
 use super::{Attempt, HostAccess, Placement, Pool, PoolRequest, Refusal, State, placement};
 use crate::block::{Backing, Retired};
 use crate::device::{DedicatedFor, Memory, MemoryRequest};
 use crate::memory_type::Bound;
-use super::MemoryPriority;
 use crate::suballocator::Algorithm;
 use crate::suballocator::align::{align_up, is_aligned};
 
@@ -23,8 +23,7 @@ impl Pool {
         let is_growth = matches!(attempt, Attempt::Grow { .. });
         let largest = if is_growth { settings.growth.fixed_size.unwrap_or(settings.growth.cap) } else { u64::MAX };
         let limit = largest.min(settings.max_object_size);
-        let is_too_large =
-            bytes > settings.max_object_size || (is_growth && request.range.size > limit.min(bytes));
+        let is_too_large = bytes > settings.max_object_size || (is_growth && request.range.size > limit.min(bytes));
         if is_too_large {
             return Err(Refusal::TooLarge { limit });
         }
@@ -75,7 +74,12 @@ impl Pool {
         Ok(())
     }
 
-    pub(super) fn open_block(&self, backing: Backing<'_>, bytes: u64, request: &PoolRequest) -> Result<Placement, Refusal> {
+    pub(super) fn open_block(
+        &self,
+        backing: Backing<'_>,
+        bytes: u64,
+        request: &PoolRequest,
+    ) -> Result<Placement, Refusal> {
         let slot = self.claim_block(backing)?;
         let memory = self.open_memory(backing, request, (bytes, None))?;
         if memory.mapping_error().is_some() {

@@ -112,7 +112,8 @@ impl Allocator {
         let granularity = self.granularity();
         let is_rounded = |pool: PoolRef<'_>| pool.settings().class.kind.is_none();
         let owns_pages = allocation.is_dedicated()
-            || (allocation.kind() == Kind::NonLinear && self.pools().get(allocation.pool_index()).is_some_and(is_rounded));
+            || (allocation.kind() == Kind::NonLinear
+                && self.pools().get(allocation.pool_index()).is_some_and(is_rounded));
         if kind == allocation.kind() || owns_pages || granularity <= 1 {
             return Ok(());
         }

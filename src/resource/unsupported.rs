@@ -60,7 +60,10 @@ pub(super) unsafe fn check_image(info: &vk::ImageCreateInfo<'_>, features: Featu
         return refuse("a sparse image", "create it with Vulkan and bind pages of memory from `allocate`");
     }
     if info.flags.contains(vk::ImageCreateFlags::DISJOINT) {
-        return refuse("a disjoint image", "query each plane's requirements, `allocate` for each and bind them together");
+        return refuse(
+            "a disjoint image",
+            "query each plane's requirements, `allocate` for each and bind them together",
+        );
     }
     if chain.has_swapchain {
         return refuse("a swapchain image", "bind it to the swapchain's memory with vkBindImageMemory2");

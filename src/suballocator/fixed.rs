@@ -23,9 +23,7 @@ use alloc::vec::Vec;
 
 use super::align::is_aligned;
 use super::region_table::RegionTable;
-use super::{
-    Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation,
-};
+use super::{Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
 
 /// Most slots of one region: a slot's number is half a key.
 pub(super) const MAX_SLOT_COUNT: u64 = u32::MAX as u64;
@@ -72,9 +70,7 @@ impl Bitmap {
     }
 
     pub(super) fn contains(&self, number: usize) -> bool {
-        self.levels[0]
-            .get(number >> 6)
-            .is_some_and(|word| word & (1 << (number & 63)) != 0)
+        self.levels[0].get(number >> 6).is_some_and(|word| word & (1 << (number & 63)) != 0)
     }
 
     #[inline]
@@ -103,10 +99,7 @@ impl Bitmap {
     }
 
     pub(super) fn host_bytes(&self) -> usize {
-        self.levels
-            .iter()
-            .map(|level| level.capacity() * size_of::<u64>())
-            .sum()
+        self.levels.iter().map(|level| level.capacity() * size_of::<u64>()).sum()
     }
 }
 
@@ -134,14 +127,7 @@ impl Fixed {
     pub(super) fn new(slot_size: u64, settings: &Settings) -> Self {
         debug_assert!(slot_size > 0 && is_aligned(slot_size, settings.unit));
         let (regions, open, shift) = (RegionTable::new(), Bitmap::new(0), settings.shift());
-        Self {
-            regions,
-            slots: Vec::new(),
-            open,
-            slot_size,
-            shift,
-            range_count: 0,
-        }
+        Self { regions, slots: Vec::new(), open, slot_size, shift, range_count: 0 }
     }
 
     pub(super) fn add_region(&mut self, units: u64) -> u32 {
@@ -151,11 +137,7 @@ impl Fixed {
         let free = Bitmap::full(count as usize);
         match self.slots.get_mut(region as usize) {
             Some(slots) => (slots.free, slots.count) = (free, count),
-            None => self.slots.push(FixedRegion {
-                free,
-                count,
-                generation: 0,
-            }),
+            None => self.slots.push(FixedRegion { free, count, generation: 0 }),
         }
         self.reopen();
         region
@@ -203,12 +185,7 @@ impl Fixed {
         self.range_count -= 1;
         let is_region_empty = self.regions.vacate(region);
         let Spot { offset, size, .. } = self.spot(region, slot as u64);
-        Ok(Freed {
-            region,
-            offset,
-            size,
-            is_region_empty,
-        })
+        Ok(Freed { region, offset, size, is_region_empty })
     }
 
     pub(super) fn clear(&mut self) {
@@ -223,16 +200,11 @@ impl Fixed {
 
     /// Returns place and size of a live suballocation.
     pub(super) fn resolve(&self, key: RangeKey) -> Option<Spot> {
-        self.slot_of(key)
-            .map(|(region, slot)| self.spot(region, slot as u64))
+        self.slot_of(key).map(|(region, slot)| self.spot(region, slot as u64))
     }
 
     pub(super) fn largest_free_range(&self) -> u64 {
-        if self.open.first().is_some() {
-            self.slot_size
-        } else {
-            0
-        }
+        if self.open.first().is_some() { self.slot_size } else { 0 }
     }
 
     pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
@@ -244,27 +216,13 @@ impl Fixed {
             for slot in 0..slots.count {
                 let Spot { offset, size, .. } = self.spot(region, u64::from(slot));
                 let used = RangeState::Used(self.key_of(region, slot));
-                let state = if slots.free.contains(slot as usize) {
-                    RangeState::FreeSlot
-                } else {
-                    used
-                };
-                visit(RangeView {
-                    region,
-                    offset,
-                    size,
-                    state,
-                });
+                let state = if slots.free.contains(slot as usize) { RangeState::FreeSlot } else { used };
+                visit(RangeView { region, offset, size, state });
             }
             let offset = u64::from(slots.count) * self.slot_size;
             let size = (units << self.shift) - offset;
             if size > 0 {
-                visit(RangeView {
-                    region,
-                    offset,
-                    size,
-                    state: RangeState::Unusable,
-                });
+                visit(RangeView { region, offset, size, state: RangeState::Unusable });
             }
         }
     }
@@ -301,17 +259,9 @@ impl Fixed {
         self.regions.occupy(region);
         self.range_count += 1;
         let Spot { offset, size, .. } = self.spot(region, slot as u64);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a region has fewer than 2^32 slots"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "a region has fewer than 2^32 slots")]
         let key = self.key_of(region, slot as u32);
-        Suballocation {
-            region,
-            offset,
-            size,
-            key,
-        }
+        Suballocation { region, offset, size, key }
     }
 
     /// Returns region and slot of a key, unless it is stale.
@@ -326,10 +276,7 @@ impl Fixed {
     #[inline]
     fn key_of(&self, region: u32, slot: u32) -> RangeKey {
         let generation = self.slots[region as usize].generation & ((1 << GENERATION_BITS) - 1);
-        RangeKey {
-            index: slot,
-            generation: region << GENERATION_BITS | generation,
-        }
+        RangeKey { index: slot, generation: region << GENERATION_BITS | generation }
     }
 
     /// Builds the set of open regions anew: only when regions come or everything is freed.
@@ -344,11 +291,7 @@ impl Fixed {
 
     #[inline]
     const fn spot(&self, region: u32, slot: u64) -> Spot {
-        Spot {
-            region,
-            offset: slot * self.slot_size,
-            size: self.slot_size,
-        }
+        Spot { region, offset: slot * self.slot_size, size: self.slot_size }
     }
 }
 

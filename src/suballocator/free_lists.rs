@@ -67,11 +67,7 @@ impl Want {
     #[inline]
     pub(super) fn cut_from(&self, index: u32, node: &Node) -> Option<Cut> {
         let offset = self.place_in(node.offset(), node.end())?;
-        Some(Cut {
-            node: index,
-            offset,
-            units: self.units,
-        })
+        Some(Cut { node: index, offset, units: self.units })
     }
 }
 
@@ -86,11 +82,7 @@ pub(super) struct FreeLists {
 
 impl FreeLists {
     pub(super) const fn new() -> Self {
-        Self {
-            summary: 0,
-            words: [0; WORD_COUNT],
-            heads: Vec::new(),
-        }
+        Self { summary: 0, words: [0; WORD_COUNT], heads: Vec::new() }
     }
 
     /// Makes lists for ranges of up to `units`.
@@ -125,11 +117,7 @@ impl FreeLists {
     /// Takes a free range out of its list.
     #[inline]
     pub(super) fn unlink(&mut self, ranges: &mut RangeList, index: u32) {
-        let Node {
-            list_prev: prev,
-            list_next: next,
-            ..
-        } = ranges.nodes[index as usize];
+        let Node { list_prev: prev, list_next: next, .. } = ranges.nodes[index as usize];
         if let Some(node) = ranges.nodes.get_mut(next as usize) {
             node.list_prev = prev;
         }
@@ -162,18 +150,11 @@ impl FreeLists {
         let top = self.words.iter().rposition(|&word| word != 0);
         let Some(word) = top else { return 0 };
         let class = (word << 6) + self.words[word].ilog2() as usize;
-        self.walk(ranges, class)
-            .map(|(_, node)| node.size())
-            .max()
-            .unwrap_or(0)
+        self.walk(ranges, class).map(|(_, node)| node.size()).max().unwrap_or(0)
     }
 
     /// Walks one list.
-    pub(super) fn walk<'a>(
-        &self,
-        ranges: &'a RangeList,
-        class: usize,
-    ) -> impl Iterator<Item = (u32, &'a Node)> {
+    pub(super) fn walk<'a>(&self, ranges: &'a RangeList, class: usize) -> impl Iterator<Item = (u32, &'a Node)> {
         let mut next = self.heads.get(class).copied().unwrap_or(NIL);
         core::iter::from_fn(move || {
             let node = ranges.nodes.get(next as usize)?;

@@ -24,9 +24,7 @@ use super::align::units_for;
 use super::free_lists::Want;
 use super::range_list::{Cut, NIL, Node, RangeList, region_of};
 use super::size_class::MAX_SIZE;
-use super::{
-    End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation,
-};
+use super::{End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
 
 /// Owner's mark of a used range of the upper stack.
 pub(super) const UPPER: u32 = 0;
@@ -40,10 +38,7 @@ pub(super) struct Front {
     pub(super) upper: u32,
 }
 
-const AT_START: Front = Front {
-    head: NIL,
-    upper: 0,
-};
+const AT_START: Front = Front { head: NIL, upper: 0 };
 
 /// The suballocator.
 #[derive(Clone, Debug)]
@@ -60,20 +55,12 @@ pub(crate) struct Linear {
 impl Linear {
     pub(super) fn new(settings: &Settings) -> Self {
         let (ranges, shift) = (RangeList::new(), settings.shift());
-        Self {
-            ranges,
-            fronts: Vec::new(),
-            current: 0,
-            shift,
-            used_units: 0,
-            range_count: 0,
-        }
+        Self { ranges, fronts: Vec::new(), current: 0, shift, used_units: 0, range_count: 0 }
     }
 
     pub(super) fn add_region(&mut self, units: u64) -> u32 {
         let (region, _) = self.ranges.add_region(units);
-        self.fronts
-            .resize(self.ranges.regions.entries.len(), AT_START);
+        self.fronts.resize(self.ranges.regions.entries.len(), AT_START);
         self.fronts[region as usize] = AT_START;
         region
     }
@@ -108,19 +95,10 @@ impl Linear {
 
     #[inline(never)]
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
-        let &Node {
-            place,
-            extent,
-            list_prev: owner,
-            ..
-        } = self.ranges.resolve(key).ok_or(StaleKey)?;
+        let &Node { place, extent, list_prev: owner, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
         self.used_units -= extent & MAX_SIZE;
         self.range_count -= 1;
-        let Spot {
-            region,
-            offset,
-            size,
-        } = self.spot(place, extent & MAX_SIZE);
+        let Spot { region, offset, size } = self.spot(place, extent & MAX_SIZE);
         let merged = self.merge(key.index);
         let front = &mut self.fronts[region as usize];
         if owner == UPPER {
@@ -130,12 +108,7 @@ impl Linear {
             front.head = self.ranges.nodes[merged as usize].prev;
         }
         let is_region_empty = self.ranges.regions.vacate(region);
-        Ok(Freed {
-            region,
-            offset,
-            size,
-            is_region_empty,
-        })
+        Ok(Freed { region, offset, size, is_region_empty })
     }
 
     pub(super) fn clear(&mut self) {
@@ -146,43 +119,23 @@ impl Linear {
 
     /// Returns place and size of a live suballocation.
     pub(super) fn resolve(&self, key: RangeKey) -> Option<Spot> {
-        self.ranges
-            .resolve(key)
-            .map(|node| self.spot(node.place, node.size()))
+        self.ranges.resolve(key).map(|node| self.spot(node.place, node.size()))
     }
 
     /// Returns the largest gap or free front of any region, in bytes: what the next request can have.
     pub(super) fn largest_free_range(&self) -> u64 {
         let regions = 0..self.ranges.regions.len();
         let spaces = regions.flat_map(|region| [self.gap(region), self.free_front(region)]);
-        spaces
-            .flatten()
-            .map(|(_, node)| node.size())
-            .max()
-            .unwrap_or(0)
-            << self.shift
+        spaces.flatten().map(|(_, node)| node.size()).max().unwrap_or(0) << self.shift
     }
 
     pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
         for region in 0..self.ranges.regions.len() {
             for (index, node) in self.ranges.walk(region) {
-                let Spot {
-                    region,
-                    offset,
-                    size,
-                } = self.spot(node.place, node.size());
+                let Spot { region, offset, size } = self.spot(node.place, node.size());
                 let used = RangeState::Used(self.ranges.key_of(index));
-                let state = if node.is_used() {
-                    used
-                } else {
-                    RangeState::Free
-                };
-                visit(RangeView {
-                    region,
-                    offset,
-                    size,
-                    state,
-                });
+                let state = if node.is_used() { used } else { RangeState::Free };
+                visit(RangeView { region, offset, size, state });
             }
         }
     }
@@ -206,10 +159,7 @@ impl Linear {
     fn free_front(&self, region: u32) -> Option<(u32, &Node)> {
         let head = self.fronts.get(region as usize)?.head;
         let next = self.ranges.nodes.get(head as usize)?.next;
-        let behind = self
-            .ranges
-            .free_neighbour(next)
-            .map_or(next, |gap| gap.next);
+        let behind = self.ranges.free_neighbour(next).map_or(next, |gap| gap.next);
         if behind != NIL {
             return None;
         }
@@ -220,41 +170,27 @@ impl Linear {
     fn want(&self, request: &Request) -> Option<Want> {
         let units = units_for(request.size, self.shift).max(1);
         let mask = ((request.alignment >> self.shift).max(1) - 1) & MAX_SIZE;
-        (units <= MAX_SIZE).then_some(Want {
-            units,
-            mask,
-            end: request.end.unwrap_or(End::Low),
-        })
+        (units <= MAX_SIZE).then_some(Want { units, mask, end: request.end.unwrap_or(End::Low) })
     }
 
     /// Searches the region that served last, then all in ascending order.
     #[inline]
     fn find(&self, want: &Want) -> Option<Cut> {
         let mut regions = 0..self.ranges.regions.len();
-        self.find_in(self.current, want)
-            .or_else(|| regions.find_map(|region| self.find_in(region, want)))
+        self.find_in(self.current, want).or_else(|| regions.find_map(|region| self.find_in(region, want)))
     }
 
     #[inline]
     fn find_in(&self, region: u32, want: &Want) -> Option<Cut> {
         match want.end {
             End::Low => {
-                let cut = self
-                    .gap(region)
-                    .and_then(|(index, node)| want.cut_from(index, node));
-                cut.or_else(|| {
-                    self.free_front(region)
-                        .and_then(|(index, node)| want.cut_from(index, node))
-                })
+                let cut = self.gap(region).and_then(|(index, node)| want.cut_from(index, node));
+                cut.or_else(|| self.free_front(region).and_then(|(index, node)| want.cut_from(index, node)))
             }
             End::High => {
                 let (index, node) = self.gap(region)?;
                 let is_wrapped = self.fronts[region as usize].upper == 0 && node.next != NIL;
-                if is_wrapped {
-                    None
-                } else {
-                    want.cut_from(index, node)
-                }
+                if is_wrapped { None } else { want.cut_from(index, node) }
             }
         }
     }
@@ -263,17 +199,11 @@ impl Linear {
     fn take(&mut self, cut: Cut, end: End) -> Suballocation {
         let free = &self.ranges.nodes[cut.node as usize];
         let (size, front) = (free.size(), cut.offset - free.offset());
-        let node = if front == 0 {
-            cut.node
-        } else {
-            self.ranges.split(cut.node, front)
-        };
+        let node = if front == 0 { cut.node } else { self.ranges.split(cut.node, front) };
         if size - front > cut.units {
             self.ranges.split(node, cut.units);
         }
-        let key = self
-            .ranges
-            .set_used(node, if end == End::High { UPPER } else { NIL });
+        let key = self.ranges.set_used(node, if end == End::High { UPPER } else { NIL });
         let place = self.ranges.nodes[node as usize].place;
         self.current = region_of(place);
         let state = &mut self.fronts[self.current as usize];
@@ -284,17 +214,8 @@ impl Linear {
         self.ranges.regions.occupy(self.current);
         self.used_units += cut.units;
         self.range_count += 1;
-        let Spot {
-            region,
-            offset,
-            size,
-        } = self.spot(place, cut.units);
-        Suballocation {
-            region,
-            offset,
-            size,
-            key,
-        }
+        let Spot { region, offset, size } = self.spot(place, cut.units);
+        Suballocation { region, offset, size, key }
     }
 
     /// Frees a range, merges it with its free neighbours and returns the result.
@@ -312,11 +233,7 @@ impl Linear {
     }
 
     const fn spot(&self, place: u64, units: u64) -> Spot {
-        Spot {
-            region: region_of(place),
-            offset: (place & MAX_SIZE) << self.shift,
-            size: units << self.shift,
-        }
+        Spot { region: region_of(place), offset: (place & MAX_SIZE) << self.shift, size: units << self.shift }
     }
 }
 

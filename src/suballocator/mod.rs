@@ -23,13 +23,7 @@
 //!
 //! The same sequence of calls gives the same placement: no time, no randomness, no addresses.
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    not(feature = "vulkan"),
-    allow(
-        dead_code,
-        reason = "floors 3 and 4 use what the virtual block does not"
-    )
-)]
+#![cfg_attr(not(feature = "vulkan"), allow(dead_code, reason = "floors 3 and 4 use what the virtual block does not"))]
 
 pub(crate) mod align;
 mod fixed;
@@ -94,20 +88,13 @@ impl Request {
     /// assert_eq!(request.check(), Ok(()));
     /// ```
     pub const fn new(size: u64, alignment: u64) -> Self {
-        Self {
-            size,
-            alignment,
-            end: None,
-        }
+        Self { size, alignment, end: None }
     }
 
     /// Asks for one end of a free range.
     #[must_use]
     pub const fn end(self, end: End) -> Self {
-        Self {
-            end: Some(end),
-            ..self
-        }
+        Self { end: Some(end), ..self }
     }
 
     /// Tells whether any suballocator could serve this.
@@ -119,9 +106,7 @@ impl Request {
             return Err(InvalidRequest::ZeroSize);
         }
         if !self.alignment.is_power_of_two() {
-            return Err(InvalidRequest::Alignment {
-                alignment: self.alignment,
-            });
+            return Err(InvalidRequest::Alignment { alignment: self.alignment });
         }
         Ok(())
     }
@@ -283,8 +268,7 @@ impl Suballocator {
             Algorithm::Tlsf => Self::Tlsf(Tlsf::new(&settings)),
             Algorithm::Linear => Self::Linear(Linear::new(&settings)),
             Algorithm::Fixed { slot_size } => {
-                let units =
-                    align::units_for(slot_size, settings.shift()).clamp(1, size_class::MAX_SIZE);
+                let units = align::units_for(slot_size, settings.shift()).clamp(1, size_class::MAX_SIZE);
                 Self::Fixed(Fixed::new(units << settings.shift(), &settings))
             }
         }
@@ -296,10 +280,7 @@ impl Suballocator {
     /// When the size is 0 or 2^42 units and more, or when there are 2^22 - 1 regions.
     pub(crate) fn add_region(&mut self, size: u64) -> u32 {
         let shift = self.shift();
-        debug_assert!(
-            align::is_aligned(size, 1 << shift),
-            "a region's size is a multiple of the unit"
-        );
+        debug_assert!(align::is_aligned(size, 1 << shift), "a region's size is a multiple of the unit");
         each!(self, inner => inner.add_region(size >> shift))
     }
 
@@ -439,9 +420,7 @@ impl Suballocator {
     /// Walks the regions in which nothing is live, with their sizes in bytes, the most recently emptied first.
     pub(crate) fn empty_regions(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         let shift = self.shift();
-        regions!(self)
-            .empty()
-            .map(move |(region, units)| (region, units << shift))
+        regions!(self).empty().map(move |(region, units)| (region, units << shift))
     }
 
     /// Returns the size in bytes of the largest free range that a request may be given.

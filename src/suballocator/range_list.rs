@@ -108,11 +108,7 @@ pub(super) struct RangeList {
 
 impl RangeList {
     pub(super) const fn new() -> Self {
-        Self {
-            nodes: Vec::new(),
-            spare: NIL,
-            regions: RegionTable::new(),
-        }
+        Self { nodes: Vec::new(), spare: NIL, regions: RegionTable::new() }
     }
 
     /// Adds a region and returns its number and its one free range.
@@ -124,10 +120,7 @@ impl RangeList {
     /// Removes a region that is one free range, unlisted by the caller.
     pub(super) fn remove_region(&mut self, region: u32) {
         let first = self.regions.entries[region as usize].first;
-        debug_assert!(
-            self.nodes[first as usize].next == NIL,
-            "R1: an empty region is one range"
-        );
+        debug_assert!(self.nodes[first as usize].next == NIL, "R1: an empty region is one range");
         self.put_spare(first);
         self.regions.remove(region);
     }
@@ -171,11 +164,7 @@ impl RangeList {
     #[inline]
     pub(super) fn absorb_next(&mut self, index: u32) {
         let next = self.nodes[index as usize].next;
-        let Node {
-            extent,
-            next: after,
-            ..
-        } = self.nodes[next as usize];
+        let Node { extent, next: after, .. } = self.nodes[next as usize];
         let node = &mut self.nodes[index as usize];
         node.extent += extent & MAX_SIZE;
         node.next = after;
@@ -191,10 +180,7 @@ impl RangeList {
         let node = &mut self.nodes[index as usize];
         node.extent |= USED;
         node.list_prev = owner;
-        RangeKey {
-            index,
-            generation: node.stamp(),
-        }
+        RangeKey { index, generation: node.stamp() }
     }
 
     /// Marks a used range as free; its keys become stale.
@@ -214,17 +200,12 @@ impl RangeList {
     /// Returns the index of a neighbour if it is a free range.
     #[inline]
     pub(super) fn free_neighbour(&self, neighbour: u32) -> Option<&Node> {
-        self.nodes
-            .get(neighbour as usize)
-            .filter(|node| !node.is_used())
+        self.nodes.get(neighbour as usize).filter(|node| !node.is_used())
     }
 
     /// Returns the key of a used range.
     pub(super) fn key_of(&self, index: u32) -> RangeKey {
-        RangeKey {
-            index,
-            generation: self.nodes[index as usize].stamp(),
-        }
+        RangeKey { index, generation: self.nodes[index as usize].stamp() }
     }
 
     /// Walks the ranges of a region in the order of their offsets; nothing for a region that does not exist.
@@ -267,19 +248,9 @@ impl RangeList {
     #[inline(never)]
     fn grow(&mut self) -> u32 {
         let length = self.nodes.len();
-        assert!(
-            length < SLAB_BIT as usize,
-            "a suballocator has at most 2^31 ranges"
-        );
+        assert!(length < SLAB_BIT as usize, "a suballocator has at most 2^31 ranges");
         reserve_quarter(&mut self.nodes);
-        self.nodes.push(Node {
-            place: 0,
-            extent: 0,
-            prev: NIL,
-            next: NIL,
-            list_prev: NIL,
-            list_next: NIL,
-        });
+        self.nodes.push(Node { place: 0, extent: 0, prev: NIL, next: NIL, list_prev: NIL, list_next: NIL });
         u32::try_from(length).unwrap_or(NIL)
     }
 
@@ -313,18 +284,8 @@ mod tests {
         let (region, first) = ranges.add_region(MAX_SIZE);
         let tail = ranges.split(first, 1 << 40);
         let middle = ranges.split(first, 100);
-        let tiles: Vec<_> = ranges
-            .walk(region)
-            .map(|(_, node)| (node.offset(), node.size()))
-            .collect();
-        assert_eq!(
-            tiles,
-            [
-                (0, 100),
-                (100, (1 << 40) - 100),
-                (1 << 40, MAX_SIZE - (1 << 40))
-            ]
-        );
+        let tiles: Vec<_> = ranges.walk(region).map(|(_, node)| (node.offset(), node.size())).collect();
+        assert_eq!(tiles, [(0, 100), (100, (1 << 40) - 100), (1 << 40, MAX_SIZE - (1 << 40))]);
         assert_eq!(ranges.nodes[tail as usize].prev, middle);
         ranges.absorb_next(middle);
         ranges.absorb_next(first);

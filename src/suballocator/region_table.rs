@@ -44,12 +44,7 @@ pub(super) struct RegionTable {
 
 impl RegionTable {
     pub(super) const fn new() -> Self {
-        Self {
-            entries: Vec::new(),
-            first_empty: NIL,
-            empty_units: 0,
-            total_units: 0,
-        }
+        Self { entries: Vec::new(), first_empty: NIL, empty_units: 0, total_units: 0 }
     }
 
     /// Adds an empty region under the lowest free number, which it returns.
@@ -57,27 +52,11 @@ impl RegionTable {
     /// # Panics
     /// When `units` is 0 or above 2^42 - 1, or when 2^22 - 1 regions exist.
     pub(super) fn add(&mut self, units: u64) -> u32 {
-        assert!(
-            (1..=MAX_SIZE).contains(&units),
-            "a region has from 1 to 2^42 - 1 units"
-        );
-        let index = self
-            .entries
-            .iter()
-            .position(|region| region.units == 0)
-            .unwrap_or(self.entries.len());
+        assert!((1..=MAX_SIZE).contains(&units), "a region has from 1 to 2^42 - 1 units");
+        let index = self.entries.iter().position(|region| region.units == 0).unwrap_or(self.entries.len());
         let number = u32::try_from(index).unwrap_or(NIL);
-        assert!(
-            number < (1 << REGION_BITS) - 1,
-            "a suballocator has fewer than 2^22 regions"
-        );
-        let region = Region {
-            units,
-            first: NIL,
-            busy: 0,
-            empty_prev: NIL,
-            empty_next: NIL,
-        };
+        assert!(number < (1 << REGION_BITS) - 1, "a suballocator has fewer than 2^22 regions");
+        let region = Region { units, first: NIL, busy: 0, empty_prev: NIL, empty_next: NIL };
         match self.entries.get_mut(index) {
             Some(entry) => *entry = region,
             None => self.entries.push(region),
@@ -135,9 +114,7 @@ impl RegionTable {
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&Region> {
-        self.entries
-            .get(number as usize)
-            .filter(|region| region.units > 0)
+        self.entries.get(number as usize).filter(|region| region.units > 0)
     }
 
     pub(super) fn is_present(&self, number: u32) -> bool {
@@ -173,12 +150,7 @@ impl RegionTable {
     }
 
     fn unlink_empty(&mut self, number: u32) {
-        let Region {
-            units,
-            empty_prev: prev,
-            empty_next: next,
-            ..
-        } = self.entries[number as usize];
+        let Region { units, empty_prev: prev, empty_next: next, .. } = self.entries[number as usize];
         match self.entries.get_mut(prev as usize) {
             Some(region) => region.empty_next = next,
             None => self.first_empty = next,

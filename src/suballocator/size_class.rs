@@ -28,10 +28,7 @@ pub(crate) const MAX_SLAB_SLOT: u64 = 1 << 31;
 
 /// Returns the class that a free range of `size` units is stored in.
 #[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "what is shifted down is below 32"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "what is shifted down is below 32")]
 pub(crate) const fn floor(size: u64) -> usize {
     let exponent = 59 - (size | 16).leading_zeros();
     ((exponent << 4) as usize) + (size >> exponent) as usize
@@ -55,10 +52,7 @@ pub(crate) const fn smallest(class: usize) -> u64 {
 
 /// Returns the slab class whose slots hold `size` units, `size` being from 1 to [`MAX_SLAB_SLOT`].
 #[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "what is shifted down is below 16"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "what is shifted down is below 16")]
 pub(crate) const fn slab_class(size: u64) -> usize {
     let last = size - 1;
     let exponent = 60 - (last | 8).leading_zeros();
@@ -84,12 +78,9 @@ mod tests {
 
     /// Sizes around every border: all small ones, then each power of two and each step of each octave.
     fn borders() -> impl Iterator<Item = u64> {
-        let steps =
-            (4..SIZE_BITS).flat_map(|exponent| (16..32).map(move |step| (step << exponent) >> 4));
+        let steps = (4..SIZE_BITS).flat_map(|exponent| (16..32).map(move |step| (step << exponent) >> 4));
         let around = steps.flat_map(|size| [size - 1, size, size + 1]);
-        (1..70_000)
-            .chain(around)
-            .filter(|&size| (1..=MAX_SIZE).contains(&size))
+        (1..70_000).chain(around).filter(|&size| (1..=MAX_SIZE).contains(&size))
     }
 
     #[test]
@@ -139,14 +130,7 @@ mod tests {
             assert!(u8::try_from(class).is_ok());
             assert!(slot >= size, "{size}");
             assert!(class == 0 || slab_slot(class - 1) < size, "{size}");
-            assert!(
-                if size <= 8 {
-                    slot == size
-                } else {
-                    (slot - size) * 8 < size
-                },
-                "{size} {slot}"
-            );
+            assert!(if size <= 8 { slot == size } else { (slot - size) * 8 < size }, "{size} {slot}");
         }
         assert_eq!(slab_slot(slab_class(MAX_SLAB_SLOT)), MAX_SLAB_SLOT);
     }

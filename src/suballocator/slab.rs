@@ -99,20 +99,9 @@ impl Slabs {
     pub(super) fn new(limit: u64, shift: u32) -> Self {
         let limit = limit.min(MAX_SLAB_SLOT);
         let count = if limit == 0 { 0 } else { slab_class(limit) + 1 };
-        let class = SlabClass {
-            head: NIL,
-            empty: NIL,
-            slots: 0,
-        };
+        let class = SlabClass { head: NIL, empty: NIL, slots: 0 };
         let classes = alloc::vec![class; count];
-        Self {
-            table: Vec::new(),
-            spare: NIL,
-            classes,
-            limit,
-            largest: SLAB_BYTES >> shift,
-            cached_units: 0,
-        }
+        Self { table: Vec::new(), spare: NIL, classes, limit, largest: SLAB_BYTES >> shift, cached_units: 0 }
     }
 
     /// Returns a slab of the class that has a free slot.
@@ -125,9 +114,7 @@ impl Slabs {
     /// Returns how many slots the next slab of a class has: at most half of what the class has.
     pub(super) fn next_count(&self, class: usize) -> u64 {
         let slots = u64::from(self.classes[class].slots / 2).max(1);
-        let count = slots
-            .min(self.largest / slab_slot(class))
-            .clamp(1, SLOT_COUNT);
+        let count = slots.min(self.largest / slab_slot(class)).clamp(1, SLOT_COUNT);
         1 << count.ilog2()
     }
 
@@ -137,10 +124,7 @@ impl Slabs {
         let full = u64::MAX >> (64 - count);
         let slab = &mut self.table[index as usize];
         (slab.free, slab.full, slab.place, slab.node) = (full, full, place, node);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "slot sizes end at 2^31 units, their classes at 255"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "slot sizes end at 2^31 units, their classes at 255")]
         {
             (slab.slot, slab.class) = (slab_slot(class) as u32, class as u8);
             self.classes[class].slots += count as u32;
@@ -158,16 +142,8 @@ impl Slabs {
         let slot = slab.free.trailing_zeros();
         let was_empty = slab.free == slab.full;
         slab.free &= slab.free - 1;
-        let key = RangeKey {
-            index: SLAB_BIT | index << 6 | slot,
-            generation: slab.generation,
-        };
-        let taken = Taken {
-            place: slab.place_of(slot),
-            units: u64::from(slab.slot),
-            key,
-            was_empty,
-        };
+        let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
+        let taken = Taken { place: slab.place_of(slot), units: u64::from(slab.slot), key, was_empty };
         if slab.free == 0 {
             let (class, next) = (slab.class, slab.next);
             self.pop(class, next);
@@ -188,12 +164,7 @@ impl Slabs {
         let before = slab.free;
         slab.free |= bit;
         let is_empty = slab.free == slab.full;
-        let put = Put {
-            slab: index,
-            place: slab.place_of(slot),
-            units: u64::from(slab.slot),
-            is_empty,
-        };
+        let put = Put { slab: index, place: slab.place_of(slot), units: u64::from(slab.slot), is_empty };
         if before == 0 {
             self.push(index);
         }
@@ -204,8 +175,7 @@ impl Slabs {
     pub(super) fn resolve(&self, key: RangeKey) -> Option<(u64, u64)> {
         let (index, slot) = split_key(key);
         let slab = self.table.get(index as usize)?;
-        let is_live =
-            slab.generation == key.generation && slab.full & !slab.free & (1 << slot) != 0;
+        let is_live = slab.generation == key.generation && slab.full & !slab.free & (1 << slot) != 0;
         is_live.then(|| (slab.place_of(slot), u64::from(slab.slot)))
     }
 
@@ -233,11 +203,7 @@ impl Slabs {
 
     /// Walks the empty slabs, those of the largest slots first.
     pub(super) fn empty(&self) -> impl Iterator<Item = u32> {
-        self.classes
-            .iter()
-            .rev()
-            .map(|class| class.empty)
-            .filter(|&slab| slab != NIL)
+        self.classes.iter().rev().map(|class| class.empty).filter(|&slab| slab != NIL)
     }
 
     /// Returns the empty slab of the largest slots.
@@ -250,14 +216,7 @@ impl Slabs {
         if self.classes[self.table[index as usize].class as usize].empty == index {
             self.reuse(index);
         }
-        let Slab {
-            full,
-            node,
-            prev,
-            next,
-            class,
-            ..
-        } = self.table[index as usize];
+        let Slab { full, node, prev, next, class, .. } = self.table[index as usize];
         let entry = &mut self.classes[class as usize];
         entry.slots -= full.count_ones();
         match self.table.get_mut(prev as usize) {
@@ -277,11 +236,7 @@ impl Slabs {
         for index in (0..self.table.len()).rev() {
             self.put_spare(u32::try_from(index).unwrap_or(NIL));
         }
-        self.classes.fill(SlabClass {
-            head: NIL,
-            empty: NIL,
-            slots: 0,
-        });
+        self.classes.fill(SlabClass { head: NIL, empty: NIL, slots: 0 });
         self.cached_units = 0;
     }
 
@@ -320,17 +275,7 @@ impl Slabs {
         assert!(length < 1 << 25, "a suballocator has at most 2^25 slabs");
         reserve_quarter(&mut self.table);
         let (prev, next) = (NIL, NIL);
-        self.table.push(Slab {
-            free: 0,
-            full: 0,
-            place: 0,
-            slot: 0,
-            node: NIL,
-            prev,
-            next,
-            generation: 0,
-            class: 0,
-        });
+        self.table.push(Slab { free: 0, full: 0, place: 0, slot: 0, node: NIL, prev, next, generation: 0, class: 0 });
         u32::try_from(length).unwrap_or(NIL)
     }
 

@@ -23,14 +23,11 @@ enum Step {
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    let size = prop_oneof![6 => 1..300u64, 3 => 1..5_000u64, 1 => 1..80_000u64, 1 => Just(u64::MAX), 1 => Just(1 << 41)];
+    let size =
+        prop_oneof![6 => 1..300u64, 3 => 1..5_000u64, 1 => 1..80_000u64, 1 => Just(u64::MAX), 1 => Just(1 << 41)];
     let alignment = prop_oneof![6 => 0..4u32, 3 => 0..9u32, 1 => 0..64u32];
     let end = prop_oneof![6 => Just(None), 1 => Just(Some(End::Low)), 1 => Just(Some(End::High))];
-    (size, alignment, end).prop_map(|(size, alignment, end)| Request {
-        size,
-        alignment: 1 << alignment,
-        end,
-    })
+    (size, alignment, end).prop_map(|(size, alignment, end)| Request { size, alignment: 1 << alignment, end })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -62,13 +59,7 @@ struct Shadow {
 impl Shadow {
     fn new(algorithm: Algorithm, settings: Settings) -> Self {
         let subject = Suballocator::new(algorithm, settings);
-        Self {
-            subject,
-            regions: BTreeMap::new(),
-            live: BTreeMap::new(),
-            order: Vec::new(),
-            stale: Vec::new(),
-        }
+        Self { subject, regions: BTreeMap::new(), live: BTreeMap::new(), order: Vec::new(), stale: Vec::new() }
     }
 
     fn run(&mut self, step: &Step) {
@@ -77,14 +68,7 @@ impl Shadow {
                 let expected = self.subject.probe(&request);
                 assert_eq!(expected.is_some(), self.subject.can_allocate(&request));
                 let got = self.subject.allocate(&request);
-                assert_eq!(
-                    expected,
-                    got.map(|got| Spot {
-                        region: got.region,
-                        offset: got.offset,
-                        size: got.size
-                    })
-                );
+                assert_eq!(expected, got.map(|got| Spot { region: got.region, offset: got.offset, size: got.size }));
                 self.note(&request, got);
             }
             Step::AllocateIn(region, request) => {
@@ -118,34 +102,17 @@ impl Shadow {
     }
 
     fn note(&mut self, request: &Request, got: Option<Suballocation>) {
-        let Some(Suballocation {
-            region,
-            offset,
-            size,
-            key,
-        }) = got
-        else {
+        let Some(Suballocation { region, offset, size, key }) = got else {
             return self.check_refusal(request);
         };
         assert!(size >= request.size && offset % request.alignment == 0);
         assert!(offset % self.subject.unit() == 0 && size % self.subject.unit() == 0);
         assert!(offset + size <= self.regions[&region]);
         let before = self.live.range(..(region, offset)).next_back();
-        assert!(
-            before.is_none_or(
-                |(&(other, start), &(size, _))| other < region || start + size <= offset
-            )
-        );
+        assert!(before.is_none_or(|(&(other, start), &(size, _))| other < region || start + size <= offset));
         let after = self.live.range((region, offset)..).next();
         assert!(after.is_none_or(|(&(other, start), _)| other > region || start >= offset + size));
-        assert_eq!(
-            self.subject.resolve(key),
-            Some(Spot {
-                region,
-                offset,
-                size
-            })
-        );
+        assert_eq!(self.subject.resolve(key), Some(Spot { region, offset, size }));
         self.live.insert((region, offset), (size, key));
         self.order.push((region, offset));
     }
@@ -167,21 +134,9 @@ impl Shadow {
 
     fn free(&mut self, index: usize) {
         let place = self.order.remove(index);
-        let (size, key) = self
-            .live
-            .remove(&place)
-            .expect("the order lists what is live");
-        let is_region_empty = self
-            .live
-            .range((place.0, 0)..(place.0 + 1, 0))
-            .next()
-            .is_none();
-        let freed = Freed {
-            region: place.0,
-            offset: place.1,
-            size,
-            is_region_empty,
-        };
+        let (size, key) = self.live.remove(&place).expect("the order lists what is live");
+        let is_region_empty = self.live.range((place.0, 0)..(place.0 + 1, 0)).next().is_none();
+        let freed = Freed { region: place.0, offset: place.1, size, is_region_empty };
         assert_eq!(self.subject.free(key), Ok(freed));
         assert_eq!(self.subject.resolve(key), None);
         assert_eq!(self.subject.free(key), Err(StaleKey));
@@ -194,19 +149,12 @@ impl Shadow {
         }
         let size = units * self.subject.unit();
         let region = self.subject.add_region(size);
-        assert_eq!(
-            Some(region),
-            (0..7).find(|number| !self.regions.contains_key(number))
-        );
+        assert_eq!(Some(region), (0..7).find(|number| !self.regions.contains_key(number)));
         self.regions.insert(region, size);
     }
 
     fn remove_region(&mut self, region: u32) {
-        let is_in_use = self
-            .live
-            .range((region, 0)..(region + 1, 0))
-            .next()
-            .is_some();
+        let is_in_use = self.live.range((region, 0)..(region + 1, 0)).next().is_some();
         let is_removable = self.regions.contains_key(&region) && !is_in_use;
         assert_eq!(self.subject.remove_region(region), is_removable);
         if is_removable {
@@ -216,31 +164,15 @@ impl Shadow {
 
     fn check(&self) {
         self.subject.validate().expect("the invariants hold");
-        assert_eq!(
-            self.subject.used_bytes(),
-            self.live.values().map(|&(size, _)| size).sum::<u64>()
-        );
+        assert_eq!(self.subject.used_bytes(), self.live.values().map(|&(size, _)| size).sum::<u64>());
         assert_eq!(self.subject.range_count(), self.live.len() as u64);
         assert_eq!(self.subject.region_bytes(), self.regions.values().sum::<u64>());
-        let is_empty = |region: u32| {
-            self.live
-                .range((region, 0)..(region + 1, 0))
-                .next()
-                .is_none()
-        };
+        let is_empty = |region: u32| self.live.range((region, 0)..(region + 1, 0)).next().is_none();
         let mut empty: Vec<_> = self.subject.empty_regions().collect();
-        assert_eq!(
-            self.subject.empty_region_bytes(),
-            empty.iter().map(|&(_, size)| size).sum::<u64>()
-        );
+        assert_eq!(self.subject.empty_region_bytes(), empty.iter().map(|&(_, size)| size).sum::<u64>());
         empty.sort_unstable();
         let expected = self.regions.iter().filter(|&(&region, _)| is_empty(region));
-        assert_eq!(
-            empty,
-            expected
-                .map(|(&region, &size)| (region, size))
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(empty, expected.map(|(&region, &size)| (region, size)).collect::<Vec<_>>());
         for &region in self.regions.keys() {
             assert_eq!(self.subject.is_region_empty(region), is_empty(region));
         }
@@ -250,12 +182,7 @@ impl Shadow {
     /// The walk shows every region, tiled, and exactly what is live.
     fn check_tiles(&self) {
         let (mut used, mut ends) = (BTreeMap::new(), BTreeMap::new());
-        self.subject.for_each_range(&mut |RangeView {
-                                              region,
-                                              offset,
-                                              size,
-                                              state,
-                                          }| {
+        self.subject.for_each_range(&mut |RangeView { region, offset, size, state }| {
             assert_eq!(ends.insert(region, offset + size).unwrap_or(0), offset);
             assert!(ends.keys().all(|&other| other <= region));
             if let RangeState::Used(key) = state {
@@ -268,11 +195,7 @@ impl Shadow {
 }
 
 fn settings(unit: u64, slab_limit: u64) -> Settings {
-    Settings {
-        unit,
-        slab_limit,
-        high_end_from: 64 * unit,
-    }
+    Settings { unit, slab_limit, high_end_from: 64 * unit }
 }
 
 fn run(algorithm: Algorithm, settings: Settings, program: &[Step]) {

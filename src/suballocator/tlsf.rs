@@ -27,9 +27,7 @@ use super::range_list::{Cut, NIL, Node, RangeList, SLAB_BIT, region_of};
 use super::region_table::Region;
 use super::size_class::{self, MAX_SIZE};
 use super::slab::{NO_CLASS, Slabs};
-use super::{
-    End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation,
-};
+use super::{End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
 
 /// Where a search ended.
 #[derive(Clone, Copy, Debug)]
@@ -118,10 +116,7 @@ impl Tlsf {
         let class = self.slot_class(request);
         if let Some(slab) = self.slabs.with_room(class) {
             let slab = &self.slabs.table[slab as usize];
-            return Some(self.spot(
-                slab.place_of(slab.free.trailing_zeros()),
-                u64::from(slab.slot),
-            ));
+            return Some(self.spot(slab.place_of(slab.free.trailing_zeros()), u64::from(slab.slot)));
         }
         let (cut, units) = match self.find(&self.want(request)?, class)? {
             Found::Slab { cut, class, .. } => (cut, size_class::slab_slot(class)),
@@ -163,9 +158,7 @@ impl Tlsf {
     /// Returns place and size of a live suballocation.
     pub(super) fn resolve(&self, key: RangeKey) -> Option<Spot> {
         let (place, units) = if key.index & SLAB_BIT == 0 {
-            self.ranges
-                .resolve(key)
-                .map(|node| (node.place, node.size()))
+            self.ranges.resolve(key).map(|node| (node.place, node.size()))
         } else {
             self.slabs.resolve(key)
         }?;
@@ -179,25 +172,11 @@ impl Tlsf {
     pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
         for region in 0..self.ranges.regions.len() {
             for (index, node) in self.ranges.walk(region) {
-                let Spot {
-                    region,
-                    offset,
-                    size,
-                } = self.spot(node.place, node.size());
+                let Spot { region, offset, size } = self.spot(node.place, node.size());
                 if !node.is_used() {
-                    visit(RangeView {
-                        region,
-                        offset,
-                        size,
-                        state: RangeState::Free,
-                    });
+                    visit(RangeView { region, offset, size, state: RangeState::Free });
                 } else if node.list_prev == NIL {
-                    visit(RangeView {
-                        region,
-                        offset,
-                        size,
-                        state: RangeState::Used(self.ranges.key_of(index)),
-                    });
+                    visit(RangeView { region, offset, size, state: RangeState::Used(self.ranges.key_of(index)) });
                 } else {
                     self.for_each_slot(node.list_prev, visit);
                 }
@@ -219,9 +198,7 @@ impl Tlsf {
         // Offsets end below 2^42: an alignment above that asks for offset 0, as one of 2^42 does.
         let mask = (request.alignment.wrapping_sub(1) >> self.shift) & MAX_SIZE;
         let low = request.size < self.high_end_from;
-        let end = request
-            .end
-            .unwrap_or(if low { End::Low } else { End::High });
+        let end = request.end.unwrap_or(if low { End::Low } else { End::High });
         Some(Want { units: last + 1, mask, end })
     }
 
@@ -271,17 +248,8 @@ impl Tlsf {
     fn hand_out(&mut self, place: u64, units: u64, key: RangeKey) -> Suballocation {
         self.used_units += units;
         self.range_count += 1;
-        let Spot {
-            region,
-            offset,
-            size,
-        } = self.spot(place, units);
-        Suballocation {
-            region,
-            offset,
-            size,
-            key,
-        }
+        let Spot { region, offset, size } = self.spot(place, units);
+        Suballocation { region, offset, size, key }
     }
 
     /// Cuts a piece out of a free range and returns its node, in no list. What is left stays free and listed.
@@ -314,17 +282,8 @@ impl Tlsf {
     fn take_back(&mut self, place: u64, units: u64) -> Freed {
         self.used_units -= units;
         self.range_count -= 1;
-        let Spot {
-            region,
-            offset,
-            size,
-        } = self.spot(place, units);
-        Freed {
-            region,
-            offset,
-            size,
-            is_region_empty: false,
-        }
+        let Spot { region, offset, size } = self.spot(place, units);
+        Freed { region, offset, size, is_region_empty: false }
     }
 
     /// Frees a range, merges it with its free neighbours and stores the result. A left neighbour keeps its node, and
@@ -343,9 +302,7 @@ impl Tlsf {
             return;
         };
         let size = left.size();
-        if size_class::floor(size)
-            == size_class::floor(size + self.ranges.nodes[index as usize].size())
-        {
+        if size_class::floor(size) == size_class::floor(size + self.ranges.nodes[index as usize].size()) {
             self.ranges.absorb_next(prev);
             return;
         }
@@ -356,11 +313,7 @@ impl Tlsf {
 
     #[inline]
     const fn spot(&self, place: u64, units: u64) -> Spot {
-        Spot {
-            region: region_of(place),
-            offset: (place & MAX_SIZE) << self.shift,
-            size: units << self.shift,
-        }
+        Spot { region: region_of(place), offset: (place & MAX_SIZE) << self.shift, size: units << self.shift }
     }
 }
 

@@ -41,21 +41,8 @@ pub(super) fn validate(suballocator: &Suballocator) -> Checked {
     }
 }
 
-fn ensure(
-    holds: bool,
-    invariant: &'static str,
-    what: &'static str,
-    index: impl Into<u64>,
-) -> Checked {
-    if holds {
-        Ok(())
-    } else {
-        Err(Violation {
-            invariant,
-            what,
-            index: index.into(),
-        })
-    }
+fn ensure(holds: bool, invariant: &'static str, what: &'static str, index: impl Into<u64>) -> Checked {
+    if holds { Ok(()) } else { Err(Violation { invariant, what, index: index.into() }) }
 }
 
 /// Numbers table entries as the structures do: by `u32`.
@@ -78,38 +65,18 @@ fn check_regions(table: &RegionTable) -> Checked {
     let mut is_listed = alloc::vec![false; table.entries.len()];
     let (mut prev, mut next) = (NIL, table.first_empty);
     while let Some(region) = table.entries.get(next as usize) {
-        ensure(
-            region.empty_prev == prev && !is_listed[next as usize],
-            "G1",
-            "region",
-            next,
-        )?;
+        ensure(region.empty_prev == prev && !is_listed[next as usize], "G1", "region", next)?;
         is_listed[next as usize] = true;
         (prev, next) = (next, region.empty_next);
     }
     for (number, region) in indexed(&table.entries) {
         let is_empty = region.units > 0 && region.busy == 0;
-        ensure(
-            is_listed[number as usize] == is_empty,
-            "G1",
-            "region",
-            number,
-        )?;
+        ensure(is_listed[number as usize] == is_empty, "G1", "region", number)?;
         total += region.units;
         empty += if is_empty { region.units } else { 0 };
     }
-    ensure(
-        total == table.total_units,
-        "G2",
-        "total units",
-        table.total_units,
-    )?;
-    ensure(
-        empty == table.empty_units,
-        "G2",
-        "empty units",
-        table.empty_units,
-    )
+    ensure(total == table.total_units, "G2", "total units", table.total_units)?;
+    ensure(empty == table.empty_units, "G2", "empty units", table.empty_units)
 }
 
 /// R1, R2, R3.
@@ -122,12 +89,7 @@ fn check_ranges(ranges: &RangeList) -> Checked {
     }
     let mut next = ranges.spare;
     while let Some(node) = ranges.nodes.get(next as usize) {
-        ensure(
-            !is_met[next as usize] && node.size() == 0 && !node.is_used(),
-            "R3",
-            "spare node",
-            next,
-        )?;
+        ensure(!is_met[next as usize] && node.size() == 0 && !node.is_used(), "R3", "spare node", next)?;
         is_met[next as usize] = true;
         next = node.list_next;
     }
@@ -137,21 +99,12 @@ fn check_ranges(ranges: &RangeList) -> Checked {
     Ok(())
 }
 
-fn check_region(
-    ranges: &RangeList,
-    region: u32,
-    first: u32,
-    units: u64,
-    is_met: &mut [bool],
-) -> Checked {
+fn check_region(ranges: &RangeList, region: u32, first: u32, units: u64, is_met: &mut [bool]) -> Checked {
     let (mut prev, mut next, mut offset, mut was_free) = (NIL, first, 0, false);
     while let Some(node) = ranges.nodes.get(next as usize) {
         ensure(!is_met[next as usize], "R3", "node", next)?;
         is_met[next as usize] = true;
-        let is_tile = node.region() == region
-            && node.offset() == offset
-            && node.size() > 0
-            && node.prev == prev;
+        let is_tile = node.region() == region && node.offset() == offset && node.size() > 0 && node.prev == prev;
         ensure(is_tile, "R1", "node", next)?;
         ensure(!was_free || node.is_used(), "R2", "node", next)?;
         (prev, next, offset, was_free) = (next, node.next, node.end(), !node.is_used());
@@ -166,12 +119,7 @@ fn check_lists(lists: &FreeLists, ranges: &RangeList) -> Checked {
         let (mut prev, mut next) = (NIL, head);
         while let Some(node) = ranges.nodes.get(next as usize) {
             let is_here = !node.is_used() && size_class::floor(node.size()) == class as usize;
-            ensure(
-                is_here && node.list_prev == prev && !is_listed[next as usize],
-                "T1",
-                "node",
-                next,
-            )?;
+            ensure(is_here && node.list_prev == prev && !is_listed[next as usize], "T1", "node", next)?;
             is_listed[next as usize] = true;
             (prev, next) = (next, node.list_next);
         }
@@ -179,20 +127,10 @@ fn check_lists(lists: &FreeLists, ranges: &RangeList) -> Checked {
         ensure((bit != 0) == (head != NIL), "T2", "class", class)?;
     }
     for (index, node) in indexed(&ranges.nodes) {
-        ensure(
-            is_listed[index as usize] == (node.size() > 0 && !node.is_used()),
-            "T1",
-            "node",
-            index,
-        )?;
+        ensure(is_listed[index as usize] == (node.size() > 0 && !node.is_used()), "T1", "node", index)?;
     }
     for (word, &bits) in indexed(&lists.words) {
-        ensure(
-            (lists.summary & (1 << word) != 0) == (bits != 0),
-            "T2",
-            "word",
-            word,
-        )?;
+        ensure((lists.summary & (1 << word) != 0) == (bits != 0), "T2", "word", word)?;
     }
     Ok(())
 }
@@ -204,12 +142,7 @@ fn check_slabs(slabs: &Slabs, ranges: &RangeList) -> Checked {
         if node.is_used() && node.list_prev != NIL {
             marked += 1;
             let slab = slabs.table.get(node.list_prev as usize);
-            ensure(
-                slab.is_some_and(|slab| slab.node == index && slab.full != 0),
-                "S1",
-                "node",
-                index,
-            )?;
+            ensure(slab.is_some_and(|slab| slab.node == index && slab.full != 0), "S1", "node", index)?;
         }
     }
     let mut count = 0u64;
@@ -219,14 +152,8 @@ fn check_slabs(slabs: &Slabs, ranges: &RangeList) -> Checked {
             continue;
         }
         count += 1;
-        let fits =
-            |node: &Node| node.is_used() && node.place == slab.place && node.size() == slab.units();
-        ensure(
-            ranges.nodes.get(slab.node as usize).is_some_and(fits),
-            "S1",
-            "slab",
-            index,
-        )?;
+        let fits = |node: &Node| node.is_used() && node.place == slab.place && node.size() == slab.units();
+        ensure(ranges.nodes.get(slab.node as usize).is_some_and(fits), "S1", "slab", index)?;
     }
     ensure(count == marked, "S1", "slab count", count)
 }
@@ -243,8 +170,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
             is_listed[next as usize] = true;
             (prev, next) = (next, slab.next);
         }
-        let own = indexed(&slabs.table)
-            .filter(|(_, slab)| slab.full != 0 && u32::from(slab.class) == number);
+        let own = indexed(&slabs.table).filter(|(_, slab)| slab.full != 0 && u32::from(slab.class) == number);
         let (mut slots, mut empty) = (0, NIL);
         for (index, slab) in own {
             slots += slab.full.count_ones();
@@ -254,20 +180,10 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
                 cached += slab.units();
             }
         }
-        ensure(
-            slots == class.slots && empty == class.empty,
-            "S4",
-            "class",
-            number,
-        )?;
+        ensure(slots == class.slots && empty == class.empty, "S4", "class", number)?;
     }
     for (index, slab) in indexed(&slabs.table) {
-        ensure(
-            is_listed[index as usize] == (slab.free != 0),
-            "S3",
-            "slab",
-            index,
-        )?;
+        ensure(is_listed[index as usize] == (slab.free != 0), "S3", "slab", index)?;
     }
     ensure(cached == slabs.cached_units, "S4", "cached units", cached)
 }
@@ -307,12 +223,7 @@ fn check_linear(linear: &Linear) -> Checked {
     let mut busy = Vec::new();
     let (mut units, mut count) = (0, 0);
     for (number, _) in indexed(&linear.ranges.regions.entries) {
-        let used = || {
-            linear
-                .ranges
-                .walk(number)
-                .filter(|(_, node)| node.is_used())
-        };
+        let used = || linear.ranges.walk(number).filter(|(_, node)| node.is_used());
         units += used().map(|(_, node)| node.size()).sum::<u64>();
         busy.push(used().fold(0, |count, _| count + 1));
         count += u64::from(busy[number as usize]);
@@ -330,23 +241,13 @@ fn check_front(linear: &Linear, number: u32) -> Checked {
     };
     let front = linear.fronts[number as usize];
     let head = linear.ranges.nodes.get(front.head as usize);
-    let is_head = head
-        .is_none_or(|head| head.is_used() && head.region() == number && head.list_prev != UPPER);
+    let is_head = head.is_none_or(|head| head.is_used() && head.region() == number && head.list_prev != UPPER);
     ensure(is_head, "L1", "region", number)?;
     let first = &linear.ranges.nodes[region.first as usize];
-    ensure(
-        head.is_some() || region.busy == front.upper || !first.is_used(),
-        "L1",
-        "region",
-        number,
-    )?;
+    ensure(head.is_some() || region.busy == front.upper || !first.is_used(), "L1", "region", number)?;
     let border = head.map_or(0, Node::end);
     let mut upper = 0;
-    for (index, node) in linear
-        .ranges
-        .walk(number)
-        .filter(|(_, node)| node.is_used())
-    {
+    for (index, node) in linear.ranges.walk(number).filter(|(_, node)| node.is_used()) {
         let is_upper = node.list_prev == UPPER;
         upper += u32::from(is_upper);
         let is_in_order = front.upper == 0 || is_upper == (node.offset() >= border);
@@ -362,12 +263,7 @@ fn check_fixed(fixed: &Fixed) -> Checked {
     for (number, slots) in indexed(&fixed.slots) {
         let free = check_bitmap(&slots.free, slots.count, number)?;
         let is_open = fixed.open.contains(number as usize);
-        ensure(
-            is_open == (fixed.regions.is_present(number) && free > 0),
-            "F2",
-            "region",
-            number,
-        )?;
+        ensure(is_open == (fixed.regions.is_present(number) && free > 0), "F2", "region", number)?;
         let busy = fixed.regions.entries[number as usize].busy;
         ensure(busy == slots.count - free, "F3", "region", number)?;
         total += u64::from(busy);
@@ -380,17 +276,8 @@ fn check_bitmap(set: &super::fixed::Bitmap, capacity: u32, number: u32) -> Resul
     let mut capacity = capacity as usize;
     for (index, level) in set.levels.iter().enumerate() {
         ensure(level.len() == capacity.div_ceil(64), "F1", "region", number)?;
-        let beyond = if capacity % 64 == 0 {
-            0
-        } else {
-            u64::MAX << (capacity % 64)
-        };
-        ensure(
-            level.last().is_none_or(|word| word & beyond == 0),
-            "F1",
-            "region",
-            number,
-        )?;
+        let beyond = if capacity % 64 == 0 { 0 } else { u64::MAX << (capacity % 64) };
+        ensure(level.last().is_none_or(|word| word & beyond == 0), "F1", "region", number)?;
         let below = index.checked_sub(1).map(|below| &set.levels[below]);
         for (word, &bits) in below.into_iter().flatten().enumerate() {
             let is_set = level[word >> 6] & (1 << (word & 63)) != 0;

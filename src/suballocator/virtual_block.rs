@@ -23,9 +23,7 @@ pub use error::{VirtualAllocateError, VirtualBlockError, VirtualFreeError};
 use super::fixed::MAX_SLOT_COUNT;
 use super::range_list::SLAB_BIT;
 use super::size_class::MAX_SIZE;
-use super::{
-    Algorithm, RangeKey, RangeState, Request, Settings, Spot, Suballocator, Violation, align,
-};
+use super::{Algorithm, RangeKey, RangeState, Request, Settings, Spot, Suballocator, Violation, align};
 
 /// Sizes from here on are placed at the high end of a free range, so that small and large do not mix: 64 KiB did best
 /// on recorded applications.
@@ -52,12 +50,7 @@ pub struct VirtualBlockCreateInfo {
 impl VirtualBlockCreateInfo {
     /// Describes a block of `size` bytes (or descriptors, texels ...), to be cut by TLSF in units of 1.
     pub const fn new(size: u64) -> Self {
-        Self {
-            size,
-            algorithm: Algorithm::Tlsf,
-            unit: 1,
-            slab_limit: 0,
-        }
+        Self { size, algorithm: Algorithm::Tlsf, unit: 1, slab_limit: 0 }
     }
 
     /// Chooses the algorithm.
@@ -78,12 +71,7 @@ impl VirtualBlockCreateInfo {
     }
 
     fn check(&self) -> Result<(), VirtualBlockError> {
-        let &Self {
-            size,
-            algorithm,
-            unit,
-            ..
-        } = self;
+        let &Self { size, algorithm, unit, .. } = self;
         if !unit.is_power_of_two() {
             return Err(VirtualBlockError::Unit { unit });
         }
@@ -95,11 +83,7 @@ impl VirtualBlockCreateInfo {
         };
         let is_served = slot_size > 0 && slot_size <= size && align::is_aligned(slot_size, unit);
         if !is_served || size / slot_size > MAX_SLOT_COUNT {
-            return Err(VirtualBlockError::SlotSize {
-                slot_size,
-                size,
-                unit,
-            });
+            return Err(VirtualBlockError::SlotSize { slot_size, size, unit });
         }
         Ok(())
     }
@@ -202,20 +186,11 @@ impl VirtualBlock {
     /// [`VirtualBlockError`] when the description makes no sense; it says why.
     pub fn new(info: &VirtualBlockCreateInfo) -> Result<Self, VirtualBlockError> {
         info.check()?;
-        let settings = Settings {
-            unit: info.unit,
-            slab_limit: info.slab_limit,
-            high_end_from: HIGH_END_FROM,
-        };
+        let settings = Settings { unit: info.unit, slab_limit: info.slab_limit, high_end_from: HIGH_END_FROM };
         let mut suballocator = Suballocator::new(info.algorithm, settings);
         suballocator.add_region(info.size);
         let id = next_id().ok_or(VirtualBlockError::NoIdLeft)?;
-        Ok(Self {
-            suballocator,
-            id,
-            epoch: 0,
-            user_data: [const { Vec::new() }; 2],
-        })
+        Ok(Self { suballocator, id, epoch: 0, user_data: [const { Vec::new() }; 2] })
     }
 
     /// Takes a range.
@@ -227,24 +202,13 @@ impl VirtualBlock {
     /// # Complexity
     /// O(1).
     #[inline]
-    pub fn allocate(
-        &mut self,
-        request: &Request,
-    ) -> Result<VirtualAllocation, VirtualAllocateError> {
+    pub fn allocate(&mut self, request: &Request) -> Result<VirtualAllocation, VirtualAllocateError> {
         request.check()?;
         let Some(range) = self.suballocator.allocate(request) else {
             return Err(self.no_room(request));
         };
-        let key = VirtualKey {
-            block: self.id,
-            epoch: self.epoch,
-            range: range.key,
-        };
-        Ok(VirtualAllocation {
-            offset: range.offset,
-            size: range.size,
-            key,
-        })
+        let key = VirtualKey { block: self.id, epoch: self.epoch, range: range.key };
+        Ok(VirtualAllocation { offset: range.offset, size: range.size, key })
     }
 
     /// Returns the offset and size that [`allocate`](Self::allocate) would give now, and changes nothing.
@@ -253,10 +217,7 @@ impl VirtualBlock {
     /// As [`allocate`](Self::allocate).
     pub fn probe(&self, request: &Request) -> Result<(u64, u64), VirtualAllocateError> {
         request.check()?;
-        let spot = self
-            .suballocator
-            .probe(request)
-            .ok_or_else(|| self.no_room(request))?;
+        let spot = self.suballocator.probe(request).ok_or_else(|| self.no_room(request))?;
         Ok((spot.offset, spot.size))
     }
 
@@ -320,32 +281,19 @@ impl VirtualBlock {
     pub fn for_each_range(&self, mut visit: impl FnMut(VirtualRange)) {
         self.suballocator.for_each_range(&mut |view| {
             let state = match view.state {
-                RangeState::Used(key) => VirtualRangeState::Used {
-                    user_data: self.user_data_of(key),
-                },
+                RangeState::Used(key) => VirtualRangeState::Used { user_data: self.user_data_of(key) },
                 RangeState::Free => VirtualRangeState::Free,
                 RangeState::FreeSlot => VirtualRangeState::FreeSlot,
                 RangeState::Unusable => VirtualRangeState::Unusable,
             };
-            visit(VirtualRange {
-                offset: view.offset,
-                size: view.size,
-                state,
-            });
+            visit(VirtualRange { offset: view.offset, size: view.size, state });
         });
     }
 
     /// Returns what the block holds. The largest free range costs a walk through one list.
     pub fn statistics(&self) -> VirtualStatistics {
-        let (size, used_bytes) = (
-            self.suballocator.region_bytes(),
-            self.suballocator.used_bytes(),
-        );
-        let table_bytes: usize = self
-            .user_data
-            .iter()
-            .map(|table| table.capacity() * size_of::<u64>())
-            .sum();
+        let (size, used_bytes) = (self.suballocator.region_bytes(), self.suballocator.used_bytes());
+        let table_bytes: usize = self.user_data.iter().map(|table| table.capacity() * size_of::<u64>()).sum();
         VirtualStatistics {
             size,
             used_bytes,
@@ -396,17 +344,13 @@ impl VirtualBlock {
 /// one for the same slot.
 #[inline]
 const fn split(key: RangeKey) -> (usize, usize) {
-    (
-        (key.index & SLAB_BIT != 0) as usize,
-        (key.index & !SLAB_BIT) as usize,
-    )
+    ((key.index & SLAB_BIT != 0) as usize, (key.index & !SLAB_BIT) as usize)
 }
 
 /// Returns an id that no block of this process has.
 fn next_id() -> Option<u32> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| id.checked_add(1))
-        .ok()
+    NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| id.checked_add(1)).ok()
 }
 
 #[cfg(test)]

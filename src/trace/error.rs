@@ -20,11 +20,7 @@ pub struct TraceError {
 
 impl TraceError {
     pub(super) fn new(file: &Path, line: Option<u64>, problem: Problem) -> Self {
-        Self {
-            file: file.into(),
-            line,
-            problem,
-        }
+        Self { file: file.into(), line, problem }
     }
 }
 
@@ -127,11 +123,7 @@ const QUOTED: usize = 40;
 
 /// Returns the start of a text, fit for one line of a message.
 pub(super) fn quote(text: &str) -> String {
-    let mut quoted: String = text
-        .chars()
-        .take(QUOTED)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut quoted: String = text.chars().take(QUOTED).flat_map(char::escape_debug).collect();
     if text.chars().nth(QUOTED).is_some() {
         quoted.push_str("...");
     }

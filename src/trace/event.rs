@@ -54,12 +54,8 @@ impl Resource {
     pub fn kind(&self) -> Kind {
         match self.shape {
             Shape::Buffer { .. } => Kind::Buffer,
-            Shape::Image {
-                is_linear: true, ..
-            } => Kind::ImageLinear,
-            Shape::Image {
-                is_linear: false, ..
-            } => Kind::ImageOptimal,
+            Shape::Image { is_linear: true, .. } => Kind::ImageLinear,
+            Shape::Image { is_linear: false, .. } => Kind::ImageOptimal,
         }
     }
 }
@@ -120,12 +116,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of the memory types the applications were offered.
-    pub const ALL: [Self; 4] = [
-        Self::Device,
-        Self::Upload,
-        Self::DeviceUpload,
-        Self::Readback,
-    ];
+    pub const ALL: [Self; 4] = [Self::Device, Self::Upload, Self::DeviceUpload, Self::Readback];
 
     /// Returns the word used in traces.
     pub fn as_str(self) -> &'static str {

@@ -3,8 +3,8 @@
 //! The names are those that `ash` prints, so no second list of Vulkan's formats is kept here: the table is made
 //! once, by asking for the name of every number that Vulkan 1.3 and its ratified extensions use.
 
-use std::collections::HashMap;
 use crate::sync::OnceLock;
+use std::collections::HashMap;
 
 use ash::vk;
 
@@ -40,25 +40,16 @@ pub fn format_from_name(name: &str) -> Option<vk::Format> {
 pub fn format_name(format: vk::Format) -> String {
     let name = format!("{format:?}");
     let is_known = name.starts_with(|first: char| first.is_ascii_alphabetic());
-    if is_known {
-        shorten(&name).into()
-    } else {
-        format!("format{}", format.as_raw())
-    }
+    if is_known { shorten(&name).into() } else { format!("format{}", format.as_raw()) }
 }
 
 fn table() -> HashMap<String, vk::Format> {
     let formats = NUMBERS.into_iter().flatten().map(vk::Format::from_raw);
-    formats
-        .map(|format| (format_name(format), format))
-        .collect()
+    formats.map(|format| (format_name(format), format)).collect()
 }
 
 fn shorten(name: &str) -> &str {
-    ENDINGS
-        .iter()
-        .find_map(|ending| name.strip_suffix(ending))
-        .unwrap_or(name)
+    ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -69,29 +60,16 @@ mod tests {
     fn every_format_has_its_own_name_and_is_found_by_it() {
         for format in NUMBERS.into_iter().flatten().map(vk::Format::from_raw) {
             let name = format_name(format);
-            assert!(
-                !name.starts_with("format"),
-                "{name} has no name: the list of numbers is wrong"
-            );
+            assert!(!name.starts_with("format"), "{name} has no name: the list of numbers is wrong");
             assert_eq!(format_from_name(&name), Some(format), "{name}");
-            assert_eq!(
-                format_from_name(&format!("{format:?}")),
-                Some(format),
-                "{name}"
-            );
+            assert_eq!(format_from_name(&format!("{format:?}")), Some(format), "{name}");
         }
     }
 
     #[test]
     fn the_forms_that_the_recorder_writes() {
-        assert_eq!(
-            format_from_name("X8_D24_UNORM"),
-            Some(vk::Format::X8_D24_UNORM_PACK32)
-        );
-        assert_eq!(
-            format_from_name("BC3_UNORM"),
-            Some(vk::Format::BC3_UNORM_BLOCK)
-        );
+        assert_eq!(format_from_name("X8_D24_UNORM"), Some(vk::Format::X8_D24_UNORM_PACK32));
+        assert_eq!(format_from_name("BC3_UNORM"), Some(vk::Format::BC3_UNORM_BLOCK));
         assert_eq!(format_from_name("format74"), Some(vk::Format::R16_UINT));
         assert_eq!(format_from_name("format"), None);
         assert_eq!(format_from_name("R9_UNORM"), None);

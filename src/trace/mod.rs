@@ -51,8 +51,7 @@ mod stats;
 
 pub use error::{Problem, TraceError};
 pub use event::{
-    Class, Dedicated, Dimension, Event, Extent, ImageDescription, Kind, Operation, Resource, Shape,
-    Sharing,
+    Class, Dedicated, Dimension, Event, Extent, ImageDescription, Kind, Operation, Resource, Shape, Sharing,
 };
 pub use format::{format_from_name, format_name};
 pub use model::{Model, Requirements};

@@ -27,15 +27,9 @@ const PLAIN_BUFFER_ALIGNMENT: u64 = 16;
 /// Least alignment of images: a row of texels that copy engines like. Source: the `hw` model.
 const LEAST_IMAGE_ALIGNMENT: u64 = 256;
 /// Optimal images of this size and more lie on large pages. Source: the `hw` model.
-const LARGE_IMAGE: Tier = Tier {
-    from: 256 << 10,
-    alignment: 64 << 10,
-};
+const LARGE_IMAGE: Tier = Tier { from: 256 << 10, alignment: 64 << 10 };
 /// Optimal images of this size and more lie on pages. Source: the `hw` model.
-const MEDIUM_IMAGE: Tier = Tier {
-    from: 16 << 10,
-    alignment: 4 << 10,
-};
+const MEDIUM_IMAGE: Tier = Tier { from: 16 << 10, alignment: 4 << 10 };
 
 struct Tier {
     from: u64,
@@ -84,25 +78,17 @@ impl Model {
     pub fn requirements(&self, resource: &Resource) -> Option<Requirements> {
         let alignment = self.alignment(resource);
         let size = resource.size.checked_next_multiple_of(alignment)?;
-        Some(Requirements {
-            size,
-            alignment,
-            memory_type_bits: self.memory_type_bits,
-        })
+        Some(Requirements { size, alignment, memory_type_bits: self.memory_type_bits })
     }
 
     fn alignment(&self, resource: &Resource) -> u64 {
         match resource.kind() {
-            Kind::Buffer if is_read_by_shaders(&resource.shape) => {
-                self.offset_alignment.max(PLAIN_BUFFER_ALIGNMENT)
-            }
+            Kind::Buffer if is_read_by_shaders(&resource.shape) => self.offset_alignment.max(PLAIN_BUFFER_ALIGNMENT),
             Kind::Buffer => PLAIN_BUFFER_ALIGNMENT,
             Kind::ImageLinear => self.offset_alignment.max(LEAST_IMAGE_ALIGNMENT),
             Kind::ImageOptimal if resource.size >= LARGE_IMAGE.from => LARGE_IMAGE.alignment,
             Kind::ImageOptimal if resource.size >= MEDIUM_IMAGE.from => MEDIUM_IMAGE.alignment,
-            Kind::ImageOptimal => self
-                .granularity
-                .clamp(LEAST_IMAGE_ALIGNMENT, MEDIUM_IMAGE.alignment),
+            Kind::ImageOptimal => self.granularity.clamp(LEAST_IMAGE_ALIGNMENT, MEDIUM_IMAGE.alignment),
         }
     }
 }
@@ -125,11 +111,7 @@ mod tests {
     use super::{Model, Requirements, bits, vk};
     use crate::trace::{Operation, Resource, Trace};
 
-    const HW: Model = Model {
-        offset_alignment: 256,
-        granularity: 1024,
-        memory_type_bits: 0b111,
-    };
+    const HW: Model = Model { offset_alignment: 256, granularity: 1024, memory_type_bits: 0b111 };
 
     fn resource(kind: &str, size: u64, usage: &str, name: &str) -> Resource {
         let line = format!("0,0,0,alloc,0,{kind},{size},64,f,device,none,{usage},{name}");
@@ -141,63 +123,32 @@ mod tests {
     }
 
     fn asked(model: &Model, kind: &str, size: u64, usage: &str) -> (u64, u64) {
-        let name = if kind == "buffer" {
-            ""
-        } else {
-            "2d:R8_UNORM:1x1x1:m1:l1:s1"
-        };
-        let Requirements {
-            size, alignment, ..
-        } = model
-            .requirements(&resource(kind, size, usage, name))
-            .expect("fits");
+        let name = if kind == "buffer" { "" } else { "2d:R8_UNORM:1x1x1:m1:l1:s1" };
+        let Requirements { size, alignment, .. } =
+            model.requirements(&resource(kind, size, usage, name)).expect("fits");
         (size, alignment)
     }
 
     #[test]
     fn the_table_row_by_row() {
         for usage in ["4", "8", "10", "20", "13"] {
-            assert_eq!(
-                asked(&HW, "buffer", 257, usage),
-                (512, 256),
-                "usage {usage}"
-            );
+            assert_eq!(asked(&HW, "buffer", 257, usage), (512, 256), "usage {usage}");
         }
         assert_eq!(asked(&HW, "buffer", 17, "c3"), (32, 16));
         assert_eq!(asked(&HW, "image_linear", 1, "2"), (256, 256));
-        assert_eq!(
-            asked(&HW, "image_optimal", (16 << 10) - 1, "6"),
-            (16 << 10, 1 << 10)
-        );
-        assert_eq!(
-            asked(&HW, "image_optimal", 16 << 10, "6"),
-            (16 << 10, 4 << 10)
-        );
-        assert_eq!(
-            asked(&HW, "image_optimal", (256 << 10) - 1, "6"),
-            (256 << 10, 4 << 10)
-        );
-        assert_eq!(
-            asked(&HW, "image_optimal", (256 << 10) + 1, "6"),
-            (320 << 10, 64 << 10)
-        );
+        assert_eq!(asked(&HW, "image_optimal", (16 << 10) - 1, "6"), (16 << 10, 1 << 10));
+        assert_eq!(asked(&HW, "image_optimal", 16 << 10, "6"), (16 << 10, 4 << 10));
+        assert_eq!(asked(&HW, "image_optimal", (256 << 10) - 1, "6"), (256 << 10, 4 << 10));
+        assert_eq!(asked(&HW, "image_optimal", (256 << 10) + 1, "6"), (320 << 10, 64 << 10));
     }
 
     #[test]
     fn a_devices_own_alignments_count() {
-        let fine = Model {
-            offset_alignment: 4,
-            granularity: 1,
-            ..HW
-        };
+        let fine = Model { offset_alignment: 4, granularity: 1, ..HW };
         assert_eq!(asked(&fine, "buffer", 17, "10"), (32, 16));
         assert_eq!(asked(&fine, "image_linear", 17, "2"), (256, 256));
         assert_eq!(asked(&fine, "image_optimal", 17, "6"), (256, 256));
-        let coarse = Model {
-            offset_alignment: 1024,
-            granularity: 65536,
-            ..HW
-        };
+        let coarse = Model { offset_alignment: 1024, granularity: 65536, ..HW };
         assert_eq!(asked(&coarse, "buffer", 17, "10"), (1024, 1024));
         assert_eq!(asked(&coarse, "image_linear", 17, "2"), (1024, 1024));
         assert_eq!(asked(&coarse, "image_optimal", 17, "6"), (4096, 4096));
@@ -205,10 +156,7 @@ mod tests {
 
     #[test]
     fn a_size_beyond_64_bits_is_none() {
-        assert_eq!(
-            HW.requirements(&resource("buffer", u64::MAX, "10", "")),
-            None
-        );
+        assert_eq!(HW.requirements(&resource("buffer", u64::MAX, "10", "")), None);
     }
 
     #[test]

@@ -6,8 +6,7 @@ use ash::vk;
 
 use super::error::{Problem, quote};
 use super::event::{
-    Class, Dedicated, Dimension, Event, Extent, ImageDescription, Kind, Operation, Resource, Shape,
-    Sharing,
+    Class, Dedicated, Dimension, Event, Extent, ImageDescription, Kind, Operation, Resource, Shape, Sharing,
 };
 use super::format::format_from_name;
 
@@ -39,11 +38,7 @@ pub(super) fn event(text: &str, line: u64) -> Result<Event, Problem> {
         frame: number("frame", columns.get(1))?,
         thread: number("thread", columns.get(2))?,
         id,
-        operation: if is_allocation {
-            Operation::Allocate(resource(&columns, id)?)
-        } else {
-            Operation::Free
-        },
+        operation: if is_allocation { Operation::Allocate(resource(&columns, id)?) } else { Operation::Free },
     })
 }
 
@@ -55,10 +50,7 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn of(line: &'a str) -> Self {
-        let mut columns = Self {
-            text: [""; ALLOCATE_COLUMNS],
-            count: 0,
-        };
+        let mut columns = Self { text: [""; ALLOCATE_COLUMNS], count: 0 };
         for column in line.split(',') {
             if let Some(place) = columns.text.get_mut(columns.count) {
                 *place = column;
@@ -73,24 +65,13 @@ impl<'a> Columns<'a> {
     }
 
     fn expect_count(&self, is_allocation: bool) -> Result<(), Problem> {
-        let (op, expected) = if is_allocation {
-            ("an alloc line", ALLOCATE_COLUMNS)
-        } else {
-            ("a free line", FREE_COLUMNS)
-        };
-        if self.count == expected {
-            Ok(())
-        } else {
-            Err(self.wrong_count(op, expected))
-        }
+        let (op, expected) =
+            if is_allocation { ("an alloc line", ALLOCATE_COLUMNS) } else { ("a free line", FREE_COLUMNS) };
+        if self.count == expected { Ok(()) } else { Err(self.wrong_count(op, expected)) }
     }
 
     fn wrong_count(&self, op: &'static str, expected: usize) -> Problem {
-        Problem::ColumnCount {
-            op,
-            found: self.count,
-            expected,
-        }
+        Problem::ColumnCount { op, found: self.count, expected }
     }
 }
 
@@ -123,26 +104,14 @@ fn kind(text: &str) -> Result<Kind, Problem> {
     [Kind::Buffer, Kind::ImageLinear, Kind::ImageOptimal]
         .into_iter()
         .find(|kind| kind.as_str() == text)
-        .ok_or_else(|| {
-            malformed(
-                "kind",
-                text,
-                "\"buffer\", \"image_linear\" or \"image_optimal\"",
-            )
-        })
+        .ok_or_else(|| malformed("kind", text, "\"buffer\", \"image_linear\" or \"image_optimal\""))
 }
 
 fn class(text: &str) -> Result<Class, Problem> {
     Class::ALL
         .into_iter()
         .find(|class| class.as_str() == text)
-        .ok_or_else(|| {
-            malformed(
-                "class",
-                text,
-                "\"device\", \"upload\", \"device_upload\" or \"readback\"",
-            )
-        })
+        .ok_or_else(|| malformed("class", text, "\"device\", \"upload\", \"device_upload\" or \"readback\""))
 }
 
 fn dedicated(text: &str) -> Result<Dedicated, Problem> {
@@ -152,24 +121,14 @@ fn dedicated(text: &str) -> Result<Dedicated, Problem> {
         "requires" => Dedicated::Requires,
         "app" => Dedicated::App,
         _ => {
-            return Err(malformed(
-                "dedicated",
-                text,
-                "\"none\", \"prefers\", \"requires\" or \"app\"",
-            ));
+            return Err(malformed("dedicated", text, "\"none\", \"prefers\", \"requires\" or \"app\""));
         }
     })
 }
 
-fn shape<'a>(
-    kind: Kind,
-    usage: u32,
-    parts: &mut impl Iterator<Item = &'a str>,
-) -> Result<Shape, Problem> {
+fn shape<'a>(kind: Kind, usage: u32, parts: &mut impl Iterator<Item = &'a str>) -> Result<Shape, Problem> {
     if kind == Kind::Buffer {
-        return Ok(Shape::Buffer {
-            usage: vk::BufferUsageFlags::from_raw(usage),
-        });
+        return Ok(Shape::Buffer { usage: vk::BufferUsageFlags::from_raw(usage) });
     }
     Ok(Shape::Image {
         is_linear: kind == Kind::ImageLinear,
@@ -179,13 +138,8 @@ fn shape<'a>(
 }
 
 fn image_description(text: &str) -> Result<ImageDescription, Problem> {
-    parse_image_description(text).ok_or_else(|| {
-        malformed(
-            "name",
-            text,
-            "an image like 2d:R8G8B8A8_UNORM:64x32x1:m7:l1:s1",
-        )
-    })
+    parse_image_description(text)
+        .ok_or_else(|| malformed("name", text, "an image like 2d:R8G8B8A8_UNORM:64x32x1:m7:l1:s1"))
 }
 
 fn parse_image_description(text: &str) -> Option<ImageDescription> {
@@ -212,11 +166,7 @@ fn dimension(text: &str) -> Option<Dimension> {
 
 fn extent(text: &str) -> Option<Extent> {
     let mut sides = text.split('x').map(positive);
-    let extent = Extent {
-        width: sides.next()??,
-        height: sides.next()??,
-        depth: sides.next()??,
-    };
+    let extent = Extent { width: sides.next()??, height: sides.next()??, depth: sides.next()?? };
     sides.next().is_none().then_some(extent)
 }
 
@@ -255,10 +205,7 @@ fn number<T: FromStr>(column: &'static str, text: &str) -> Result<T, Problem> {
 
 /// Digits only: Rust's own parser takes a leading `+`, which no trace has.
 fn digits<T: FromStr>(text: &str) -> Option<T> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn hexadecimal(column: &'static str, text: &str) -> Result<u32, Problem> {
@@ -270,11 +217,7 @@ fn hexadecimal(column: &'static str, text: &str) -> Result<u32, Problem> {
 }
 
 fn malformed(column: &'static str, text: &str, expected: &'static str) -> Problem {
-    Problem::Column {
-        column,
-        text: quote(text),
-        expected,
-    }
+    Problem::Column { column, text: quote(text), expected }
 }
 
 #[cfg(test)]

@@ -2,19 +2,14 @@
 
 use ash::vk;
 
-use super::{
-    Class, Dedicated, Dimension, Event, Extent, Operation, Problem, Resource, Shape, Sharing, event,
-};
+use super::{Class, Dedicated, Dimension, Event, Extent, Operation, Problem, Resource, Shape, Sharing, event};
 
 const BUFFER: &str = "1268397,3,1,alloc,4,buffer,36,64,f,device,none,82,vertices";
 const IMAGE: &str = "5,0,0,alloc,1,image_optimal,8192,16,f,upload,app,6,2d:format74:64x32x1:m7:l6:s4;lut;alias;export";
 
 fn allocated(line: &str) -> Resource {
     match event(line, 1) {
-        Ok(Event {
-            operation: Operation::Allocate(resource),
-            ..
-        }) => resource,
+        Ok(Event { operation: Operation::Allocate(resource), .. }) => resource,
         other => panic!("{other:?}"),
     }
 }
@@ -26,114 +21,41 @@ fn complaint(line: &str) -> String {
 #[test]
 fn a_buffer() {
     let event = event(BUFFER, 7).expect("a good line");
-    assert_eq!(
-        (
-            event.line,
-            event.time_us,
-            event.frame,
-            event.thread,
-            event.id
-        ),
-        (7, 1_268_397, 3, 1, 4)
-    );
+    assert_eq!((event.line, event.time_us, event.frame, event.thread, event.id), (7, 1_268_397, 3, 1, 4));
     let resource = allocated(BUFFER);
-    assert_eq!(
-        (resource.size, resource.alignment, resource.memory_type_bits),
-        (36, 64, 0xf)
-    );
-    assert_eq!(
-        (resource.class, resource.dedicated),
-        (Class::Device, Dedicated::None)
-    );
+    assert_eq!((resource.size, resource.alignment, resource.memory_type_bits), (36, 64, 0xf));
+    assert_eq!((resource.class, resource.dedicated), (Class::Device, Dedicated::None));
     let usage = vk::BufferUsageFlags::VERTEX_BUFFER | vk::BufferUsageFlags::TRANSFER_DST;
     assert_eq!(resource.shape, Shape::Buffer { usage });
-    assert_eq!(
-        (resource.name.as_deref(), resource.sharing),
-        (Some("vertices"), Sharing::default())
-    );
+    assert_eq!((resource.name.as_deref(), resource.sharing), (Some("vertices"), Sharing::default()));
 }
 
 #[test]
 fn an_image() {
     let resource = allocated(IMAGE);
-    let Shape::Image {
-        is_linear: false,
-        usage,
-        description,
-    } = resource.shape
-    else {
-        panic!("{resource:?}")
-    };
-    assert_eq!(
-        usage,
-        vk::ImageUsageFlags::TRANSFER_DST | vk::ImageUsageFlags::SAMPLED
-    );
-    assert_eq!(
-        (description.dimension, description.format),
-        (Dimension::Two, vk::Format::R16_UINT)
-    );
-    assert_eq!(
-        description.extent,
-        Extent {
-            width: 64,
-            height: 32,
-            depth: 1
-        }
-    );
+    let Shape::Image { is_linear: false, usage, description } = resource.shape else { panic!("{resource:?}") };
+    assert_eq!(usage, vk::ImageUsageFlags::TRANSFER_DST | vk::ImageUsageFlags::SAMPLED);
+    assert_eq!((description.dimension, description.format), (Dimension::Two, vk::Format::R16_UINT));
+    assert_eq!(description.extent, Extent { width: 64, height: 32, depth: 1 });
     assert_eq!((description.mip_levels, description.array_layers), (7, 6));
     assert_eq!(description.samples, vk::SampleCountFlags::TYPE_4);
     assert_eq!(resource.name.as_deref(), Some("lut"));
-    assert_eq!(
-        resource.sharing,
-        Sharing {
-            is_alias: true,
-            is_import: false,
-            is_export: true
-        }
-    );
+    assert_eq!(resource.sharing, Sharing { is_alias: true, is_import: false, is_export: true });
 }
 
 #[test]
 fn a_free_ends_after_the_id() {
     let event = event("9,8,7,free,6", 1).expect("a good line");
     assert_eq!((event.id, event.operation), (6, Operation::Free));
-    assert!(matches!(
-        super::event("9,8,7,free,6,", 1),
-        Err(Problem::ColumnCount {
-            found: 6,
-            expected: 5,
-            ..
-        })
-    ));
+    assert!(matches!(super::event("9,8,7,free,6,", 1), Err(Problem::ColumnCount { found: 6, expected: 5, .. })));
 }
 
 #[test]
 fn wrong_counts_of_columns_are_counted() {
-    assert!(matches!(
-        event("9,8,7", 1),
-        Err(Problem::ColumnCount {
-            found: 3,
-            expected: 5,
-            ..
-        })
-    ));
+    assert!(matches!(event("9,8,7", 1), Err(Problem::ColumnCount { found: 3, expected: 5, .. })));
     let short = BUFFER.rsplit_once(',').expect("has commas").0;
-    assert!(matches!(
-        event(short, 1),
-        Err(Problem::ColumnCount {
-            found: 12,
-            expected: 13,
-            ..
-        })
-    ));
-    assert!(matches!(
-        event(&format!("{BUFFER},x"), 1),
-        Err(Problem::ColumnCount {
-            found: 14,
-            expected: 13,
-            ..
-        })
-    ));
+    assert!(matches!(event(short, 1), Err(Problem::ColumnCount { found: 12, expected: 13, .. })));
+    assert!(matches!(event(&format!("{BUFFER},x"), 1), Err(Problem::ColumnCount { found: 14, expected: 13, .. })));
 }
 
 #[test]
@@ -156,10 +78,7 @@ fn every_column_is_checked_by_name() {
         let mut columns: Vec<&str> = BUFFER.split(',').collect();
         columns[column] = text;
         let complaint = complaint(&columns.join(","));
-        assert!(
-            complaint.starts_with(&format!("column {name}: \"{text}\" is not ")),
-            "{complaint}"
-        );
+        assert!(complaint.starts_with(&format!("column {name}: \"{text}\" is not ")), "{complaint}");
     }
 }
 
@@ -189,23 +108,15 @@ fn image_descriptions_are_checked_part_by_part() {
 
 #[test]
 fn sizes_and_alignments() {
-    assert!(matches!(
-        event(&BUFFER.replace(",36,", ",0,"), 1),
-        Err(Problem::ZeroSize { id: 4 })
-    ));
+    assert!(matches!(event(&BUFFER.replace(",36,", ",0,"), 1), Err(Problem::ZeroSize { id: 4 })));
     for alignment in [0, 48] {
         let line = BUFFER.replace(",64,", &format!(",{alignment},"));
-        assert!(
-            matches!(event(&line, 1), Err(Problem::Alignment { id: 4, alignment: found }) if found == alignment)
-        );
+        assert!(matches!(event(&line, 1), Err(Problem::Alignment { id: 4, alignment: found }) if found == alignment));
     }
 }
 
 #[test]
 fn messages_quote_no_more_than_a_line_can_hold() {
     let complaint = complaint(&BUFFER.replace("buffer", &"\u{1b}".repeat(5000)));
-    assert!(
-        complaint.len() < 400 && !complaint.contains('\u{1b}'),
-        "{complaint}"
-    );
+    assert!(complaint.len() < 400 && !complaint.contains('\u{1b}'), "{complaint}");
 }

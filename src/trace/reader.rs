@@ -51,10 +51,7 @@ impl Trace {
     ///
     /// # Errors
     /// A [`TraceError`] names the file, the line and what is wrong.
-    pub fn read_from<'a>(
-        text: impl BufRead + 'a,
-        file: impl Into<PathBuf>,
-    ) -> Result<Self, TraceError> {
+    pub fn read_from<'a>(text: impl BufRead + 'a, file: impl Into<PathBuf>) -> Result<Self, TraceError> {
         Self::collect(Reader::new(Box::new(text), file.into()))
     }
 
@@ -63,20 +60,12 @@ impl Trace {
         if events.is_empty() {
             return Err(TraceError::new(&reader.file, None, Problem::Empty));
         }
-        Ok(Self {
-            name: name_of(&reader.file),
-            header: reader.header,
-            file: reader.file,
-            events,
-        })
+        Ok(Self { name: name_of(&reader.file), header: reader.header, file: reader.file, events })
     }
 
     /// Returns how many events are allocations.
     pub fn allocation_count(&self) -> u64 {
-        self.events
-            .iter()
-            .filter(|event| matches!(event.operation, Operation::Allocate(_)))
-            .count() as u64
+        self.events.iter().filter(|event| matches!(event.operation, Operation::Allocate(_))).count() as u64
     }
 
     /// Returns the ids that no event frees, in the order they were allocated.
@@ -84,17 +73,8 @@ impl Trace {
     /// A replay frees them after the last event, to see what an allocator keeps of nothing.
     pub fn live_at_end(&self) -> Vec<u64> {
         let freed = |event: &&Event| matches!(event.operation, Operation::Free);
-        let freed: std::collections::HashSet<u64> = self
-            .events
-            .iter()
-            .filter(freed)
-            .map(|event| event.id)
-            .collect();
-        self.events
-            .iter()
-            .map(|event| event.id)
-            .filter(|id| !freed.contains(id))
-            .collect()
+        let freed: std::collections::HashSet<u64> = self.events.iter().filter(freed).map(|event| event.id).collect();
+        self.events.iter().map(|event| event.id).filter(|id| !freed.contains(id)).collect()
     }
 }
 
@@ -121,11 +101,7 @@ impl Header {
     fn take(&mut self, line: &str) -> Result<(), Problem> {
         let line = line.trim();
         if line.starts_with("freestone-trace") {
-            return if line == VERSION {
-                Ok(())
-            } else {
-                Err(Problem::Version(quote(line)))
-            };
+            return if line == VERSION { Ok(()) } else { Err(Problem::Version(quote(line))) };
         }
         let Some((key, value)) = line.split_once(':') else {
             return Ok(());
@@ -155,10 +131,7 @@ pub struct Reader<'a> {
 
 impl std::fmt::Debug for Reader<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> core::fmt::Result {
-        out.debug_struct("Reader")
-            .field("file", &self.file)
-            .field("line", &self.line)
-            .finish_non_exhaustive()
+        out.debug_struct("Reader").field("file", &self.file).field("line", &self.line).finish_non_exhaustive()
     }
 }
 
@@ -177,29 +150,16 @@ impl Reader<'static> {
         let fail = |problem| TraceError::new(file, None, problem);
         let opened = File::open(file).map_err(|error| fail(Problem::Open(error)))?;
         let bytes = BufReader::new(opened);
-        let is_compressed = file
-            .extension()
-            .is_some_and(|ending| ending.eq_ignore_ascii_case("zst"));
-        let text: Box<dyn BufRead> = if is_compressed {
-            Box::new(BufReader::new(Frames::new(bytes)))
-        } else {
-            Box::new(bytes)
-        };
+        let is_compressed = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zst"));
+        let text: Box<dyn BufRead> =
+            if is_compressed { Box::new(BufReader::new(Frames::new(bytes))) } else { Box::new(bytes) };
         Ok(Reader::new(text, file.into()))
     }
 }
 
 impl<'a> Reader<'a> {
     fn new(text: Box<dyn BufRead + 'a>, file: PathBuf) -> Self {
-        Self {
-            file,
-            text,
-            line: 0,
-            header: Header::default(),
-            ids: HashMap::new(),
-            buffer: Vec::new(),
-            is_over: false,
-        }
+        Self { file, text, line: 0, header: Header::default(), ids: HashMap::new(), buffer: Vec::new(), is_over: false }
     }
 
     /// Returns what the header lines read so far say.
@@ -227,9 +187,7 @@ impl<'a> Reader<'a> {
         self.buffer.clear();
         self.line += 1;
         let mut bounded = (&mut self.text).take(LINE_LIMIT);
-        let length = bounded
-            .read_until(b'\n', &mut self.buffer)
-            .map_err(read_problem)?;
+        let length = bounded.read_until(b'\n', &mut self.buffer).map_err(read_problem)?;
         if length as u64 == LINE_LIMIT && self.buffer.last() != Some(&b'\n') {
             return Err(Problem::LineTooLong(LINE_LIMIT));
         }
@@ -246,8 +204,7 @@ impl Iterator for Reader<'_> {
         }
         let next = self.next_event();
         self.is_over = !matches!(next, Ok(Some(_)));
-        next.map_err(|problem| TraceError::new(&self.file, Some(self.line), problem))
-            .transpose()
+        next.map_err(|problem| TraceError::new(&self.file, Some(self.line), problem)).transpose()
     }
 }
 
@@ -256,23 +213,17 @@ fn note(ids: &mut HashMap<u64, Life>, event: &Event) -> Result<(), Problem> {
     let (id, line) = (event.id, event.line);
     match (ids.entry(id), &event.operation) {
         (Entry::Vacant(place), Operation::Allocate(_)) => {
-            place.insert(Life {
-                allocated_at: line,
-                freed_at: None,
-            });
+            place.insert(Life { allocated_at: line, freed_at: None });
             Ok(())
         }
         (Entry::Vacant(_), Operation::Free) => Err(Problem::UnknownId { id }),
-        (Entry::Occupied(lived), Operation::Allocate(_)) => Err(Problem::IdUsedTwice {
-            id,
-            used_at: lived.get().allocated_at,
-        }),
-        (Entry::Occupied(mut lived), Operation::Free) => {
-            match lived.get_mut().freed_at.replace(line) {
-                None => Ok(()),
-                Some(freed_at) => Err(Problem::DoubleFree { id, freed_at }),
-            }
+        (Entry::Occupied(lived), Operation::Allocate(_)) => {
+            Err(Problem::IdUsedTwice { id, used_at: lived.get().allocated_at })
         }
+        (Entry::Occupied(mut lived), Operation::Free) => match lived.get_mut().freed_at.replace(line) {
+            None => Ok(()),
+            Some(freed_at) => Err(Problem::DoubleFree { id, freed_at }),
+        },
     }
 }
 
@@ -287,11 +238,7 @@ struct Frames<R: Read> {
 
 impl<R: Read> Frames<R> {
     fn new(source: R) -> Self {
-        Self {
-            source: Some(BufReader::new(source)),
-            frame: None,
-            has_begun: false,
-        }
+        Self { source: Some(BufReader::new(source)), frame: None, has_begun: false }
     }
 
     /// Begins the next frame; false where the file ends.

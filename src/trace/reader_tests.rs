@@ -15,9 +15,7 @@ fn folder() -> PathBuf {
 
 fn recorded() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder()).expect("the recorded traces");
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("readable").path())
-        .collect();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
     files.retain(|file| file.extension().is_some_and(|ending| ending == "zst"));
     files.sort();
     files
@@ -42,22 +40,10 @@ fn the_recorded_traces_are_read_and_hold_what_the_recorder_counted() {
     assert_eq!(files.len(), 14);
     for file in files {
         let trace = Trace::read(&file).expect("a good trace");
-        let counted = Statistics::beside(&file)
-            .expect("readable")
-            .expect("each has its statistics");
+        let counted = Statistics::beside(&file).expect("readable").expect("each has its statistics");
         assert_eq!(trace.allocation_count(), counted.allocs, "{}", trace.name);
-        assert_eq!(
-            trace.events.len() as u64,
-            counted.allocs + counted.frees,
-            "{}",
-            trace.name
-        );
-        assert_eq!(
-            trace.live_at_end().len() as u64,
-            counted.allocs - counted.frees,
-            "{}",
-            trace.name
-        );
+        assert_eq!(trace.events.len() as u64, counted.allocs + counted.frees, "{}", trace.name);
+        assert_eq!(trace.live_at_end().len() as u64, counted.allocs - counted.frees, "{}", trace.name);
         assert_eq!(trace.header.app.as_deref(), Some(counted.app.as_str()));
         assert!(!trace.name.contains('.') && file.to_string_lossy().contains(&trace.name));
     }
@@ -67,26 +53,17 @@ fn the_recorded_traces_are_read_and_hold_what_the_recorder_counted() {
 fn contradictions_name_both_lines() {
     let head = "# freestone-trace 1\n# app: x\n";
     let cases = [
-        (
-            format!("{head}{}0,0,0,free,2\n", alloc(1)),
-            "folder/some.csv:4: free of id 2, which no line above allocates",
-        ),
+        (format!("{head}{}0,0,0,free,2\n", alloc(1)), "folder/some.csv:4: free of id 2, which no line above allocates"),
         (
             format!("{head}{0}0,0,0,free,1\n0,0,0,free,1\n", alloc(1)),
             "folder/some.csv:5: free of id 1, which line 4 frees already",
         ),
-        (
-            format!("{head}{0}{0}", alloc(1)),
-            "folder/some.csv:4: id 1 is used twice: line 3 allocates it already",
-        ),
+        (format!("{head}{0}{0}", alloc(1)), "folder/some.csv:4: id 1 is used twice: line 3 allocates it already"),
         (
             format!("{head}{0}0,0,0,free,1\n{0}", alloc(1)),
             "folder/some.csv:5: id 1 is used twice: line 3 allocates it already",
         ),
-        (
-            head.into(),
-            "folder/some.csv: holds no event; a trace has one event a line after its header",
-        ),
+        (head.into(), "folder/some.csv: holds no event; a trace has one event a line after its header"),
         (
             "# freestone-trace 2\n".into(),
             "folder/some.csv:1: \"freestone-trace 2\" is not a format this version reads; it reads \"freestone-trace 1\"",
@@ -99,35 +76,22 @@ fn contradictions_name_both_lines() {
 
 #[test]
 fn windows_line_ends_and_empty_lines_are_fine_and_counted() {
-    let trace = read(&format!(
-        "# freestone-trace 1\r\n\r\n{}",
-        alloc(0).replace('\n', "\r\n")
-    ))
-    .expect("a good trace");
+    let trace = read(&format!("# freestone-trace 1\r\n\r\n{}", alloc(0).replace('\n', "\r\n"))).expect("a good trace");
     assert_eq!((trace.name.as_str(), trace.events[0].line), ("some", 3));
 }
 
 #[test]
 fn a_missing_file_is_named() {
     let error = Trace::read("no/such.csv").expect_err("missing");
-    assert!(
-        error
-            .to_string()
-            .starts_with("no/such.csv: cannot be opened: "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("no/such.csv: cannot be opened: "), "{error}");
 }
 
 #[test]
 fn endless_lines_and_bytes_that_are_no_text() {
-    let long =
-        Trace::read_from(BufReader::new(std::io::repeat(b'7')), "x.csv").expect_err("endless");
+    let long = Trace::read_from(BufReader::new(std::io::repeat(b'7')), "x.csv").expect_err("endless");
     assert!(matches!(long.problem, Problem::LineTooLong(_)), "{long}");
     let binary = Trace::read_from(&b"\xff\xfe\n"[..], "x.csv").expect_err("binary");
-    assert!(
-        matches!((&binary.problem, binary.line), (Problem::NotText, Some(1))),
-        "{binary}"
-    );
+    assert!(matches!((&binary.problem, binary.line), (Problem::NotText, Some(1))), "{binary}");
 }
 
 #[test]
@@ -135,11 +99,7 @@ fn every_cut_of_a_compressed_trace_is_noticed() {
     let whole = std::fs::read(folder().join("vkcube.csv.zst")).expect("readable");
     assert!(decompress(&whole).is_ok());
     for length in 0..whole.len() {
-        assert!(
-            decompress(&whole[..length]).is_err(),
-            "the first {length} of {} bytes pass",
-            whole.len()
-        );
+        assert!(decompress(&whole[..length]).is_err(), "the first {length} of {} bytes pass", whole.len());
     }
 }
 
@@ -147,10 +107,7 @@ fn every_cut_of_a_compressed_trace_is_noticed() {
 fn frames_one_after_another_are_one_stream() {
     let once = std::fs::read(folder().join("vkcube.csv.zst")).expect("readable");
     let text = decompress(&once).expect("a good frame");
-    assert_eq!(
-        decompress(&[once.clone(), once].concat()).expect("two good frames"),
-        text.repeat(2)
-    );
+    assert_eq!(decompress(&[once.clone(), once].concat()).expect("two good frames"), text.repeat(2));
 }
 
 /// Bytes of a good trace with some replaced, dropped or doubled.

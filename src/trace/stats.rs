@@ -40,11 +40,7 @@ impl Statistics {
     /// The file is there and cannot be read, or is something else.
     pub fn beside(trace: &Path) -> Result<Option<Self>, TraceError> {
         let file = stats_file(trace);
-        if file.exists() {
-            Self::read(&file).map(Some)
-        } else {
-            Ok(None)
-        }
+        if file.exists() { Self::read(&file).map(Some) } else { Ok(None) }
     }
 
     /// Reads one `.stats.json`.
@@ -52,8 +48,7 @@ impl Statistics {
     /// # Errors
     /// The file cannot be read, or is something else.
     pub fn read(file: &Path) -> Result<Self, TraceError> {
-        let opened =
-            File::open(file).map_err(|error| TraceError::new(file, None, Problem::Open(error)))?;
+        let opened = File::open(file).map_err(|error| TraceError::new(file, None, Problem::Open(error)))?;
         serde_json::from_reader(BufReader::new(opened)).map_err(|error| {
             let line = (error.line() > 0).then_some(error.line() as u64);
             TraceError::new(file, line, Problem::Statistics(one_line(&error)))
@@ -74,49 +69,23 @@ mod tests {
 
     #[test]
     fn the_file_lies_beside_the_trace() {
-        assert_eq!(
-            stats_file(Path::new("a/b.csv.zst")),
-            Path::new("a/b.stats.json")
-        );
-        assert_eq!(
-            stats_file(Path::new("a.b.csv")),
-            Path::new("a.b.stats.json")
-        );
+        assert_eq!(stats_file(Path::new("a/b.csv.zst")), Path::new("a/b.stats.json"));
+        assert_eq!(stats_file(Path::new("a.b.csv")), Path::new("a.b.stats.json"));
     }
 
     #[test]
     fn reads_what_the_applications_reserved() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
-        let of = |name: &str| {
-            Statistics::beside(&folder.join(name))
-                .expect("readable")
-                .expect("there")
-        };
-        assert_eq!(
-            of("mpv-gpunext.csv.zst").app_device_memory.peak_live_bytes,
-            141_366_272
-        );
-        assert_eq!(
-            of("threejs-webgpu-dawn.csv.zst")
-                .app_device_memory
-                .driver_allocations,
-            542
-        );
-        assert_eq!(
-            Statistics::beside(&folder.join("none.csv.zst")).expect("not an error"),
-            None
-        );
+        let of = |name: &str| Statistics::beside(&folder.join(name)).expect("readable").expect("there");
+        assert_eq!(of("mpv-gpunext.csv.zst").app_device_memory.peak_live_bytes, 141_366_272);
+        assert_eq!(of("threejs-webgpu-dawn.csv.zst").app_device_memory.driver_allocations, 542);
+        assert_eq!(Statistics::beside(&folder.join("none.csv.zst")).expect("not an error"), None);
     }
 
     #[test]
     fn another_file_is_refused_by_name_and_line() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let error = Statistics::read(&file).expect_err("not JSON");
-        assert!(
-            error
-                .to_string()
-                .contains("Cargo.toml:1: not the statistics of a trace"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("Cargo.toml:1: not the statistics of a trace"), "{error}");
     }
 }

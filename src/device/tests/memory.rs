@@ -13,10 +13,7 @@ const LAZY: u32 = 4;
 
 /// Asks for mapped memory.
 fn mapped(size: u64, memory_type_index: u32) -> MemoryRequest {
-    MemoryRequest {
-        map: Mapping::Persistent,
-        ..MemoryRequest::new(size, memory_type_index)
-    }
+    MemoryRequest { map: Mapping::Persistent, ..MemoryRequest::new(size, memory_type_index) }
 }
 
 #[test]
@@ -24,29 +21,12 @@ fn memory_is_mapped_as_a_whole_and_freed_with_its_mapping() {
     let sim = SimDevice::new(Profile::discrete_bar256());
     let device = declare(&sim, NO_FEATURES);
     let memory = device.allocate_memory(&mapped(MIB, SYSTEM)).unwrap();
-    assert_eq!(
-        (
-            memory.size(),
-            memory.memory_type_index(),
-            memory.mapping_error()
-        ),
-        (MIB, SYSTEM, None)
-    );
-    let last = memory
-        .mapped_ptr()
-        .unwrap()
-        .as_ptr()
-        .wrapping_add(1024 * 1024 - 1);
+    assert_eq!((memory.size(), memory.memory_type_index(), memory.mapping_error()), (MIB, SYSTEM, None));
+    let last = memory.mapped_ptr().unwrap().as_ptr().wrapping_add(1024 * 1024 - 1);
     // SAFETY: all of the memory is mapped (Memory I2), and nobody else has the pointer.
     unsafe { last.write(7) };
     device.free_memory(memory);
-    assert_eq!(
-        (
-            sim.control().memory_object_count(),
-            sim.control().count(Function::MapMemory)
-        ),
-        (0, 1)
-    );
+    assert_eq!((sim.control().memory_object_count(), sim.control().count(Function::MapMemory)), (0, 1));
     drop(device);
     assert!(sim.finish().is_empty());
 }
@@ -71,13 +51,7 @@ fn memory_whose_mapping_fails_is_usable_and_not_lost() {
         sim.control().fail_nth_of(Function::MapMemory, 1, result);
         let memory = device.allocate_memory(&mapped(MIB, SYSTEM)).unwrap();
         assert_eq!(memory.mapped_ptr(), None);
-        assert_eq!(
-            memory.mapping_error(),
-            Some(DriverError {
-                call: "vkMapMemory",
-                result
-            })
-        );
+        assert_eq!(memory.mapping_error(), Some(DriverError { call: "vkMapMemory", result }));
         device.free_memory(memory);
     }
     assert_eq!(sim.control().memory_object_count(), 0);
@@ -89,18 +63,9 @@ fn a_refused_allocation_keeps_the_driver_s_word() {
     let sim = SimDevice::new(Profile::discrete_bar256());
     let device = declare(&sim, NO_FEATURES);
     for &result in Function::AllocateMemory.failures() {
-        sim.control()
-            .fail_nth_of(Function::AllocateMemory, 1, result);
-        let refused = device
-            .allocate_memory(&MemoryRequest::new(MIB, SYSTEM))
-            .unwrap_err();
-        assert_eq!(
-            refused,
-            DriverError {
-                call: "vkAllocateMemory",
-                result
-            }
-        );
+        sim.control().fail_nth_of(Function::AllocateMemory, 1, result);
+        let refused = device.allocate_memory(&MemoryRequest::new(MIB, SYSTEM)).unwrap_err();
+        assert_eq!(refused, DriverError { call: "vkAllocateMemory", result });
     }
     assert_eq!(sim.control().memory_object_count(), 0);
 }
@@ -111,9 +76,7 @@ fn what_no_heap_can_hold_is_not_asked_for() {
     let sim = SimDevice::new(Profile::discrete_bar256());
     let device = declare(&sim, NO_FEATURES);
     for (size, memory_type_index) in [(256 * MIB + 1, 4), (1, 5), (1, 32), (1, u32::MAX)] {
-        let refused = device
-            .allocate_memory(&MemoryRequest::new(size, memory_type_index))
-            .unwrap_err();
+        let refused = device.allocate_memory(&MemoryRequest::new(size, memory_type_index)).unwrap_err();
         assert_eq!(refused.result, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
     }
     assert_eq!(sim.control().count(Function::AllocateMemory), 0);
@@ -122,24 +85,13 @@ fn what_no_heap_can_hold_is_not_asked_for() {
 #[test]
 fn declared_features_reach_the_driver_and_others_do_not() {
     let sim = SimDevice::new(Profile::discrete_bar256());
-    let request = MemoryRequest {
-        device_address: true,
-        priority: Some(7.0),
-        ..MemoryRequest::new(MIB, 1)
-    };
+    let request = MemoryRequest { device_address: true, priority: Some(7.0), ..MemoryRequest::new(MIB, 1) };
     let plain = declare(&sim, NO_FEATURES);
     let memory = plain.allocate_memory(&request).unwrap();
     let seen = sim.memory_objects();
     assert!(!seen[0].has_device_address && seen[0].priority != Some(1.0));
     plain.free_memory(memory);
-    let rich = declare(
-        &sim,
-        Features {
-            buffer_device_address: true,
-            memory_priority: true,
-            ..NO_FEATURES
-        },
-    );
+    let rich = declare(&sim, Features { buffer_device_address: true, memory_priority: true, ..NO_FEATURES });
     let memory = rich.allocate_memory(&request).unwrap();
     let seen = sim.memory_objects();
     assert!(seen[0].has_device_address);
@@ -156,44 +108,20 @@ fn the_user_hears_of_every_memory_object() {
         let (heard, control) = (Arc::clone(&heard), sim.control().clone());
         move |event: &MemoryEvent| {
             let live = control.memory_object_count();
-            heard.lock().unwrap().push((
-                what,
-                event.memory,
-                event.memory_type_index,
-                event.size,
-                live,
-            ));
+            heard.lock().unwrap().push((what, event.memory, event.memory_type_index, event.size, live));
         }
     };
-    let callbacks = MemoryCallbacks::new()
-        .after_allocate(note("allocated"))
-        .before_free(note("freeing"));
-    let info = DeviceCreateInfo {
-        memory_callbacks: Some(callbacks),
-        ..create_info(&sim)
-    };
+    let callbacks = MemoryCallbacks::new().after_allocate(note("allocated")).before_free(note("freeing"));
+    let info = DeviceCreateInfo { memory_callbacks: Some(callbacks), ..create_info(&sim) };
     // SAFETY: the handles belong together, `sim` outlives the device, and no feature is declared.
     let device = unsafe { Device::new(&info) }.unwrap();
     let memory = device.allocate_memory(&MemoryRequest::new(MIB, 1)).unwrap();
     let handle = memory.handle();
     device.free_memory(memory);
-    sim.control().fail_nth_of(
-        Function::AllocateMemory,
-        1,
-        vk::Result::ERROR_OUT_OF_DEVICE_MEMORY,
-    );
-    device
-        .allocate_memory(&MemoryRequest::new(MIB, 1))
-        .unwrap_err();
-    let expected = [
-        ("allocated", handle, 1, MIB, 1),
-        ("freeing", handle, 1, MIB, 1),
-    ];
-    assert_eq!(
-        *heard.lock().unwrap(),
-        expected,
-        "alive both times, and nothing about what failed"
-    );
+    sim.control().fail_nth_of(Function::AllocateMemory, 1, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+    device.allocate_memory(&MemoryRequest::new(MIB, 1)).unwrap_err();
+    let expected = [("allocated", handle, 1, MIB, 1), ("freeing", handle, 1, MIB, 1)];
+    assert_eq!(*heard.lock().unwrap(), expected, "alive both times, and nothing about what failed");
 }
 
 /// How the host-memory callbacks lay out a piece: its size in front, then the bytes.
@@ -251,24 +179,13 @@ fn host_memory_callbacks_reach_each_call() {
         .pfn_allocation(Some(allocate_host))
         .pfn_reallocation(Some(reallocate_host))
         .pfn_free(Some(free_host));
-    let info = DeviceCreateInfo {
-        allocation_callbacks: Some(callbacks),
-        ..create_info(&sim)
-    };
+    let info = DeviceCreateInfo { allocation_callbacks: Some(callbacks), ..create_info(&sim) };
     // SAFETY: as above; the callbacks allocate and free as Vulkan demands.
     let device = unsafe { Device::new(&info) }.unwrap();
     let memory = device.allocate_memory(&MemoryRequest::new(MIB, 1)).unwrap();
     device.free_memory(memory);
-    let uses: Vec<_> = sim
-        .control()
-        .callback_uses()
-        .into_iter()
-        .map(|used| (used.function, used.user_data))
-        .collect();
-    assert_eq!(
-        uses,
-        [(Function::AllocateMemory, 42), (Function::FreeMemory, 42)]
-    );
+    let uses: Vec<_> = sim.control().callback_uses().into_iter().map(|used| (used.function, used.user_data)).collect();
+    assert_eq!(uses, [(Function::AllocateMemory, 42), (Function::FreeMemory, 42)]);
 }
 
 /// Ranges off the atom and past the end are violations to the simulated driver, as to the validation layers.
@@ -277,42 +194,20 @@ fn ranges_of_non_coherent_memory_are_rounded_and_batched() {
     let sim = SimDevice::new(Profile::noncoherent());
     let device = declare(&sim, NO_FEATURES);
     let memory = device.allocate_memory(&mapped(1000, NON_COHERENT)).unwrap();
-    let ranges: Vec<_> = [
-        (0, 1),
-        (255, 2),
-        (999, 1),
-        (1, vk::WHOLE_SIZE),
-        (2000, 5),
-        (3, 0),
-    ]
-    .into_iter()
-    .map(|(offset, size)| memory.range(offset, size).unwrap())
-    .collect();
+    let ranges: Vec<_> = [(0, 1), (255, 2), (999, 1), (1, vk::WHOLE_SIZE), (2000, 5), (3, 0)]
+        .into_iter()
+        .map(|(offset, size)| memory.range(offset, size).unwrap())
+        .collect();
     device.flush(&ranges).unwrap();
     device.invalidate(&ranges).unwrap();
     device.flush(&vec![ranges[0]; 40]).unwrap();
     device.flush(&ranges[4..]).unwrap();
     device.flush(&[]).unwrap();
-    assert_eq!(
-        sim.control().count(Function::FlushMappedMemoryRanges),
-        1 + 3,
-        "16 at once, none for nothing"
-    );
-    assert_eq!(
-        sim.control().count(Function::InvalidateMappedMemoryRanges),
-        1
-    );
+    assert_eq!(sim.control().count(Function::FlushMappedMemoryRanges), 1 + 3, "16 at once, none for nothing");
+    assert_eq!(sim.control().count(Function::InvalidateMappedMemoryRanges), 1);
     // SAFETY: the handle, its size and its mapping are the memory's own, which is freed below.
-    let by_handle = unsafe {
-        MemoryRange::of_handle(
-            memory.handle(),
-            RangeWithin {
-                memory_size: 1000,
-                offset: 300,
-                size: 9,
-            },
-        )
-    };
+    let by_handle =
+        unsafe { MemoryRange::of_handle(memory.handle(), RangeWithin { memory_size: 1000, offset: 300, size: 9 }) };
     assert_eq!(by_handle, memory.range(300, 9).unwrap());
     device.flush(&[by_handle]).unwrap();
     device.free_memory(memory);
@@ -325,18 +220,13 @@ fn a_flush_that_fails_says_so() {
     let device = declare(&sim, NO_FEATURES);
     let memory = device.allocate_memory(&mapped(1000, NON_COHERENT)).unwrap();
     let result = vk::Result::ERROR_OUT_OF_HOST_MEMORY;
-    sim.control()
-        .fail_nth_of(Function::FlushMappedMemoryRanges, 1, result);
-    sim.control()
-        .fail_nth_of(Function::InvalidateMappedMemoryRanges, 1, result);
+    sim.control().fail_nth_of(Function::FlushMappedMemoryRanges, 1, result);
+    sim.control().fail_nth_of(Function::InvalidateMappedMemoryRanges, 1, result);
     let ranges = [memory.range(0, 10).unwrap()];
     let call = "vkFlushMappedMemoryRanges";
     assert_eq!(device.flush(&ranges), Err(DriverError { call, result }));
     let call = "vkInvalidateMappedMemoryRanges";
-    assert_eq!(
-        device.invalidate(&ranges),
-        Err(DriverError { call, result })
-    );
+    assert_eq!(device.invalidate(&ranges), Err(DriverError { call, result }));
     device.free_memory(memory);
 }
 
@@ -345,12 +235,8 @@ fn lazy_memory_is_asked_what_it_commits() {
     let sim = SimDevice::new(Profile::noncoherent());
     let device = declare(&sim, NO_FEATURES);
     sim.control().set_lazy_commitment(25);
-    let lazy = device
-        .allocate_memory(&MemoryRequest::new(MIB, LAZY))
-        .unwrap();
-    let other = device
-        .allocate_memory(&MemoryRequest::new(MIB, NON_COHERENT))
-        .unwrap();
+    let lazy = device.allocate_memory(&MemoryRequest::new(MIB, LAZY)).unwrap();
+    let other = device.allocate_memory(&MemoryRequest::new(MIB, NON_COHERENT)).unwrap();
     let committed = device.commitment(&lazy);
     assert!(0 < committed && committed < MIB / 2, "{committed} bytes");
     assert_eq!(device.commitment(&other), MIB);

@@ -55,12 +55,6 @@ impl Candidates {
         self.iter().next()
     }
 
-    #[cfg(test)]
-    /// Returns how many there are.
-    pub(crate) fn len(&self) -> usize {
-        usize::from(self.count)
-    }
-
     /// Returns whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0

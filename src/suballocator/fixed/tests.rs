@@ -4,11 +4,7 @@ use super::super::{Algorithm, Suballocator};
 use super::*;
 
 fn fixed(slot_size: u64, region_sizes: &[u64]) -> Suballocator {
-    let settings = Settings {
-        unit: 4,
-        slab_limit: 0,
-        high_end_from: 0,
-    };
+    let settings = Settings { unit: 4, slab_limit: 0, high_end_from: 0 };
     let mut fixed = Suballocator::new(Algorithm::Fixed { slot_size }, settings);
     for &size in region_sizes {
         fixed.add_region(size);
@@ -41,27 +37,14 @@ fn the_lowest_slot_of_the_lowest_region_is_taken() {
     let mut fixed = fixed(12, &[28, 24]);
     let request = Request::new(10, 4);
     let places: Vec<_> = core::iter::from_fn(|| fixed.allocate(&request)).collect();
-    let at: Vec<_> = places
-        .iter()
-        .map(|range| (range.region, range.offset, range.size))
-        .collect();
+    let at: Vec<_> = places.iter().map(|range| (range.region, range.offset, range.size)).collect();
     assert_eq!(at, [(0, 0, 12), (0, 12, 12), (1, 0, 12), (1, 12, 12)]);
-    assert_eq!(
-        (
-            fixed.used_bytes(),
-            fixed.range_count(),
-            fixed.largest_free_range()
-        ),
-        (48, 4, 0)
-    );
+    assert_eq!((fixed.used_bytes(), fixed.range_count(), fixed.largest_free_range()), (48, 4, 0));
     fixed.free(places[2].key).expect("the key is live");
     fixed.free(places[1].key).expect("the key is live");
     let next = fixed.probe(&request).map(|spot| (spot.region, spot.offset));
     assert_eq!(next, Some((0, 12)));
-    assert_eq!(
-        fixed.allocate_in(1, &request).map(|range| range.offset),
-        Some(0)
-    );
+    assert_eq!(fixed.allocate_in(1, &request).map(|range| range.offset), Some(0));
     assert_eq!(fixed.allocate_in(7, &request), None);
     fixed.validate().expect("the invariants hold");
 }
@@ -78,34 +61,17 @@ fn what_no_slot_can_hold_is_refused() {
 #[test]
 fn a_region_that_came_back_knows_no_old_key() {
     let mut fixed = fixed(4, &[40, 40]);
-    let old = fixed
-        .allocate_in(1, &Request::new(1, 1))
-        .expect("it has room")
-        .key;
+    let old = fixed.allocate_in(1, &Request::new(1, 1)).expect("it has room").key;
     assert!(!fixed.remove_region(1));
     fixed.free(old).expect("the key is live");
     assert!(fixed.remove_region(1));
     assert_eq!(fixed.add_region(80), 1);
-    fixed
-        .allocate_in(1, &Request::new(1, 1))
-        .expect("it has room");
+    fixed.allocate_in(1, &Request::new(1, 1)).expect("it has room");
     assert_eq!(fixed.free(old), Err(StaleKey));
     for index in [20, 64, u32::MAX] {
-        assert_eq!(
-            fixed.free(RangeKey {
-                index,
-                generation: old.generation + 1
-            }),
-            Err(StaleKey)
-        );
+        assert_eq!(fixed.free(RangeKey { index, generation: old.generation + 1 }), Err(StaleKey));
     }
-    assert_eq!(
-        fixed.free(RangeKey {
-            index: 0,
-            generation: u32::MAX
-        }),
-        Err(StaleKey)
-    );
+    assert_eq!(fixed.free(RangeKey { index: 0, generation: u32::MAX }), Err(StaleKey));
     fixed.clear();
     assert_eq!(fixed.range_count(), 0);
     fixed.validate().expect("the invariants hold");

@@ -9,11 +9,7 @@ struct Line {
 
 impl Line {
     fn new(region_sizes: &[u64]) -> Self {
-        let settings = Settings {
-            unit: 1,
-            slab_limit: 0,
-            high_end_from: 0,
-        };
+        let settings = Settings { unit: 1, slab_limit: 0, high_end_from: 0 };
         let mut subject = Suballocator::new(Algorithm::Linear, settings);
         for &size in region_sizes {
             subject.add_region(size);
@@ -128,11 +124,7 @@ fn a_ring_leaves_what_is_too_small_behind_and_finds_it_again() {
     line.free(a);
     let c = line.low(30).expect("the front is free");
     assert_eq!(c.0, 0);
-    assert_eq!(
-        offset(line.low(15)),
-        None,
-        "the gap between the newest and the oldest has 10"
-    );
+    assert_eq!(offset(line.low(15)), None, "the gap between the newest and the oldest has 10");
     assert_eq!(offset(line.high(5)), None);
     line.free(b);
     assert_eq!(line.subject.largest_free_range(), 70);
@@ -149,36 +141,19 @@ fn a_ring_that_has_gone_round_does_not_overtake_itself() {
     let b = line.low(20).expect("the front is free").1;
     line.low(20).expect("the front is free");
     line.free(b);
-    assert_eq!(
-        offset(line.low(15)),
-        None,
-        "20 are free in front, but 10 between the newest and the oldest"
-    );
+    assert_eq!(offset(line.low(15)), None, "20 are free in front, but 10 between the newest and the oldest");
     assert_eq!(offset(line.low(10)), Some(40));
 }
 
 #[test]
 fn ranges_freed_out_of_order_give_everything_back() {
     let mut line = Line::new(&[64]);
-    for order in [
-        [0, 1, 2],
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [2, 0, 1],
-        [2, 1, 0],
-    ] {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let keys = [10, 20, 30].map(|size| line.low(size).expect("it has room").1);
         for index in order {
             line.free(keys[index]);
         }
-        assert_eq!(
-            (
-                line.subject.largest_free_range(),
-                line.subject.empty_region_bytes()
-            ),
-            (64, 64)
-        );
+        assert_eq!((line.subject.largest_free_range(), line.subject.empty_region_bytes()), (64, 64));
         assert_eq!(offset(line.low(64)), Some(0));
         line.subject.clear();
     }
@@ -188,19 +163,8 @@ fn ranges_freed_out_of_order_give_everything_back() {
 fn further_regions_serve_when_one_is_full() {
     let mut line = Line::new(&[10, 20, 30]);
     let sizes = [8, 25, 15, 8, 4];
-    let regions: Vec<_> = sizes
-        .iter()
-        .map(|&size| {
-            line.subject
-                .allocate(&Request::new(size, 1))
-                .map(|range| range.region)
-        })
-        .collect();
+    let regions: Vec<_> =
+        sizes.iter().map(|&size| line.subject.allocate(&Request::new(size, 1)).map(|range| range.region)).collect();
     assert_eq!(regions, [Some(0), Some(2), Some(1), None, Some(1)]);
-    assert_eq!(
-        line.subject
-            .allocate_in(2, &Request::new(5, 1))
-            .map(|range| range.offset),
-        Some(25)
-    );
+    assert_eq!(line.subject.allocate_in(2, &Request::new(5, 1)).map(|range| range.offset), Some(25));
 }

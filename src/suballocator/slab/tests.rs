@@ -23,11 +23,7 @@ fn slabs_grow_with_their_class() {
     assert_eq!(counts, [1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16]);
     let large = slab_class(1 << 12);
     slabs.classes[large].slots = 1_000;
-    assert_eq!(
-        slabs.next_count(large),
-        2,
-        "512 KiB hold two slots of 256 KiB"
-    );
+    assert_eq!(slabs.next_count(large), 2, "512 KiB hold two slots of 256 KiB");
 }
 
 #[test]
@@ -38,10 +34,7 @@ fn slots_are_taken_once_and_put_once() {
     let keys: Vec<_> = (0..64)
         .map(|slot| {
             let taken = slabs.take(slab);
-            assert_eq!(
-                (taken.place, taken.was_empty),
-                (1_000 + slot * 8, slot == 0)
-            );
+            assert_eq!((taken.place, taken.was_empty), (1_000 + slot * 8, slot == 0));
             taken.key
         })
         .collect();

@@ -13,9 +13,7 @@ use super::super::free_lists::Want;
 use super::super::range_list::{Cut, Node, SLAB_BIT, region_of};
 use super::super::size_class;
 use super::super::slab::NO_CLASS;
-use super::super::{
-    End, Freed, RangeKey, RangeState, RangeView, Request, Spot, Suballocation,
-};
+use super::super::{End, Freed, RangeKey, RangeState, RangeView, Request, Spot, Suballocation};
 use super::{Found, Tlsf};
 
 /// Largest alignment that slabs serve, in bytes: starting every slab of large slots at more would tear holes.
@@ -48,11 +46,7 @@ impl Tlsf {
         let (slot, count) = (size_class::slab_slot(class), self.slabs.next_count(class));
         let largest = (SLAB_ALIGNMENT >> self.shift).max(1);
         let alignment = (1 << slot.trailing_zeros()).min(largest);
-        let want = Want {
-            units: slot * count,
-            mask: alignment - 1,
-            end,
-        };
+        let want = Want { units: slot * count, mask: alignment - 1, end };
         let cut = self.lists.find(&self.ranges, &want)?;
         Some(Found::Slab { cut, class, count })
     }
@@ -61,26 +55,16 @@ impl Tlsf {
     #[cold]
     pub(super) fn find_reclaimed(&self, want: &Want) -> Option<Found> {
         self.slabs.empty().find_map(|slab| {
-            let (mut first, mut last) = (
-                self.slabs.table[slab as usize].node,
-                self.slabs.table[slab as usize].node,
-            );
+            let (mut first, mut last) = (self.slabs.table[slab as usize].node, self.slabs.table[slab as usize].node);
             while let Some(node) = self.vacant(self.ranges.nodes[first as usize].prev) {
                 first = node;
             }
             while let Some(node) = self.vacant(self.ranges.nodes[last as usize].next) {
                 last = node;
             }
-            let (start, end) = (
-                self.ranges.nodes[first as usize].offset(),
-                self.ranges.nodes[last as usize].end(),
-            );
+            let (start, end) = (self.ranges.nodes[first as usize].offset(), self.ranges.nodes[last as usize].end());
             let offset = want.place_in(start, end)?;
-            Some(Found::Reclaimed(Cut {
-                node: first,
-                offset,
-                units: want.units,
-            }))
+            Some(Found::Reclaimed(Cut { node: first, offset, units: want.units }))
         })
     }
 
@@ -92,21 +76,14 @@ impl Tlsf {
     }
 
     fn is_empty_slab(&self, slab: u32) -> bool {
-        self.slabs
-            .table
-            .get(slab as usize)
-            .is_some_and(|slab| slab.free == slab.full)
+        self.slabs.table.get(slab as usize).is_some_and(|slab| slab.free == slab.full)
     }
 
     /// Gives back the empty slabs from a node on, up to the first range that is in use. The first node stays.
     pub(super) fn release_span(&mut self, first: u32) {
         let mut index = first;
         while let Some(node) = self.vacant(index) {
-            let Node {
-                list_prev: slab,
-                next,
-                ..
-            } = self.ranges.nodes[node as usize];
+            let Node { list_prev: slab, next, .. } = self.ranges.nodes[node as usize];
             if self.ranges.nodes[node as usize].is_used() {
                 self.release_slab(slab);
                 // It may have merged to the left; the walk goes on behind the range that `first` has become.
@@ -145,9 +122,7 @@ impl Tlsf {
     #[inline(never)]
     pub(super) fn add_slab(&mut self, cut: Cut, class: usize, count: u64) -> u32 {
         let node = self.carve(cut);
-        let slab = self
-            .slabs
-            .add(class, count, node, self.ranges.nodes[node as usize].place);
+        let slab = self.slabs.add(class, count, node, self.ranges.nodes[node as usize].place);
         self.ranges.set_used(node, slab);
         slab
     }
@@ -198,35 +173,17 @@ impl Tlsf {
     }
 
     pub(super) fn empty_slab_in(&self, region: u32) -> Option<u32> {
-        self.slabs
-            .empty()
-            .find(|&slab| region_of(self.slabs.table[slab as usize].place) == region)
+        self.slabs.empty().find(|&slab| region_of(self.slabs.table[slab as usize].place) == region)
     }
 
     pub(super) fn for_each_slot(&self, index: u32, visit: &mut dyn FnMut(RangeView)) {
         let slab = &self.slabs.table[index as usize];
         for slot in 0..slab.full.count_ones() {
-            let Spot {
-                region,
-                offset,
-                size,
-            } = self.spot(slab.place_of(slot), u64::from(slab.slot));
+            let Spot { region, offset, size } = self.spot(slab.place_of(slot), u64::from(slab.slot));
             let is_free = slab.free & (1 << slot) != 0;
-            let key = RangeKey {
-                index: SLAB_BIT | index << 6 | slot,
-                generation: slab.generation,
-            };
-            let state = if is_free {
-                RangeState::FreeSlot
-            } else {
-                RangeState::Used(key)
-            };
-            visit(RangeView {
-                region,
-                offset,
-                size,
-                state,
-            });
+            let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
+            let state = if is_free { RangeState::FreeSlot } else { RangeState::Used(key) };
+            visit(RangeView { region, offset, size, state });
         }
     }
 }

@@ -7,14 +7,7 @@ use super::slots::KEPT_BYTES;
 use super::*;
 
 fn tlsf(unit: u64, slab_limit: u64, region_sizes: &[u64]) -> Suballocator {
-    let mut subject = Suballocator::new(
-        Algorithm::Tlsf,
-        Settings {
-            unit,
-            slab_limit,
-            high_end_from: 64 << 10,
-        },
-    );
+    let mut subject = Suballocator::new(Algorithm::Tlsf, Settings { unit, slab_limit, high_end_from: 64 << 10 });
     for &size in region_sizes {
         subject.add_region(size);
     }
@@ -64,21 +57,10 @@ fn fill(subject: &mut Suballocator, numbers: &mut Numbers) -> f64 {
 
 #[test]
 fn churn_fills_a_range_of_256_mib() {
-    for (unit, slab_limit, least) in [
-        (1, 0, 0.96),
-        (64, 0, 0.96),
-        (64, 64 << 10, 0.94),
-        (64, 256 << 10, 0.91),
-    ] {
+    for (unit, slab_limit, least) in [(1, 0, 0.96), (64, 0, 0.96), (64, 64 << 10, 0.94), (64, 256 << 10, 0.91)] {
         for seed in 1..5 {
-            let share = fill(
-                &mut tlsf(unit, slab_limit, &[256 << 20]),
-                &mut Numbers(seed * 0x9E37_79B9),
-            );
-            assert!(
-                share >= least,
-                "unit {unit}, slabs to {slab_limit}, seed {seed}: {share}"
-            );
+            let share = fill(&mut tlsf(unit, slab_limit, &[256 << 20]), &mut Numbers(seed * 0x9E37_79B9));
+            assert!(share >= least, "unit {unit}, slabs to {slab_limit}, seed {seed}: {share}");
         }
     }
 }
@@ -91,16 +73,9 @@ fn bookkeeping_stays_below_48_bytes_per_live_allocation() {
         for step in 0..60_000 {
             if live.len() == 10_000 || step > 20_000 && step % 2 == 0 {
                 let index = usize::try_from(numbers.below(10_000)).expect("it is an index");
-                subject
-                    .free(live.swap_remove(index))
-                    .expect("the key is live");
+                subject.free(live.swap_remove(index)).expect("the key is live");
             }
-            live.push(
-                subject
-                    .allocate(&Request::new(numbers.size(), 64))
-                    .expect("it has room")
-                    .key,
-            );
+            live.push(subject.allocate(&Request::new(numbers.size(), 64)).expect("it has room").key);
         }
         let bytes = subject.host_bytes();
         assert!(bytes <= 48 * live.len(), "{bytes} bytes for {}", live.len());
@@ -113,10 +88,7 @@ fn small_lie_low_and_large_lie_high() {
     let mut at = |request: Request| subject.allocate(&request).map(|range| range.offset);
     assert_eq!(at(Request::new(65_535, 1)), Some(0));
     assert_eq!(at(Request::new(65_536, 1)), Some((1 << 20) - 65_536));
-    assert_eq!(
-        at(Request::new(64, 1).end(End::High)),
-        Some((1 << 20) - 65_536 - 64)
-    );
+    assert_eq!(at(Request::new(64, 1).end(End::High)), Some((1 << 20) - 65_536 - 64));
     assert_eq!(at(Request::new(65_536, 1).end(End::Low)), Some(65_536));
 }
 
@@ -125,9 +97,7 @@ fn a_range_that_just_fits_is_never_missed() {
     for units in (1..200).chain([1_000, 65_537, (1 << 30) - 1, 1 << 40, MAX_SIZE]) {
         let mut subject = tlsf(1, 0, &[units]);
         assert_eq!(subject.allocate(&Request::new(units + 1, 1)), None);
-        let range = subject
-            .allocate(&Request::new(units, 1 << 63))
-            .expect("offset 0 is aligned to anything");
+        let range = subject.allocate(&Request::new(units, 1 << 63)).expect("offset 0 is aligned to anything");
         assert_eq!((range.offset, range.size), (0, units));
         subject.free(range.key).expect("the key is live");
         assert!(subject.remove_region(0));
@@ -139,12 +109,7 @@ fn a_range_that_just_fits_is_never_missed() {
 /// Holes of the given sizes, none at a multiple of 4 KiB, and the rest of the region behind them.
 fn holes(sizes: &[u64]) -> Suballocator {
     let mut subject = tlsf(64, 0, &[1 << 20]);
-    let mut take = |size| {
-        subject
-            .allocate(&Request::new(size, 1))
-            .expect("it has room")
-            .key
-    };
+    let mut take = |size| subject.allocate(&Request::new(size, 1)).expect("it has room").key;
     take(64);
     let keys: Vec<_> = sizes.iter().map(|&size| (take(size), take(64)).0).collect();
     for key in keys {
@@ -156,9 +121,7 @@ fn holes(sizes: &[u64]) -> Suballocator {
 #[test]
 fn an_aligned_request_passes_the_ranges_that_do_not_hold_it() {
     let mut subject = holes(&[512, 1_024, 2_048]);
-    let range = subject
-        .allocate(&Request::new(192, 4_096))
-        .expect("the rest surely holds it");
+    let range = subject.allocate(&Request::new(192, 4_096)).expect("the rest surely holds it");
     assert_eq!((range.offset, range.size), (4_096, 192));
 }
 
@@ -168,9 +131,7 @@ fn an_aligned_request_finds_the_only_range_that_starts_aligned() {
     let request = Request::new(192, 1 << 20);
     assert_eq!(subject.allocate(&request), None);
     subject.add_region(1 << 19);
-    let range = subject
-        .allocate(&request)
-        .expect("the new region starts aligned");
+    let range = subject.allocate(&request).expect("the new region starts aligned");
     assert_eq!((range.region, range.offset), (1, 0));
 }
 
@@ -178,9 +139,7 @@ fn an_aligned_request_finds_the_only_range_that_starts_aligned() {
 fn the_tightest_of_the_own_class_is_taken() {
     // 64 to 67 units are one class; the last hole made is the first of its list.
     let mut subject = holes(&[66, 65, 67].map(|units| units * 64));
-    let range = subject
-        .allocate(&Request::new(64 * 64, 1))
-        .expect("each of them holds it");
+    let range = subject.allocate(&Request::new(64 * 64, 1)).expect("each of them holds it");
     let mut left = 0;
     subject.for_each_range(&mut |view| {
         if view.offset == range.offset + range.size {
@@ -193,20 +152,11 @@ fn the_tightest_of_the_own_class_is_taken() {
 #[test]
 fn an_alignment_far_above_the_size_is_no_reason_for_a_large_slot() {
     let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
-    for (size, alignment, taken) in [
-        (64, 4_096, 64),
-        (1_000, 4_096, 1_024),
-        (1_000, 256, 1_024),
-        (256, 256, 256),
-    ] {
-        let range = subject
-            .allocate(&Request::new(size, alignment))
-            .expect("it has room");
+    for (size, alignment, taken) in [(64, 4_096, 64), (1_000, 4_096, 1_024), (1_000, 256, 1_024), (256, 256, 256)] {
+        let range = subject.allocate(&Request::new(size, alignment)).expect("it has room");
         assert_eq!(range.size, taken);
     }
-    let exact = tlsf(64, 0, &[1 << 20])
-        .allocate(&Request::new(4_100, 4_096))
-        .map(|range| range.size);
+    let exact = tlsf(64, 0, &[1 << 20]).allocate(&Request::new(4_100, 4_096)).map(|range| range.size);
     assert_eq!(exact, Some(4_160));
 }
 
@@ -231,42 +181,14 @@ fn after_clear_the_same_calls_place_the_same() {
 #[test]
 fn a_key_that_was_never_given_out_is_stale() {
     let mut subject = tlsf(64, 64, &[1 << 20]);
-    let slot = subject
-        .allocate(&Request::new(64, 64))
-        .expect("it has room");
-    let Suballocator::Tlsf(tlsf) = &subject else {
-        unreachable!("it was made as one")
-    };
+    let slot = subject.allocate(&Request::new(64, 64)).expect("it has room");
+    let Suballocator::Tlsf(tlsf) = &subject else { unreachable!("it was made as one") };
     let is_free = |node: &Node| !node.is_used() && node.size() > 0;
-    let index = tlsf
-        .ranges
-        .nodes
-        .iter()
-        .position(is_free)
-        .expect("much is free");
-    let free = tlsf
-        .ranges
-        .key_of(u32::try_from(index).expect("it is an index"));
-    let in_slab = RangeKey {
-        index: slot.key.index + 1,
-        ..slot.key
-    };
-    for key in [
-        free,
-        in_slab,
-        RangeKey {
-            index: 1 << 30,
-            generation: 1,
-        },
-        RangeKey {
-            index: NIL,
-            generation: 0,
-        },
-    ] {
-        assert_eq!(
-            (subject.resolve(key), subject.free(key)),
-            (None, Err(StaleKey))
-        );
+    let index = tlsf.ranges.nodes.iter().position(is_free).expect("much is free");
+    let free = tlsf.ranges.key_of(u32::try_from(index).expect("it is an index"));
+    let in_slab = RangeKey { index: slot.key.index + 1, ..slot.key };
+    for key in [free, in_slab, RangeKey { index: 1 << 30, generation: 1 }, RangeKey { index: NIL, generation: 0 }] {
+        assert_eq!((subject.resolve(key), subject.free(key)), (None, Err(StaleKey)));
     }
     assert_eq!(subject.range_count(), 1);
 }
@@ -277,44 +199,26 @@ fn requests_beyond_every_region_are_refused_without_overflow() {
     for size in [(1 << 40) + 1, 1 << 48, 1 << 63, u64::MAX - 1, u64::MAX] {
         for alignment in [1, 64, 4_096, 1 << 40, 1 << 63] {
             for end in [None, Some(End::Low), Some(End::High)] {
-                assert_eq!(
-                    subject.allocate(&Request {
-                        size,
-                        alignment,
-                        end
-                    }),
-                    None
-                );
+                assert_eq!(subject.allocate(&Request { size, alignment, end }), None);
             }
         }
     }
-    let range = subject
-        .allocate(&Request::new(1 << 40, 64))
-        .expect("the second region is as large");
+    let range = subject.allocate(&Request::new(1 << 40, 64)).expect("the second region is as large");
     assert_eq!((range.region, range.offset), (1, 0));
 }
 
 #[test]
 fn a_slab_that_is_kept_keeps_no_region() {
     let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
-    let range = subject
-        .allocate(&Request::new(4_096, 256))
-        .expect("it has room");
+    let range = subject.allocate(&Request::new(4_096, 256)).expect("it has room");
     let freed = subject.free(range.key).expect("the key is live");
     assert!(freed.is_region_empty && subject.is_region_empty(0));
     assert_eq!(subject.largest_free_range(), (1 << 20) - 4_096);
-    assert_eq!(
-        subject
-            .probe(&Request::new(1 << 20, 1))
-            .map(|spot| spot.offset),
-        Some(0)
-    );
+    assert_eq!(subject.probe(&Request::new(1 << 20, 1)).map(|spot| spot.offset), Some(0));
     assert!(subject.remove_region(0));
     subject.validate().expect("the invariants hold");
     assert_eq!(subject.add_region(1 << 20), 0);
-    let other = subject
-        .allocate(&Request::new(4_096, 256))
-        .expect("it has room");
+    let other = subject.allocate(&Request::new(4_096, 256)).expect("it has room");
     assert_eq!(subject.free(range.key), Err(StaleKey));
     subject.free(other.key).expect("the key is live");
     subject.reclaim();
@@ -325,15 +229,8 @@ fn a_slab_that_is_kept_keeps_no_region() {
 fn empty_slabs_are_given_back_to_a_request_that_needs_their_room() {
     let mut subject = tlsf(64, 64 << 10, &[64 << 10]);
     let sizes = [64, 128, 192, 256, 1_024, 4_096];
-    let keys: Vec<_> = sizes
-        .iter()
-        .map(|&size| {
-            subject
-                .allocate(&Request::new(size, 1))
-                .expect("it has room")
-                .key
-        })
-        .collect();
+    let keys: Vec<_> =
+        sizes.iter().map(|&size| subject.allocate(&Request::new(size, 1)).expect("it has room").key).collect();
     for key in keys {
         subject.free(key).expect("the key is live");
     }
@@ -349,20 +246,11 @@ fn empty_slabs_are_given_back_to_a_request_that_needs_their_room() {
 fn kept_slabs_stay_within_their_bound() {
     let mut subject = tlsf(64, 1 << 20, &[256 << 20]);
     let sizes: Vec<u64> = (0..64).map(|step| (64 << 10) + step * (15 << 10)).collect();
-    let keys: Vec<_> = sizes
-        .iter()
-        .map(|&size| {
-            subject
-                .allocate(&Request::new(size, 1))
-                .expect("it has room")
-                .key
-        })
-        .collect();
+    let keys: Vec<_> =
+        sizes.iter().map(|&size| subject.allocate(&Request::new(size, 1)).expect("it has room").key).collect();
     for key in keys {
         subject.free(key).expect("the key is live");
-        let Suballocator::Tlsf(tlsf) = &subject else {
-            unreachable!("it was made as one")
-        };
+        let Suballocator::Tlsf(tlsf) = &subject else { unreachable!("it was made as one") };
         assert!(tlsf.slabs.cached_units <= (tlsf.used_units >> 5) + (KEPT_BYTES >> 6));
     }
     subject.validate().expect("the invariants hold");
@@ -372,45 +260,24 @@ fn kept_slabs_stay_within_their_bound() {
 fn allocating_and_freeing_in_turn_reuses_one_slab() {
     let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
     let mut offsets = (0..100).map(|_| {
-        let range = subject
-            .allocate(&Request::new(10_000, 256))
-            .expect("it has room");
+        let range = subject.allocate(&Request::new(10_000, 256)).expect("it has room");
         subject.free(range.key).expect("the key is live");
         range.offset
     });
     let first = offsets.next();
     assert!(offsets.all(|offset| Some(offset) == first));
-    let Suballocator::Tlsf(tlsf) = &subject else {
-        unreachable!("it was made as one")
-    };
+    let Suballocator::Tlsf(tlsf) = &subject else { unreachable!("it was made as one") };
     assert_eq!(tlsf.slabs.table.len(), 1);
 }
 
 #[test]
 fn many_empty_regions_cost_nothing_to_know() {
     let mut subject = tlsf(64, 0, &[1 << 16; 1_000]);
-    assert_eq!(
-        (
-            subject.empty_regions().count(),
-            subject.empty_region_bytes()
-        ),
-        (1_000, 1_000 << 16)
-    );
-    let range = subject
-        .allocate(&Request::new(100, 1))
-        .expect("it has room");
-    assert_eq!(
-        (
-            subject.empty_regions().count(),
-            subject.empty_region_bytes()
-        ),
-        (999, 999 << 16)
-    );
+    assert_eq!((subject.empty_regions().count(), subject.empty_region_bytes()), (1_000, 1_000 << 16));
+    let range = subject.allocate(&Request::new(100, 1)).expect("it has room");
+    assert_eq!((subject.empty_regions().count(), subject.empty_region_bytes()), (999, 999 << 16));
     subject.free(range.key).expect("the key is live");
-    assert_eq!(
-        subject.empty_regions().next(),
-        Some((range.region, 1 << 16))
-    );
+    assert_eq!(subject.empty_regions().next(), Some((range.region, 1 << 16)));
     (0..1_000).for_each(|region| assert!(subject.remove_region(region)));
     subject.validate().expect("the invariants hold");
     assert_eq!(subject.add_region(64), 0);
@@ -420,9 +287,7 @@ fn many_empty_regions_cost_nothing_to_know() {
 fn a_fresh_region_serves_its_opener() {
     let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
     let region = subject.add_region(1 << 20);
-    let range = subject
-        .allocate_in(region, &Request::new(1_000, 256))
-        .expect("it is fresh");
+    let range = subject.allocate_in(region, &Request::new(1_000, 256)).expect("it is fresh");
     assert_eq!((range.region, range.offset, range.size), (region, 0, 1_024));
     assert_eq!(subject.allocate_in(region, &Request::new(1 << 20, 1)), None);
     assert_eq!(subject.allocate_in(9, &Request::new(1, 1)), None);

@@ -4,11 +4,7 @@ use super::super::{Algorithm, Request, Settings};
 use super::*;
 
 fn settings() -> Settings {
-    Settings {
-        unit: 16,
-        slab_limit: 256,
-        high_end_from: 1 << 20,
-    }
+    Settings { unit: 16, slab_limit: 256, high_end_from: 1 << 20 }
 }
 
 /// Ranges of two regions, used and free, with slabs of several classes, one of them empty.
@@ -17,17 +13,12 @@ fn tlsf() -> Tlsf {
     subject.add_region(1 << 16);
     subject.add_region(1 << 12);
     let sizes = [16, 16, 16, 16, 16, 32, 300, 400, 500, 600, 700, 256];
-    let keys: Vec<_> = sizes
-        .iter()
-        .filter_map(|&size| subject.allocate(&Request::new(size, 16)))
-        .collect();
+    let keys: Vec<_> = sizes.iter().filter_map(|&size| subject.allocate(&Request::new(size, 16))).collect();
     for index in [5, 7, 9] {
         subject.free(keys[index].key).expect("the key is live");
     }
     subject.validate().expect("the invariants hold");
-    let Suballocator::Tlsf(tlsf) = subject else {
-        unreachable!("it was made as one")
-    };
+    let Suballocator::Tlsf(tlsf) = subject else { unreachable!("it was made as one") };
     tlsf
 }
 
@@ -38,9 +29,7 @@ fn linear() -> Linear {
         subject.allocate(&Request::new(size, 16));
         subject.allocate(&Request::new(size, 16).end(super::super::End::High));
     }
-    let Suballocator::Linear(linear) = subject else {
-        unreachable!("it was made as one")
-    };
+    let Suballocator::Linear(linear) = subject else { unreachable!("it was made as one") };
     linear
 }
 
@@ -49,9 +38,7 @@ fn fixed() -> Fixed {
     subject.add_region(16 * 5_000);
     subject.add_region(16);
     (0..100).for_each(|_| assert!(subject.allocate(&Request::new(16, 16)).is_some()));
-    let Suballocator::Fixed(fixed) = subject else {
-        unreachable!("it was made as one")
-    };
+    let Suballocator::Fixed(fixed) = subject else { unreachable!("it was made as one") };
     fixed
 }
 
@@ -65,18 +52,9 @@ fn notices_in_tlsf(invariant: &str, corrupt: impl FnOnce(&mut Tlsf)) {
 
 /// The first used range that is no slab, of those with a free neighbour in front.
 fn used_behind_free(tlsf: &Tlsf) -> usize {
-    let is_free = |index: u32| {
-        tlsf.ranges
-            .nodes
-            .get(index as usize)
-            .is_some_and(|node| !node.is_used())
-    };
+    let is_free = |index: u32| tlsf.ranges.nodes.get(index as usize).is_some_and(|node| !node.is_used());
     let is_plain = |node: &Node| node.is_used() && node.list_prev == NIL && is_free(node.prev);
-    tlsf.ranges
-        .nodes
-        .iter()
-        .position(is_plain)
-        .expect("one was freed in front of it")
+    tlsf.ranges.nodes.iter().position(is_plain).expect("one was freed in front of it")
 }
 
 #[test]
@@ -116,27 +94,14 @@ fn ranges() {
     });
     notices_in_tlsf("R3", |tlsf| tlsf.ranges.spare = 0);
     notices_in_tlsf("R3", |tlsf| {
-        let lost = Node {
-            place: 0,
-            extent: 0,
-            prev: NIL,
-            next: NIL,
-            list_prev: NIL,
-            list_next: NIL,
-        };
+        let lost = Node { place: 0, extent: 0, prev: NIL, next: NIL, list_prev: NIL, list_next: NIL };
         tlsf.ranges.nodes.push(lost);
     });
 }
 
 #[test]
 fn lists() {
-    let head = |tlsf: &Tlsf| {
-        tlsf.lists
-            .heads
-            .iter()
-            .position(|&head| head != NIL)
-            .expect("something is free")
-    };
+    let head = |tlsf: &Tlsf| tlsf.lists.heads.iter().position(|&head| head != NIL).expect("something is free");
     notices_in_tlsf("T1", |tlsf| {
         let class = head(tlsf);
         tlsf.lists.heads[class] = NIL;
@@ -148,12 +113,7 @@ fn lists() {
         tlsf.ranges.nodes[node].list_next = tlsf.lists.heads[class];
     });
     notices_in_tlsf("T1", |tlsf| {
-        let last = tlsf
-            .lists
-            .heads
-            .iter()
-            .rposition(|&head| head != NIL)
-            .expect("something is free");
+        let last = tlsf.lists.heads.iter().rposition(|&head| head != NIL).expect("something is free");
         let first = head(tlsf);
         tlsf.lists.heads.swap(first, last);
     });
@@ -201,10 +161,7 @@ fn fronts_of_linear_regions() {
         let mut linear = linear();
         check_linear(&linear).expect("the invariants hold");
         corrupt(&mut linear);
-        assert_eq!(
-            check_linear(&linear).expect_err("it is noticed").invariant,
-            invariant
-        );
+        assert_eq!(check_linear(&linear).expect_err("it is noticed").invariant, invariant);
     };
     notices("L1", &|linear| linear.fronts[0].head = NIL);
     notices("L1", &|linear| {
@@ -226,10 +183,7 @@ fn slots_of_fixed_regions() {
         let mut fixed = fixed();
         check_fixed(&fixed).expect("the invariants hold");
         corrupt(&mut fixed);
-        assert_eq!(
-            check_fixed(&fixed).expect_err("it is noticed").invariant,
-            invariant
-        );
+        assert_eq!(check_fixed(&fixed).expect_err("it is noticed").invariant, invariant);
     };
     notices("F1", &|fixed| fixed.slots[0].free.levels[1][0] ^= 1 << 5);
     notices("F1", &|fixed| fixed.slots[0].free.levels[0][78] |= 1 << 63);

@@ -44,9 +44,7 @@ pub enum VirtualAllocateError {
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
     /// Nothing free was found that holds it. Free something, or use a further block.
-    #[error(
-        "no free range for {size} aligned to {alignment}: {free_bytes} free, the largest range has {largest}"
-    )]
+    #[error("no free range for {size} aligned to {alignment}: {free_bytes} free, the largest range has {largest}")]
     NoRoom {
         /// What was asked for.
         size: u64,

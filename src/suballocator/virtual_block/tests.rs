@@ -5,56 +5,33 @@ use alloc::string::ToString;
 use super::super::End;
 use super::*;
 
-const ALGORITHMS: [Algorithm; 3] = [
-    Algorithm::Tlsf,
-    Algorithm::Linear,
-    Algorithm::Fixed { slot_size: 64 },
-];
+const ALGORITHMS: [Algorithm; 3] = [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 64 }];
 
 fn block(algorithm: Algorithm) -> VirtualBlock {
-    VirtualBlock::new(&VirtualBlockCreateInfo::new(4_096).algorithm(algorithm))
-        .expect("the description is sound")
+    VirtualBlock::new(&VirtualBlockCreateInfo::new(4_096).algorithm(algorithm)).expect("the description is sound")
 }
 
 #[test]
 fn keys_and_allocations_are_small() {
-    assert_eq!(
-        (size_of::<VirtualKey>(), size_of::<VirtualAllocation>()),
-        (16, 32)
-    );
+    assert_eq!((size_of::<VirtualKey>(), size_of::<VirtualAllocation>()), (16, 32));
 }
 
 #[test]
 fn senseless_requests_are_errors() {
     for algorithm in ALGORITHMS {
         let mut block = block(algorithm);
-        for (size, alignment) in [
-            (0, 1),
-            (0, 0),
-            (1, 0),
-            (1, 3),
-            (u64::MAX, u64::MAX),
-            (64, 96),
-        ] {
+        for (size, alignment) in [(0, 1), (0, 0), (1, 0), (1, 3), (u64::MAX, u64::MAX), (64, 96)] {
             let request = Request::new(size, alignment);
             let refused = block.allocate(&request).expect_err("it makes no sense");
-            assert!(
-                matches!(refused, VirtualAllocateError::Invalid(_)),
-                "{refused}"
-            );
+            assert!(matches!(refused, VirtualAllocateError::Invalid(_)), "{refused}");
             assert_eq!(block.probe(&request), Err(refused));
         }
         assert!(block.is_empty());
     }
     let zero = Request::new(0, 1).check().expect_err("0 bytes are nothing");
     assert_eq!(zero.to_string(), "a range of 0 bytes was asked for");
-    let three = Request::new(1, 3)
-        .check()
-        .expect_err("3 is no power of two");
-    assert_eq!(
-        three.to_string(),
-        "an alignment of 3 bytes is not a power of two"
-    );
+    let three = Request::new(1, 3).check().expect_err("3 is no power of two");
+    assert_eq!(three.to_string(), "an alignment of 3 bytes is not a power of two");
 }
 
 #[test]
@@ -63,24 +40,12 @@ fn what_does_not_fit_says_what_is_free() {
         let mut block = block(algorithm);
         for size in [4_097, u64::MAX] {
             for end in [None, Some(End::Low), Some(End::High)] {
-                let refused = block.allocate(&Request {
-                    size,
-                    alignment: 1 << 63,
-                    end,
-                });
-                assert!(matches!(
-                    refused,
-                    Err(VirtualAllocateError::NoRoom {
-                        free_bytes: 4_096,
-                        ..
-                    })
-                ));
+                let refused = block.allocate(&Request { size, alignment: 1 << 63, end });
+                assert!(matches!(refused, Err(VirtualAllocateError::NoRoom { free_bytes: 4_096, .. })));
             }
         }
     }
-    let refused = block(Algorithm::Tlsf)
-        .allocate(&Request::new(5_000, 8))
-        .expect_err("it is too large");
+    let refused = block(Algorithm::Tlsf).allocate(&Request::new(5_000, 8)).expect_err("it is too large");
     let text = "no free range for 5000 aligned to 8: 4096 free, the largest range has 4096";
     assert_eq!(refused.to_string(), text);
 }
@@ -90,49 +55,16 @@ fn senseless_descriptions_are_errors() {
     let make = |info: VirtualBlockCreateInfo| VirtualBlock::new(&info).map(|_| ());
     let info = VirtualBlockCreateInfo::new(1 << 20);
     assert_eq!(make(info.unit(0)), Err(VirtualBlockError::Unit { unit: 0 }));
-    assert_eq!(
-        make(info.unit(48)),
-        Err(VirtualBlockError::Unit { unit: 48 })
-    );
-    for (size, unit) in [
-        (0, 1),
-        (100, 64),
-        (1 << 42, 1),
-        (u64::MAX, 1),
-        (u64::MAX - 63, 64),
-    ] {
-        assert_eq!(
-            make(VirtualBlockCreateInfo::new(size).unit(unit)),
-            Err(VirtualBlockError::Size { size, unit })
-        );
+    assert_eq!(make(info.unit(48)), Err(VirtualBlockError::Unit { unit: 48 }));
+    for (size, unit) in [(0, 1), (100, 64), (1 << 42, 1), (u64::MAX, 1), (u64::MAX - 63, 64)] {
+        assert_eq!(make(VirtualBlockCreateInfo::new(size).unit(unit)), Err(VirtualBlockError::Size { size, unit }));
     }
-    for (slot_size, size, unit) in [
-        (0, 1 << 20, 1),
-        (1 << 21, 1 << 20, 1),
-        (96, 1 << 20, 64),
-        (1, 1 << 33, 1),
-    ] {
-        let info = VirtualBlockCreateInfo::new(size)
-            .unit(unit)
-            .algorithm(Algorithm::Fixed { slot_size });
-        assert_eq!(
-            make(info),
-            Err(VirtualBlockError::SlotSize {
-                slot_size,
-                size,
-                unit
-            })
-        );
+    for (slot_size, size, unit) in [(0, 1 << 20, 1), (1 << 21, 1 << 20, 1), (96, 1 << 20, 64), (1, 1 << 33, 1)] {
+        let info = VirtualBlockCreateInfo::new(size).unit(unit).algorithm(Algorithm::Fixed { slot_size });
+        assert_eq!(make(info), Err(VirtualBlockError::SlotSize { slot_size, size, unit }));
     }
     assert_eq!(make(info.slab_limit(u64::MAX)), Ok(()));
-    assert_eq!(
-        make(
-            VirtualBlockCreateInfo::new(1 << 63)
-                .unit(1 << 63)
-                .slab_limit(u64::MAX)
-        ),
-        Ok(())
-    );
+    assert_eq!(make(VirtualBlockCreateInfo::new(1 << 63).unit(1 << 63).slab_limit(u64::MAX)), Ok(()));
 }
 
 #[test]
@@ -145,12 +77,8 @@ fn a_foreign_key_comes_back() {
         assert!(!other.set_user_data(&key, 1));
         let refused = other.free(key).expect_err("the key is another block's");
         assert!(matches!(refused, VirtualFreeError::Foreign(_)));
-        assert_eq!(
-            other.range(&untouched.key),
-            Some((untouched.offset, untouched.size))
-        );
-        own.free(refused.into_key())
-            .expect("the key is this block's");
+        assert_eq!(other.range(&untouched.key), Some((untouched.offset, untouched.size)));
+        own.free(refused.into_key()).expect("the key is this block's");
     }
 }
 
@@ -164,18 +92,10 @@ fn a_key_from_before_clear_comes_back() {
         assert!(block.is_empty());
         let new = block.allocate(&Request::new(10, 1)).expect("it has room");
         assert_eq!(new.offset, old.offset);
-        assert_eq!(
-            (block.user_data(&old.key), block.user_data(&new.key)),
-            (None, Some(0))
-        );
-        let refused = block
-            .free(old.key)
-            .expect_err("the block was cleared since");
+        assert_eq!((block.user_data(&old.key), block.user_data(&new.key)), (None, Some(0)));
+        let refused = block.free(old.key).expect_err("the block was cleared since");
         assert!(matches!(refused, VirtualFreeError::Stale(_)));
-        assert_eq!(
-            refused.to_string(),
-            "the key's range was freed when its block was cleared"
-        );
+        assert_eq!(refused.to_string(), "the key's range was freed when its block was cleared");
         block.free(new.key).expect("the key is live");
         block.validate().expect("the invariants hold");
     }
@@ -189,10 +109,7 @@ fn a_key_stays_stale_however_often_the_block_is_cleared() {
         (0..1_024).for_each(|_| block.clear());
         let _kept = block.allocate(&Request::new(10, 1)).expect("it has room");
         assert_eq!(block.range(&old.key), None);
-        assert!(matches!(
-            block.free(old.key),
-            Err(VirtualFreeError::Stale(_))
-        ));
+        assert!(matches!(block.free(old.key), Err(VirtualFreeError::Stale(_))));
     }
 }
 
@@ -201,14 +118,8 @@ fn user_data_stay_with_their_range() {
     for slab_limit in [0, 1_024] {
         let info = VirtualBlockCreateInfo::new(1 << 20).slab_limit(slab_limit);
         let mut block = VirtualBlock::new(&info).expect("the description is sound");
-        let keys: Vec<_> = (1..=100)
-            .map(|size| {
-                block
-                    .allocate(&Request::new(size * 30, 1))
-                    .expect("it has room")
-                    .key
-            })
-            .collect();
+        let keys: Vec<_> =
+            (1..=100).map(|size| block.allocate(&Request::new(size * 30, 1)).expect("it has room").key).collect();
         for (value, key) in (1..).zip(&keys) {
             assert!(block.set_user_data(key, value));
         }
@@ -226,10 +137,7 @@ fn user_data_stay_with_their_range() {
             block.free(key).expect("the key is live");
         }
         for _ in 0..100 {
-            let key = block
-                .allocate(&Request::new(300, 1))
-                .expect("it has room")
-                .key;
+            let key = block.allocate(&Request::new(300, 1)).expect("it has room").key;
             assert_eq!(block.user_data(&key), Some(0));
         }
     }
@@ -240,14 +148,8 @@ fn iteration_tiles_the_block() {
     for algorithm in ALGORITHMS {
         let info = VirtualBlockCreateInfo::new(4_000).algorithm(algorithm);
         let mut block = VirtualBlock::new(&info).expect("the description is sound");
-        let mut keys: Vec<_> = [10, 20, 30, 40]
-            .map(|size| {
-                block
-                    .allocate(&Request::new(size, 8))
-                    .expect("it has room")
-                    .key
-            })
-            .into();
+        let mut keys: Vec<_> =
+            [10, 20, 30, 40].map(|size| block.allocate(&Request::new(size, 8)).expect("it has room").key).into();
         block.free(keys.swap_remove(1)).expect("the key is live");
         let (mut end, mut used, mut count) = (0, 0, 0);
         block.for_each_range(|range| {
@@ -258,10 +160,7 @@ fn iteration_tiles_the_block() {
             }
         });
         let statistics = block.statistics();
-        assert_eq!(
-            (end, used, count),
-            (4_000, statistics.used_bytes, statistics.allocation_count)
-        );
+        assert_eq!((end, used, count), (4_000, statistics.used_bytes, statistics.allocation_count));
         assert_eq!(statistics.free_bytes, 4_000 - used);
     }
 }
@@ -270,12 +169,8 @@ fn iteration_tiles_the_block() {
 fn a_block_of_a_tebibyte_is_cut_by_the_byte() {
     let info = VirtualBlockCreateInfo::new(1 << 40);
     let mut block = VirtualBlock::new(&info).expect("the description is sound");
-    let low = block
-        .allocate(&Request::new((1 << 39) + 1, 1).end(End::Low))
-        .expect("it has room");
-    let high = block
-        .allocate(&Request::new((1 << 39) - 3, 1))
-        .expect("it has room");
+    let low = block.allocate(&Request::new((1 << 39) + 1, 1).end(End::Low)).expect("it has room");
+    let high = block.allocate(&Request::new((1 << 39) - 3, 1)).expect("it has room");
     assert_eq!((low.offset, high.offset), (0, (1 << 39) + 3));
     assert_eq!(block.statistics().largest_free_range, 2);
     let rest = block.allocate(&Request::new(2, 1)).expect("it has room");
