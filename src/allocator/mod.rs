@@ -46,7 +46,7 @@ pub use self::ledger::{Leak, LeakReport};
 use self::ledger::{Ledger, LedgerKey};
 pub use self::plan::{Limits, Plan, PlannedPlacement};
 pub(crate) use self::pools::PoolRef;
-use self::pools::Pools;
+use self::pools::{NumberedPool, Pools};
 pub(crate) use self::request::AllocationRequest;
 pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
 use self::retention::IdleMemory;
@@ -192,10 +192,18 @@ impl Allocator {
         let stamp = allocation.stamp();
         match self.pools.get_default(stamp.pool()) {
             Some(pool) if stamp.is_plain_of(self.owner) => {
-                let left = pool.free(self.backing(), allocation.key(), self.now());
-                if left == Ok(Left::Live) { Ok(()) } else { self.end_free(allocation, left) }
+                if pool.free_ready(allocation.key()) { Ok(()) } else { self.free_from(allocation, pool) }
             }
             _ => self.free_checked(allocation),
+        }
+    }
+
+    /// Frees what is no slot, or the last one of its slab.
+    #[inline(never)]
+    fn free_from(&self, allocation: Allocation, pool: &NumberedPool) -> Result<(), FreeError> {
+        match pool.free(self.backing(), allocation.key(), self.now()) {
+            Ok(Left::Live) => Ok(()),
+            left => self.end_free(allocation, left),
         }
     }
 
