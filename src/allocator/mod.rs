@@ -77,6 +77,10 @@ pub struct Allocator {
     peak_bytes: AtomicU64,
     /// How often `tick` was called.
     ticks: AtomicU64,
+    /// How often memory was opened.
+    openings: AtomicU64,
+    /// The number of openings by which nothing was left to release when the allocator was idle.
+    rested_at: AtomicU64,
     owner: u32,
     tracks_all: bool,
     leak_callback: Option<LeakCallback>,
@@ -111,6 +115,8 @@ impl Allocator {
             idle: Mutex::default(),
             peak_bytes: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
+            openings: AtomicU64::new(0),
+            rested_at: AtomicU64::new(0),
             owner,
             tracks_all: info.tracks_all,
             leak_callback: info.leak_callback.take(),
