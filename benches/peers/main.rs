@@ -20,14 +20,18 @@
 )]
 
 mod bare;
+mod behaviour;
+mod boundary;
 mod callgrind;
 mod check;
+mod churn;
 mod clock;
 mod cores;
 mod driver;
 mod frames;
 mod heap;
 mod level;
+mod opening;
 mod own;
 mod peer;
 mod random;
@@ -35,6 +39,7 @@ mod report;
 mod request;
 mod rivals;
 mod row;
+mod scaling;
 mod shared;
 mod steady;
 mod threads;
@@ -141,6 +146,13 @@ fn main() {
         ["--instructions", ..] => workloads::instructions(word),
         ["--traces", ..] => recorded(word, effort),
         ["--threads", ..] => threads::run(effort),
+        ["--churn", ..] => churn::run(effort),
+        ["--growth", ..] => scaling::run(effort),
+        ["--behaviour", ..] => {
+            behaviour::run();
+            boundary::run();
+            opening::run();
+        }
         words => workloads::tables(words.first().unwrap_or(&""), effort),
     }
     if has("--record") {

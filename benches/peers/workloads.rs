@@ -2,7 +2,9 @@
 
 use crate::row::Row;
 use crate::values::{Place, note};
-use crate::{Effort, FULL, bare, callgrind, driver, frames, level, report, request, steady, with_bare, with_peer};
+use crate::{
+    Effort, FULL, bare, callgrind, driver, frames, level, report, request, scaling, steady, with_bare, with_peer,
+};
 
 const WORKLOADS: [(&str, &str); 10] = [
     ("a", "a. 64 KiB, 1,000 live"),
@@ -134,7 +136,7 @@ pub(crate) fn count(workload: &str, peer: &str, pairs: usize) {
         with_peer!(peer, Counted => steady.count::<Counted>(pairs));
     } else if workload == "c" {
         with_peer!(peer, Counted => frames::count::<Counted>(pairs));
-    } else {
+    } else if !scaling::count(workload, peer, pairs) {
         panic!("there is no count of instructions for {workload:?}");
     }
 }
