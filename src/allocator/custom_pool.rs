@@ -307,7 +307,7 @@ impl Allocator {
         if pool.owner != self.owner {
             return Err(DestroyPoolError { reason: DestroyPoolReason::Foreign, pool });
         }
-        let count = pool.pool.counters().live_count();
+        let count = pool.pool.counts().live_count();
         if count > 0 {
             return Err(DestroyPoolError { reason: DestroyPoolReason::InUse { count }, pool });
         }

@@ -144,7 +144,7 @@ fn enter(
     };
     let (strategy, without_dedicated) = request.strategies(&pool, &pool_request);
     let request_size = pool_request.range.size;
-    let live_bytes = pool.counters().live_bytes().saturating_add(request_size);
+    let live_bytes = pool.counts().live_bytes().saturating_add(request_size);
     let block_size = settings.growth.block_size(request_size, live_bytes);
     // A block of slots holds at least one, however small the request.
     let request_size = match settings.algorithm {
@@ -335,7 +335,7 @@ impl Allocator {
     fn give_backs(&self, own: &Pool, opening_bytes: u64, rehearsed: &Rehearse) -> Vec<GiveBack> {
         let peak_bytes = self.peak_bytes().max(rehearsed.peak_bytes);
         let mut excess = retention::excess(rehearsed.reserved_bytes(self), opening_bytes, peak_bytes);
-        if excess == 0 || self.pools().sum(|pool| pool.counters().empty_bytes.get()) == 0 {
+        if excess == 0 || self.pools().sum(|pool| pool.counts().empty_bytes) == 0 {
             return Vec::new();
         }
         let mut chosen = Vec::new();
@@ -358,7 +358,7 @@ impl Allocator {
         let mut of_own = Vec::new();
         let mut of_others = Vec::new();
         for (index, pool) in self.pools().all() {
-            if pool.counters().empty_bytes.get() == 0 {
+            if pool.counts().empty_bytes == 0 {
                 continue;
             }
             let list = if ptr::eq::<Pool>(&raw const *pool, own) { &mut of_own } else { &mut of_others };

@@ -340,8 +340,8 @@ impl Drop for Allocator {
     fn drop(&mut self) {
         let report = LeakReport {
             leaks: self.ledger.leaks(),
-            allocation_count: self.pools.sum(|pool| pool.counters().live_count()),
-            allocation_bytes: self.pools.sum(|pool| pool.counters().live_bytes()),
+            allocation_count: self.pools.sum(|pool| pool.counts().live_count()),
+            allocation_bytes: self.pools.sum(|pool| pool.counts().live_bytes()),
         };
         for pool in self.pools.drain() {
             pool.abandon(Backing { device: &self.device, budget: &self.budget });

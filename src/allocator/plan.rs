@@ -162,7 +162,7 @@ impl Allocator {
         let size = align_down(of_driver, settings.suballocator.unit);
         let input = PlacementInput {
             size,
-            live_bytes: pool.counters().live_bytes().saturating_add(size),
+            live_bytes: pool.counts().live_bytes().saturating_add(size),
             block_cap: settings.growth.cap,
             driver: DedicatedPreference::None,
             caller: DedicatedUse::Auto,

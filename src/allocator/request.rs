@@ -339,7 +339,7 @@ impl AllocationRequest<'_> {
         let settings = pool.settings();
         let input = PlacementInput {
             size: request.range.size,
-            live_bytes: pool.counters().live_bytes().saturating_add(request.range.size),
+            live_bytes: pool.counts().live_bytes().saturating_add(request.range.size),
             block_cap: settings.growth.cap,
             driver: self.requirements.dedicated,
             caller: self.caller(),

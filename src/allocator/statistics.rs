@@ -48,20 +48,17 @@ impl PoolStatistics {
     }
 
     fn of(pool: &Pool) -> Self {
-        let counters = pool.counters();
-        // Freed first: read in this order, the count alive is never below zero.
-        let freed_count = counters.freed.get();
-        let allocated_count = counters.allocated.get();
+        let counts = pool.counts();
         Self {
-            block_count: counters.block_count.get(),
-            block_bytes: counters.block_bytes.get(),
-            empty_bytes: counters.empty_bytes.get(),
-            dedicated_count: counters.dedicated_count.get(),
-            dedicated_bytes: counters.dedicated_bytes.get(),
-            allocation_count: allocated_count.saturating_sub(freed_count),
-            allocation_bytes: counters.live_bytes(),
-            allocated_count,
-            freed_count,
+            block_count: counts.block_count,
+            block_bytes: counts.block_bytes,
+            empty_bytes: counts.empty_bytes,
+            dedicated_count: counts.dedicated_count,
+            dedicated_bytes: counts.dedicated_bytes,
+            allocation_count: counts.live_count(),
+            allocation_bytes: counts.live_bytes(),
+            allocated_count: counts.allocated,
+            freed_count: counts.freed,
         }
     }
 
@@ -191,7 +188,8 @@ pub struct DetailedStatistics {
 }
 
 impl Allocator {
-    /// Reads all counters. No pool's lock is taken; with threads at work the numbers are of slightly different moments.
+    /// Counts what every pool holds, one pool's lock at a time; with threads at work the pools are of slightly different
+    /// moments.
     pub fn statistics(&self) -> Statistics {
         let properties = self.properties();
         let mut statistics = Statistics {

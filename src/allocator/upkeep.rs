@@ -147,7 +147,7 @@ impl Allocator {
         }
         let mut opened = 0;
         loop {
-            let empty_bytes = pool.counters().empty_bytes.get();
+            let empty_bytes = pool.counts().empty_bytes;
             pool.keep_prewarmed(bytes.min(empty_bytes));
             if empty_bytes >= bytes {
                 return Ok(opened);
@@ -198,7 +198,7 @@ impl Allocator {
 
     /// Returns the bytes of all memory objects that the allocator holds.
     pub(crate) fn reserved_bytes(&self) -> u64 {
-        self.pools.sum(|pool| pool.counters().block_bytes.get() + pool.counters().dedicated_bytes.get())
+        self.pools.sum(|pool| pool.counts().reserved_bytes())
     }
 
     /// Hears that memory was opened: the peak may have risen.
@@ -210,7 +210,7 @@ impl Allocator {
     /// Gives back what an idle allocator need not keep; called when a pool has become empty.
     #[cold]
     pub(crate) fn release_if_idle(&self) {
-        if self.pools.sum(|pool| pool.counters().live_count()) > 0 || self.has_nothing_to_release() {
+        if self.pools.sum(|pool| pool.counts().live_count()) > 0 || self.has_nothing_to_release() {
             return;
         }
         if !self.idle.lock().should_release(self.allocation_clock()) {
@@ -228,15 +228,15 @@ impl Allocator {
     /// Returns whether every pool holds no more than one small block.
     fn has_nothing_to_release(&self) -> bool {
         let is_small = |pool: &Pool| {
-            let counters = pool.counters();
-            counters.block_count.get() <= 1 && counters.block_bytes.get() <= growth::IDLE_BLOCK_MAX
+            let counts = pool.counts();
+            counts.block_count <= 1 && counts.block_bytes <= growth::IDLE_BLOCK_MAX
         };
         self.pools.sum(|pool| u64::from(!is_small(pool))) == 0
     }
 
     /// Counts allocations: the allocator's only clock beside the tick.
     fn allocation_clock(&self) -> u64 {
-        self.pools.sum(|pool| pool.counters().allocated.get())
+        self.pools.sum(|pool| pool.counts().allocated)
     }
 
     pub(super) fn open_empty(&self, pool: &Pool, bytes: u64) -> Result<(), AllocationError> {

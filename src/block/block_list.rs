@@ -183,6 +183,11 @@ impl BlockList {
         self.suballocator.used_bytes()
     }
 
+    /// Returns the number of live ranges.
+    pub(crate) fn range_count(&self) -> u64 {
+        self.suballocator.range_count()
+    }
+
     /// Returns the number of blocks.
     pub(crate) fn block_count(&self) -> u32 {
         self.count

@@ -12,14 +12,14 @@
 //!
 //! Invariants:
 //! - I1: the driver is never called, and nobody waits, while the lock is held.
-//! - I2: the counters are exact whenever the lock is free.
+//! - I2: nothing is counted twice: what a pool holds is counted from what is there, when somebody asks.
 //! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`.
 //! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared.
 
 #![forbid(unsafe_code)]
 
 mod class;
-mod counters;
+mod counts;
 mod dedicated;
 mod opening;
 pub(crate) mod placement;
@@ -34,7 +34,6 @@ use ash::vk;
 
 pub(crate) use self::class::BlockClass;
 pub use self::class::{Kind, MemoryPriority};
-pub(crate) use self::counters::Counters;
 use self::dedicated::{DedicatedMemory, DedicatedTable};
 pub use self::placement::DedicatedUse;
 pub(crate) use self::ticket::{GrowthTicket, Joined};
@@ -46,7 +45,7 @@ use crate::block::{Backing, OpenError, Retired};
 use crate::device::{DedicatedFor, DriverError, Mapping};
 use crate::memory_type::{Bound, Refused};
 use crate::suballocator::{self, Algorithm, RangeKey, Request, StaleKey, Suballocator};
-use crate::sync::Mutex;
+use crate::sync::BriefMutex;
 
 /// What a pool is made of; never changes afterwards.
 #[derive(Clone, Debug)]
@@ -165,9 +164,8 @@ pub(crate) enum Making {
 #[derive(Debug)]
 pub(crate) struct Pool {
     settings: PoolSettings,
-    state: Mutex<State>,
+    state: BriefMutex<State>,
     growth: GrowthTicket,
-    counters: Counters,
 }
 
 #[derive(Debug)]
@@ -178,22 +176,21 @@ struct State {
     prewarmed_bytes: u64,
     /// Blocks that are being opened with no lock held, so that I3 holds meanwhile.
     opening_count: u32,
+    /// Allocations ever made.
+    allocated: u64,
 }
 
 impl Pool {
     /// Creates a pool without blocks.
     pub(crate) fn new(settings: PoolSettings) -> Self {
         let blocks = BlockList::new(Suballocator::new(settings.algorithm, settings.suballocator));
-        let state = State { blocks, dedicated: DedicatedTable::default(), prewarmed_bytes: 0, opening_count: 0 };
-        Self { settings, state: Mutex::new(state), growth: GrowthTicket::default(), counters: Counters::default() }
+        let dedicated = DedicatedTable::default();
+        let state = State { blocks, dedicated, prewarmed_bytes: 0, opening_count: 0, allocated: 0 };
+        Self { settings, state: BriefMutex::new(state), growth: GrowthTicket::default() }
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
         &self.settings
-    }
-
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
     }
 
     pub(crate) fn growth(&self) -> &GrowthTicket {
@@ -224,7 +221,7 @@ impl Pool {
     pub(crate) fn allocate_existing(&self, range: &Request) -> Option<Placement> {
         let mut state = self.state.lock();
         let cut = state.blocks.allocate(range)?;
-        self.count_allocated(&state, &cut);
+        state.allocated += 1;
         Some(placement(&cut))
     }
 
@@ -248,8 +245,6 @@ impl Pool {
     pub(crate) fn free(&self, backing: Backing<'_>, key: RangeKey, now: u64) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
         let freed = state.blocks.free(key, now)?;
-        self.counters.freed.add(1);
-        self.counters.used_bytes.subtract(freed.size);
         // Where a block is still in use, the pool is too.
         Ok(if freed.is_region_empty { self.settle(backing, state) } else { Left::Live })
     }
@@ -261,13 +256,10 @@ impl Pool {
     pub(crate) fn free_dedicated(&self, backing: Backing<'_>, key: RangeKey) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
         let object = state.dedicated.remove(key).ok_or(StaleKey)?;
-        self.counters.freed.add(1);
-        self.counters.dedicated_bytes.set(self.counters.dedicated_bytes.get() - object.memory.size());
-        self.counters.dedicated_count.set(self.counters.dedicated_count.get() - 1);
-        let retired = retire_last(backing, object);
+        let (left, retired) = (state.left(), retire_last(backing, object));
         drop(state);
         retired.map(Retired::finish);
-        Ok(self.left())
+        Ok(left)
     }
 
     /// Takes an allocation back with which a larger operation failed, as if it had never been made: it does not count,
@@ -284,48 +276,19 @@ impl Pool {
     ) -> Result<(), StaleKey> {
         if making == Making::Dedicated {
             self.free_dedicated(backing, key)?;
-            let _lock = self.state.lock();
-            self.counters.allocated.take_back();
-            self.counters.freed.take_back();
+            self.state.lock().allocated -= 1;
             return Ok(());
         }
         let mut state = self.state.lock();
         let freed = state.blocks.free(key, now)?;
-        self.counters.allocated.take_back();
-        self.counters.used_bytes.set(state.blocks.used_bytes());
+        state.allocated -= 1;
         let retired = match making {
             Making::WithBlock => self.take_out_spare(backing, &mut state, freed.region),
             _ => None,
         };
-        self.count_blocks(&state);
         drop(state);
         retired.map(Retired::finish);
         Ok(())
-    }
-
-    #[inline]
-    fn count_allocated(&self, state: &State, cut: &Cut) {
-        self.counters.allocated.add(1);
-        self.counters.used_bytes.add(cut.range.size);
-        // Only where a block was empty can the range have been cut from one.
-        if self.counters.empty_bytes.get() > 0 {
-            self.counters.empty_bytes.set(state.blocks.empty_bytes());
-        }
-    }
-
-    fn count_blocks(&self, state: &State) {
-        self.counters.block_bytes.set(state.blocks.reserved_bytes());
-        self.counters.block_count.set(u64::from(state.blocks.block_count()));
-        self.counters.empty_bytes.set(state.blocks.empty_bytes());
-    }
-
-    #[inline]
-    fn left(&self) -> Left {
-        if self.counters.live_count() == 0 { Left::Nothing } else { Left::Live }
-    }
-
-    fn block_count(&self) -> u64 {
-        self.counters.block_count.get()
     }
 }
 

@@ -384,7 +384,7 @@ impl Suballocator {
     /// Returns the bytes of all live suballocations, each as large as its [`Suballocation::size`].
     pub(crate) fn used_bytes(&self) -> u64 {
         match self {
-            Self::Tlsf(tlsf) => tlsf.used_units << tlsf.shift,
+            Self::Tlsf(tlsf) => tlsf.used_bytes,
             Self::Linear(linear) => linear.used_units << linear.shift,
             Self::Fixed(fixed) => fixed.range_count * fixed.slot_size,
         }
