@@ -29,12 +29,12 @@ pub(crate) fn run() {
     println!("| | scenario | what is counted | {} |\n|---|---|---|{}", PEERS.join(" | "), "---|".repeat(PEERS.len()));
     let waits = [while_driver_is_busy::<Freestone>(), while_driver_is_busy::<Locked<GpuAlloc>>()];
     let waits = [waits[0], waits[1], while_driver_is_busy::<Locked<GpuAllocator>>()];
-    row("W1", "256 B while another thread waits 20 ms in vkAllocateMemory", "p99 of allocate and free, us", waits);
+    row("W1", "256 B while another thread waits 20 ms in vkAllocateMemory", "p99 of allocate and free in us", waits);
     let within = [reserved_within_budget(), DASH, DASH];
     row("W2", "within_budget, budget of 64 MiB, 5,000 x 64 KiB", "peak reserved / budget", within);
     let over = PEERS.map(|peer| with_peer!(peer, Measured => over_budget::<Measured>()));
     row("W3", "the same without that flag, another type would do", "driver objects", over.map(|over| over.0));
-    row("W3", "the same", "bytes over the budget before another type is used, MiB", over.map(|over| over.1));
+    row("W3", "the same", "MiB over the budget before another type", over.map(|over| over.1));
     let queries = PEERS.map(|peer| with_peer!(peer, Measured => budget_queries::<Measured>()));
     row("W4", "3,000 x allocate and free", "budget queries", queries);
     let bar = PEERS.map(|peer| with_peer!(peer, Measured => full_bar::<Measured>()));
@@ -121,7 +121,9 @@ fn over_budget<P: Peer>() -> (f64, f64) {
     }
     let over = over.unwrap_or_else(|| heap_bytes(0).saturating_sub(BUDGET));
     let objects = driver.control().peak_memory_object_count();
-    live.into_iter().for_each(|handle| peer.free(handle));
+    for handle in live {
+        peer.free(handle);
+    }
     (f64::from(objects), over as f64 / MIB as f64)
 }
 
@@ -146,7 +148,9 @@ fn full_bar<P: Peer>() -> (f64, f64) {
     let objects = u64::from(driver.control().memory_object_count());
     let failed = driver.allocations() - driver.control().count(Function::FreeMemory) - objects;
     let served = live.len();
-    live.into_iter().for_each(|handle| peer.free(handle));
+    for handle in live {
+        peer.free(handle);
+    }
     (served as f64, failed as f64)
 }
 
@@ -157,7 +161,9 @@ fn small_objects_only<P: Peer>() -> f64 {
     let request = Request::new(MIB, 256, Class::Device, true);
     let live: Vec<_> = (0..1024).filter_map(|_| peer.allocate(&request)).collect();
     let served = live.len();
-    live.into_iter().for_each(|handle| peer.free(handle));
+    for handle in live {
+        peer.free(handle);
+    }
     served as f64
 }
 

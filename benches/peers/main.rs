@@ -23,12 +23,15 @@ mod bare;
 mod behaviour;
 mod boundary;
 mod callgrind;
+mod chart;
+mod charts;
 mod check;
 mod churn;
 mod clock;
 mod cores;
 mod driver;
 mod frames;
+mod goals;
 mod heap;
 mod level;
 mod opening;
@@ -46,6 +49,7 @@ mod threads;
 #[cfg(feature = "cli")]
 mod traces;
 mod values;
+mod verdicts;
 mod workloads;
 
 #[global_allocator]
@@ -146,6 +150,8 @@ fn main() {
         ["--instructions", ..] => workloads::instructions(word),
         ["--traces", ..] => recorded(word, effort),
         ["--threads", ..] => threads::run(effort),
+        ["--goals", ..] => verdicts::print(),
+        ["--charts", ..] => charts::write(),
         ["--churn", ..] => churn::run(effort),
         ["--growth", ..] => scaling::run(effort),
         ["--behaviour", ..] => {

@@ -53,6 +53,8 @@ fn measure<P: Peer>() -> (Percentiles, f64) {
         live.push(handle.expect("the driver has room"));
     }
     let largest = driver.sim.memory_objects().iter().map(|object| object.size).max().unwrap_or(0);
-    live.into_iter().for_each(|handle| peer.free(handle));
+    for handle in live {
+        peer.free(handle);
+    }
     (Clock::new().percentiles(&mut samples), largest as f64 / MIB as f64)
 }

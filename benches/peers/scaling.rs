@@ -23,6 +23,7 @@ const COUNTED_UP_TO: usize = 1_000_000;
 /// gpu-allocator searches linearly.
 const SLOW_UP_TO: usize = 1000;
 const PEERS: [&str; 3] = ["freestone", "gpu-alloc", "gpu-allocator"];
+const LIVE: [usize; 7] = [10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
 const BLOCKS: [usize; 4] = [1, 10, 1000, 10_000];
 
 /// Prints both tables.
@@ -37,7 +38,7 @@ fn by_live_count(effort: Effort) {
         "| live | peer | ns per pair | instructions | misses of 32 KiB | misses of 1 MiB |\n|---|---|---|---|---|---|"
     );
     let most = if effort.is_full { 10_000_000 } else { 100_000 };
-    for count in [10, 1000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|count| *count <= most) {
+    for count in LIVE.into_iter().filter(|count| *count <= most) {
         let name = format!("live-{count}");
         let counts_at = |peer: &str| {
             let pairs = if peer == "gpu-allocator" { 2000 } else { 20_000 };
@@ -186,15 +187,15 @@ fn count_replacements<P: Peer>(live: usize, pairs: usize) {
 /// Blocks with no room for 8 KiB, but for the middle one.
 enum NearlyFull {
     Nothing(u64),
-    Freestone { allocator: freestone::Allocator, pool: CustomPool, live: Vec<freestone::Allocation> },
-    GpuAllocator { peer: GpuAllocator, live: Vec<<GpuAllocator as Peer>::Handle> },
+    Freestone { allocator: Box<freestone::Allocator>, pool: CustomPool, live: Vec<freestone::Allocation> },
+    GpuAllocator { peer: Box<GpuAllocator>, live: Vec<<GpuAllocator as Peer>::Handle> },
 }
 
 impl NearlyFull {
     fn new(peer: &str, driver: &Driver, count: usize) -> Self {
         match peer {
             "freestone" => {
-                let allocator = own::open(driver);
+                let allocator = Box::new(own::open(driver));
                 let info = PoolCreateInfo::for_memory_type(0).block_size(64 * KIB);
                 let pool = allocator.create_pool(&info).expect("there is memory");
                 let info = AllocationCreateInfo::gpu_only().pool(&pool);
@@ -206,7 +207,7 @@ impl NearlyFull {
             }
             // It has no pools: its own blocks of 256 MiB.
             "gpu-allocator" => {
-                let mut peer = GpuAllocator::new(driver);
+                let mut peer = Box::new(GpuAllocator::new(driver));
                 let mut fill =
                     |size| peer.allocate(&Request::new(size, 256, Class::Device, true)).expect("the driver has room");
                 let nearly = 256 * MIB - 4 * KIB;

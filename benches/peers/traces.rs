@@ -133,8 +133,8 @@ fn summary(sums: &[Sum], smoothed: [Smoothed; PEERS.len()]) {
             ("worst smoothed", smoothed.worst),
             ("driver allocations", sum.driver_allocations as f64),
             ("driver allocations smoothed", smoothed.driver_allocations),
-            ("left", sum.left as f64),
-            ("left after trim", sum.left_after_trim as f64),
+            ("left", mib(sum.left)),
+            ("left after trim", mib(sum.left_after_trim)),
             ("ns", sum.ns_per_pair()),
         ];
         note_all("traces", "all", peer, &figures);

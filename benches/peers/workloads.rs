@@ -136,6 +136,8 @@ pub(crate) fn count(workload: &str, peer: &str, pairs: usize) {
         with_peer!(peer, Counted => steady.count::<Counted>(pairs));
     } else if workload == "c" {
         with_peer!(peer, Counted => frames::count::<Counted>(pairs));
+    } else if workload == "d" {
+        with_peer!(peer, Counted => level::count::<Counted>(pairs));
     } else if !scaling::count(workload, peer, pairs) {
         panic!("there is no count of instructions for {workload:?}");
     }
@@ -144,9 +146,12 @@ pub(crate) fn count(workload: &str, peer: &str, pairs: usize) {
 /// Prints the instructions per pair of the workloads whose name contains the word.
 pub(crate) fn instructions(word: &str) {
     println!("\n### Instructions per pair (callgrind, the harness taken off)\n");
-    let counted = workloads(word).filter(|(name, _)| steady::by_name(name).is_some() || *name == "c");
+    let counted = workloads(word).filter(|(name, _)| steady::by_name(name).is_some() || matches!(*name, "c" | "d"));
     for (workload, _) in counted {
-        let peers = peers_of(workload, FULL).into_iter().filter(|peer| *peer != "one per resource");
+        let peers = peers_of(workload, FULL).into_iter().filter(|peer| {
+            // Ten seconds of its own become minutes under valgrind.
+            *peer != "one per resource" && !(workload == "d" && *peer == "gpu-allocator")
+        });
         instructions_of(workload, peers.collect());
     }
     for (workload, _) in bare_workloads(word) {
