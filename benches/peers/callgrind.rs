@@ -1,5 +1,6 @@
 //! Counts instructions: this program runs itself under callgrind, once for each workload and peer.
 
+use std::path::Path;
 use std::process::Command;
 
 /// What is counted, behind a thin pointer.
@@ -53,13 +54,18 @@ pub(crate) fn instructions_per_pair(workload: &str, peer: &str, pairs: usize) ->
 
 /// Counts a workload and peer, the harness included; `None` where valgrind is missing or fails.
 pub(crate) fn count(workload: &str, peer: &str, pairs: usize, caches: Caches) -> Option<Counts> {
+    count_in(&std::env::current_exe().ok()?, (workload, peer), pairs, caches)
+}
+
+/// The same in another program that understands `--count`.
+pub(crate) fn count_in(program: &Path, (workload, peer): (&str, &str), pairs: usize, caches: Caches) -> Option<Counts> {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"]);
     if caches == Caches::Simulated {
         // The same on every machine: those of one core, the second in the place of the last.
         command.args(["--cache-sim=yes", "--D1=32768,8,64", "--LL=1048576,16,64"]);
     }
-    command.arg("--toggle-collect=freestone_bench_counted").arg(std::env::current_exe().ok()?);
+    command.arg("--toggle-collect=freestone_bench_counted").arg(program);
     command.args(["--count", workload, peer, &pairs.to_string()]);
     let output = command.output().ok()?;
     let text = String::from_utf8_lossy(&output.stderr);

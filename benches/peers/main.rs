@@ -1,12 +1,19 @@
 //! freestone beside its peers: one process, one simulated driver, the same requests for all.
 //!
 //! ```text
-//!   cargo bench --bench peers                         tables of every workload, quick
-//!   cargo bench --bench peers -- --full               more pairs, three rounds
-//!   cargo bench --bench peers -- [--full] WORD        only the workloads whose name contains WORD
-//!   cargo bench --bench peers -- --instructions [WORD] instructions per pair, under valgrind
-//!   cargo bench --bench peers --features cli -- --traces   the recorded applications
+//!   cargo bench --bench peers                    tables of every workload, quick
+//!   cargo bench --bench peers -- OPTION [WORD]   one of the sections below; WORD: only names that contain it
+//!
+//!   --instructions   instructions per pair, under valgrind      --traces      the recorded applications (feature cli)
+//!   --threads        threads that share one allocator           --growth      cost with what is alive, and with blocks
+//!   --behaviour      W1 to W9, block boundaries, openings       --churn       a day of frames, levels in and out
+//!   --unshared EXE   against a build whose lock does nothing    --constants EXE  growth constants, leave-one-trace-out
+//!   --goals, --charts   what the record says
+//!
+//!   --full           more pairs and rounds                      --record      into benches/values.csv
 //! ```
+//!
+//! `scripts/bench` runs all of them and writes `benches/README.md`.
 //!
 //! Nothing is timed before its results were checked: alignment, no overlap, inside the memory object, no wrong use of
 //! the driver. Rounds go from peer to peer, so that what else the machine does meets all alike.
@@ -28,6 +35,8 @@ mod charts;
 mod check;
 mod churn;
 mod clock;
+#[cfg(feature = "cli")]
+mod constants;
 mod cores;
 mod driver;
 mod frames;
@@ -48,6 +57,7 @@ mod steady;
 mod threads;
 #[cfg(feature = "cli")]
 mod traces;
+mod unshared;
 mod values;
 mod verdicts;
 mod workloads;
@@ -148,8 +158,10 @@ fn main() {
             workloads::count(workload, peer, pairs.parse().expect("a number of pairs"));
         }
         ["--instructions", ..] => workloads::instructions(word),
-        ["--traces", ..] => recorded(word, effort),
+        [option @ ("--traces" | "--replays" | "--constants"), ..] => recorded(option, word, effort),
         ["--threads", ..] => threads::run(effort),
+        ["--ns", workload, peer] => println!("{}", workloads::run(workload, peer, QUICK).ns_per_pair),
+        ["--unshared", other] => unshared::run(other),
         ["--goals", ..] => verdicts::print(),
         ["--charts", ..] => charts::write(),
         ["--churn", ..] => churn::run(effort),
@@ -167,12 +179,16 @@ fn main() {
 }
 
 #[cfg(feature = "cli")]
-fn recorded(word: &str, effort: Effort) {
-    traces::run(word, effort);
+fn recorded(option: &str, word: &str, effort: Effort) {
+    match option {
+        "--replays" => traces::print_replays(),
+        "--constants" => constants::run(word),
+        _ => traces::run(word, effort),
+    }
 }
 
 #[cfg(not(feature = "cli"))]
-fn recorded(_word: &str, _effort: Effort) {
+fn recorded(_option: &str, _word: &str, _effort: Effort) {
     println!(
         "the recorded applications are read by the feature cli: cargo bench --bench peers --features cli -- --traces"
     );

@@ -79,6 +79,18 @@ pub(crate) fn run(word: &str, effort: Effort) {
     summary(&sums, smoothed);
 }
 
+/// Prints trace, scale, peak reserved and peak live bytes, and driver allocations of freestone: for `constants`.
+pub(crate) fn print_replays() {
+    for (index, scale) in SCALES.into_iter().enumerate() {
+        for (number, file) in files().iter().enumerate() {
+            let recording = read(file, scale);
+            let outcome = replay_once::<crate::own::Freestone>(&recording, Pass::Time);
+            let Outcome { peak_reserved, driver_allocations, .. } = outcome;
+            println!("{number},{index},{peak_reserved},{},{driver_allocations}", recording.peak_live);
+        }
+    }
+}
+
 /// Means over all scales.
 #[derive(Clone, Copy, Debug, Default)]
 struct Smoothed {

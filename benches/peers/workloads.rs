@@ -115,7 +115,8 @@ fn check(workload: &str, peer: &str) {
     });
 }
 
-fn run(workload: &str, peer: &str, effort: Effort) -> Row {
+/// Measures one workload with one peer.
+pub(crate) fn run(workload: &str, peer: &str, effort: Effort) -> Row {
     let is_slow = peer == "gpu-allocator";
     let pairs = if is_slow { effort.slow_pairs } else { effort.pairs };
     with_peer!(peer, Measured => match (workload, steady::by_name(workload)) {
