@@ -105,7 +105,8 @@ pub struct Statistics {
     pub heaps: Vec<HeapStatistics>,
     /// One entry for each memory type.
     pub memory_types: Vec<MemoryTypeStatistics>,
-    /// Pools by their index, with memory type.
+    /// Pools by their index, with memory type. A default pool in which threads collided has further shards, each an entry
+    /// of its own.
     pub pools: Vec<(u16, MemoryTypeStatistics)>,
     /// The sum over all heaps.
     pub total: PoolStatistics,
@@ -200,10 +201,10 @@ impl Allocator {
             max_object_count: self.budget().max_object_count(),
             ..Statistics::default()
         };
-        for (index, pool) in self.pools().all() {
+        for pool in self.pools().all() {
             let counters = PoolStatistics::of(&pool);
             let memory_type_index = pool.settings().memory_type_index;
-            statistics.pools.push((index, MemoryTypeStatistics { memory_type_index, counters }));
+            statistics.pools.push((pool.index(), MemoryTypeStatistics { memory_type_index, counters }));
             statistics.memory_types[memory_type_index as usize].counters.add(&counters);
             statistics.heaps[self.heap_of(memory_type_index) as usize].counters.add(&counters);
             statistics.total.add(&counters);
@@ -217,8 +218,8 @@ impl Allocator {
     /// Linear in all ranges. For reports, not for frames.
     pub fn detailed_statistics(&self) -> DetailedStatistics {
         let mut walk = Walk::default();
-        for (index, pool) in self.pools().all() {
-            walk.pool_index = index;
+        for pool in self.pools().all() {
+            walk.pool_index = pool.index();
             walk.memory_type_index = pool.settings().memory_type_index;
             walk.first_block = walk.found.blocks.len();
             walk.regions.clear();

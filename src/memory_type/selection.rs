@@ -117,6 +117,8 @@ pub(crate) struct Selector {
     topology: Topology,
     /// The order of each intent over all types, by [`Intent::ALL`].
     orders: [Candidates; Intent::ALL.len()],
+    /// The first of each order; 32 where it is empty.
+    firsts: [u32; Intent::ALL.len()],
 }
 
 /// A request as it is ranked: the intent's preferences and the user's flags, put together once.
@@ -148,8 +150,10 @@ impl Selector {
             features,
             topology: Topology::of(properties),
             orders: [Candidates::NONE; Intent::ALL.len()],
+            firsts: [u32::BITS; Intent::ALL.len()],
         };
         selector.orders = Intent::ALL.map(|intent| selector.rank(&Ask::new(&intent.into())));
+        selector.firsts = selector.orders.map(|order| order.first().unwrap_or(u32::BITS));
         selector
     }
 
@@ -162,6 +166,15 @@ impl Selector {
     /// [`candidates`](Self::candidates), without the others.
     #[inline]
     pub(crate) fn best(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
+        let first = self.firsts[intent as usize];
+        if memory_type_bits.checked_shr(first)? & 1 != 0 {
+            return Some(first);
+        }
+        self.best_of_rest(intent, memory_type_bits)
+    }
+
+    #[inline(never)]
+    fn best_of_rest(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
         self.orders[intent as usize].iter().find(|index| memory_type_bits & (1 << index) != 0)
     }
 

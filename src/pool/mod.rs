@@ -86,6 +86,19 @@ pub(crate) struct PoolRequest {
     pub bound: Bound,
 }
 
+/// How requests of one kind are rounded for a pool.
+#[derive(Clone, Copy, Debug)]
+struct Rounding {
+    /// Sizes are multiples of one more than this: a page, or 1.
+    mask: u64,
+    /// The least alignment in bytes.
+    alignment: u64,
+}
+
+/// No lock was had at once: another thread is at work in the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busy;
+
 /// Whether the host must reach a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostAccess {
@@ -164,6 +177,8 @@ pub(crate) enum Making {
 #[derive(Debug)]
 pub(crate) struct Pool {
     settings: PoolSettings,
+    /// By kind.
+    rounding: [Rounding; 2],
     state: BriefMutex<State>,
     growth: GrowthTicket,
 }
@@ -186,11 +201,24 @@ impl Pool {
         let blocks = BlockList::new(Suballocator::new(settings.algorithm, settings.suballocator));
         let dedicated = DedicatedTable::default();
         let state = State { blocks, dedicated, prewarmed_bytes: 0, opening_count: 0, allocated: 0 };
-        Self { settings, state: BriefMutex::new(state), growth: GrowthTicket::default() }
+        let linear = Rounding { mask: 0, alignment: settings.min_alignment };
+        let page = settings.non_linear_page.max(1);
+        let non_linear = Rounding { mask: page - 1, alignment: settings.min_alignment.max(page) };
+        let rounding = [linear, non_linear];
+        Self { settings, rounding, state: BriefMutex::new(state), growth: GrowthTicket::default() }
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
         &self.settings
+    }
+
+    /// Rounds size and alignment of a resource to what the pool cuts; `None` for a size of 0 or one that overflows.
+    #[inline]
+    pub(crate) fn round(&self, kind: Kind, size: u64, alignment: u64) -> Option<(u64, u64)> {
+        let Rounding { mask, alignment: least } = self.rounding[kind as usize];
+        // A size of 0 wraps around twice, one that overflows once: both end at 0.
+        let size = (size.wrapping_sub(1) | mask).wrapping_add(1);
+        if size == 0 { None } else { Some((size, alignment.max(least))) }
     }
 
     pub(crate) fn growth(&self) -> &GrowthTicket {
@@ -219,10 +247,20 @@ impl Pool {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn allocate_existing(&self, range: &Request) -> Option<Placement> {
-        let mut state = self.state.lock();
-        let cut = state.blocks.allocate(range)?;
-        state.allocated += 1;
-        Some(placement(&cut))
+        self.state.lock().allocate(range)
+    }
+
+    /// Does the same unless another thread is at work in the pool.
+    ///
+    /// # Errors
+    /// `Busy` where one is; nothing was looked at then.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn try_allocate_existing(&self, range: &Request) -> Result<Option<Placement>, Busy> {
+        match self.state.try_lock() {
+            Some(mut state) => Ok(state.allocate(range)),
+            None => Err(Busy),
+        }
     }
 
     /// Returns the offset at which [`Attempt::Existing`] would place the request, and changes nothing.
@@ -292,6 +330,16 @@ impl Pool {
     }
 }
 
+impl State {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    fn allocate(&mut self, range: &Request) -> Option<Placement> {
+        let cut = self.blocks.allocate(range)?;
+        self.allocated += 1;
+        Some(placement(&cut))
+    }
+}
+
 /// Retires a dedicated object unless somebody else still looks at it, who will then retire it.
 fn retire_last(backing: Backing<'_>, object: Arc<DedicatedMemory>) -> Option<Retired<'_>> {
     let object = Arc::into_inner(object)?;
@@ -299,6 +347,7 @@ fn retire_last(backing: Backing<'_>, object: Arc<DedicatedMemory>) -> Option<Ret
     Some(backing.retire_charged(object.memory, charged))
 }
 
+#[inline]
 fn placement(cut: &Cut) -> Placement {
     let Cut { memory, mapped, range } = *cut;
     Placement { memory, offset: range.offset, mapped, key: range.key, is_dedicated: false }
