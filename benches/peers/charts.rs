@@ -110,13 +110,7 @@ fn threads(values: &Values) -> Chart {
     let most = [1, 2, 4, 8, 16].into_iter();
     let rate = |peer: &str, threads: usize| values.get(Place("threads", &format!("one type {threads}"), "rate"), peer);
     let counts: Vec<usize> = most.filter(|count| rate("freestone", *count).is_some()).collect();
-    let value = |peer: &str, index: usize| match peer {
-        "VMA" => {
-            let case = format!("threads-{}", counts[index]);
-            values.get(Place("lab", &case, "pairs per second"), peer).map(|rate| rate / 1e6)
-        }
-        peer => rate(peer, counts[index]),
-    };
+    let value = |peer: &str, index: usize| rate(peer, counts[index]);
     Chart {
         title: "Threads on one allocator, one memory type, 256 B to 1 MiB".into(),
         across: "threads (VMA: in another run on the same machine)".into(),

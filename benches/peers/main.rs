@@ -143,7 +143,7 @@ pub(crate) struct Effort {
 }
 
 const QUICK: Effort = Effort { pairs: 200_000, slow_pairs: 2000, rounds: 3, thread_rounds: 4, is_full: false };
-const FULL: Effort = Effort { pairs: 400_000, slow_pairs: 10_000, rounds: 5, thread_rounds: 10, is_full: true };
+const FULL: Effort = Effort { pairs: 400_000, slow_pairs: 10_000, rounds: 5, thread_rounds: 16, is_full: true };
 
 fn main() {
     // Cargo adds `--bench`.

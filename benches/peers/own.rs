@@ -79,7 +79,7 @@ impl Peer for LinearPool {
     fn new(driver: &Driver) -> Self {
         let allocator = open(driver);
         let info = PoolCreateInfo::for_intent(Intent::Upload).algorithm(Algorithm::Linear);
-        let info = info.block_size(128 * MIB).min_block_count(1).max_block_count(1);
+        let info = info.block_size(92 * MIB).min_block_count(1).max_block_count(1);
         let pool = allocator.create_pool(&info).expect("the device has an upload type with room");
         Self { allocator, pool: Some(pool) }
     }

@@ -2,6 +2,7 @@
 //!
 //! A run lasts a fixed time, and counts how many pairs all threads together got done in it. Beside each figure stands how
 //! many cores the threads had: on a shared machine a second thread may find no second core, and then nothing can scale.
+//! A figure whose threads were starved is printed, but does not go into the record.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -18,7 +19,7 @@ use crate::report::{ratio, short};
 use crate::request::{Class, Request, Sizes, buffer_or_image};
 use crate::rivals::{GpuAlloc, GpuAllocator};
 use crate::shared::{Locked, Shared};
-use crate::values::{Place, note};
+use crate::values::note_all;
 
 const PEERS: [&str; 3] = ["freestone", "gpu-alloc", "gpu-allocator"];
 /// Resources that each thread keeps alive.
@@ -60,8 +61,9 @@ pub(crate) fn run(effort: Effort) {
     let machine = std::thread::available_parallelism().map_or(1, usize::from);
     println!(
         "\nThis machine has {machine} cores, shared with whatever else runs. *Cores*: CPU time of the threads by wall time; \
-         *waited*: share of their time in which they were ready and had no core. Medians of the half of the rounds that had \
-         the most cores.\n"
+         *waited*: share of their time in which they were ready and had no core. Medians of the half of the rounds that \
+         waited least; *starved*: even these had not the cores that the machine has, so the figure says nothing of the \
+         peer.\n"
     );
     // The first in the process finds cold code.
     measure::<Freestone>(Work::OneType, 1);
@@ -86,44 +88,48 @@ fn table(work: Work, name: &str, machine: usize, effort: Effort) {
         }
         for ((peer, rounds), alone) in PEERS.iter().zip(rounds).zip(&mut alone) {
             let outcome = join(rounds);
+            let is_starved = is_starved(&outcome, threads, machine);
             if threads == 1 {
                 *alone = outcome.pairs_per_second;
             }
             let scale = outcome.pairs_per_second / *alone;
             println!(
-                "| {threads} | {peer} | {} | {} | {} | {} | {} |",
+                "| {threads} | {peer}{} | {} | {} | {} | {} | {} |",
+                if is_starved { ", starved" } else { "" },
                 ratio(outcome.pairs_per_second / 1e6),
                 ratio(scale),
                 ratio(outcome.cores.used),
                 percent(outcome.cores.kept_waiting),
                 ratio(outcome.reserved)
             );
-            record(name, threads, peer, &outcome, scale);
+            let rate = if is_starved { f64::NAN } else { outcome.pairs_per_second / 1e6 };
+            record(&format!("{name} {threads}"), peer, &outcome, (rate, if is_starved { f64::NAN } else { scale }));
+            if work == Work::OneType && threads > 1 {
+                extra(threads, peer, outcome.reserved);
+            }
         }
     }
 }
 
-fn record(name: &str, threads: usize, peer: &str, outcome: &Outcome, scale: f64) {
-    let case = format!("{name} {threads}");
-    note(Place("threads", &case, "rate"), peer, outcome.pairs_per_second / 1e6);
-    note(Place("threads", &case, "scale"), peer, scale);
-    note(Place("threads", &case, "cores"), peer, outcome.cores.used);
-    note(Place("threads", &case, "peak"), peer, outcome.reserved);
-    if name == "one type" && threads > 1 {
-        // The same resources, all allocated by one thread.
-        let alone = match peer {
-            "freestone" => reserved_by_one::<Freestone>(threads),
-            "gpu-alloc" => reserved_by_one::<Locked<GpuAlloc>>(threads),
-            _ => return,
-        };
-        println!("| | {peer}, all by one thread | | | | | {} |", ratio(alone));
-        note(Place("threads", &case, "extra"), peer, outcome.reserved / alone - 1.0);
-    }
+fn record(case: &str, peer: &str, outcome: &Outcome, (rate, scale): (f64, f64)) {
+    let figures = [("rate", rate), ("scale", scale), ("cores", outcome.cores.used), ("peak", outcome.reserved)];
+    note_all("threads", case, peer, &figures);
 }
 
-/// Takes the half of the rounds with the most cores, and of these the median of each figure.
+/// Prints what the same resources take when one thread allocates them all.
+fn extra(threads: usize, peer: &str, reserved: f64) {
+    let alone = match peer {
+        "freestone" => reserved_by_one::<Freestone>(threads),
+        "gpu-alloc" => reserved_by_one::<Locked<GpuAlloc>>(threads),
+        _ => return,
+    };
+    println!("| | {peer}, all by one thread | | | | | {} |", ratio(alone));
+    note_all("threads", &format!("one type {threads}"), peer, &[("extra", reserved / alone - 1.0)]);
+}
+
+/// Takes the half of the rounds that waited least for a core, and of these the median of each figure.
 fn join(mut rounds: Vec<Outcome>) -> Outcome {
-    rounds.sort_by(|a, b| b.cores.used.total_cmp(&a.cores.used));
+    rounds.sort_by(|a, b| a.cores.kept_waiting.total_cmp(&b.cores.kept_waiting));
     rounds.truncate(rounds.len().div_ceil(2));
     let over = |field: fn(&Outcome) -> f64| median(&mut rounds.iter().map(field).collect::<Vec<_>>());
     let kept_waiting = over(|outcome| outcome.cores.kept_waiting);
@@ -132,6 +138,12 @@ fn join(mut rounds: Vec<Outcome>) -> Outcome {
         cores: Cores { used: over(|outcome| outcome.cores.used), kept_waiting },
         reserved: over(|outcome| outcome.reserved),
     }
+}
+
+/// Tells whether the threads had fewer cores than an idle machine would have given them.
+fn is_starved(outcome: &Outcome, threads: usize, machine: usize) -> bool {
+    let by_nature = 1.0 - machine.min(threads) as f64 / threads as f64;
+    outcome.cores.kept_waiting > by_nature + 0.15
 }
 
 fn by_name(peer: &str, work: Work, threads: usize) -> Outcome {

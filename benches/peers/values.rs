@@ -17,12 +17,10 @@ static NOTED: Mutex<BTreeMap<Key, f64>> = Mutex::new(BTreeMap::new());
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place<'a>(pub(crate) &'a str, pub(crate) &'a str, pub(crate) &'a str);
 
-/// Keeps a figure; one that was not measured is not kept.
+/// Keeps a figure; one that could not be measured takes an older one out of the record.
 pub(crate) fn note(place: Place<'_>, peer: &str, value: f64) {
-    if value.is_finite() {
-        let key = [place.0, place.1, place.2, peer].map(str::to_owned);
-        NOTED.lock().expect("nobody panics under this lock").insert(key, value);
-    }
+    let key = [place.0, place.1, place.2, peer].map(str::to_owned);
+    NOTED.lock().expect("nobody panics under this lock").insert(key, value);
 }
 
 /// Keeps several figures of one case and peer.
@@ -37,6 +35,7 @@ pub(crate) fn save() {
     let noted = NOTED.lock().expect("nobody panics under this lock");
     let mut all = read("values.csv");
     all.extend(noted.iter().map(|(key, value)| (key.clone(), *value)));
+    all.retain(|_, value| value.is_finite());
     let lines = all.iter().map(|([section, case, metric, peer], value)| {
         let value = if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.4}") };
         format!("{section},{case},{metric},\"{peer}\",{value}\n")

@@ -112,6 +112,9 @@ fn of_peer(values: &Values, place: Place<'_>, peer: &str) -> Option<f64> {
     match (section, case) {
         ("workloads" | "instructions", _) => values.get(Place("lab", case, metric), peer),
         ("traces", "all") => values.get(Place("lab", "traces", metric), peer),
+        // The same sizes, steadily replaced.
+        ("scaling", "live-1000") => values.get(Place("lab", "b-1k", metric), peer),
+        ("scaling", "live-100000") => values.get(Place("lab", "b-100k", metric), peer),
         _ => values.get(place, peer),
     }
 }

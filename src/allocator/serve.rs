@@ -60,11 +60,7 @@ impl Allocator {
     /// Does the same when the thread's shard is busy, in another one if that has happened often.
     #[cold]
     #[inline(never)]
-    fn place_in_another(
-        &self,
-        (memory_type_index, kind): (u32, Kind),
-        range: &Request,
-    ) -> Option<(Placement, Stamp)> {
+    fn place_in_another(&self, (memory_type_index, kind): (u32, Kind), range: &Request) -> Option<(Placement, Stamp)> {
         let pool = self.pools.own_shard_when_busy(memory_type_index, kind);
         let placement = pool.allocate_existing(range)?;
         Some((placement, pool.stamp().with(Trait::NonLinear, kind == Kind::NonLinear)))
