@@ -298,20 +298,24 @@ impl Suballocator {
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         debug_assert_eq!(request.check(), Ok(()));
-        let slot = match self {
-            Self::Tlsf(tlsf) => tlsf.take_free_slot(request),
-            _ => None,
-        };
-        let taken = match slot {
-            Some(slot) => slot,
-            None => self.allocate_range(request)?,
-        };
-        Some(taken)
+        let mut class = 0;
+        if let Self::Tlsf(tlsf) = self {
+            class = tlsf.slot_class(request);
+            if let Some(slot) = tlsf.take_slot(class) {
+                return Some(slot);
+            }
+        }
+        self.allocate_range(request, class)
     }
 
+    /// Takes a range, where no slab of the class has a slot.
     #[inline(never)]
-    fn allocate_range(&mut self, request: &Request) -> Option<Suballocation> {
-        each!(self, inner => inner.allocate(request))
+    fn allocate_range(&mut self, request: &Request, class: usize) -> Option<Suballocation> {
+        match self {
+            Self::Tlsf(tlsf) => tlsf.allocate(request, class),
+            Self::Linear(linear) => linear.allocate(request),
+            Self::Fixed(fixed) => fixed.allocate(request),
+        }
     }
 
     /// Takes a range of one region, by first fit and never from a slab: for who has just added the region.

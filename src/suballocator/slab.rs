@@ -43,6 +43,9 @@ const SLOT_COUNT: u64 = 64;
 /// applications save nothing.
 const SLAB_BYTES: u64 = 512 << 10;
 
+/// Smallest slab in bytes, so that sizes of no account cost few slabs.
+const SLAB_LEAST: u64 = 4 << 10;
+
 /// A slab of a large class may take this share (1/n) of it: so a class of any size has few slabs.
 const SLAB_SHARE: u64 = 64;
 
@@ -204,7 +207,7 @@ impl Slabs {
         }
         let (slot, slots) = (slab_slot(class) << self.shift, u64::from(entry.slots));
         let largest = SLAB_BYTES.max(slots * slot / SLAB_SHARE);
-        let count = (slots / 2).min(largest / slot).clamp(1, SLOT_COUNT);
+        let count = (slots / 2).max(SLAB_LEAST / slot).min(largest / slot).clamp(1, SLOT_COUNT);
         1 << count.ilog2()
     }
 

@@ -86,10 +86,8 @@ impl Tlsf {
         true
     }
 
-    /// Takes a range, or a slot of a slab that is made for it: for where [`take_free_slot`](Self::take_free_slot) found
-    /// none.
-    pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
-        let class = self.slot_class(request);
+    /// Takes a range, or a slot of a slab that is made for it: for where [`take_slot`](Self::take_slot) found none.
+    pub(super) fn allocate(&mut self, request: &Request, class: usize) -> Option<Suballocation> {
         let cut = match self.find(&self.want(request)?, class)? {
             Found::Range(cut) => cut,
             Found::Slab { cut, class, count } => {
@@ -226,7 +224,7 @@ impl Tlsf {
     #[cold]
     fn find_exactly(&self, want: &Want, rounded: &Want) -> Option<Found> {
         if want.units < rounded.units {
-            if let Some(cut) = self.lists.find(&self.ranges, want) {
+            if let Some(cut) = self.lists.find_apart(&self.ranges, want) {
                 return Some(Found::Range(cut));
             }
         }
@@ -263,17 +261,15 @@ impl Tlsf {
     fn carve(&mut self, cut: Cut) -> u32 {
         let free = &self.ranges.nodes[cut.node as usize];
         let (size, front) = (free.size(), cut.offset - free.offset());
+        let (class, front_class) = (size_class::floor(size), size_class::floor(front));
+        if front == 0 || class != front_class {
+            self.lists.unlink_of(class, &mut self.ranges.nodes, cut.node);
+        }
         let mut node = cut.node;
-        if front == 0 {
-            self.lists.unlink(&mut self.ranges, node);
-        } else {
-            let is_kept = size_class::floor(size) == size_class::floor(front);
-            if !is_kept {
-                self.lists.unlink(&mut self.ranges, cut.node);
-            }
+        if front > 0 {
             node = self.ranges.split(cut.node, front);
-            if !is_kept {
-                self.lists.link(&mut self.ranges, cut.node);
+            if class != front_class {
+                self.lists.link_of(front_class, &mut self.ranges.nodes, cut.node);
             }
         }
         if size - front > cut.units {

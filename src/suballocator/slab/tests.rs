@@ -27,7 +27,7 @@ fn drain(slabs: &mut Slabs, class: usize) -> Vec<RangeKey> {
 #[test]
 fn slabs_grow_with_their_class() {
     let mut slabs = Slabs::new(256 << 10, 6);
-    let class = slab_class(16);
+    let class = slab_class(64);
     let counts: Vec<u64> = (0..12)
         .map(|_| {
             let count = slabs.next_count(class);
@@ -37,6 +37,8 @@ fn slabs_grow_with_their_class() {
         })
         .collect();
     assert_eq!(counts, [1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16]);
+    assert_eq!(slabs.next_count(slab_class(1)), 64, "4 KiB hold 64 slots of 64 bytes");
+    assert_eq!(slabs.next_count(slab_class(16)), 4, "and 4 of 1 KiB");
     let large = slab_class(1 << 12);
     slabs.classes[large].slots = 100;
     assert_eq!(slabs.next_count(large), 2, "512 KiB hold two slots of 256 KiB");

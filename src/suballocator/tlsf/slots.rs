@@ -28,7 +28,7 @@ impl Tlsf {
     /// A size is rounded up to its alignment first: the slot that holds a multiple of an alignment is such a multiple
     /// too, as its steps are powers of two. Where that would waste more than a quarter, a range serves it.
     #[inline]
-    pub(super) fn slot_class(&self, request: &Request) -> usize {
+    pub(in super::super) fn slot_class(&self, request: &Request) -> usize {
         let last = request.size.wrapping_sub(1) >> self.shift;
         let mask = request.alignment.wrapping_sub(1) >> self.shift;
         let rounded = last | mask;
@@ -46,7 +46,7 @@ impl Tlsf {
         let largest = (SLAB_ALIGNMENT >> self.shift).max(1);
         let alignment = (1 << slot.trailing_zeros()).min(largest);
         let want = Want { units: slot * count, mask: alignment - 1, end };
-        let cut = self.lists.find(&self.ranges, &want)?;
+        let cut = self.lists.find_apart(&self.ranges, &want)?;
         Some(Found::Slab { cut, class, count })
     }
 
@@ -93,17 +93,10 @@ impl Tlsf {
         }
     }
 
-    /// Takes a free slot of a slab that there is; `None` where no slab serves the request or none has a free slot.
+    /// Takes a slot of a class; `None` where it has none that is free, and for a class that there is not.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(in super::super) fn take_free_slot(&mut self, request: &Request) -> Option<Suballocation> {
-        self.take_slot(self.slot_class(request))
-    }
-
-    /// Takes a slot of a class; `None` where it has none that is free.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
+    pub(in super::super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
         let Taken { region, offset, size, key, slab, was_empty } = self.slabs.take(class)?;
         if was_empty {
             self.reuse_slab(slab, region);

@@ -9,11 +9,13 @@ fn settings() -> Settings {
 
 /// Ranges of two regions, used and free, with slabs of several classes, one of them empty.
 fn tlsf() -> Tlsf {
-    let mut subject = Suballocator::new(Algorithm::Tlsf, settings());
-    subject.add_region(1 << 16);
-    subject.add_region(1 << 12);
+    // Slots of a page and more: their first slabs have one slot.
+    let large = Settings { unit: 16 << 8, slab_limit: 256 << 8, high_end_from: 1 << 28 };
+    let mut subject = Suballocator::new(Algorithm::Tlsf, large);
+    subject.add_region(256 << 16);
+    subject.add_region(256 << 12);
     let sizes = [16, 16, 16, 16, 16, 32, 300, 400, 500, 600, 700, 256];
-    let keys: Vec<_> = sizes.iter().filter_map(|&size| subject.allocate(&Request::new(size, 16))).collect();
+    let keys: Vec<_> = sizes.iter().filter_map(|&size| subject.allocate(&Request::new(256 * size, 16))).collect();
     for index in [5, 7, 9] {
         subject.free(keys[index].key).expect("the key is live");
     }
