@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A frame owns chunks, which the linear suballocator of floor 0 cuts from the blocks; so frames may be open side by
-//! side, end up in any order, and go in any order. A ring that has grown is judged every 120 frames, and comes down to
-//! one block of the size that its demand needs (`sizing`, where all heuristics are).
+//! side, end up in any order, and go in any order. A ring that has grown is judged now and then, and comes down to one
+//! block of the size that its demand needs (`sizing`, where all heuristics are).
 //!
 //! Invariants: S1 to S4 in `state` (whose bytes are whose), B1 in `block` (mapped while open), C1 and C2 in `cursor`
 //! (pieces never overlap), F1 in `frame` (nobody writes to a frame that has ended). Here:
@@ -164,7 +164,8 @@ impl<A: AllocatorRef> FrameRing<A> {
         })
     }
 
-    /// Opens a frame. Every 120th time the ring's shape is judged, which may open and give back buffers.
+    /// Opens a frame. After 24 and 48 frames, and then every 120, the ring's shape is judged, which may open a buffer and
+    /// give others back.
     ///
     /// # Errors
     /// `FramesInFlight` where as many as may be are open, or ended and not reclaimed.

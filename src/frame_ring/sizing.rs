@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   growth      a block is as large as all others together: n blocks hold 2^n times the first
-//!   reshape     every 120 frames, from the most that was in use during the last 240:
+//!   reshape     after 24 and 48 frames, then every 120, from the most that was in use in this window and the last:
 //!                 several blocks   ─► one that is large enough; the others go when nothing of them is in use
 //!                 one block, four times too large ─► a smaller one
 //! ```
@@ -13,7 +13,11 @@
 //! - I3: the shape that a reshape leads to is kept by the next one, as long as demand stays: it cannot go to and fro.
 
 /// How many frames are watched before the shape of a ring is judged. Taste: two seconds at 60 frames each second.
-pub(super) const WINDOW: u64 = 120;
+const WINDOW: u64 = 120;
+
+/// The first windows are short, so that a ring that had to grow has settled before its 60th frame.
+const FIRST_WINDOW: u64 = 24;
+const FIRST_WINDOW_COUNT: u32 = 2;
 
 /// Replaced blocks are whole multiples of this, in bytes. Taste: what `block::growth` steps in.
 const PAGE: u64 = 64 << 10;
@@ -49,7 +53,8 @@ pub(super) struct Demand {
     largest: u64,
     earlier_peak: u64,
     earlier_largest: u64,
-    frames: u64,
+    frame_count: u64,
+    window_count: u32,
 }
 
 /// What to do about the shape of a ring.
@@ -128,14 +133,15 @@ impl Demand {
 
     /// Counts a frame; returns whether a window has passed.
     pub(super) fn note_frame(&mut self) -> bool {
-        self.frames += 1;
-        self.frames >= WINDOW
+        self.frame_count += 1;
+        self.frame_count >= if self.window_count < FIRST_WINDOW_COUNT { FIRST_WINDOW } else { WINDOW }
     }
 
     /// Begins another window, with so many bytes in use.
     pub(super) fn next_window(&mut self, in_use: u64) {
         let (earlier_peak, earlier_largest) = (self.peak, self.largest);
-        *self = Self { peak: in_use, largest: 0, earlier_peak, earlier_largest, frames: 0 };
+        let window_count = self.window_count.saturating_add(1);
+        *self = Self { peak: in_use, largest: 0, earlier_peak, earlier_largest, frame_count: 0, window_count };
     }
 }
 
