@@ -232,8 +232,8 @@ impl<A: AllocatorRef> FrameRing<A> {
             return Ok(grant);
         }
         let _growth = self.growth.lock();
-        // Somebody else may have opened a block meanwhile; and blocks that were to go are better than a new one.
-        let taken = self.state.lock().take_chunk_anywhere(frame, want, &self.sizing);
+        // Somebody else may have opened a block meanwhile.
+        let taken = self.state.lock().take_chunk(frame, want, &self.sizing);
         match taken {
             Some(grant) => Ok(grant),
             None => self.grow(frame, want),

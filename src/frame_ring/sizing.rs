@@ -90,14 +90,10 @@ impl Sizing {
         (next < refused).then_some(next)
     }
 
-    /// Judges the shape of a ring of `capacity` bytes, by the blocks that it cuts from (number and size) and its demand.
-    pub(super) fn reshape(
-        &self,
-        blocks: impl Iterator<Item = (u32, u64)> + Clone,
-        capacity: u64,
-        demand: &Demand,
-    ) -> Reshape {
+    /// Judges the shape of a ring, by its blocks (number and size) and its demand.
+    pub(super) fn reshape(&self, blocks: impl Iterator<Item = (u32, u64)> + Clone, demand: &Demand) -> Reshape {
         let target = self.target(demand);
+        let capacity: u64 = blocks.clone().map(|(_, size)| size).sum();
         let is_allowed = capacity.checked_add(target).is_some_and(|sum| sum <= self.limit);
         let replace = if is_allowed { Reshape::Replace(target) } else { Reshape::Keep };
         let large_enough = blocks.clone().filter(|&(_, size)| size >= target).min_by_key(|&(_, size)| size);

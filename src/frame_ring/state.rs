@@ -37,8 +37,16 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Entry {
     block: Block,
-    /// Nothing more is cut from it, and it goes when it is empty.
-    is_draining: bool,
+    role: Role,
+}
+
+/// What a block is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// To be cut.
+    Serving,
+    /// To go when it is empty. It is cut only where the ring would have to grow.
+    Draining,
 }
 
 #[derive(Debug)]
@@ -142,37 +150,30 @@ impl State {
         self.demand.note_frame()
     }
 
-    /// Takes a chunk for a frame: a comfortable one, or one that is just enough.
+    /// Takes a chunk for a frame: a comfortable one, one that is just enough, or, as the last resort before the ring
+    /// grows, one of a block that is to go.
     pub(super) fn take_chunk(&mut self, frame: u32, want: &Want, sizing: &Sizing) -> Option<Grant> {
         let comfortable = sizing.chunk_size(want.chunk, self.suballocator.region_bytes());
-        let chunk = self.cut(comfortable, sizing.unit).or_else(|| self.cut(want.chunk, sizing.unit))?;
+        let chunk = self.cut(comfortable, sizing.unit, Role::Serving);
+        let chunk = chunk.or_else(|| self.cut(want.chunk, sizing.unit, Role::Serving));
+        let chunk = chunk.or_else(|| self.cut(want.chunk, sizing.unit, Role::Draining))?;
         let entry = self.blocks.get(chunk.region as usize).and_then(Option::as_ref);
         let source = entry.expect("S2: what was cut is of a block in the table").block.source(chunk.region);
         self.frames[frame as usize].chunks.push(chunk);
-        self.current = chunk.region;
         self.demand.note_chunk(chunk.size, self.suballocator.used_bytes());
         Some(Grant { source, offset: chunk.offset, size: chunk.size })
     }
 
-    /// Takes a chunk as [`take_chunk`](Self::take_chunk) does, or of a block that was to go: those stay then.
-    pub(super) fn take_chunk_anywhere(&mut self, frame: u32, want: &Want, sizing: &Sizing) -> Option<Grant> {
-        let taken = self.take_chunk(frame, want, sizing);
-        if taken.is_some() || !self.blocks.iter().flatten().any(|entry| entry.is_draining) {
-            return taken;
-        }
-        for entry in self.blocks.iter_mut().flatten() {
-            entry.is_draining = false;
-        }
-        self.take_chunk(frame, want, sizing)
-    }
-
-    /// Cuts a chunk from the block that served last, else from the first that has room.
-    fn cut(&mut self, size: u64, unit: u64) -> Option<Chunk> {
+    /// Cuts a chunk from the block that served last, else from the first of that role that has room.
+    fn cut(&mut self, size: u64, unit: u64, role: Role) -> Option<Chunk> {
         let Self { suballocator, blocks, current, .. } = self;
         let request = Request::new(size, unit);
-        let is_open = |region: &u32| matches!(blocks.get(*region as usize), Some(Some(entry)) if !entry.is_draining);
-        let regions = [*current].into_iter().chain((0..).take(blocks.len())).filter(is_open);
-        let taken = regions.into_iter().find_map(|region| suballocator.allocate_in(region, &request))?;
+        let has_role = |region: &u32| matches!(blocks.get(*region as usize), Some(Some(entry)) if entry.role == role);
+        let mut regions = [*current].into_iter().chain((0..).take(blocks.len())).filter(has_role);
+        let taken = regions.find_map(|region| suballocator.allocate_in(region, &request))?;
+        if role == Role::Serving {
+            *current = taken.region;
+        }
         Some(Chunk { key: taken.key, region: taken.region, offset: taken.offset, size: taken.size })
     }
 
@@ -200,7 +201,7 @@ impl State {
         if index >= self.blocks.len() {
             self.blocks.resize_with(index + 1, || None);
         }
-        self.blocks[index] = Some(Entry { block, is_draining: false });
+        self.blocks[index] = Some(Entry { block, role: Role::Serving });
         self.current = region;
         self.opened_count += 1;
     }
@@ -209,18 +210,20 @@ impl State {
     pub(super) fn drain_others(&mut self) {
         for (region, entry) in (0..).zip(&mut self.blocks) {
             if let Some(entry) = entry {
-                entry.is_draining = region != self.current;
+                entry.role = if region == self.current { Role::Serving } else { Role::Draining };
             }
         }
     }
 
-    /// Judges the shape and begins another window. A block that is to be kept alone serves from now on.
+    /// Judges the shape by all blocks, those that were to go too, and begins another window. A block that is to be kept
+    /// alone serves from now on.
     pub(super) fn judge(&mut self, sizing: &Sizing) -> Reshape {
-        let is_open = |(region, entry): (u32, &Option<Entry>)| {
-            entry.as_ref().filter(|entry| !entry.is_draining).map(|entry| (region, entry.block.size()))
-        };
-        let open = (0..).zip(&self.blocks).filter_map(is_open);
-        let reshape = sizing.reshape(open, self.suballocator.region_bytes(), &self.demand);
+        for entry in self.blocks.iter_mut().flatten() {
+            entry.role = Role::Serving;
+        }
+        let sized = |(region, entry): (u32, &Option<Entry>)| entry.as_ref().map(|entry| (region, entry.block.size()));
+        let blocks = (0..).zip(&self.blocks).filter_map(sized);
+        let reshape = sizing.reshape(blocks, &self.demand);
         self.demand.next_window(self.suballocator.used_bytes());
         if let Reshape::KeepOnly(region) = reshape {
             self.current = region;
@@ -231,7 +234,7 @@ impl State {
 
     /// Takes the empty ones out of the blocks that drain (S2).
     pub(super) fn take_drained(&mut self) -> Vec<Block> {
-        self.take_empty(|entry| entry.is_draining)
+        self.take_empty(|entry| entry.role == Role::Draining)
     }
 
     /// Takes all blocks out in which nothing is in use (S2).
@@ -349,3 +352,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ fn demand(peak: u64, largest: u64) -> Demand {
 }
 
 fn reshape(sizing: &Sizing, blocks: &[u64], demand: &Demand) -> Reshape {
-    sizing.reshape((0..).zip(blocks.iter().copied()), blocks.iter().sum(), demand)
+    sizing.reshape((0..).zip(blocks.iter().copied()), demand)
 }
 
 #[test]
