@@ -7,6 +7,7 @@ use ash::vk;
 use ash::vk::BufferUsageFlags as Usage;
 
 use crate::device::Properties;
+use crate::suballocator::align;
 
 /// What no usage that Vulkan knows today exceeds, in bytes; for usages that this file does not know.
 ///
@@ -44,6 +45,9 @@ pub(super) fn of_usage(usage: Usage, properties: &Properties) -> u64 {
 
 /// Returns the smallest number that is a multiple of both; `None` where one is 0 or it does not fit a `u64`.
 pub(super) fn combine(one: vk::DeviceSize, other: vk::DeviceSize) -> Option<u64> {
+    if one.is_power_of_two() && other.is_power_of_two() {
+        return Some(one.max(other));
+    }
     if one == 0 || other == 0 {
         return None;
     }
@@ -52,6 +56,23 @@ pub(super) fn combine(one: vk::DeviceSize, other: vk::DeviceSize) -> Option<u64>
         (divisor, rest) = (rest, divisor % rest);
     }
     (one / divisor).checked_mul(other)
+}
+
+/// Returns the smallest multiple of `alignment`, any number above 0, that is at least `value`; `None` where it does not
+/// fit a `u64`. Nearly all are powers of two, which need no division.
+#[inline]
+pub(super) fn align_up(value: u64, alignment: u64) -> Option<u64> {
+    if alignment.is_power_of_two() {
+        return align::align_up(value, alignment);
+    }
+    value.checked_next_multiple_of(alignment)
+}
+
+/// Returns how many bytes may have to be left out before a multiple of `alignment` is reached, from a multiple of `unit`,
+/// a power of two.
+#[inline]
+pub(super) fn padding(unit: u64, alignment: u64) -> u64 {
+    if alignment.is_power_of_two() && alignment <= unit { 0 } else { alignment - 1 }
 }
 
 #[cfg(test)]
@@ -88,6 +109,20 @@ mod tests {
         assert_eq!(combine(256, 12), Some(768));
         assert_eq!(combine(4, 12), Some(12));
         assert_eq!(combine(1, 1), Some(1));
+    }
+
+    #[test]
+    fn offsets_are_rounded_up_to_any_number() {
+        for alignment in [1, 2, 3, 12, 64, 768] {
+            for value in [0, 1, 11, 12, 13, 63, 64, 65, 767, 768, 769] {
+                let rounded = align_up(value, alignment).expect("small");
+                assert!(rounded % alignment == 0 && rounded >= value && rounded < value + alignment);
+                let from_unit = align_up(64 * value, alignment).expect("small") - 64 * value;
+                assert!(from_unit <= padding(64, alignment), "{value}, {alignment}");
+            }
+        }
+        assert_eq!((align_up(u64::MAX, 2), align_up(u64::MAX, 7)), (None, None));
+        assert_eq!((padding(64, 64), padding(64, 128), padding(64, 12)), (0, 127, 11));
     }
 
     #[test]

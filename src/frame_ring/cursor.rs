@@ -9,7 +9,7 @@
 //! - C1: what lies from `position` to `end` was given to this frame and to no piece yet.
 //! - C2: a piece never overlaps another, and lies inside its chunk.
 
-use super::alignment::combine;
+use super::alignment;
 use super::block::{Piece, Source};
 use super::error::FrameRingError;
 use super::sizing::Sizing;
@@ -59,9 +59,9 @@ impl Want {
             return Err(FrameRingError::ZeroSize);
         }
         let limit = sizing.limit.min(sizing.block_limit);
-        let alignment = combine(usage, asked).ok_or(FrameRingError::BadAlignment { asked, usage })?;
+        let alignment = alignment::combine(usage, asked).ok_or(FrameRingError::BadAlignment { asked, usage })?;
         // A chunk begins at a multiple of the unit, which may be none of the alignment.
-        let padding = if sizing.unit % alignment == 0 { 0 } else { alignment - 1 };
+        let padding = alignment::padding(sizing.unit, alignment);
         let padded = size.checked_add(padding).and_then(|bytes| bytes.checked_next_multiple_of(sizing.unit));
         let too_large = FrameRingError::TooLarge { size, alignment, limit };
         match (padded.filter(|chunk| *chunk <= limit), usize::try_from(size)) {
@@ -80,7 +80,7 @@ impl Cursor {
     #[inline]
     pub(super) fn take(&mut self, want: &Want) -> Option<Piece> {
         let source = self.source?;
-        let offset = self.position.checked_next_multiple_of(want.alignment)?;
+        let offset = alignment::align_up(self.position, want.alignment)?;
         let end = offset.checked_add(want.size as u64).filter(|end| *end <= self.end)?;
         self.position = end;
         Some(Piece { source, offset, size: want.size })
