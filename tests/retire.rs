@@ -15,7 +15,7 @@ use freestone::{
     ReleasedByDrop, RetireLeak, RetireQueue, Retired,
 };
 use proptest::collection::vec;
-use proptest::prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
 fn buffer(rig: &Rig, size: u64) -> Buffer<&Allocator> {
     // SAFETY: the create-info is valid; nothing is submitted.
@@ -81,6 +81,20 @@ fn an_idle_device_does_not_complete_what_is_yet_to_come() {
     queue.retire("the end of numbers", u64::MAX);
     assert_eq!(collect(&queue, u64::MAX - 1, 10).0, [""; 0]);
     assert_eq!(collect(&queue, u64::MAX, 10).0, ["the end of numbers"]);
+    queue.retire("seven", 7);
+    assert_eq!(collect(&queue, 6, 10).0, [""; 0], "not even that point completes what is yet to come");
+    queue.retire("at the next idle", u64::MAX);
+    let mut released = Vec::new();
+    let collected = queue.collect_with(u64::MAX, 10, |name| {
+        released.push(name);
+        if name == "seven" {
+            queue.retire("by then submitted", 8);
+        }
+    });
+    assert_eq!((released, collected.left_count), (vec!["seven"], 2), "what is retired meanwhile waits, and ends it");
+    assert_eq!(collect(&queue, 7, 10).0, [""; 0]);
+    assert_eq!(collect(&queue, 8, 10).0, ["by then submitted"]);
+    assert_eq!(collect(&queue, u64::MAX, 10).0, ["at the next idle"]);
 }
 
 #[test]
@@ -251,7 +265,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let limit = prop_oneof![1 => 0_usize..6, 1 => any::<usize>()];
-    let point = prop_oneof![20 => 0_u64..40, 1 => any::<u64>()];
+    let point = prop_oneof![20 => 0_u64..40, 1 => any::<u64>(), 1 => Just(u64::MAX)];
     prop_oneof![
         3 => point.clone().prop_map(|point| Step::Retire { point }),
         1 => (point, limit).prop_map(|(completed, limit)| Step::Collect { completed, limit }),
@@ -269,13 +283,14 @@ proptest! {
         for (number, step) in steps.iter().enumerate() {
             match *step {
                 Step::Retire { point } => {
-                    highest = highest.max(point);
+                    highest = highest.max(if point == u64::MAX { 0 } else { point });
                     queue.retire(number, point);
                     shadow.insert((point, number));
                 }
                 Step::Collect { completed: heard, limit } => {
                     completed = completed.max(heard.min(highest));
-                    let due: Vec<_> = shadow.range(..=(completed, usize::MAX)).copied().collect();
+                    let point = if heard == u64::MAX { u64::MAX } else { completed };
+                    let due: Vec<_> = shadow.range(..=(point, usize::MAX)).copied().collect();
                     let expected: Vec<_> = due.iter().take(limit).map(|(_, number)| *number).collect();
                     let (taken, collected) = collect(&queue, heard, limit);
                     assert_eq!(taken, expected);

@@ -87,6 +87,9 @@ pub enum EndFrameError {
         /// The point given.
         point: u64,
     },
+    /// The point is `u64::MAX`, which stands for an idle device and which no work signals.
+    #[error("point {} stands for an idle device: give the one that the frame's own work will signal", u64::MAX)]
+    IdlePoint,
     /// The driver failed to flush what was written. End the frame again.
     #[error(transparent)]
     Flush(#[from] DriverError),

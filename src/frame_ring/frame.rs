@@ -144,7 +144,7 @@ impl<'r, A: AllocatorRef> Frame<'r, A> {
     /// Points may be equal, and never fall: frames of several threads end with the point of their common submission.
     ///
     /// # Errors
-    /// - `AlreadyEnded`; `OutOfOrder`, `AlreadyCompleted`: the point cannot be that of this frame's work.
+    /// - `AlreadyEnded`; `OutOfOrder`, `AlreadyCompleted`, `IdlePoint`: the point cannot be that of this frame's work.
     /// - `Flush` where the driver failed to.
     ///
     /// The frame is open still unless it had ended before: end it again, or drop it.

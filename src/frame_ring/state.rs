@@ -262,9 +262,13 @@ impl State {
     /// Checks that a frame may end so.
     ///
     /// # Errors
-    /// `OutOfOrder`, `AlreadyCompleted`.
+    /// `OutOfOrder`, `AlreadyCompleted`, `IdlePoint`.
     pub(super) fn check_ending(&self, ending: Ending) -> Result<(), EndFrameError> {
-        let (Ending::At(point), Some(last)) = (ending, self.last_point) else { return Ok(()) };
+        let Ending::At(point) = ending else { return Ok(()) };
+        if point == u64::MAX {
+            return Err(EndFrameError::IdlePoint);
+        }
+        let Some(last) = self.last_point else { return Ok(()) };
         if point < last {
             return Err(EndFrameError::OutOfOrder { point, last });
         }

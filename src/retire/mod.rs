@@ -12,8 +12,8 @@
 //! - I1: a resource leaves the queue through a `collect` whose completed point, or an earlier one's, is at least its own.
 //! - I2: no lock is held while a resource is dropped or handed over: releasing one may retire others.
 //! - I3: the storage only grows when more resources wait than ever before: a steady state makes no heap call.
-//! - I4: `completed` is never above `highest`: who collects up to `u64::MAX` because the device is idle has not
-//!   declared points completed that are yet to come.
+//! - I4: `completed` is never above `highest`, which `u64::MAX` does not count for: who collects up to that because the
+//!   device is idle has not declared points completed that are yet to come.
 //!
 //! What it does not do: it cannot tell that a plain handle was retired twice. What is move-only (owned buffers and
 //! images, allocations, frames of a ring) cannot be: the second time does not compile.
@@ -90,7 +90,7 @@ struct State<T> {
     waiting: BinaryHeap<Entry<T>>,
     /// The highest completed point heard of, as far as anything was retired for it (I4).
     completed: u64,
-    /// The highest point that anything was retired at.
+    /// The highest point that anything was retired at, `u64::MAX` aside.
     highest: u64,
     /// How often something was retired: orders equal points.
     retired_count: u64,
@@ -100,6 +100,13 @@ struct Entry<T> {
     point: u64,
     number: u64,
     resource: T,
+}
+
+/// What one `collect` may take: up to a point, of what was retired before it began.
+#[derive(Clone, Copy)]
+struct Due {
+    point: u64,
+    before: u64,
 }
 
 /// What one [`RetireQueue::collect`] did, and what it left.
@@ -151,13 +158,16 @@ impl<T> RetireQueue<T> {
     /// Takes a resource that the GPU is done with when it has passed `point`.
     ///
     /// Points may come in any order. One that has been collected already makes the resource due at once: it goes with
-    /// the next `collect`, whatever that one is told, and never within this call, whose caller may hold locks.
+    /// the next `collect`, whatever that one is told, and never within this call, whose caller may hold locks. At
+    /// `u64::MAX` it waits until the device is said to be idle by `collect(u64::MAX)`.
     ///
     /// # Complexity
     /// O(1) where points come in order, else O(log n); a heap call only where more resources wait than ever before.
     pub fn retire(&self, resource: T, point: u64) {
         let mut state = self.state.lock();
-        state.highest = state.highest.max(point);
+        if point < u64::MAX {
+            state.highest = state.highest.max(point);
+        }
         let number = state.retired_count;
         state.retired_count += 1;
         state.waiting.push(Entry { point, number, resource });
@@ -193,14 +203,14 @@ impl<T> RetireQueue<T> {
     /// # Panics
     /// Where `release` does; the resource in its hands is its own, all others stay in the queue.
     pub fn collect_with(&self, completed: u64, limit: usize, mut release: impl FnMut(T)) -> Collected {
-        let limit = limit.min(self.note_completed(completed));
+        let due = self.state.lock().note_completed(completed);
         let mut released_count = 0;
         while released_count < limit {
-            let Some(resource) = self.take_due() else { break };
+            let Some(resource) = self.state.lock().take_due(due) else { break };
             release(resource);
             released_count += 1;
         }
-        self.state.lock().report(released_count)
+        self.state.lock().report(released_count, due)
     }
 
     /// Returns how many resources wait.
@@ -217,35 +227,31 @@ impl<T> RetireQueue<T> {
     pub fn next_point(&self) -> Option<u64> {
         self.state.lock().waiting.peek().map(|entry| entry.point)
     }
-
-    /// Hears of a completed point; returns how many resources wait.
-    fn note_completed(&self, completed: u64) -> usize {
-        let mut state = self.state.lock();
-        state.completed = state.completed.max(completed.min(state.highest));
-        state.waiting.len()
-    }
-
-    /// Takes the resource with the lowest point out, if that is completed (I1).
-    fn take_due(&self) -> Option<T> {
-        let mut state = self.state.lock();
-        if !state.is_next_due() {
-            return None;
-        }
-        state.waiting.pop().map(|entry| entry.resource)
-    }
 }
 
 impl<T> State<T> {
-    fn is_next_due(&self) -> bool {
-        self.waiting.peek().is_some_and(|entry| entry.point <= self.completed)
+    /// Hears of a completed point; returns what may go now.
+    fn note_completed(&mut self, completed: u64) -> Due {
+        self.completed = self.completed.max(completed.min(self.highest));
+        let point = if completed == u64::MAX { u64::MAX } else { self.completed };
+        Due { point, before: self.retired_count }
     }
 
-    fn report(&self, released_count: usize) -> Collected {
+    /// Takes the resource with the lowest point out, if that is due (I1).
+    fn take_due(&mut self, due: Due) -> Option<T> {
+        let is_due = self.waiting.peek().is_some_and(|entry| entry.point <= due.point && entry.number < due.before);
+        if is_due { self.waiting.pop().map(|entry| entry.resource) } else { None }
+    }
+
+    fn report(&self, released_count: usize, due: Due) -> Collected {
+        let next = self.waiting.peek();
+        let is_due =
+            |entry: &Entry<T>| entry.point <= self.completed || entry.point <= due.point && entry.number < due.before;
         Collected {
             released_count,
             left_count: self.waiting.len(),
-            next_point: self.waiting.peek().map(|entry| entry.point),
-            is_more_due: self.is_next_due(),
+            next_point: next.map(|entry| entry.point),
+            is_more_due: next.is_some_and(is_due),
         }
     }
 }
@@ -285,10 +291,9 @@ impl RetireLeak {
 
 impl<T> fmt::Debug for RetireQueue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Collected { left_count, next_point, .. } = self.state.lock().report(0);
         f.debug_struct("RetireQueue")
-            .field("waiting_count", &left_count)
-            .field("next_point", &next_point)
+            .field("len", &self.len())
+            .field("next_point", &self.next_point())
             .finish_non_exhaustive()
     }
 }

@@ -293,6 +293,7 @@ fn points_never_fall_and_are_not_yet_completed() {
     assert!(matches!(ring.begin_frame(), Err(FrameRingError::FramesInFlight { limit: 2 })));
     assert_eq!(ring.reclaim(5), 1);
     assert_eq!(frame.end(5), Err(EndFrameError::AlreadyCompleted { point: 5 }));
+    assert_eq!(frame.end(u64::MAX), Err(EndFrameError::IdlePoint));
     frame.end(6).expect("it is open still, and nothing was lost");
     assert_eq!(gpu::read(&world, &[slice]), [[2, 0, 0, 0]]);
     assert_eq!((ring.reclaim(3), ring.reclaim(5)), (0, 0), "an earlier point changes nothing");
@@ -371,11 +372,15 @@ fn threads_push_into_one_frame_and_into_frames_of_their_own() {
 
 #[test]
 fn a_ring_may_be_shared_and_outlive_its_maker() {
+    fn is_send_and_sync<T: Send + Sync>(_: &T) {}
+
     let vulkan = SimDevice::new(Profile::unified());
     // SAFETY: the objects belong together; the ring, which keeps the allocator, is gone before the device.
     let allocator = Arc::new(unsafe { Allocator::new(create_info(&vulkan)) }.expect("an allocator"));
     // SAFETY: the usage is valid; nothing is submitted.
     let ring = unsafe { FrameRing::new(allocator, &FrameRingCreateInfo::new(UNIFORM)) }.expect("a ring");
+    is_send_and_sync(&ring);
+    is_send_and_sync(&ring.begin_frame().expect("the first"));
     let ring = Arc::new(ring);
     let held = Arc::clone(&ring);
     let slice = std::thread::spawn(move || held.begin_frame().expect("the first").push(&[1_u8]).expect("room").size);
