@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod failures;
 mod gpu;
 mod model;
 
@@ -10,11 +11,9 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use ash::vk;
-use common::{Rig, create_info, mib, state_of};
+use common::{Rig, create_info, mib};
 use freestone::sim::{Function, ObjectKind, Profile, SimDevice};
-use freestone::{
-    AllocationError, Allocator, EndFrameError, FrameRing, FrameRingCreateInfo, FrameRingError, FrameSlice, Intent,
-};
+use freestone::{Allocator, EndFrameError, FrameRing, FrameRingCreateInfo, FrameRingError, FrameSlice, Intent};
 
 const KIB: u64 = 1 << 10;
 const UNIFORM: vk::BufferUsageFlags = vk::BufferUsageFlags::UNIFORM_BUFFER;
@@ -387,100 +386,6 @@ fn a_ring_may_be_shared_and_outlive_its_maker() {
     assert_eq!(slice.join().expect("it does not panic"), 1);
     drop(ring);
     assert_eq!(vulkan.finish(), []);
-}
-
-/// Every call of growing, ending and reshaping fails once, with every result: the ring goes on, and nothing is lost.
-#[test]
-fn every_driver_call_may_fail() {
-    let world = Rig::new(non_coherent());
-    let info = copied(UNIFORM).initial_size(16 * KIB).max_size(mib(1));
-    // A call that makes a ring: all or nothing.
-    let before = state_of(&world);
-    let (ring, failures) = world.control().failures_during(|| make(&world, &info));
-    drop(ring);
-    world.trim();
-    assert!(failures.len() >= 4, "{failures:?}");
-    for failure in &failures {
-        world.control().arm(failure);
-        let ring = try_make(&world, &info);
-        world.control().clear_faults();
-        match ring {
-            Ok(ring) => drop(ring),
-            Err(FrameRingError::Allocation(_)) => {}
-            Err(error) => panic!("{failure:?}: {error}"),
-        }
-        world.trim();
-        let (mut now, mut before) = (state_of(&world), before.clone());
-        now.forget_history();
-        before.forget_history();
-        assert_eq!(now, before, "{failure:?}");
-    }
-    // A push that grows the ring, and the end that flushes.
-    let (ring, failures) = (make(&world, &info), grow_and_end(&world, &info, |_| ()));
-    drop(ring);
-    assert!(failures.iter().any(|failure| failure.function == Function::FlushMappedMemoryRanges), "{failures:?}");
-    for failure in &failures {
-        grow_and_end(&world, &info, |world| world.control().arm(failure));
-    }
-    assert!(world.control().faults_fired().len() >= failures.len());
-    world.finish();
-}
-
-/// Grows a ring and ends a frame, each again where it failed; returns what could have failed.
-fn grow_and_end(world: &Rig, info: &FrameRingCreateInfo, arm: impl Fn(&Rig)) -> Vec<freestone::sim::Failure> {
-    let ring = make(world, info);
-    let mut frame = ring.begin_frame().expect("the first");
-    let small = frame.push(&[1_u8; 5000]).expect("there is room");
-    let before = ring.statistics();
-    let values = vec![2_u8; 40_000];
-    arm(world);
-    let ((large, is_ended), failures) = world.control().failures_during(|| {
-        let large = match frame.push(&values) {
-            Ok(slice) => slice,
-            Err(FrameRingError::Allocation(AllocationError::OutOfMemory { .. } | AllocationError::Resource(_))) => {
-                assert_eq!(ring.statistics(), before);
-                frame.push(&values).expect("the second time")
-            }
-            Err(FrameRingError::Allocation(AllocationError::Driver { .. })) => {
-                frame.push(&values).expect("the second time")
-            }
-            Err(error) => panic!("{error}"),
-        };
-        (large, frame.end(1).is_ok())
-    });
-    if !is_ended {
-        frame.end(1).expect("the second time");
-    }
-    world.control().clear_faults();
-    assert_eq!(gpu::read(world, &[small, large]), [vec![1; 5000], vec![2; 40_000]]);
-    drop(frame);
-    assert_eq!((ring.reclaim(1), ring.statistics().in_use), (1, 0));
-    world.trim();
-    failures
-}
-
-#[test]
-fn a_refused_reshape_is_tried_again() {
-    let world = Rig::new(Profile::unified());
-    let ring = make(&world, &copied(UNIFORM).initial_size(16 * KIB));
-    let mut point = 0;
-    let mut frames = |count: u64, bytes: u64| {
-        for _ in 0..count {
-            point += 1;
-            ring.reclaim(point.max(2) - 2);
-            whole_frame(&ring, point, bytes);
-        }
-        ring.statistics()
-    };
-    let grown = frames(20, 300 * KIB);
-    world
-        .control()
-        .fail_when(|call| (call.function == Function::CreateBuffer).then_some(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
-    assert_eq!(frames(400, 300 * KIB), grown, "it goes on in the shape that it has");
-    world.control().clear_faults();
-    assert_eq!(frames(250, 300 * KIB).block_count, 1);
-    drop(ring);
-    world.finish();
 }
 
 #[test]
