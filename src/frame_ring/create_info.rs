@@ -52,7 +52,8 @@ impl FrameRingCreateInfo {
         self
     }
 
-    /// Sets the size of the first buffer, in bytes, which the ring never shrinks below; at most the maximum.
+    /// Sets the size of the first buffer, in bytes, which the ring never shrinks below; at most the maximum. As long as
+    /// the frames in flight fit in it, the ring keeps this one buffer: descriptors that name it stay good.
     #[must_use]
     pub fn initial_size(mut self, bytes: u64) -> Self {
         self.initial_size = bytes;

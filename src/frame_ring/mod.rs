@@ -180,10 +180,11 @@ impl<A: AllocatorRef> FrameRing<A> {
         };
         let is_window_over = state.note_frame();
         drop(state);
+        let frame = Frame::new(self, number);
         if is_window_over {
             self.reshape();
         }
-        Ok(Frame::new(self, number))
+        Ok(frame)
     }
 
     /// Takes back the bytes of all frames that ended with a point of at most `completed`; returns how many frames.
