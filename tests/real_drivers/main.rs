@@ -5,6 +5,7 @@
 //! passes, unless `FREESTONE_REQUIRE_DRIVERS` is set. The Khronos mock driver executes nothing, so contents that the
 //! device should have written are not compared there; that is said too.
 
+mod frame_ring;
 mod gpu;
 #[path = "../../src/bin/freestone/vulkan/mod.rs"]
 mod vulkan;
