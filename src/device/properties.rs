@@ -114,6 +114,8 @@ pub struct Properties {
     pub buffer_image_granularity: u64,
     /// The unit of flush and invalidate in non-coherent memory, in bytes.
     pub non_coherent_atom_size: u64,
+    /// What offsets in a buffer should be multiples of when it is copied to or from an image, in bytes.
+    pub optimal_buffer_copy_offset_alignment: u64,
     /// How many memory objects may exist at once.
     pub max_memory_allocation_count: u32,
     /// The largest memory object, in bytes; `u64::MAX` where it is unknown.
@@ -138,6 +140,7 @@ impl Default for Properties {
             memory_heaps: Vec::new(),
             buffer_image_granularity: 1,
             non_coherent_atom_size: 1,
+            optimal_buffer_copy_offset_alignment: 1,
             max_memory_allocation_count: REQUIRED_ALLOCATION_COUNT,
             max_memory_allocation_size: u64::MAX,
             max_buffer_size: u64::MAX,
@@ -190,6 +193,7 @@ impl Properties {
             memory_heaps: read_heaps(memory),
             buffer_image_granularity: power_of_two(device.limits.buffer_image_granularity),
             non_coherent_atom_size: power_of_two(device.limits.non_coherent_atom_size),
+            optimal_buffer_copy_offset_alignment: power_of_two(device.limits.optimal_buffer_copy_offset_alignment),
             max_memory_allocation_count: if count == 0 { REQUIRED_ALLOCATION_COUNT } else { count },
             ..Self::default()
         }
