@@ -32,6 +32,7 @@
 //! | 4 | `pool` | blocks and dedicated memory of one memory type |
 //! | 5 | `allocator` | [`Allocator`], [`Allocation`], plans, statistics, errors |
 //! | 6 | `resource` | buffers and images with their memory |
+//! | 7 | `upload` | staging: [`Uploader`], [`Readback`] |
 //! | 8 | `trace` | recorded applications (feature `cli`) |
 //! | apart | `sim` | a Vulkan driver of no hardware (feature `sim`) |
 //!
@@ -62,6 +63,9 @@ mod allocator;
 
 #[cfg(feature = "vulkan")]
 mod resource;
+
+#[cfg(feature = "vulkan")]
+mod upload;
 
 #[cfg(feature = "cli")]
 pub mod trace;
@@ -99,6 +103,11 @@ pub use suballocator::virtual_block::{
     VirtualKey, VirtualRange, VirtualRangeState, VirtualStatistics,
 };
 pub use suballocator::{Algorithm, End, InvalidRequest, Request};
+#[cfg(feature = "vulkan")]
+pub use upload::{
+    Download, Full, ImageRegion, ImageTarget, Progress, QueueFamilies, Readback, Recorded, ResourceUse,
+    StagingCreateInfo, Ticket, TicketError, TransferError, Upload, Uploader, Way,
+};
 
 /// The README's example, as a doc test.
 #[cfg(doctest)]
