@@ -31,6 +31,14 @@ pub enum TransferError {
         /// Bytes that all regions have together.
         expected: u64,
     },
+    /// A region has more bytes than 64 bits can count, or ends further out than Vulkan's offsets reach.
+    #[error("a region of {extent:?} texels at {offset:?} is larger than Vulkan can name")]
+    TooLarge {
+        /// Where the region begins.
+        offset: [u32; 3],
+        /// Its extent.
+        extent: [u32; 3],
+    },
     /// The image has no such mip level.
     #[error("mip level {level} was named, but the image has {level_count}")]
     NoSuchLevel {
@@ -110,6 +118,14 @@ pub enum TransferError {
         needed: u64,
         /// Bytes that one block of the ring has for it.
         available: u64,
+    },
+    /// No buffer can be as large as a block of the ring. Ask for less.
+    #[error("a ring of {asked} bytes was asked for, but no buffer has more than {max}")]
+    RingTooLarge {
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes of the largest buffer.
+        max: u64,
     },
     /// A batch was submitted with a point below that of the batch before, or that has passed already. Points ascend.
     #[error("point {point} is not behind {last}: points of batches ascend")]

@@ -49,15 +49,16 @@ impl Points {
     /// # Errors
     /// `PointNotAscending`; nothing has changed then.
     pub(super) fn submitted(&mut self, point: u64) -> Result<(), TransferError> {
+        if !self.has_recorded {
+            return Ok(());
+        }
         let is_taken = |last: u64| point < last || (point == last && self.in_flight.is_empty());
         if let Some(last) = self.last.filter(|&last| is_taken(last)) {
             return Err(TransferError::PointNotAscending { point, last });
         }
-        if self.has_recorded {
-            self.last = Some(point);
-            self.in_flight.push_back(point);
-            self.has_recorded = false;
-        }
+        self.last = Some(point);
+        self.in_flight.push_back(point);
+        self.has_recorded = false;
         Ok(())
     }
 

@@ -20,6 +20,9 @@ use crate::suballocator::{Algorithm, RangeKey, Request, Settings, Suballocator};
 /// Offsets and sizes of grants are multiples of this, or of the non-coherent atom.
 const UNIT: u64 = 64;
 
+/// What floor 0 can count in units of one region is far above; no device has a buffer of this size.
+const LARGEST_BLOCK: u64 = 1 << 46;
+
 /// What a ring is made of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RingSettings {
@@ -58,7 +61,7 @@ impl<A: AllocatorRef> Ring<A> {
     /// Makes a ring of one block.
     ///
     /// # Errors
-    /// `RingTooSmall` for a ring of no bytes or of more than 64 bits hold; `Allocation`.
+    /// `RingTooSmall` for a ring of no bytes, `RingTooLarge`, or `Allocation`.
     ///
     /// # Safety
     /// 1. The device is done with the blocks before the ring is dropped.
@@ -66,9 +69,12 @@ impl<A: AllocatorRef> Ring<A> {
     #[expect(unsafe_code, reason = "passes on the caller's promise")]
     pub(super) unsafe fn new(allocator: A, mut settings: RingSettings) -> Result<Self, TransferError> {
         let unit = allocator.properties().non_coherent_atom_size.max(UNIT);
-        let given = settings.block_bytes;
-        let whole = given.checked_next_multiple_of(unit).filter(|&bytes| bytes > 0);
-        settings.block_bytes = whole.ok_or(TransferError::RingTooSmall { needed: unit, available: given })?;
+        let (asked, max) = (settings.block_bytes, allocator.properties().max_buffer_size.min(LARGEST_BLOCK));
+        if asked == 0 {
+            return Err(TransferError::RingTooSmall { needed: unit, available: 0 });
+        }
+        let whole = asked.checked_next_multiple_of(unit).filter(|&bytes| bytes <= max);
+        settings.block_bytes = whole.ok_or(TransferError::RingTooLarge { asked, max })?;
         let floor = Settings { unit, slab_limit: 0, high_end_from: u64::MAX };
         let ranges = Suballocator::new(Algorithm::Linear, floor);
         let mut ring = Self { blocks: Vec::new(), ranges, settings, unit, allocator };

@@ -152,8 +152,13 @@ impl ImageTarget {
             return Err(TransferError::Granularity { offset, extent, granularity });
         }
         let [width, height, depth] = extent;
+        if layer_count == 0 || extent.contains(&0) {
+            return Err(TransferError::Empty);
+        }
         let given = vk::Extent3D { width: granularity[0], height: granularity[1], depth: granularity[2] };
-        Geometry::new(block, vk::Extent3D { width, height, depth }, layer_count, given).ok_or(TransferError::Empty)
+        let can_name = (0..3).all(|axis| i32::try_from(offset[axis] + extent[axis]).is_ok());
+        let geometry = Geometry::new(block, vk::Extent3D { width, height, depth }, layer_count, given);
+        geometry.filter(|_| can_name).ok_or(TransferError::TooLarge { offset, extent })
     }
 
     /// Returns the bytes of a block of the region's aspect; 1 for one that is not there.

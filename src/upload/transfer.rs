@@ -115,7 +115,8 @@ impl Transfer {
         let mut len = 0_u64;
         for region in &regions {
             image.check(region, usage)?;
-            len = len.checked_add(image.region_bytes(region)?).ok_or(TransferError::Empty)?;
+            let too_large = TransferError::TooLarge { offset: region.offset, extent: region.extent };
+            len = len.checked_add(image.region_bytes(region)?).ok_or(too_large)?;
         }
         if regions.is_empty() {
             return Err(TransferError::Empty);

@@ -65,7 +65,7 @@ impl<D: AsRef<[u8]>> Upload<D> {
     /// Regions must not overlap: their copies are not ordered. `image.regions()` names all levels and layers.
     ///
     /// # Errors
-    /// `WrongLength` if the bytes are not those that the regions need, or what is wrong with a region: `Empty`,
+    /// `WrongLength` if the bytes are not those that the regions need, or what is wrong with a region: `Empty`, `TooLarge`,
     /// `NoSuchLevel`, `NoSuchLayer`, `OutsideLevel`, `Unaligned`, `UnsupportedFormat`, `Multisampled`, `MissingUsage`.
     pub fn to_image(
         image: ImageTarget,
@@ -158,8 +158,7 @@ impl<D: AsRef<[u8]>> Upload<D> {
 /// Brings bytes to buffers and images, through a ring of staging memory.
 ///
 /// What it records goes into the caller's command buffers; it never submits and never waits. One uploader serves one
-/// queue: batches run in the order in which they are submitted. From the second time on that a batch of some size is
-/// recorded, neither the driver is asked for memory nor the heap.
+/// queue: batches run in the order in which they are submitted. A ring that does not grow asks the driver for no memory.
 ///
 /// # Examples
 /// ```
@@ -227,7 +226,7 @@ impl<A: AllocatorRef> Uploader<A> {
     /// Makes an uploader with one block of staging memory, in the intent `upload`.
     ///
     /// # Errors
-    /// `RingTooSmall` for a ring of no bytes, or `Allocation`.
+    /// `RingTooSmall` for a ring of no bytes, `RingTooLarge`, or `Allocation`.
     ///
     /// # Safety
     /// 1. The device is done with all that was recorded through the uploader before it is dropped.
