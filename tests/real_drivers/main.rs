@@ -6,6 +6,7 @@
 //! device should have written are not compared there; that is said too.
 
 mod gpu;
+mod upload;
 #[path = "../../src/bin/freestone/vulkan/mod.rs"]
 mod vulkan;
 mod world;
