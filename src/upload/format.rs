@@ -18,7 +18,7 @@ pub(super) struct TexelBlock {
 }
 
 /// (first format, last format, bytes), for formats of one texel a block. Their numbers are consecutive in between.
-const TEXELS: [(Format, Format, u32); 27] = [
+const TEXELS: [(Format, Format, u32); 29] = [
     (Format::R4G4_UNORM_PACK8, Format::R4G4_UNORM_PACK8, 1),
     (Format::R4G4B4A4_UNORM_PACK16, Format::A1R5G5B5_UNORM_PACK16, 2),
     (Format::R8_UNORM, Format::R8_SRGB, 1),
@@ -45,6 +45,8 @@ const TEXELS: [(Format, Format, u32); 27] = [
     (Format::R12X4G12X4_UNORM_2PACK16, Format::R12X4G12X4_UNORM_2PACK16, 4),
     (Format::R12X4G12X4B12X4A12X4_UNORM_4PACK16, Format::R12X4G12X4B12X4A12X4_UNORM_4PACK16, 8),
     (Format::A4R4G4B4_UNORM_PACK16, Format::A4B4G4R4_UNORM_PACK16, 2),
+    (Format::A1B5G5R5_UNORM_PACK16_KHR, Format::A1B5G5R5_UNORM_PACK16_KHR, 2),
+    (Format::A8_UNORM_KHR, Format::A8_UNORM_KHR, 1),
     (Format::R16G16_S10_5_NV, Format::R16G16_S10_5_NV, 4),
 ];
 

@@ -10,9 +10,11 @@
 //! |---|---|
 //! | `format` | bytes of a texel block, by format and aspect |
 //! | `geometry` | *policy*: how a region is cut into pieces |
+//! | `room` | *policy*: take a piece, grow, or tell the caller that the ring is full |
 //! | `way` | *policy*: in place or staged |
 //! | `points` | batches, and when they have passed |
 //! | `target` | what the user names: images, regions, uses |
+//! | `request` | what the user asks for: an upload, a download |
 //! | `transfer` | the cursor over a target |
 //! | `barrier` | barriers around the copies |
 //! | `ring` | staging memory |
@@ -30,7 +32,9 @@ mod geometry;
 mod points;
 #[expect(unsafe_code, reason = "records into the caller's command buffers")]
 mod readback;
+mod request;
 mod ring;
+mod room;
 mod target;
 mod transfer;
 #[expect(unsafe_code, reason = "records into the caller's command buffers")]
@@ -40,11 +44,13 @@ mod way;
 use ash::vk;
 
 pub use self::error::{TicketError, TransferError};
-pub use self::readback::{Download, Readback, Recorded, Ticket};
+pub use self::readback::{Readback, Recorded, Ticket};
+pub use self::request::{Download, Upload};
 use self::ring::{Grant, Ring};
+use self::room::Step;
 pub use self::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
 use self::transfer::{Limits, PieceCopy, Transfer};
-pub use self::uploader::{Progress, Upload, Uploader};
+pub use self::uploader::{Progress, Uploader};
 pub use self::way::Way;
 use crate::device::Properties;
 use crate::resource::AllocatorRef;
@@ -109,14 +115,10 @@ pub struct Full {
     pub unread_bytes: u64,
 }
 
-/// A piece is taken if it is at least this part of what an empty ring would have taken: small rests of the ring would cut
-/// an upload into shreds. Taste.
-const LEAST_PART: u64 = 4;
-
 /// Takes room for the next piece of a transfer; `None` where the ring is full.
 ///
 /// # Errors
-/// `Allocation` where the ring may grow, fails to, and is empty; `Granularity`.
+/// `Allocation` where the ring may grow and the driver reports what no wait mends; `Granularity`.
 fn next_piece<A: AllocatorRef>(
     ring: &mut Ring<A>,
     transfer: &Transfer,
@@ -124,17 +126,15 @@ fn next_piece<A: AllocatorRef>(
 ) -> Result<Option<(PieceCopy, Grant)>, TransferError> {
     let alignment = transfer.alignment(limits);
     let ideal = transfer.piece(limits, ring.capacity(alignment))?.map_or(0, |piece| piece.bytes);
+    let mut growth = ring.growth();
     loop {
         let piece = transfer.piece(limits, ring.room(alignment))?;
-        if let Some(piece) = piece.filter(|piece| piece.bytes >= ideal.div_ceil(LEAST_PART)) {
-            return Ok(ring.take(piece.bytes, alignment).map(|grant| (piece, grant)));
-        }
-        match ring.grow() {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            // Room will come from what is in flight; the growth is tried again then.
-            Err(_) if !ring.is_empty() => return Ok(None),
-            Err(error) => return Err(error),
+        match room::choose(piece.map_or(0, |piece| piece.bytes), ideal, growth) {
+            Step::Take => {
+                return Ok(piece.and_then(|piece| ring.take(piece.bytes, alignment).map(|grant| (piece, grant))));
+            }
+            Step::Grow => growth = ring.grow()?,
+            Step::Wait => return Ok(None),
         }
     }
 }

@@ -17,9 +17,9 @@ use ash::vk;
 use super::barrier::{record_after, record_before};
 use super::error::{TicketError, TransferError};
 use super::points::Points;
+use super::request::Download;
 use super::ring::{Grant, Ring, RingSettings};
-use super::target::{ImageRegion, ImageTarget, ResourceUse};
-use super::transfer::{Limits, PieceCopy, Place, State, Target, Transfer};
+use super::transfer::{Limits, PieceCopy, Place, State, Target};
 use super::{Full, StagingCreateInfo, next_piece};
 use crate::device::BarrierStages;
 use crate::memory_type::Intent;
@@ -32,13 +32,6 @@ static NEXT_READBACK: AtomicU64 = AtomicU64::new(1);
 
 /// How copies read their source.
 const ACCESS: vk::AccessFlags = vk::AccessFlags::TRANSFER_READ;
-
-/// A range of a buffer, or regions of an image, on their way to the host.
-#[derive(Clone, Debug)]
-#[must_use = "a download does nothing until a readback records it"]
-pub struct Download {
-    transfer: Transfer,
-}
 
 /// What recording a download has come to.
 #[derive(Debug)]
@@ -75,67 +68,6 @@ impl Ticket {
     #[expect(clippy::len_without_is_empty, reason = "no ticket is of no bytes")]
     pub fn len(&self) -> u64 {
         self.len
-    }
-}
-
-impl Download {
-    /// Reads a range of a buffer of `size` bytes.
-    ///
-    /// # Errors
-    /// `Empty` or `OutOfBounds`.
-    pub fn of_buffer(buffer: vk::Buffer, size: u64, offset: u64, len: u64) -> Result<Self, TransferError> {
-        Ok(Self { transfer: Transfer::of_buffer(buffer, size, offset, len)? })
-    }
-
-    /// Reads regions of an image: those of the first region first, each tightly packed.
-    ///
-    /// # Errors
-    /// What is wrong with a region, as for [`Upload::to_image`](super::Upload::to_image).
-    pub fn of_image(image: ImageTarget, regions: impl IntoIterator<Item = ImageRegion>) -> Result<Self, TransferError> {
-        let regions = regions.into_iter().collect();
-        Ok(Self { transfer: Transfer::of_image(image, regions, vk::ImageUsageFlags::TRANSFER_SRC)? })
-    }
-
-    /// Has a barrier recorded before the first copy: it waits for that use, and brings an image from that layout to the
-    /// one in which it is copied.
-    #[must_use = "the download is handed back"]
-    pub fn before(mut self, before: ResourceUse) -> Self {
-        self.transfer.before = Some(before);
-        self
-    }
-
-    /// Has a barrier recorded behind the last copy, to the next use.
-    #[must_use = "the download is handed back"]
-    pub fn after(mut self, after: ResourceUse) -> Self {
-        self.transfer.after = Some(after);
-        self
-    }
-
-    /// Chooses the layout in which the image is copied: `TRANSFER_SRC_OPTIMAL` (if nothing is said) or `GENERAL`.
-    #[must_use = "the download is handed back"]
-    pub fn layout(mut self, layout: vk::ImageLayout) -> Self {
-        self.transfer.set_layout(layout);
-        self
-    }
-
-    /// Returns the bytes in all.
-    pub fn total_bytes(&self) -> u64 {
-        self.transfer.len()
-    }
-
-    /// Returns the bytes whose copies are recorded.
-    pub fn done_bytes(&self) -> u64 {
-        self.transfer.done()
-    }
-
-    /// Tells whether everything is recorded.
-    pub fn is_done(&self) -> bool {
-        self.transfer.state == State::Finished
-    }
-
-    /// Puts the cursor back to the start.
-    pub fn restart(&mut self) {
-        self.transfer.restart();
     }
 }
 
@@ -233,7 +165,7 @@ impl<A: AllocatorRef> Readback<A> {
     /// # Errors
     /// - `Granularity` or `RingTooSmall`: the queue family or the ring cannot serve this download. Nothing was recorded.
     /// - `Finished`, if it is done.
-    /// - `Allocation`, where the ring may grow, has to, and nothing is in flight that could make room.
+    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short.
     ///
     /// # Safety
     /// The duties of [`Uploader::record`](super::Uploader::record), for a source made with `TRANSFER_SRC`, all of whose

@@ -11,6 +11,7 @@ use core::fmt;
 use ash::vk;
 
 use super::error::TransferError;
+use super::room::Growth;
 use super::transfer::Alignment;
 use crate::allocator::{Allocation, AllocationCreateInfo, AllocationError};
 use crate::memory_type::Intent;
@@ -118,17 +119,23 @@ impl<A: AllocatorRef> Ring<A> {
         debug_assert!(freed.is_ok(), "a grant is given back once");
     }
 
-    /// Opens another block, if the limit lets it; tells whether it did.
+    /// Returns whether the limit lets the ring grow by another block.
+    pub(super) fn growth(&self) -> Growth {
+        let bytes = self.ranges.region_bytes().checked_add(self.settings.block_bytes);
+        let is_allowed = bytes.is_some_and(|bytes| bytes <= self.settings.max_bytes);
+        if is_allowed { Growth::Allowed } else { Growth::Refused }
+    }
+
+    /// Opens another block; returns whether a further one may be opened, which is not so if there was no memory for it.
     ///
     /// # Errors
-    /// `Allocation`; nothing has changed then.
-    pub(super) fn grow(&mut self) -> Result<bool, TransferError> {
-        let bytes = self.ranges.region_bytes().checked_add(self.settings.block_bytes);
-        if bytes.is_none_or(|bytes| bytes > self.settings.max_bytes) {
-            return Ok(false);
+    /// `Allocation`, where the driver reports anything else; nothing has changed then.
+    pub(super) fn grow(&mut self) -> Result<Growth, TransferError> {
+        match self.open() {
+            Ok(()) => Ok(self.growth()),
+            Err(AllocationError::OutOfMemory { .. }) => Ok(Growth::Refused),
+            Err(error) => Err(error.into()),
         }
-        self.open()?;
-        Ok(true)
     }
 
     /// Gives back every empty block but the first; returns their bytes.
@@ -154,11 +161,6 @@ impl<A: AllocatorRef> Ring<A> {
     /// Returns the bytes that are taken.
     pub(super) fn used_bytes(&self) -> u64 {
         self.ranges.used_bytes()
-    }
-
-    /// Returns whether nothing is taken.
-    pub(super) fn is_empty(&self) -> bool {
-        self.ranges.range_count() == 0
     }
 
     /// Writes to a grant and makes it visible to the device.

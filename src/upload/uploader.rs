@@ -19,26 +19,15 @@ use ash::vk;
 use super::barrier::{record_acquire, record_after, record_before};
 use super::error::TransferError;
 use super::points::Points;
+use super::request::{Upload, checked, next_bytes};
 use super::ring::{Grant, Ring, RingSettings};
-use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
-use super::transfer::{Limits, PieceCopy, Place, State, Target, Transfer};
+use super::transfer::{Limits, PieceCopy, Place, State, Target};
 use super::way::{self, Way, WayInput};
 use super::{Full, StagingCreateInfo, next_piece};
 use crate::allocator::Allocation;
 use crate::memory_type::Intent;
 use crate::resource::AllocatorRef;
 use crate::suballocator::RangeKey;
-
-/// Bytes on their way to a buffer or an image, and how far they have come.
-///
-/// `D` holds the bytes: a slice, a `Vec<u8>`, an `Arc<[u8]>`; they must not change before the upload is done. An upload
-/// that the ring cannot take at once goes on where it stopped, at the next [`Uploader::record`].
-#[derive(Clone, Debug)]
-#[must_use = "an upload does nothing until an uploader records it"]
-pub struct Upload<D> {
-    pub(super) transfer: Transfer,
-    data: D,
-}
 
 /// What recording an upload has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,111 +37,6 @@ pub enum Progress {
     Done(Way),
     /// The ring has no room for the rest. Nothing is lost: do what it says and record the same upload again.
     Full(Full),
-}
-
-impl<D: AsRef<[u8]>> Upload<D> {
-    /// Brings bytes to a range of a buffer of `size` bytes.
-    ///
-    /// # Errors
-    /// `Empty` or `OutOfBounds`.
-    pub fn to_buffer(buffer: vk::Buffer, size: u64, offset: u64, data: D) -> Result<Self, TransferError> {
-        let transfer = Transfer::of_buffer(buffer, size, offset, data.as_ref().len() as u64)?;
-        Ok(Self { transfer, data })
-    }
-
-    /// Brings bytes to regions of an image: those of the first region first, each tightly packed.
-    ///
-    /// Regions must not overlap: their copies are not ordered. `image.regions()` names all levels and layers.
-    ///
-    /// # Errors
-    /// `WrongLength` if the bytes are not those that the regions need, or what is wrong with a region: `Empty`, `TooLarge`,
-    /// `NoSuchLevel`, `NoSuchLayer`, `OutsideLevel`, `Unaligned`, `UnsupportedFormat`, `Multisampled`, `MissingUsage`.
-    pub fn to_image(
-        image: ImageTarget,
-        regions: impl IntoIterator<Item = ImageRegion>,
-        data: D,
-    ) -> Result<Self, TransferError> {
-        let regions = regions.into_iter().collect();
-        let transfer = Transfer::of_image(image, regions, vk::ImageUsageFlags::TRANSFER_DST)?;
-        let upload = Self { transfer, data };
-        upload.bytes()?;
-        Ok(upload)
-    }
-
-    /// Has a barrier recorded before the first copy: what has used the target is done with it then, and the image is
-    /// brought from that layout to the one in which it is copied.
-    #[must_use = "the upload is handed back"]
-    pub fn before(mut self, before: ResourceUse) -> Self {
-        self.transfer.before = Some(before);
-        self
-    }
-
-    /// Has a barrier recorded behind the last copy: what uses the target next sees the bytes, and finds the image in that
-    /// layout.
-    #[must_use = "the upload is handed back"]
-    pub fn after(mut self, after: ResourceUse) -> Self {
-        self.transfer.after = Some(after);
-        self
-    }
-
-    /// Has the target handed to another queue family, in the barrier behind the last copy. The other family records
-    /// [`Uploader::record_acquire`], in work that waits for this one by a semaphore.
-    #[must_use = "the upload is handed back"]
-    pub fn hand_over(mut self, after: ResourceUse, families: QueueFamilies) -> Self {
-        self.transfer.families = Some(families).filter(|families| families.from != families.to);
-        self.after(after)
-    }
-
-    /// Chooses the layout in which the image is copied: `TRANSFER_DST_OPTIMAL` (if nothing is said) or `GENERAL`.
-    #[must_use = "the upload is handed back"]
-    pub fn layout(mut self, layout: vk::ImageLayout) -> Self {
-        self.transfer.set_layout(layout);
-        self
-    }
-
-    /// Returns the bytes in all.
-    pub fn total_bytes(&self) -> u64 {
-        self.transfer.len()
-    }
-
-    /// Returns the bytes that are recorded or written.
-    pub fn done_bytes(&self) -> u64 {
-        self.transfer.done()
-    }
-
-    /// Tells whether everything is recorded or written.
-    pub fn is_done(&self) -> bool {
-        self.transfer.state == State::Finished
-    }
-
-    /// Puts the cursor back to the start, for an upload whose command buffer was never submitted.
-    pub fn restart(&mut self) {
-        self.transfer.restart();
-    }
-
-    /// Gives the bytes back.
-    pub fn into_data(self) -> D {
-        self.data
-    }
-
-    /// Returns the bytes.
-    ///
-    /// # Errors
-    /// `WrongLength` where they are not as many as the target needs.
-    fn bytes(&self) -> Result<&[u8], TransferError> {
-        let (bytes, expected) = (self.data.as_ref(), self.transfer.len());
-        let given = bytes.len() as u64;
-        if given == expected { Ok(bytes) } else { Err(TransferError::WrongLength { given, expected }) }
-    }
-
-    /// Returns the bytes of a piece at the cursor.
-    fn next_bytes(&self, count: u64) -> Result<&[u8], TransferError> {
-        let bytes = self.bytes()?;
-        let start = usize::try_from(self.transfer.done()).unwrap_or(usize::MAX);
-        let end = start.saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
-        let wrong = TransferError::WrongLength { given: bytes.len() as u64, expected: self.transfer.len() };
-        bytes.get(start..end).ok_or(wrong)
-    }
 }
 
 /// Brings bytes to buffers and images, through a ring of staging memory.
@@ -252,7 +136,7 @@ impl<A: AllocatorRef> Uploader<A> {
     /// - `Finished`, if it is done.
     /// - `WrongLength`, if the bytes are no longer those that the upload was made of.
     /// - `Access`, where the driver fails to flush: the pieces before are recorded, and the upload can be recorded again.
-    /// - `Allocation`, where the ring may grow, has to, and nothing is in flight that could make room.
+    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short.
     ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, belongs to the allocator's device, is used by no other thread,
@@ -270,30 +154,31 @@ impl<A: AllocatorRef> Uploader<A> {
         if upload.is_done() {
             return Err(TransferError::Finished);
         }
-        upload.bytes()?;
-        upload.transfer.check(&self.limits, |alignment| self.ring.capacity(alignment))?;
-        while !upload.transfer.is_copied() {
-            let Some((piece, grant)) = next_piece(&mut self.ring, &upload.transfer, &self.limits)? else {
-                return Ok(Progress::Full(self.full(upload.transfer.len() - upload.transfer.done())));
+        let Upload { transfer, data } = upload;
+        let bytes = checked(data.as_ref(), transfer)?;
+        transfer.check(&self.limits, |alignment| self.ring.capacity(alignment))?;
+        while !transfer.is_copied() {
+            let Some((piece, grant)) = next_piece(&mut self.ring, transfer, &self.limits)? else {
+                return Ok(Progress::Full(self.full(transfer.len() - transfer.done())));
             };
-            if let Err(error) = upload.next_bytes(piece.bytes).and_then(|bytes| self.ring.write(&grant, bytes)) {
+            if let Err(error) = self.ring.write(&grant, next_bytes(bytes, transfer, &piece)) {
                 self.ring.give_back(grant.key);
                 return Err(error);
             }
             self.grants.push_back((self.points.current(), grant.key));
             self.points.note_recording();
-            if upload.transfer.state == State::Fresh {
+            if transfer.state == State::Fresh {
                 // SAFETY: the caller's duties 1 to 3.
-                unsafe { record_before(self.ring.allocator().device(), commands, &upload.transfer, ACCESS) };
-                upload.transfer.state = State::Begun;
+                unsafe { record_before(self.ring.allocator().device(), commands, transfer, ACCESS) };
+                transfer.state = State::Begun;
             }
             // SAFETY: the caller's duties 1 to 3; the piece lies inside the target and its grant.
-            unsafe { self.record_copy(commands, &upload.transfer.target, &piece, &grant) };
-            upload.transfer.advance(piece.bytes);
+            unsafe { self.record_copy(commands, &transfer.target, &piece, &grant) };
+            transfer.advance(piece.bytes);
         }
         // SAFETY: the caller's duties 1 to 3.
-        unsafe { record_after(self.ring.allocator().device(), commands, &upload.transfer, ACCESS) };
-        upload.transfer.state = State::Finished;
+        unsafe { record_after(self.ring.allocator().device(), commands, transfer, ACCESS) };
+        transfer.state = State::Finished;
         Ok(Progress::Done(Way::Staged))
     }
 
@@ -308,7 +193,9 @@ impl<A: AllocatorRef> Uploader<A> {
     /// # Safety
     /// 1. The duties of [`record`](Self::record).
     /// 2. The target is a buffer bound at the start of `memory`, or an image.
-    /// 3. Nothing that was submitted uses the range any more: in place, the bytes change now.
+    /// 3. Nothing that was submitted uses the range any more: in place, the bytes change now. In memory that is not
+    ///    coherent the range is rounded to whole atoms, and the device has written nothing else in them since the host last
+    ///    invalidated it.
     pub unsafe fn record_or_write<D: AsRef<[u8]>>(
         &mut self,
         commands: vk::CommandBuffer,
@@ -326,7 +213,8 @@ impl<A: AllocatorRef> Uploader<A> {
         };
         match (way::choose(input), &upload.transfer.target) {
             (Way::InPlace, Target::Buffer { offset, .. }) => {
-                self.ring.allocator().write(memory, *offset, upload.bytes()?)?;
+                let bytes = checked(upload.data.as_ref(), &upload.transfer)?;
+                self.ring.allocator().write(memory, *offset, bytes)?;
                 upload.transfer.finish();
                 Ok(Progress::Done(Way::InPlace))
             }

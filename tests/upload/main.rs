@@ -107,6 +107,58 @@ fn a_ring_grows_up_to_its_limit_and_gives_back_what_it_grew_by() {
 }
 
 #[test]
+fn a_ring_that_cannot_grow_for_want_of_memory_is_full() {
+    let stage = Stage::new(Profile::discrete_rebar());
+    let target = stage.buffer(mib(20));
+    let info = StagingCreateInfo::new(mib(5)).max_bytes(mib(20));
+    // SAFETY: the simulated device is done whenever `run` returns.
+    let mut uploader = unsafe { Uploader::new(stage.allocator(), &info) }.expect("a ring");
+    let before = state_of(&stage.rig);
+    stage.control().refuse_allocations_above(Some(0));
+    let bytes = pattern(6, mib(20));
+    let mut upload = Upload::to_buffer(target.handle(), mib(20), 0, bytes.clone()).expect("it fits");
+    assert_eq!(finish_from(0, &stage, &mut uploader, &mut upload), 4, "four times what there is");
+    assert_eq!(state_of(&stage.rig), before, "and nothing is left of the attempts");
+    stage.control().refuse_allocations_above(None);
+    assert_eq!(stage.read(target.handle(), mib(20)), bytes);
+    drop((uploader, target));
+    stage.finish();
+}
+
+#[test]
+fn what_was_recorded_in_vain_is_discarded_and_starts_again() {
+    let stage = Stage::new(Profile::noncoherent());
+    let target = stage.buffer(64 * KIB);
+    // SAFETY: the simulated device is done whenever `run` returns.
+    let mut uploader = unsafe { Uploader::new(stage.allocator(), &StagingCreateInfo::new(64 * KIB)) }.expect("a ring");
+    let bytes = [pattern(7, 20 * KIB), pattern(8, 20 * KIB)];
+    let [mut first, mut second] = [0, 1].map(|index: usize| {
+        let offset = index as u64 * 20 * KIB;
+        Upload::to_buffer(target.handle(), 64 * KIB, offset, bytes[index].clone()).expect("it fits")
+    });
+    let (kept, lost) = (stage.begin(), stage.begin());
+    // SAFETY: recording; the target lives on.
+    let done = unsafe { uploader.record(kept, &mut first) }.expect("recorded");
+    assert_eq!(done, Progress::Done(Way::Staged));
+    uploader.submitted(1).expect("the first point");
+    let held = uploader.used_bytes();
+    // SAFETY: as above.
+    let done = unsafe { uploader.record(lost, &mut second) }.expect("recorded");
+    assert_eq!(done, Progress::Done(Way::Staged));
+    stage.forget(lost);
+    // SAFETY: the command buffer is gone.
+    unsafe { uploader.discard_recorded() };
+    assert_eq!(uploader.used_bytes(), held, "what was submitted stays");
+    second.restart();
+    assert_eq!((second.done_bytes(), second.is_done()), (0, false));
+    stage.run(kept);
+    assert_eq!(finish_from(1, &stage, &mut uploader, &mut second), 2);
+    assert_eq!(stage.read(target.handle(), 64 * KIB)[..40 << 10], bytes.concat());
+    drop((uploader, target));
+    stage.finish();
+}
+
+#[test]
 fn what_is_mapped_is_written_in_place_and_nothing_is_recorded() {
     for profile in Profile::all() {
         let stage = Stage::new(profile);
