@@ -331,4 +331,5 @@ fn round_trip(stage: &Stage, target: vk::Buffer, n: u64) {
         }
     }
     assert_eq!(read, bytes);
+    assert_eq!((uploader.used_bytes(), readback.used_bytes()), (0, 0), "no room is lost");
 }

@@ -25,6 +25,8 @@ enum Step {
     ToBuffer { offset: u64, len: u64 },
     /// Begins an upload to a part of an image.
     ToImage { image: usize, part: Part },
+    /// Begins an upload to all of an image.
+    ToWhole(usize),
     /// Begins a download of a range of the buffer.
     OfBuffer { offset: u64, len: u64 },
     /// Begins a download of a part of an image.
@@ -61,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => range.clone().prop_map(|(offset, len)| Step::ToBuffer { offset, len }),
         3 => image().prop_map(|(image, part)| Step::ToImage { image, part }),
+        1 => any::<usize>().prop_map(Step::ToWhole),
         1 => range.prop_map(|(offset, len)| Step::OfBuffer { offset, len }),
         2 => image().prop_map(|(image, part)| Step::OfImage { image, part }),
         9 => any::<usize>().prop_map(Step::Record),
@@ -76,6 +79,8 @@ fn step() -> impl Strategy<Value = Step> {
 enum Where {
     Buffer(u64),
     Image(usize, ImageRegion),
+    /// All levels and layers of an image: its bytes are the shadow's, in their order.
+    Whole(usize),
 }
 
 struct Pending<T> {
@@ -145,10 +150,8 @@ impl<'a> Model<'a> {
         self.begin_upload(Where::Buffer(0), BUFFER_BYTES);
         for index in 0..self.images.len() {
             let target = self.target(index);
-            for region in target.regions().collect::<Vec<_>>() {
-                let bytes = target.region_bytes(&region).expect("a whole level");
-                self.begin_upload(Where::Image(index, region), bytes);
-            }
+            let levels = target.regions().map(|region| target.region_bytes(&region).expect("a whole level"));
+            self.begin_upload(Where::Whole(index), levels.sum());
         }
         self.drain();
     }
@@ -163,8 +166,11 @@ impl<'a> Model<'a> {
         let bytes = pattern(self.seed, len);
         let upload = match place {
             Where::Buffer(offset) => Upload::to_buffer(self.buffer.handle(), BUFFER_BYTES, offset, bytes),
-            Where::Image(index, region) => Upload::to_image(self.target(index), [region], bytes)
-                .map(|upload| upload.before(GENERAL).after(GENERAL).layout(vk::ImageLayout::GENERAL)),
+            Where::Image(index, region) => Upload::to_image(self.target(index), [region], bytes).map(in_general),
+            Where::Whole(index) => {
+                let target = self.target(index);
+                Upload::to_image(target, target.regions(), bytes).map(in_general)
+            }
         };
         self.uploads.push(Pending { transfer: upload.expect("it fits"), place });
     }
@@ -172,9 +178,13 @@ impl<'a> Model<'a> {
     fn begin_download(&mut self, place: Where, len: u64) {
         let download = match place {
             Where::Buffer(offset) => Download::of_buffer(self.buffer.handle(), BUFFER_BYTES, offset, len),
-            Where::Image(index, region) => Download::of_image(self.target(index), [region])
-                .map(|download| download.before(GENERAL).layout(vk::ImageLayout::GENERAL)),
-        };
+            Where::Image(index, region) => Download::of_image(self.target(index), [region]),
+            Where::Whole(index) => Download::of_image(self.target(index), self.target(index).regions()),
+        }
+        .map(|download| match place {
+            Where::Buffer(_) => download,
+            _ => download.before(GENERAL).layout(vk::ImageLayout::GENERAL),
+        });
         self.downloads.push(Pending { transfer: download.expect("it fits"), place });
     }
 
@@ -234,6 +244,7 @@ impl<'a> Model<'a> {
                 self.buffer_bytes[start..start + bytes.len()].copy_from_slice(&bytes);
             }
             Where::Image(image, region) => self.images[image].2.write(&region, done, &bytes),
+            Where::Whole(image) => self.images[image].2.bytes[done..now].copy_from_slice(&bytes),
         }
         if is_done {
             self.uploads.swap_remove(index);
@@ -257,6 +268,7 @@ impl<'a> Model<'a> {
         let expected = match place {
             Where::Buffer(offset) => self.buffer_bytes[index_of(*offset) + start..][..len].to_vec(),
             Where::Image(image, region) => self.images[*image].2.read(region, start, len),
+            Where::Whole(image) => self.images[*image].2.bytes[start..][..len].to_vec(),
         };
         self.tickets.push(Awaited { ticket, expected });
         if is_last {
@@ -314,6 +326,10 @@ impl<'a> Model<'a> {
                 let (region, bytes) = self.region(image, part, granularity);
                 self.begin_download(Where::Image(image, region), bytes);
             }
+            Step::ToWhole(image) => {
+                let image = image % self.images.len();
+                self.begin_upload(Where::Whole(image), self.images[image].2.bytes.len() as u64);
+            }
             Step::Record(index) => {
                 self.record(index);
             }
@@ -355,9 +371,7 @@ impl<'a> Model<'a> {
         assert_eq!((self.uploader.used_bytes(), self.readback.used_bytes()), (0, 0), "nothing is held");
         self.begin_download(Where::Buffer(0), BUFFER_BYTES);
         for index in 0..self.images.len() {
-            for region in self.target(index).regions().collect::<Vec<_>>() {
-                self.begin_download(Where::Image(index, region), 0);
-            }
+            self.begin_download(Where::Whole(index), 0);
         }
         self.drain();
         self.stage.end(self.commands);
@@ -372,6 +386,10 @@ impl<'a> Model<'a> {
 /// The layout in which everything is copied, and in which it stays.
 const GENERAL: ResourceUse =
     ResourceUse::image(vk::PipelineStageFlags::TRANSFER, vk::AccessFlags::TRANSFER_WRITE, vk::ImageLayout::GENERAL);
+
+fn in_general(upload: Upload<Vec<u8>>) -> Upload<Vec<u8>> {
+    upload.before(GENERAL).after(GENERAL).layout(vk::ImageLayout::GENERAL)
+}
 
 fn index_of(bytes: u64) -> usize {
     usize::try_from(bytes).expect("small")
