@@ -19,7 +19,7 @@ use crate::stage::{Stage, pattern};
 const BUFFER_BYTES: u64 = 20_000;
 
 /// One step of a program; numbers are taken modulo what there is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     /// Begins an upload to a range of the buffer.
     ToBuffer { offset: u64, len: u64 },
@@ -193,7 +193,7 @@ impl<'a> Model<'a> {
         let shadow = &self.images[index].2;
         let level = part.level % shadow.levels;
         let extent = shadow.level_extent(level);
-        let blocks = [shadow.format.block[0], shadow.format.block[1], 1];
+        let blocks = [shadow.texel.block[0], shadow.texel.block[1], 1];
         let granularity = [granularity.width, granularity.height, granularity.depth];
         let (mut offset, mut size) = ([0; 3], extent);
         for axis in 0..3 {
@@ -209,7 +209,7 @@ impl<'a> Model<'a> {
         let base_array_layer = part.layers.0 % shadow.layers;
         let layer_count = 1 + part.layers.1 % (shadow.layers - base_array_layer);
         let region = ImageRegion {
-            aspect: shadow.format.aspect,
+            aspect: shadow.texel.aspect,
             mip_level: level,
             base_array_layer,
             layer_count,
@@ -407,7 +407,9 @@ proptest! {
         let one = vk::Extent3D { width: 1, height: 1, depth: 1 };
         let stage = Stage::new(profile);
         let mut model = Model::new(&stage, ring, one);
-        steps.into_iter().for_each(|step| model.run(step, one));
+        for step in steps {
+            model.run(step, one);
+        }
         model.finish();
         stage.finish();
     }
@@ -422,7 +424,9 @@ proptest! {
         let granularity = vk::Extent3D { width, height, depth };
         let stage = Stage::new(Profile::noncoherent());
         let mut model = Model::new(&stage, (16 << 10, 2), granularity);
-        steps.into_iter().for_each(|step| model.run(step, granularity));
+        for step in steps {
+            model.run(step, granularity);
+        }
         model.finish();
         stage.finish();
     }
