@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 
 use ash::vk;
-use freestone::sim::Profile;
 use freestone::{
     Allocation, AllocationCreateInfo, Allocator, Buffer, Download, ImageRegion, ImageTarget, Progress, Readback,
     Recorded, ResourceUse, StagingCreateInfo, Ticket, Upload, Uploader,
@@ -14,7 +13,7 @@ use freestone::{
 use proptest::prelude::*;
 
 use crate::shadow::{FORMATS, ShadowImage};
-use crate::stage::{Stage, pattern};
+use crate::stage::{Stage, incoherent, pattern, profiles};
 
 const BUFFER_BYTES: u64 = 20_000;
 
@@ -345,6 +344,7 @@ impl<'a> Model<'a> {
 
     /// Brings everything that was begun to its end.
     fn drain(&mut self) {
+        let mut idle_rounds = 0;
         loop {
             let begun = self.uploads.len() + self.downloads.len();
             let mut has_moved = begun == 0;
@@ -359,7 +359,9 @@ impl<'a> Model<'a> {
                 self.redeem(0);
                 assert!(self.tickets.len() < before, "everything has passed");
             }
-            assert!(has_moved || self.uploader.used_bytes() == 0, "stuck");
+            // The rings may have been full when the round began; they are empty when it ends.
+            idle_rounds = if has_moved { 0 } else { idle_rounds + 1 };
+            assert!(idle_rounds < 2, "stuck");
             if begun == 0 {
                 return;
             }
@@ -400,7 +402,7 @@ proptest! {
 
     #[test]
     fn content_written_is_content_read_back(
-        profile in prop::sample::select(Profile::all()),
+        profile in prop::sample::select(profiles()),
         ring in (prop::sample::select(vec![512_u64, 1000, 4096, 65_536]), 1..4_u64),
         steps in prop::collection::vec(step(), 0..80),
     ) {
@@ -422,7 +424,7 @@ proptest! {
     ) {
         let (width, height, depth) = if is_whole { (0, 0, 0) } else { (8, 8, 2) };
         let granularity = vk::Extent3D { width, height, depth };
-        let stage = Stage::new(Profile::noncoherent());
+        let stage = Stage::new(incoherent());
         let mut model = Model::new(&stage, (16 << 10, 2), granularity);
         for step in steps {
             model.run(step, granularity);
