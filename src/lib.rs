@@ -34,6 +34,7 @@
 //! | 6 | `resource` | buffers and images with their memory |
 //! | 7 | `frame_ring` | [`FrameRing`]: what the CPU writes for one frame |
 //! | 7 | `retire` | [`RetireQueue`]: what waits until the GPU is done with it |
+//! | 7 | `upload` | staging: [`Uploader`], [`Readback`] |
 //! | 8 | `trace` | recorded applications (feature `cli`) |
 //! | apart | `sim` | a Vulkan driver of no hardware (feature `sim`) |
 //!
@@ -70,6 +71,9 @@ mod frame_ring;
 
 #[cfg(feature = "vulkan")]
 mod retire;
+
+#[cfg(feature = "vulkan")]
+mod upload;
 
 #[cfg(feature = "cli")]
 pub mod trace;
@@ -114,6 +118,11 @@ pub use suballocator::virtual_block::{
     VirtualKey, VirtualRange, VirtualRangeState, VirtualStatistics,
 };
 pub use suballocator::{Algorithm, End, InvalidRequest, Request};
+#[cfg(feature = "vulkan")]
+pub use upload::{
+    Download, Full, ImageRegion, ImageTarget, Progress, QueueFamilies, Readback, Recorded, ResourceUse,
+    StagingCreateInfo, Ticket, TicketError, TransferError, Upload, Uploader, Way,
+};
 
 /// The README's example, as a doc test.
 #[cfg(doctest)]

@@ -7,6 +7,7 @@
 
 mod frame_ring;
 mod gpu;
+mod upload;
 #[path = "../../src/bin/freestone/vulkan/mod.rs"]
 mod vulkan;
 mod world;
