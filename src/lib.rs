@@ -32,6 +32,7 @@
 //! | 4 | `pool` | blocks and dedicated memory of one memory type |
 //! | 5 | `allocator` | [`Allocator`], [`Allocation`], plans, statistics, errors |
 //! | 6 | `resource` | buffers and images with their memory |
+//! | 7 | `arena` | [`Arena`]: many ranges inside a few large buffers |
 //! | 8 | `trace` | recorded applications (feature `cli`) |
 //! | apart | `sim` | a Vulkan driver of no hardware (feature `sim`) |
 //!
@@ -63,6 +64,9 @@ mod allocator;
 #[cfg(feature = "vulkan")]
 mod resource;
 
+#[cfg(feature = "vulkan")]
+mod arena;
+
 #[cfg(feature = "cli")]
 pub mod trace;
 
@@ -80,6 +84,8 @@ pub use allocator::{
     DeviceAddress, FreeError, FreeErrorReason, HeapStatistics, Leak, LeakReport, Limits, MemoryTypeStatistics, Plan,
     PlannedPlacement, PoolCreateInfo, PoolStatistics, RangeStatistics, Reason, Statistics,
 };
+#[cfg(feature = "vulkan")]
+pub use arena::{Arena, ArenaCreateInfo, ArenaError, ArenaFreeError, ArenaFreeReason, ArenaRange, ArenaStatistics};
 #[cfg(feature = "vulkan")]
 pub use device::{
     DedicatedPreference, DeviceError, DriverError, Features, HeapBudget, MAX_HEAPS, MemoryCallbacks, MemoryEvent,
