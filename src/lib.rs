@@ -33,6 +33,7 @@
 //! | 5 | `allocator` | [`Allocator`], [`Allocation`], plans, statistics, errors |
 //! | 6 | `resource` | buffers and images with their memory |
 //! | 7 | `arena` | [`Arena`]: many ranges inside a few large buffers |
+//! | 7 | `transient` | [`TransientMemory`], [`TransientPlan`]: attachments that share memory |
 //! | 8 | `trace` | recorded applications (feature `cli`) |
 //! | apart | `sim` | a Vulkan driver of no hardware (feature `sim`) |
 //!
@@ -66,6 +67,9 @@ mod resource;
 
 #[cfg(feature = "vulkan")]
 mod arena;
+
+#[cfg(feature = "vulkan")]
+mod transient;
 
 #[cfg(feature = "cli")]
 pub mod trace;
@@ -105,6 +109,11 @@ pub use suballocator::virtual_block::{
     VirtualKey, VirtualRange, VirtualRangeState, VirtualStatistics,
 };
 pub use suballocator::{Algorithm, End, InvalidRequest, Request};
+#[cfg(feature = "vulkan")]
+pub use transient::{
+    OutdatedMemory, Takeover, TakeoverFrame, TransientChange, TransientError, TransientMemory, TransientPage,
+    TransientPlacement, TransientPlan, TransientRequest,
+};
 
 /// The README's example, as a doc test.
 #[cfg(doctest)]
