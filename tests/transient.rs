@@ -4,11 +4,11 @@
 mod common;
 
 use ash::vk;
-use common::{Random, Rig, mib, requirements, state_of};
-use freestone::sim::{Function, KIB, MemoryType, Profile};
+use common::{Random, Rig, buffer_info, image_info, mib, requirements, state_of};
+use freestone::sim::{KIB, Profile};
 use freestone::{
-    AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DeviceAddress, Kind, Takeover, TakeoverFrame,
-    TransientError, TransientMemory, TransientPlan, TransientRequest,
+    AllocationCreateInfo, AllocationRequirements, Allocator, DedicatedPreference, DeviceAddress, Kind, OutdatedMemory,
+    Takeover, TakeoverFrame, TransientError, TransientMemory, TransientPlan, TransientRequest,
 };
 
 /// What a render target is aligned to on desktop devices.
@@ -230,4 +230,190 @@ fn what_makes_no_sense_is_named() {
     let crooked = TransientPlan::new(&[sound], 48).expect_err("no granularity");
     assert!(matches!(crooked, TransientError::BadGranularity { granularity: 48 }));
     assert_eq!(TransientPlan::new(&[], 1).expect("nothing is a frame too"), TransientPlan::default());
+}
+
+/// A colour target that is rendered to and sampled.
+fn target(edge: u32) -> vk::ImageCreateInfo<'static> {
+    image_info(edge).usage(vk::ImageUsageFlags::COLOR_ATTACHMENT | vk::ImageUsageFlags::SAMPLED)
+}
+
+/// A frame of three targets and a buffer: a shadow map and a history that overlap, a bloom and a buffer behind them.
+fn small_frame(transients: &TransientMemory<&Allocator>, edge: u32) -> [TransientRequest; 4] {
+    let request = |edge, uses| {
+        // SAFETY: the create-info is valid.
+        unsafe { transients.image_request(&target(edge), uses) }.expect("such an image is supported")
+    };
+    // SAFETY: as above.
+    let buffer = unsafe { transients.buffer_request(&buffer_info(mib(1)), 3..=4) }.expect("so is such a buffer");
+    [request(edge, 0..=1), request(edge / 2, 1..=2), request(edge, 2..=3), buffer]
+}
+
+/// Creates the resources of such a frame and destroys them again: the driver looks at each.
+fn make_all(rig: &Rig, transients: &TransientMemory<&Allocator>, edge: u32) {
+    let device = rig.vulkan.device();
+    let images = [edge, edge / 2, edge].map(target);
+    for (index, info) in images.iter().enumerate() {
+        // SAFETY: the create-info is valid; it is destroyed below, unused.
+        let image = unsafe { transients.create_image(index, info) }.expect("it was planned");
+        // SAFETY: the GPU has never seen it.
+        unsafe { device.destroy_image(image, None) };
+    }
+    // SAFETY: as above.
+    let buffer = unsafe { transients.create_buffer(3, &buffer_info(mib(1))) }.expect("it was planned");
+    // SAFETY: the GPU has never seen it.
+    unsafe { device.destroy_buffer(buffer, None) };
+}
+
+/// Frees what a plan no longer needs: the GPU has never seen it.
+fn free_all(rig: &Rig, outdated: OutdatedMemory) -> usize {
+    let count = outdated.allocations.len();
+    outdated.allocations.into_iter().for_each(|memory| rig.free(memory).expect("it is alive"));
+    count
+}
+
+#[test]
+fn a_steady_frame_asks_nothing_of_the_driver() {
+    for profile in Profile::all().into_iter().chain([Profile::unified().vulkan_1_0()]) {
+        let rig = Rig::new(profile);
+        rig.control().allow_aliasing(true);
+        let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+        let [large, small] = [512, 384].map(|edge| small_frame(&transients, edge));
+        let change = transients.plan(&large).expect("there is memory");
+        assert!(!change.is_same && change.outdated.allocations.is_empty());
+        assert_sound(transients.layout(), &large, rig.properties().buffer_image_granularity);
+        make_all(&rig, &transients, 512);
+        let before = rig.control().total_calls();
+        for _ in 0..20 {
+            assert!(transients.plan(&large).expect("as before").is_same);
+            // Something changes size: it is planned anew, inside the same memory.
+            let change = transients.plan(&small).expect("it is smaller");
+            assert!(!change.is_same && change.outdated.allocations.is_empty());
+            drop(transients.plan(&large).expect("as before"));
+        }
+        assert_eq!(rig.control().total_calls(), before, "no driver call");
+        make_all(&rig, &transients, 512);
+        drop(transients);
+        rig.finish();
+    }
+}
+
+#[test]
+fn memory_grows_and_shrinks_with_the_frame_and_is_handed_out() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    rig.control().allow_aliasing(true);
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let mut bytes = Vec::new();
+    for edge in [256, 1024, 2048, 512] {
+        let change = transients.plan(&small_frame(&transients, edge)).expect("there is memory");
+        make_all(&rig, &transients, edge);
+        assert_eq!(free_all(&rig, change.outdated), usize::from(!bytes.is_empty()), "edge {edge}: the old memory");
+        assert_eq!(rig.statistics().total.allocation_bytes, transients.bytes());
+        assert!(transients.layout().bytes() <= transients.bytes());
+        bytes.push(transients.bytes());
+    }
+    assert!(bytes[0] < bytes[1] && bytes[1] < bytes[2] && bytes[3] < bytes[2], "{bytes:?}");
+    assert_eq!(free_all(&rig, transients.clear()), 1);
+    assert_eq!((transients.bytes(), rig.statistics().total.allocation_bytes), (0, 0));
+    assert!(matches!(transients.memory(0), Err(TransientError::NoSuchResource { index: 0, count: 0 })));
+    drop(transients);
+    rig.finish();
+}
+
+#[test]
+fn lazily_allocated_memory_is_taken_where_it_exists_and_usage_allows() {
+    for (profile, is_there) in [(Profile::noncoherent(), true), (Profile::discrete_rebar(), false)] {
+        let rig = Rig::new(profile);
+        rig.control().allow_aliasing(true);
+        let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+        let usage = vk::ImageUsageFlags::COLOR_ATTACHMENT | vk::ImageUsageFlags::TRANSIENT_ATTACHMENT;
+        let infos = [image_info(256).usage(usage), image_info(128).usage(usage), target(256)];
+        // SAFETY: the create-infos are valid.
+        let requests = infos.map(|info| unsafe { transients.image_request(&info, 0..=1) }.expect("supported"));
+        drop(transients.plan(&requests).expect("there is memory"));
+        let lazy: Vec<bool> = transients.layout().pages().iter().map(|page| page.is_lazy).collect();
+        assert_eq!(lazy, if is_there { vec![false, true, true] } else { vec![false] });
+        for (index, info) in infos.iter().enumerate() {
+            let (memory, _) = transients.memory(index).expect("it is planned");
+            let memory_type = rig.properties().memory_types[memory.memory_type_index() as usize];
+            let is_lazy = memory_type.property_flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED);
+            assert_eq!(is_lazy, is_there && index < 2, "resource {index}");
+            // SAFETY: the create-info is valid; it is destroyed below, unused.
+            let image = unsafe { transients.create_image(index, info) }.expect("it was planned");
+            // SAFETY: the GPU has never seen it.
+            unsafe { rig.vulkan.device().destroy_image(image, None) };
+        }
+        let before = rig.control().total_calls();
+        let change = transients.plan(&requests[1..]).expect("less than before");
+        assert_eq!(rig.control().total_calls(), before, "the memory that there is serves");
+        assert_eq!(free_all(&rig, change.outdated), usize::from(is_there), "the first one's lazy memory");
+        drop(transients);
+        rig.finish();
+    }
+}
+
+#[test]
+fn each_failure_leaves_the_plan_before_and_its_memory() {
+    let rig = Rig::new(Profile::discrete_bar256());
+    rig.control().allow_aliasing(true);
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let small = small_frame(&transients, 256);
+    let large = small_frame(&transients, 2048);
+    drop(transients.plan(&small).expect("there is memory"));
+    let (change, failures) = rig.control().failures_during(|| transients.plan(&large).expect("there is memory"));
+    let _ = free_all(&rig, change.outdated);
+    assert!(!failures.is_empty(), "new memory was needed");
+    let change = transients.plan(&small).expect("there is memory");
+    free_all(&rig, change.outdated);
+    rig.trim();
+    let (mut failed, layout) = (0, transients.layout().clone());
+    for failure in failures {
+        let before = state_of(&rig);
+        rig.control().arm(&failure);
+        match transients.plan(&large) {
+            Err(error) => {
+                failed += 1;
+                assert!(matches!(error, TransientError::Allocation(_)), "{failure:?}: {error}");
+                assert_eq!(state_of(&rig), before, "{failure:?}");
+            }
+            Ok(change) => {
+                free_all(&rig, change.outdated);
+                free_all(&rig, transients.plan(&small).expect("there is memory").outdated);
+            }
+        }
+        rig.control().clear_faults();
+        assert_eq!(*transients.layout(), layout, "{failure:?}");
+        make_all(&rig, &transients, 256);
+        rig.trim();
+    }
+    assert!(failed > 0, "some failure was not survived");
+    let reversed = TransientRequest { first_use: 4, last_use: 3, ..large[0] };
+    let refused = transients.plan(&[reversed]).expect_err("it makes no sense");
+    assert!(matches!(refused, TransientError::UsesReversed { index: 0, .. }), "{refused}");
+    assert_eq!(*transients.layout(), layout);
+    drop(transients);
+    rig.finish();
+}
+
+#[test]
+fn what_was_not_planned_is_not_made() {
+    let rig = Rig::new(Profile::discrete_bar256());
+    rig.control().allow_aliasing(true);
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let mut requests = small_frame(&transients, 256);
+    requests[1].requirements.kind = Kind::Linear;
+    drop(transients.plan(&requests).expect("there is memory"));
+    let before = state_of(&rig);
+    let image = |index, edge| {
+        // SAFETY: the create-info is valid; nothing is made.
+        unsafe { transients.create_image(index, &target(edge)) }.expect_err("it was not planned")
+    };
+    assert!(matches!(image(0, 257), TransientError::LargerThanPlanned { index: 0, .. }), "{}", image(0, 257));
+    assert!(matches!(image(1, 128), TransientError::OtherKind { index: 1 }), "{}", image(1, 128));
+    assert!(matches!(image(4, 64), TransientError::NoSuchResource { index: 4, count: 4 }));
+    // SAFETY: as above.
+    let buffer = unsafe { transients.create_buffer(3, &buffer_info(mib(1) + 1)) }.expect_err("it was not planned");
+    assert!(matches!(buffer, TransientError::LargerThanPlanned { index: 3, .. } | TransientError::Allocation(_)));
+    assert_eq!(state_of(&rig), before);
+    drop(transients);
+    rig.finish();
 }
