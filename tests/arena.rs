@@ -205,7 +205,9 @@ fn ranges_of_one_stride_lie_side_by_side() {
         }
         assert_eq!(ranges[1].first_element(0), None);
         assert_eq!(ranges[1].first_element(7 * stride * stride + 1), None, "no multiple of that");
-        ranges.into_iter().for_each(|range| arena.free(range).expect("it is alive"));
+        for range in ranges {
+            arena.free(range).expect("it is alive");
+        }
     }
     drop(arena);
     rig.finish();
@@ -375,10 +377,9 @@ fn what_the_host_writes_lies_where_the_range_does() {
         }
         for (n, range) in (0_u32..).zip(&ranges) {
             let start = range.mapped_ptr().expect("it is mapped").cast::<u32>();
-            for word in 0..3 * (n as usize + 1) {
-                // SAFETY: inside the range, which was written above; 12 bytes are whole words.
-                assert_eq!(unsafe { start.add(word).read() }, n);
-            }
+            // SAFETY: the words of the range, which were written above; nobody writes them while the slice lives.
+            let words = unsafe { std::slice::from_raw_parts(start.as_ptr(), 3 * (n as usize + 1)) };
+            assert!(words.iter().all(|&word| word == n), "{words:?}");
         }
         let past = stream.write(&mut ranges[0], 8, &[1_u32, 2]);
         assert!(matches!(past, Err(AccessError::OutOfBounds { offset: 8, len: 8, size: 12 })), "{past:?}");
@@ -419,13 +420,13 @@ fn nobody_waits_for_a_buffer_that_he_does_not_need() {
     let first = arena.allocate(200 * KIB, 4).expect("there is memory");
     let gate = rig.control().block(Function::CreateBuffer);
     std::thread::scope(|scope| {
-        let grows = scope.spawn(|| arena.allocate(100 * KIB, 4).expect("there is memory"));
+        let grower = scope.spawn(|| arena.allocate(100 * KIB, 4).expect("there is memory"));
         assert!(gate.wait_for_arrivals(1, Duration::from_secs(20)), "one thread makes a buffer");
         let fits = arena.allocate(10 * KIB, 4).expect("the first buffer has room");
         assert_eq!(fits.buffer(), first.buffer());
-        let waits = scope.spawn(|| arena.allocate(110 * KIB, 4).expect("what was made meanwhile"));
+        let waiter = scope.spawn(|| arena.allocate(110 * KIB, 4).expect("what was made meanwhile"));
         gate.open();
-        let (grown, waited) = (grows.join().expect("no panic"), waits.join().expect("no panic"));
+        let (grown, waited) = (grower.join().expect("no panic"), waiter.join().expect("no panic"));
         assert_eq!(grown.buffer(), waited.buffer(), "one buffer for both");
         assert_eq!(arena.statistics().buffer_count, 2);
     });
@@ -456,7 +457,9 @@ fn threads_share_an_arena() {
                         arena.trim();
                     }
                 }
-                live.into_iter().for_each(|range| arena.free(range).expect("it is alive"));
+                for range in live {
+                    arena.free(range).expect("it is alive");
+                }
             });
         }
     });

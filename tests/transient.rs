@@ -29,7 +29,7 @@ fn frame(seed: u64, count: Option<u64>) -> Vec<TransientRequest> {
         let texel_bytes = [1, 2, 4, 4, 4, 4, 8, 8, 8, 16][index(&mut random, 10)];
         let (size, kind) = match random.below(10) {
             0 => (4 * (512_u64 << random.below(4)).pow(2), Kind::NonLinear),
-            1 => (4 * KIB << random.below(12), Kind::Linear),
+            1 => ((4 * KIB) << random.below(12), Kind::Linear),
             2 => {
                 let mip = random.below(7);
                 ((width >> mip) * (height >> mip) * 8 * 4 / 3, Kind::NonLinear)
