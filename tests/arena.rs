@@ -424,10 +424,10 @@ fn nobody_waits_for_a_buffer_that_he_does_not_need() {
         assert!(gate.wait_for_arrivals(1, Duration::from_secs(20)), "one thread makes a buffer");
         let fits = arena.allocate(10 * KIB, 4).expect("the first buffer has room");
         assert_eq!(fits.buffer(), first.buffer());
-        let waiter = scope.spawn(|| arena.allocate(110 * KIB, 4).expect("what was made meanwhile"));
+        let patient = scope.spawn(|| arena.allocate(110 * KIB, 4).expect("what was made meanwhile"));
         gate.open();
-        let (grown, waited) = (grower.join().expect("no panic"), waiter.join().expect("no panic"));
-        assert_eq!(grown.buffer(), waited.buffer(), "one buffer for both");
+        let (grown, served) = (grower.join().expect("no panic"), patient.join().expect("no panic"));
+        assert_eq!(grown.buffer(), served.buffer(), "one buffer for both");
         assert_eq!(arena.statistics().buffer_count, 2);
     });
     drop(arena);
