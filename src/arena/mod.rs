@@ -158,6 +158,8 @@ impl<A: AllocatorRef> Arena<A> {
     /// - `ByteLimit`, `BufferLimit`: the arena may not grow that far.
     /// - `Allocation`: the driver or the budget refuses a further buffer.
     ///
+    /// Every live range is as it was; empty buffers may have gone, to make room below a limit.
+    ///
     /// # Complexity
     /// O(1) where a buffer has room; no driver call and, in steady state, no heap call then. A larger range than any
     /// buffer has room for costs a buffer.
