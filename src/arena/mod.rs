@@ -45,7 +45,7 @@ use self::state::{ArenaBuffer, Placed, State};
 use crate::allocator::{AccessError, AllocationError};
 use crate::pool::HostAccess;
 use crate::resource::AllocatorRef;
-use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU64, Condvar, Mutex, Ordering};
 
 /// What offsets and sizes are multiples of, in bytes, unless atoms are larger: vertex and index strides are multiples of
 /// 4, and smaller pieces would only be gaps.
@@ -360,7 +360,7 @@ impl<A: AllocatorRef> Arena<A> {
         bytes
     }
 
-    fn hand_out(&self, state: &MutexGuard<'_, State>, placed: Placed, fit: &Fit) -> ArenaRange {
+    fn hand_out(&self, state: &State, placed: Placed, fit: &Fit) -> ArenaRange {
         let Placed { region, start, key } = placed;
         debug_assert_eq!(start % fit.alignment(), 0);
         let buffer = state.buffer(region).expect("S1: a region has its buffer");
