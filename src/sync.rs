@@ -37,6 +37,12 @@ pub(crate) fn thread_number() -> u32 {
     })
 }
 
+/// Returns the number of the calling thread if it has asked before.
+#[inline]
+pub(crate) fn known_thread_number() -> Option<u32> {
+    NUMBER.with(Cell::get).checked_sub(1)
+}
+
 /// Returns how many threads have asked for a number so far.
 pub(crate) fn threads_seen() -> u32 {
     THREADS.load(Ordering::Relaxed)

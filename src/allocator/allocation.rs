@@ -14,10 +14,12 @@
 
 use core::fmt;
 use core::mem::MaybeUninit;
+use core::num::NonZeroU64;
 use core::ptr::NonNull;
 use core::slice;
 
 use ash::vk;
+use ash::vk::Handle as _;
 use bytemuck::{AnyBitPattern, NoUninit, Pod};
 
 use super::Allocator;
@@ -33,7 +35,8 @@ use crate::suballocator::RangeKey;
 /// hand it to [`Allocator::free`](super::Allocator::free). Its data never change behind its owner's back.
 #[must_use = "an allocation is freed by handing it to the allocator, not by dropping it"]
 pub struct Allocation {
-    memory: vk::DeviceMemory,
+    /// The handle. That it is not null gives `Option` and `Result` room for their tags.
+    memory: NonZeroU64,
     offset: u64,
     size: u64,
     mapped: Option<NonNull<u8>>,
@@ -41,7 +44,7 @@ pub struct Allocation {
     stamp: Stamp,
 }
 
-const _: () = assert!(size_of::<Allocation>() <= 48, "a handle is at most 48 bytes (goal of section 1)");
+const _: () = assert!(size_of::<Option<Allocation>>() <= 48, "a handle is at most 48 bytes, its absence none more");
 
 // SAFETY: the pointer in `mapped` is an address in memory that this value owns alone (I2), valid on every thread (I1).
 unsafe impl Send for Allocation {}
@@ -52,6 +55,7 @@ impl Allocation {
     #[inline]
     pub(crate) fn new(placement: &Placement, size: u64, stamp: Stamp) -> Self {
         let Placement { memory, offset, mapped, key, .. } = *placement;
+        let memory = NonZeroU64::new(memory.as_raw()).expect("memory that was allocated has a handle");
         Self { memory, offset, size, mapped, key, stamp }
     }
 
@@ -66,7 +70,7 @@ impl Allocation {
 
     /// Returns the memory object to bind to. It belongs to the allocator: never free or unmap it.
     pub fn memory(&self) -> vk::DeviceMemory {
-        self.memory
+        vk::DeviceMemory::from_raw(self.memory.get())
     }
 
     /// Returns the offset to bind at, in bytes from the start of the memory object.
@@ -202,7 +206,7 @@ impl Allocation {
         let range = RangeWithin { memory_size, offset: self.offset + offset, size };
         // SAFETY: I1: the memory object is alive and mapped while `self` is borrowed; rounded to atoms the range stays
         // inside it, since blocks of non-coherent memory are cut into whole atoms.
-        unsafe { MemoryRange::of_handle(self.memory, range) }
+        unsafe { MemoryRange::of_handle(self.memory(), range) }
     }
 
     /// Returns whether the memory carries the info that ties it to one resource.
@@ -283,7 +287,7 @@ impl Allocator {
 impl fmt::Debug for Allocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Allocation")
-            .field("memory", &self.memory)
+            .field("memory", &self.memory())
             .field("offset", &self.offset)
             .field("size", &self.size)
             .field("memory_type_index", &self.memory_type_index())

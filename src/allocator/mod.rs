@@ -46,7 +46,7 @@ pub use self::ledger::{Leak, LeakReport};
 use self::ledger::{Ledger, LedgerKey};
 pub use self::plan::{Limits, Plan, PlannedPlacement};
 pub(crate) use self::pools::PoolRef;
-use self::pools::Pools;
+use self::pools::{NumberedPool, Pools};
 pub(crate) use self::request::AllocationRequest;
 pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
 use self::retention::IdleMemory;
@@ -77,6 +77,10 @@ pub struct Allocator {
     peak_bytes: AtomicU64,
     /// How often `tick` was called.
     ticks: AtomicU64,
+    /// How often memory was opened.
+    openings: AtomicU64,
+    /// The number of openings by which nothing was left to release when the allocator was idle.
+    rested_at: AtomicU64,
     owner: u32,
     tracks_all: bool,
     leak_callback: Option<LeakCallback>,
@@ -111,6 +115,8 @@ impl Allocator {
             idle: Mutex::default(),
             peak_bytes: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
+            openings: AtomicU64::new(0),
+            rested_at: AtomicU64::new(0),
             owner,
             tracks_all: info.tracks_all,
             leak_callback: info.leak_callback.take(),
@@ -192,10 +198,18 @@ impl Allocator {
         let stamp = allocation.stamp();
         match self.pools.get_default(stamp.pool()) {
             Some(pool) if stamp.is_plain_of(self.owner) => {
-                let left = pool.free(self.backing(), allocation.key(), self.now());
-                if left == Ok(Left::Live) { Ok(()) } else { self.end_free(allocation, left) }
+                if pool.free_ready(allocation.key()) { Ok(()) } else { self.free_from(allocation, pool) }
             }
             _ => self.free_checked(allocation),
+        }
+    }
+
+    /// Frees what is no slot, or the last one of its slab.
+    #[inline(never)]
+    fn free_from(&self, allocation: Allocation, pool: &NumberedPool) -> Result<(), FreeError> {
+        match pool.free(self.backing(), allocation.key(), self.now()) {
+            Ok(Left::Live) => Ok(()),
+            left => self.end_free(allocation, left),
         }
     }
 

@@ -127,25 +127,25 @@ impl Pools {
         }
     }
 
-    /// Returns the calling thread's shard of a default pool.
+    /// Returns the calling thread's shard of a default pool, if there is one already.
     #[inline]
-    pub(crate) fn own_shard(&self, memory_type_index: u32, kind: Kind) -> &NumberedPool {
-        let shards = self.shards(memory_type_index, kind);
-        match shards.alone() {
-            Some(pool) => pool,
-            None => self.own_shard_of_many(memory_type_index, kind),
-        }
+    pub(crate) fn own_shard_if_ready(&self, memory_type_index: u32, kind: Kind) -> Option<&NumberedPool> {
+        self.defaults[self.default_index(memory_type_index, kind)].get()?.own_if_ready()
     }
 
-    #[inline(never)]
-    fn own_shard_of_many(&self, memory_type_index: u32, kind: Kind) -> &NumberedPool {
+    /// Returns the calling thread's shard of a default pool.
+    pub(crate) fn own_shard(&self, memory_type_index: u32, kind: Kind) -> &NumberedPool {
         let shards = self.shards(memory_type_index, kind);
         shards.own(|shard| self.make_default(memory_type_index, kind, shard))
     }
 
-    /// Returns the same after the calling thread found its shard busy: another one, if it has happened often.
+    /// Returns the pool to use after the calling thread found one busy: another shard, if it has happened often.
     #[cold]
-    pub(crate) fn own_shard_when_busy(&self, memory_type_index: u32, kind: Kind) -> &NumberedPool {
+    pub(crate) fn own_shard_when_busy<'a>(&'a self, busy: &'a NumberedPool, kind: Kind) -> &'a NumberedPool {
+        if usize::from(busy.index()) >= FIRST_OTHER {
+            return busy;
+        }
+        let memory_type_index = busy.settings().memory_type_index;
         self.shards(memory_type_index, kind).note_collision();
         self.own_shard(memory_type_index, kind)
     }

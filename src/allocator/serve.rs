@@ -1,10 +1,11 @@
-//! How a request is served: the short way for a plain one that an existing block has room for, a longer one for a wish
-//! that needs a closer look, the long way for what no existing block can serve.
+//! How a request is served: the short way for a plain one that a slot is at hand for, a longer one for any other that an
+//! existing block can serve, the long way for what none can.
 //!
 //! ```text
-//!   plain           best pool (table lookup) -> lock -> range -> handle          one inlined function
-//!   with a wish     custom pool, name, end of a range: the same in separate steps
-//!   otherwise       checks -> candidates -> descent of the ladder -> handle
+//!   plain, a slot at hand     best pool (table lookup) -> lock -> slot -> handle      one function without a call
+//!   plain, other               the same with a call: a slab is made, or a range cut
+//!   with a wish                custom pool, name, end; or another memory type than the best of all
+//!   no room                    checks -> candidates -> descent of the ladder -> handle
 //! ```
 
 use super::Allocator;
@@ -13,7 +14,7 @@ use super::descent::{self, Perform};
 use super::error::AllocationError;
 use super::ledger::{LedgerKey, NewEntry};
 use super::pools::{NumberedPool, PoolRef};
-use super::request::{AllocationRequest, DeviceAddress};
+use super::request::{AllocationRequest, AllocationRequirements, DeviceAddress};
 use super::stamp::{Stamp, Trait};
 use crate::device::Mapping;
 use crate::memory_type::{Candidates, TypeRequest};
@@ -29,54 +30,53 @@ impl Allocator {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn serve(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
-        match self.place_plainly(&request) {
-            Some((placement, stamp)) => Ok(Allocation::new(&placement, request.requirements.size, stamp)),
-            None => self.serve_otherwise(request),
+        let Some((pool, range)) = self.best_if_plain(&request) else { return self.serve_otherwise(request) };
+        match pool.allocate_ready(&range) {
+            Some(placement) => Ok(stamped(&request, &placement, pool)),
+            None => self.serve_from(request, pool, &range),
         }
     }
 
-    /// The short way: a range of an existing block, for a plain request.
+    /// Returns the pool that serves a plain request best, and the range to be cut there; `None` for any other request.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    fn place_plainly(&self, request: &AllocationRequest<'_>) -> Option<(Placement, Stamp)> {
-        if !request.is_plain() || self.tracks_all || self.lacks_address(request) {
+    fn best_if_plain(&self, request: &AllocationRequest<'_>) -> Option<(&NumberedPool, Request)> {
+        let AllocationRequirements { size, alignment, memory_type_bits, kind, device_address, .. } =
+            *request.requirements;
+        if !request.is_plain() || self.tracks_all || device_address == DeviceAddress::Needed {
             return None;
         }
-        let requirements = request.requirements;
-        let memory_type_index = self.selector.best(request.info.intent, requirements.memory_type_bits)?;
-        let pool = self.pools.own_shard(memory_type_index, requirements.kind);
-        if pool.settings().is_lazy {
-            return None;
-        }
-        let (size, alignment) = pool.round(requirements.kind, requirements.size, requirements.alignment)?;
-        let range = Request::new(size, alignment);
-        let stamp = pool.stamp().with(Trait::NonLinear, requirements.kind == Kind::NonLinear);
-        match pool.try_allocate_existing(&range) {
-            Ok(placement) => Some((placement?, stamp)),
-            Err(Busy) => self.place_in_another((memory_type_index, requirements.kind), &range),
-        }
+        let memory_type_index = self.selector.best_if_first(request.info.intent, memory_type_bits)?;
+        let pool = self.pools.own_shard_if_ready(memory_type_index, kind)?;
+        let (size, alignment) = pool.round(kind, size, alignment)?;
+        Some((pool, Request::new(size, alignment)))
     }
 
-    /// Does the same when the thread's shard is busy, in another one if that has happened often.
-    #[cold]
+    /// Serves a plain request that no slot at hand can serve.
     #[inline(never)]
-    fn place_in_another(&self, (memory_type_index, kind): (u32, Kind), range: &Request) -> Option<(Placement, Stamp)> {
-        let pool = self.pools.own_shard_when_busy(memory_type_index, kind);
-        let placement = pool.allocate_existing(range)?;
-        Some((placement, pool.stamp().with(Trait::NonLinear, kind == Kind::NonLinear)))
+    fn serve_from(
+        &self,
+        request: AllocationRequest<'_>,
+        pool: &NumberedPool,
+        range: &Request,
+    ) -> Result<Allocation, AllocationError> {
+        match pool.try_allocate_existing(range) {
+            Ok(Some(placement)) => Ok(stamped(&request, &placement, pool)),
+            Ok(None) => self.descend(request),
+            Err(Busy) => self.serve_otherwise(request),
+        }
     }
 
-    #[cold]
     #[inline(never)]
     fn serve_otherwise(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
-        match self.place_with_wishes(&request) {
+        match self.place_in_existing(&request) {
             Some((placement, stamp)) => Ok(self.hand_out(&request, &placement, stamp)),
             None => self.descend(request),
         }
     }
 
-    /// The longer way: a range of an existing block of a custom pool, with a name, or at one end.
-    fn place_with_wishes(&self, request: &AllocationRequest<'_>) -> Option<(Placement, Stamp)> {
+    /// The longer way: a range of an existing block, whatever the pool, the name, the end.
+    fn place_in_existing(&self, request: &AllocationRequest<'_>) -> Option<(Placement, Stamp)> {
         if !request.prefers_sharing() || self.lacks_address(request) {
             return None;
         }
@@ -84,10 +84,23 @@ impl Allocator {
         if pool.settings().is_lazy {
             return None;
         }
-        Some((pool.allocate_existing(&request.range_in(pool)?)?, pool.stamp()))
+        let range = request.range_in(pool)?;
+        match pool.try_allocate_existing(&range) {
+            Ok(placement) => Some((placement?, pool.stamp())),
+            Err(Busy) => self.place_in_another(pool, request.requirements.kind, &range),
+        }
+    }
+
+    /// Does the same when the thread's shard is busy, in another one if that has happened often.
+    #[cold]
+    fn place_in_another(&self, busy: &NumberedPool, kind: Kind, range: &Request) -> Option<(Placement, Stamp)> {
+        let pool = self.pools.own_shard_when_busy(busy, kind);
+        Some((pool.allocate_existing(range)?, pool.stamp()))
     }
 
     /// The long way: whatever does not prefer sharing, or needs a new block.
+    #[cold]
+    #[inline(never)]
     fn descend(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
         request.check()?;
         let candidates = self.candidates_for(&request)?;
@@ -176,4 +189,11 @@ impl Allocator {
         }
         PoolRef::Borrowed(self.pools.own_shard(memory_type_index, kind))
     }
+}
+
+/// Makes the handle of a plain request.
+#[inline]
+fn stamped(request: &AllocationRequest<'_>, placement: &Placement, pool: &NumberedPool) -> Allocation {
+    let AllocationRequirements { size, kind, .. } = *request.requirements;
+    Allocation::new(placement, size, pool.stamp().with(Trait::NonLinear, kind == Kind::NonLinear))
 }

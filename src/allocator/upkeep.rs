@@ -203,6 +203,7 @@ impl Allocator {
 
     /// Hears that memory was opened: the peak may have risen.
     pub(crate) fn note_opening(&self) {
+        self.openings.fetch_add(1, Ordering::Relaxed);
         self.peak_bytes.fetch_max(self.reserved_bytes(), Ordering::Relaxed);
         self.idle.lock().note_opening(self.allocation_clock());
     }
@@ -210,7 +211,12 @@ impl Allocator {
     /// Gives back what an idle allocator need not keep; called when a pool has become empty.
     #[cold]
     pub(crate) fn release_if_idle(&self) {
-        if self.pools.sum(|pool| pool.counts().live_count()) > 0 || self.has_nothing_to_release() {
+        let openings = self.openings.load(Ordering::Relaxed);
+        if self.rested_at.load(Ordering::Relaxed) == openings || self.pools.sum(|pool| pool.counts().live_count()) > 0 {
+            return;
+        }
+        if self.has_nothing_to_release() {
+            self.rested_at.store(openings, Ordering::Relaxed);
             return;
         }
         if !self.idle.lock().should_release(self.allocation_clock()) {

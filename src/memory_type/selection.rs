@@ -162,19 +162,16 @@ impl Selector {
         self.topology
     }
 
-    /// Returns the best type for an intent, where the user adds no flags: the first of
-    /// [`candidates`](Self::candidates), without the others.
+    /// Returns the best type for an intent if the resource may lie in the one that is best of all.
     #[inline]
-    pub(crate) fn best(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
+    pub(crate) fn best_if_first(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
         let first = self.firsts[intent as usize];
-        if memory_type_bits.checked_shr(first)? & 1 != 0 {
-            return Some(first);
-        }
-        self.best_of_rest(intent, memory_type_bits)
+        if memory_type_bits.checked_shr(first)? & 1 != 0 { Some(first) } else { None }
     }
 
-    #[inline(never)]
-    fn best_of_rest(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
+    /// Returns the best type for an intent, where the user adds no flags: the first of
+    /// [`candidates`](Self::candidates), without the others.
+    pub(crate) fn best(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
         self.orders[intent as usize].iter().find(|index| memory_type_bits & (1 << index) != 0)
     }
 

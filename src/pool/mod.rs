@@ -44,7 +44,7 @@ use crate::block::growth::GrowthSettings;
 use crate::block::{Backing, OpenError, Retired};
 use crate::device::{DedicatedFor, DriverError, Mapping};
 use crate::memory_type::{Bound, Refused};
-use crate::suballocator::{self, Algorithm, RangeKey, Request, StaleKey, Suballocator};
+use crate::suballocator::{self, Algorithm, RangeKey, Request, SlotRule, StaleKey, Suballocator};
 use crate::sync::BriefMutex;
 
 /// What a pool is made of; never changes afterwards.
@@ -179,6 +179,7 @@ pub(crate) struct Pool {
     settings: PoolSettings,
     /// By kind.
     rounding: [Rounding; 2],
+    slots: SlotRule,
     state: BriefMutex<State>,
     growth: GrowthTicket,
 }
@@ -198,14 +199,16 @@ struct State {
 impl Pool {
     /// Creates a pool without blocks.
     pub(crate) fn new(settings: PoolSettings) -> Self {
-        let blocks = BlockList::new(Suballocator::new(settings.algorithm, settings.suballocator));
+        let suballocator = Suballocator::new(settings.algorithm, settings.suballocator);
+        let slots = suballocator.slot_rule();
+        let blocks = BlockList::new(suballocator);
         let dedicated = DedicatedTable::default();
         let state = State { blocks, dedicated, prewarmed_bytes: 0, opening_count: 0, allocated: 0 };
         let linear = Rounding { mask: 0, alignment: settings.min_alignment };
         let page = settings.non_linear_page.max(1);
         let non_linear = Rounding { mask: page - 1, alignment: settings.min_alignment.max(page) };
         let rounding = [linear, non_linear];
-        Self { settings, rounding, state: BriefMutex::new(state), growth: GrowthTicket::default() }
+        Self { settings, rounding, slots, state: BriefMutex::new(state), growth: GrowthTicket::default() }
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -243,9 +246,30 @@ impl Pool {
         }
     }
 
-    /// Cuts a range from a block that the pool has.
+    /// Cuts a slot that is at hand; `None` where [`allocate_existing`](Self::allocate_existing) must look further, or
+    /// another thread is at work in the pool.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn allocate_ready(&self, range: &Request) -> Option<Placement> {
+        let class = self.slots.class_of(range)?;
+        let mut state = self.state.try_lock()?;
+        let cut = state.blocks.allocate_ready(class)?;
+        state.allocated += 1;
+        Some(placement(&cut))
+    }
+
+    /// Frees a slot whose block stays in use; `false`, and nothing changed, where [`free`](Self::free) must look closer,
+    /// or another thread is at work in the pool.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn free_ready(&self, key: RangeKey) -> bool {
+        match self.state.try_lock() {
+            Some(mut state) => state.blocks.free_ready(key),
+            None => false,
+        }
+    }
+
+    /// Cuts a range from a block that the pool has.
     pub(crate) fn allocate_existing(&self, range: &Request) -> Option<Placement> {
         self.state.lock().allocate(range)
     }
@@ -254,8 +278,6 @@ impl Pool {
     ///
     /// # Errors
     /// `Busy` where one is; nothing was looked at then.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn try_allocate_existing(&self, range: &Request) -> Result<Option<Placement>, Busy> {
         match self.state.try_lock() {
             Some(mut state) => Ok(state.allocate(range)),
@@ -278,8 +300,6 @@ impl Pool {
     ///
     /// # Errors
     /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn free(&self, backing: Backing<'_>, key: RangeKey, now: u64) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
         let freed = state.blocks.free(key, now)?;
@@ -331,8 +351,6 @@ impl Pool {
 }
 
 impl State {
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     fn allocate(&mut self, range: &Request) -> Option<Placement> {
         let cut = self.blocks.allocate(range)?;
         self.allocated += 1;

@@ -232,10 +232,11 @@ impl Slabs {
         index
     }
 
-    /// Takes the lowest free slot of the class's first slab with room; `None` where it has none.
+    /// Takes the lowest free slot of the class's first slab with room; `None` where it has none. With `IN_USE`, also
+    /// where that slab is empty: then nothing has changed.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn take(&mut self, class: usize) -> Option<Taken> {
+    pub(super) fn take<const IN_USE: bool>(&mut self, class: usize) -> Option<Taken> {
         let entry = self.classes.get_mut(class)?;
         let word = entry.room.trailing_zeros() as usize;
         let bits = entry.words.get_mut(word)?;
@@ -244,6 +245,9 @@ impl Slabs {
         let slab = &mut self.table[index as usize];
         let slot = slab.next_slot();
         let was_empty = slab.is_empty();
+        if IN_USE && was_empty {
+            return None;
+        }
         slab.free &= slab.free - 1;
         *bits &= !(u64::from(slab.free == 0) << bit);
         entry.room &= !(u64::from(*bits == 0) << word);
@@ -252,14 +256,17 @@ impl Slabs {
         Some(Taken { region, offset: slab.offset_of(slot), size: u64::from(size), key, slab: index, was_empty })
     }
 
-    /// Gives a slot back, unless the key is stale.
+    /// Gives a slot back, unless the key is stale. With `IN_USE`, not the last one of its slab either.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn put(&mut self, key: RangeKey) -> Option<Put> {
+    pub(super) fn put<const IN_USE: bool>(&mut self, key: RangeKey) -> Option<Put> {
         let (index, slot) = split_key(key);
         let slab = self.table.get_mut(index as usize)?;
         let bit = 1 << slot;
         if slab.generation != key.generation || slab.full & !slab.free & bit == 0 {
+            return None;
+        }
+        if IN_USE && slab.free | bit == slab.full {
             return None;
         }
         slab.free |= bit;

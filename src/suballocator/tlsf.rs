@@ -22,6 +22,8 @@
 
 mod slots;
 
+pub(crate) use slots::SlotRule;
+
 use super::free_lists::{FreeLists, Want};
 use super::range_list::{Cut, NIL, Node, RangeList, SLAB_BIT, region_of};
 use super::region_table::Region;
@@ -86,8 +88,13 @@ impl Tlsf {
         true
     }
 
-    /// Takes a range, or a slot of a slab that is made for it: for where [`take_slot`](Self::take_slot) found none.
-    pub(super) fn allocate(&mut self, request: &Request, class: usize) -> Option<Suballocation> {
+    /// Takes a slot, or a range; a slab may be made for it.
+    pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
+        let class = self.slot_class(request);
+        let slot = self.take_slot(class);
+        if slot.is_some() {
+            return slot;
+        }
         let cut = match self.find(&self.want(request)?, class)? {
             Found::Range(cut) => cut,
             Found::Slab { cut, class, count } => {
@@ -124,8 +131,11 @@ impl Tlsf {
         Some(self.spot(node.place - node.offset() + cut.offset, units))
     }
 
-    /// Frees a range: for a key that [`free_slot`](Self::free_slot) does not know.
+    /// Frees a slot or a range.
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
+        if key.index & SLAB_BIT != 0 {
+            return self.free_slot(key).ok_or(StaleKey);
+        }
         let &Node { place, extent, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
         let Spot { region, offset, size } = self.spot(place, extent & MAX_SIZE);
         self.count_freed(size);

@@ -15,7 +15,7 @@
 //! - H2: a shard is made before anybody is sent to it, or by the first who is.
 
 use super::NumberedPool;
-use crate::sync::{AtomicU32, OnceLock, Ordering, thread_number, threads_seen};
+use crate::sync::{AtomicU32, OnceLock, Ordering, known_thread_number, thread_number, threads_seen};
 
 /// How many shards a default pool can have: one for each core of most machines, and ten times the throughput of one.
 pub(crate) const SHARD_COUNT: usize = 16;
@@ -44,10 +44,11 @@ impl Shards {
         &self.first
     }
 
-    /// Returns the first shard while there is no other.
+    /// Returns the shard of the calling thread, if thread and shard have met before.
     #[inline]
-    pub(super) fn alone(&self) -> Option<&NumberedPool> {
-        if self.open.load(Ordering::Relaxed) == 1 { Some(&self.first) } else { None }
+    pub(super) fn own_if_ready(&self) -> Option<&NumberedPool> {
+        let open = self.open.load(Ordering::Relaxed);
+        if open == 1 { Some(&self.first) } else { self.get((known_thread_number()? & (open - 1)) as usize) }
     }
 
     /// Returns the shard of the calling thread. `make` makes the pool of a shard that nobody has used yet.

@@ -15,7 +15,7 @@ fn a_class_is_one_cache_line() {
 /// Takes every slot of a class and returns their keys.
 fn drain(slabs: &mut Slabs, class: usize) -> Vec<RangeKey> {
     core::iter::from_fn(|| {
-        let taken = slabs.take(class)?;
+        let taken = slabs.take::<false>(class)?;
         if taken.was_empty {
             slabs.reuse(taken.slab);
         }
@@ -55,19 +55,19 @@ fn slots_are_taken_once_and_put_once() {
     let slab = slabs.add(class, 64, 0, (3, 1_000));
     let keys: Vec<_> = (0..64)
         .map(|slot| {
-            let taken = slabs.take(class).expect("64 slots are free");
+            let taken = slabs.take::<false>(class).expect("64 slots are free");
             assert_eq!((taken.region, taken.offset, taken.was_empty), (3, 1_000 + slot * 8, slot == 0));
             taken.key
         })
         .collect();
-    assert!(slabs.with_room(class).is_none() && slabs.take(class).is_none());
-    let put = slabs.put(keys[7]).map(|put| (put.offset, put.is_empty));
+    assert!(slabs.with_room(class).is_none() && slabs.take::<false>(class).is_none());
+    let put = slabs.put::<false>(keys[7]).map(|put| (put.offset, put.is_empty));
     assert_eq!(put, Some((1_056, false)));
-    assert!(slabs.put(keys[7]).is_none() && slabs.resolve(keys[7]).is_none());
+    assert!(slabs.put::<false>(keys[7]).is_none() && slabs.resolve(keys[7]).is_none());
     let spot = slabs.resolve(keys[8]).map(|(slab, slot)| slab.spot(slot));
     assert_eq!(spot, Some(Spot { region: 3, offset: 1_064, size: 8 }));
     assert_eq!(slabs.with_room(class), Some(slab));
-    assert_eq!(slabs.take(class).map(|taken| taken.key), Some(keys[7]));
+    assert_eq!(slabs.take::<false>(class).map(|taken| taken.key), Some(keys[7]));
 }
 
 #[test]
@@ -75,13 +75,13 @@ fn a_removed_slab_makes_its_keys_stale() {
     let mut slabs = Slabs::new(64, 0);
     let slab = slabs.add(3, 1, 9, (0, 0));
     let key = drain(&mut slabs, 3)[0];
-    assert!(slabs.put(key).is_some_and(|put| put.is_empty));
+    assert!(slabs.put::<false>(key).is_some_and(|put| put.is_empty));
     slabs.keep(slab);
     assert_eq!((slabs.remove(slab), slabs.kept_bytes), (9, 0));
     let again = slabs.add(3, 1, 9, (0, 0));
     assert_eq!(again, slab);
     drain(&mut slabs, 3);
-    assert!(slabs.put(key).is_none());
+    assert!(slabs.put::<false>(key).is_none());
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn the_lowest_place_with_room_serves() {
         .collect();
     assert_eq!(slabs.classes[5].words.len(), 4);
     for &at in &[199, 70, 64, 3] {
-        let put = slabs.put(keys[at]).expect("the key is live");
+        let put = slabs.put::<false>(keys[at]).expect("the key is live");
         assert_eq!((slabs.with_room(5), put.is_empty), (Some(put.slab), false));
         assert_eq!(slabs.is_alone(put.slab), at == 199);
     }
@@ -116,4 +116,16 @@ fn a_class_that_has_all_its_places_gets_no_further_slab() {
     assert!(slabs.next_count(2) > 0);
     slabs.add(2, 1, 0, (0, 0));
     assert_eq!((slabs.table[77].place, slabs.next_count(2)), (77, 0));
+}
+
+#[test]
+fn a_slab_in_use_stays_in_use() {
+    let mut slabs = Slabs::new(64, 0);
+    let slab = slabs.add(3, 2, 9, (0, 0));
+    assert!(slabs.take::<true>(3).is_none(), "nothing of it is used yet");
+    let keys = drain(&mut slabs, 3);
+    assert!(slabs.put::<true>(keys[0]).is_some_and(|put| !put.is_empty));
+    assert!(slabs.put::<true>(keys[1]).is_none(), "it is the last one");
+    assert!(slabs.resolve(keys[1]).is_some());
+    assert_eq!(slabs.take::<true>(3).map(|taken| (taken.slab, taken.key)), Some((slab, keys[0])));
 }

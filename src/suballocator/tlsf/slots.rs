@@ -22,18 +22,46 @@ const SLAB_ALIGNMENT: u64 = 4096;
 /// Empty slabs are kept up to this many bytes and a 32nd of what is live: one small block's worth.
 pub(super) const KEPT_BYTES: u64 = 1 << 20;
 
-impl Tlsf {
-    /// Returns the class of the slot that serves a request, or one that there is not.
+/// Which requests are served by slots, and of which class: what never changes, so that no lock is needed to know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlotRule {
+    shift: u32,
+    /// Largest alignment, less one.
+    largest_mask: u64,
+    class_count: usize,
+}
+
+impl SlotRule {
+    /// The rule of an algorithm without slabs.
+    pub(in super::super) const NONE: Self = Self { shift: 0, largest_mask: 0, class_count: 0 };
+
+    /// Returns the class of the slot that serves a request; `None` where a range does.
     ///
     /// A size is rounded up to its alignment first: the slot that holds a multiple of an alignment is such a multiple
     /// too, as its steps are powers of two. Where that would waste more than a quarter, a range serves it.
     #[inline]
-    pub(in super::super) fn slot_class(&self, request: &Request) -> usize {
+    pub(crate) fn class_of(&self, request: &Request) -> Option<usize> {
         let last = request.size.wrapping_sub(1) >> self.shift;
         let mask = request.alignment.wrapping_sub(1) >> self.shift;
         let rounded = last | mask;
-        let is_aligned = mask <= SLAB_ALIGNMENT >> self.shift && (rounded - last) << 2 <= last;
-        if is_aligned && request.end.is_none() { size_class::slab_class_of_last(rounded) } else { NO_CLASS }
+        let is_aligned = mask <= self.largest_mask && (rounded - last) << 2 <= last;
+        let class = size_class::slab_class_of_last(rounded);
+        let is_served = is_aligned && request.end.is_none() && class < self.class_count;
+        if is_served { Some(class) } else { None }
+    }
+}
+
+impl Tlsf {
+    /// Returns which requests slots serve.
+    pub(in super::super) fn slot_rule(&self) -> SlotRule {
+        let largest_mask = SLAB_ALIGNMENT >> self.shift;
+        SlotRule { shift: self.shift, largest_mask, class_count: self.slabs.classes.len() }
+    }
+
+    /// Returns the class of the slot that serves a request, or one that there is not.
+    #[inline]
+    pub(super) fn slot_class(&self, request: &Request) -> usize {
+        self.slot_rule().class_of(request).unwrap_or(NO_CLASS)
     }
 
     /// Finds room for a new slab, aligned so that its slots are as aligned as their size.
@@ -93,11 +121,35 @@ impl Tlsf {
         }
     }
 
-    /// Takes a slot of a class; `None` where it has none that is free, and for a class that there is not.
+    /// Takes a slot of a class from a slab that is in use; `None`, and nothing changed, where there is none.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(in super::super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
-        let Taken { region, offset, size, key, slab, was_empty } = self.slabs.take(class)?;
+    pub(in super::super) fn take_ready(&mut self, class: usize) -> Option<Suballocation> {
+        let Taken { region, offset, size, key, .. } = self.slabs.take::<true>(class)?;
+        self.count_used(size);
+        Some(Suballocation { region, offset, size, key })
+    }
+
+    /// Frees a slot of a slab that stays in use; `false`, and nothing changed, for any other key.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(in super::super) fn free_ready(&mut self, key: RangeKey) -> bool {
+        if key.index & SLAB_BIT == 0 {
+            return false;
+        }
+        match self.slabs.put::<true>(key) {
+            Some(put) => {
+                self.count_freed(put.size);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes a slot of a class; `None` where it has none that is free, and for a class that there is not.
+    #[inline]
+    pub(super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
+        let Taken { region, offset, size, key, slab, was_empty } = self.slabs.take::<false>(class)?;
         if was_empty {
             self.reuse_slab(slab, region);
         }
@@ -120,13 +172,12 @@ impl Tlsf {
     }
 
     /// Frees a slot; `None` for the key of a range, and for one that is stale.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(in super::super) fn free_slot(&mut self, key: RangeKey) -> Option<Freed> {
+    #[inline]
+    pub(super) fn free_slot(&mut self, key: RangeKey) -> Option<Freed> {
         if key.index & SLAB_BIT == 0 {
             return None;
         }
-        let Put { slab, region, offset, size, is_empty } = self.slabs.put(key)?;
+        let Put { slab, region, offset, size, is_empty } = self.slabs.put::<false>(key)?;
         self.count_freed(size);
         let is_region_empty = is_empty && self.empty_slab(slab, region);
         Some(Freed { region, offset, size, is_region_empty })
