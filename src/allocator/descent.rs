@@ -8,8 +8,8 @@
 use super::error::{AllocationError, AttemptKind, AttemptRecord, Attempts, Reason};
 use super::ladder::{Facts, Ladder, LadderRules, Step, Stop};
 use super::pools::NumberedPool;
-use super::stamp::Stamp;
 use super::request::AllocationRequest;
+use super::stamp::Stamp;
 use super::{Allocator, retention};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
@@ -249,7 +249,12 @@ fn grow_or_open(
 }
 
 /// Opens memory, after giving back what would raise the peak.
-fn open(allocator: &Allocator, pool: &NumberedPool, attempt: Attempt, request: &PoolRequest) -> Result<Placement, Refusal> {
+fn open(
+    allocator: &Allocator,
+    pool: &NumberedPool,
+    attempt: Attempt,
+    request: &PoolRequest,
+) -> Result<Placement, Refusal> {
     allocator.make_room(pool, pool.opening_bytes(attempt, request));
     let placement = pool.attempt(allocator.backing(), attempt, request)?;
     allocator.note_opening();

@@ -198,7 +198,11 @@ impl Allocator {
         let stamp = allocation.stamp();
         match self.pools.get_default(stamp.pool()) {
             Some(pool) if stamp.is_plain_of(self.owner) => {
-                if pool.free_ready(allocation.key()) { Ok(()) } else { self.free_from(allocation, pool) }
+                if pool.free_ready(allocation.key()) {
+                    Ok(())
+                } else {
+                    self.free_from(allocation, pool)
+                }
             }
             _ => self.free_checked(allocation),
         }
