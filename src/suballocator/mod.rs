@@ -138,7 +138,13 @@ pub(crate) struct Settings {
     pub(crate) slab_limit: u64,
     /// TLSF places sizes from here on at the high end of a free range, smaller ones at the low end.
     pub(crate) high_end_from: u64,
+    /// TLSF serves what would be left of a free range with it, where that is at most one part in `1 << sliver_shift` of
+    /// what is asked for; [`NO_SLIVERS`] for cuts that are exact.
+    pub(crate) sliver_shift: u32,
 }
+
+/// The `sliver_shift` of exact cuts.
+pub(crate) const NO_SLIVERS: u32 = 63;
 
 impl Settings {
     const fn shift(&self) -> u32 {

@@ -50,6 +50,7 @@ pub(crate) struct Tlsf {
     pub(super) slabs: Slabs,
     pub(super) shift: u32,
     high_end_from: u64,
+    sliver_shift: u32,
     pub(super) used_bytes: u64,
     pub(super) range_count: u64,
 }
@@ -63,6 +64,7 @@ impl Tlsf {
             slabs: Slabs::new(settings.slab_limit, shift),
             shift,
             high_end_from: settings.high_end_from,
+            sliver_shift: settings.sliver_shift,
             used_bytes: 0,
             range_count: 0,
         }
@@ -225,9 +227,19 @@ impl Tlsf {
             }
         }
         if let Some(cut) = self.lists.find(&self.ranges, &rounded) {
-            return Some(Found::Range(cut));
+            return Some(Found::Range(self.with_sliver(cut, want)));
         }
         self.find_exactly(want, &rounded)
+    }
+
+    /// Widens a cut to the whole free range where the rest would be a sliver: no range is split then, and none merged when
+    /// it is freed.
+    #[inline]
+    fn with_sliver(&self, cut: Cut, want: &Want) -> Cut {
+        let free = &self.ranges.nodes[cut.node as usize];
+        let (start, size) = (free.offset(), free.size());
+        let is_sliver = size - cut.units <= cut.units >> self.sliver_shift && start & want.mask == 0;
+        if is_sliver { Cut { offset: start, units: size, ..cut } } else { cut }
     }
 
     /// Searches for room for no more than what was asked, where there is none for the rounded size.
