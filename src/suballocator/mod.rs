@@ -147,6 +147,11 @@ pub(crate) struct Settings {
 pub(crate) const NO_SLIVERS: u32 = 63;
 
 impl Settings {
+    /// Settings of an algorithm that knows neither slabs, ends nor slivers.
+    pub(crate) const fn plain(unit: u64) -> Self {
+        Self { unit, slab_limit: 0, high_end_from: u64::MAX, sliver_shift: NO_SLIVERS }
+    }
+
     const fn shift(&self) -> u32 {
         debug_assert!(self.unit.is_power_of_two());
         self.unit.trailing_zeros()

@@ -1,6 +1,6 @@
 //! Tests of the four patterns: bump, stack, double stack, ring.
 
-use super::super::{Algorithm, NO_SLIVERS, Suballocator};
+use super::super::{Algorithm, Suballocator};
 use super::*;
 
 struct Line {
@@ -9,7 +9,7 @@ struct Line {
 
 impl Line {
     fn new(region_sizes: &[u64]) -> Self {
-        let settings = Settings { unit: 1, slab_limit: 0, high_end_from: 0, sliver_shift: NO_SLIVERS };
+        let settings = Settings::plain(1);
         let mut subject = Suballocator::new(Algorithm::Linear, settings);
         for &size in region_sizes {
             subject.add_region(size);
