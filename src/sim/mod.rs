@@ -38,6 +38,7 @@ mod command;
 mod control;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod device;
+mod device_file;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod entry_points;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
@@ -85,6 +86,7 @@ mod world;
 
 pub use accounts::HeapState;
 pub use control::{Control, Failure, Snapshot};
+pub use device_file::ProfileError;
 pub use function::Function;
 pub use handle::ObjectKind;
 pub use profile::{
