@@ -89,6 +89,7 @@ pub use control::{Control, Failure, Snapshot};
 pub use device_file::ProfileError;
 pub use function::Function;
 pub use handle::ObjectKind;
+pub use instance::list_devices;
 pub use profile::{
     BufferModel, DedicatedModel, Features, GIB, Heap, ImageModel, KIB, MIB, MemoryType, Profile, QueueFamily,
 };
