@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ash::vk;
-use common::{Rig, buffer_info, image_info, linear, mib, requirements};
+use common::{Rig, buffer_info, every_device, image_info, linear, mib, requirements};
 use freestone::sim::{MIB, Profile};
 use freestone::{
     Allocation, AllocationCreateInfo, AllocationRequirements, DeviceAddress, Intent, Kind, TypeVerdict, Verdict,
@@ -75,10 +75,6 @@ fn buffer_requirements(rig: &Rig) -> AllocationRequirements {
     // SAFETY: nothing uses it.
     unsafe { device.destroy_buffer(buffer, None) };
     AllocationRequirements::new(needs, Kind::Linear, DeviceAddress::NotNeeded)
-}
-
-fn every_device() -> Vec<Profile> {
-    Profile::all().into_iter().chain(Profile::corpus()).collect()
 }
 
 /// Returns the candidates, best first, as plan tells them.
