@@ -1,4 +1,5 @@
-//! What Miri looks at: mapped access, dropping with live allocations, foreign keys, two threads. Small sizes.
+//! What Miri looks at: mapped access, dropping with live allocations, foreign keys, two threads, frames of a ring. Small
+//! sizes.
 //!
 //! The simulated driver's host-visible bytes start uninitialised, so that Miri sees a read of what nobody wrote.
 
@@ -9,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use common::{Rig, buffer_info, create_info, image_info, linear, tiny};
 use freestone::sim::SimDevice;
 use freestone::{
-    Allocation, AllocationCreateInfo, Allocator, Buffer, DedicatedUse, FreeErrorReason, Image, LeakReport,
+    Allocation, AllocationCreateInfo, Allocator, Buffer, DedicatedUse, FrameRing, FrameRingCreateInfo, FreeErrorReason,
+    Image, LeakReport, RetireQueue,
 };
 
 fn upload(rig: &Allocator, size: u64) -> Allocation {
@@ -131,4 +133,30 @@ fn owned_resources() {
     std::thread::spawn(move || drop(buffer)).join().expect("it may be dropped on another thread");
     drop(allocator);
     assert!(vulkan.finish().is_empty());
+}
+
+#[test]
+fn frames_of_a_ring() {
+    let world = Rig::new(tiny());
+    let info = FrameRingCreateInfo::new(ash::vk::BufferUsageFlags::VERTEX_BUFFER).initial_size(4096);
+    // SAFETY: the usage is valid; nothing is submitted.
+    let ring = unsafe { FrameRing::new(&*world, &info) }.expect("a ring");
+    let queue = RetireQueue::new();
+    for round in 0..6_u64 {
+        let mut frame = ring.begin_frame().expect("not too many");
+        let (first, second) = (frame.reserve(100, 12).expect("room"), frame.reserve(3000, 1).expect("room"));
+        let third = frame.push(&[round; 9]).expect("room");
+        std::thread::scope(|scope| {
+            for (bytes, value) in [(first.bytes, 1), (second.bytes, 2)] {
+                scope.spawn(move || bytes.fill(std::mem::MaybeUninit::new(value)));
+            }
+            scope.spawn(|| frame.push(&[3_u8; 700]).expect("room"));
+        });
+        assert_eq!(third.size, 72);
+        queue.retire(frame.end_owned().expect("open"), round);
+        queue.collect_with(round.saturating_sub(1), 8, |frame| ring.reclaim_frame(frame).expect("its own"));
+    }
+    queue.collect_with(u64::MAX, 8, |frame| ring.reclaim_frame(frame).expect("its own"));
+    drop((queue, ring));
+    world.finish();
 }
