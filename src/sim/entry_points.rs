@@ -220,6 +220,7 @@ static TABLE: &[EntryPoint] = &[
     entry!(Device c"vkCmdUpdateBuffer" V1_0, record::update_buffer),
     entry!(Device c"vkCmdCopyBufferToImage" V1_0, record::copy_buffer_to_image),
     entry!(Device c"vkCmdCopyImageToBuffer" V1_0, record::copy_image_to_buffer),
+    entry!(Device c"vkCmdClearColorImage" V1_0, record::clear_color_image),
     entry!(Device c"vkCmdPipelineBarrier" V1_0, record::pipeline_barrier),
     entry!(Device c"vkCmdPipelineBarrier2" V1_3, record::pipeline_barrier2),
     entry!(Device c"vkCmdPipelineBarrier2KHR" SYNC2, record::pipeline_barrier2),

@@ -119,6 +119,7 @@ functions! {
     CmdUpdateBuffer = "vkCmdUpdateBuffer" &[];
     CmdCopyBufferToImage = "vkCmdCopyBufferToImage" &[];
     CmdCopyImageToBuffer = "vkCmdCopyImageToBuffer" &[];
+    CmdClearColorImage = "vkCmdClearColorImage" &[];
     CmdPipelineBarrier = "vkCmdPipelineBarrier" &[];
     CmdPipelineBarrier2 = "vkCmdPipelineBarrier2" &[];
     QueueSubmit = "vkQueueSubmit" MEMORY_OR_LOST;
