@@ -3,8 +3,12 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
+use ash::vk::Handle;
 use common::program::{self, Step, Wish};
 use common::{Rig, Shadow, buffer_info, image_info, state_of};
+use freestone::sim::Loan;
 use freestone::{Allocation, AllocationError};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, proptest};
@@ -14,12 +18,14 @@ struct Model {
     rig: Rig,
     shadow: Shadow,
     live: Vec<(Allocation, u8)>,
+    /// The mapped bytes of those that live: the driver sees when they are freed or unmapped, or given out twice.
+    loans: BTreeMap<(u64, u64), Loan>,
     made: u64,
 }
 
 impl Model {
     fn new(rig: Rig) -> Self {
-        Self { rig, shadow: Shadow::default(), live: Vec::new(), made: 0 }
+        Self { rig, shadow: Shadow::default(), live: Vec::new(), loans: BTreeMap::new(), made: 0 }
     }
 
     fn run(mut self, steps: &[Step]) {
@@ -82,6 +88,11 @@ impl Model {
                 self.made += 1;
                 let pattern = u8::try_from(self.made % 251).expect("a byte");
                 fill_ends(&mut allocation, pattern);
+                if allocation.mapped_ptr().is_some() {
+                    let (memory, start) = (allocation.memory(), allocation.offset());
+                    let loan = self.rig.vulkan.lend(memory, start..start + allocation.size());
+                    self.loans.insert((memory.as_raw(), start), loan);
+                }
                 self.live.push((allocation, pattern));
             }
             Err(AllocationError::OutOfMemory { .. } | AllocationError::Driver { .. }) => {
@@ -100,6 +111,7 @@ impl Model {
     fn free(&mut self, allocation: Allocation, pattern: u8) {
         check_ends(&allocation, pattern);
         self.shadow.strike(&allocation);
+        self.loans.remove(&(allocation.memory().as_raw(), allocation.offset()));
         self.rig.free(allocation).expect("it is alive");
     }
 
@@ -156,14 +168,14 @@ proptest! {
         profile in program::profile_name(),
         steps in vec(program::step_with_failures(), 1..80),
     ) {
-        Model::new(Rig::new(program::profile(profile))).run(&steps);
+        Model::new(Rig::new(program::profile(&profile))).run(&steps);
     }
 
     /// The same calls give the same placement.
     #[test]
     fn programs_are_deterministic(profile in program::profile_name(), steps in vec(program::step(), 1..60)) {
         let run = || {
-            let mut model = Model::new(Rig::new(program::profile(profile)));
+            let mut model = Model::new(Rig::new(program::profile(&profile)));
             for step in &steps {
                 model.take(step);
             }
@@ -183,8 +195,8 @@ proptest! {
 /// Buffers and images of every size and intent, created, bound, freed: the driver checks each bind.
 #[test]
 fn resources_of_every_size_are_bound_where_they_may_be() {
-    for name in ["discrete-rebar", "discrete-bar256", "unified", "noncoherent"] {
-        let rig = Rig::new(program::profile(name));
+    for profile in common::every_device() {
+        let rig = Rig::new(profile);
         let mut random = common::Random(11);
         let mut live = Vec::new();
         for _ in 0..400 {
