@@ -2,6 +2,10 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 #[cfg(not(miri))]
+pub(crate) mod decode;
+#[cfg(not(miri))]
+pub(crate) mod model;
+#[cfg(not(miri))]
 pub(crate) mod program;
 
 use core::ops::Deref;
