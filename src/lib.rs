@@ -105,3 +105,9 @@ pub use suballocator::{Algorithm, End, InvalidRequest, Request};
 #[cfg(feature = "sim")]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// What must not compile, as doc tests.
+#[cfg(doctest)]
+#[cfg(feature = "vulkan")]
+#[doc = include_str!("../tests/peers/does_not_compile.md")]
+pub struct DoesNotCompile;
