@@ -3,6 +3,7 @@
 
 #[cfg(not(miri))]
 pub(crate) mod decode;
+pub(crate) mod failing;
 #[cfg(not(miri))]
 pub(crate) mod model;
 #[cfg(not(miri))]
