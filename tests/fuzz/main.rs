@@ -1,118 +1,58 @@
-//! The fuzz targets of `fuzz/`, driven by a generator with a fixed seed: a short form that needs no fuzzer.
+//! The fuzz targets of `fuzz/`, driven by proptest: a short form that needs no fuzzer.
 //!
-//! A fuzzer is better at it; these runs show that the targets work, and keep its findings from coming back.
+//! A fuzzer is better at it; these runs show that the targets work, shrink what they find, and keep it (in
+//! `main.proptest-regressions`). A finding of the fuzzer's becomes a test here or in
+//! `samples`.
 
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "cli")]
+mod samples;
 mod targets;
 
-use common::Random;
-#[cfg(feature = "cli")]
-use targets::parsers;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest};
 use targets::{allocator, suballocators};
 
-/// Feeds a target random bytes, most of them few.
-fn feed(seed: u64, runs: u32, target: impl Fn(&[u8])) {
-    let mut random = Random(seed);
-    for _ in 0..runs {
-        let bits = if random.below(8) == 0 { 11 } else { 8 };
-        let length = random.size(bits);
-        let bytes: Vec<u8> = (0..length).map(|_| random.next().to_le_bytes()[0]).collect();
-        target(&bytes);
+/// Bytes: most often few.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![7 => vec(any::<u8>(), 0..256), 1 => vec(any::<u8>(), 0..2048)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn tlsf(data in bytes()) {
+        suballocators::tlsf(&data);
+    }
+
+    #[test]
+    fn slab(data in bytes()) {
+        suballocators::slab(&data);
+    }
+
+    #[test]
+    fn linear(data in bytes()) {
+        suballocators::linear(&data);
+    }
+
+    #[test]
+    fn fixed(data in bytes()) {
+        suballocators::fixed(&data);
+    }
+
+    #[test]
+    fn virtual_block(data in bytes()) {
+        suballocators::virtual_block(&data);
     }
 }
 
-/// Feeds a target what a sample becomes when bytes are changed, doubled, cut or swapped.
-fn feed_variants(seed: u64, runs: u32, sample: &[u8], target: impl Fn(&[u8])) {
-    let mut random = Random(seed);
-    target(sample);
-    for _ in 0..runs {
-        let mut bytes = sample.to_vec();
-        for _ in 0..=random.below(6) {
-            vary(&mut bytes, &mut random);
-        }
-        target(&bytes);
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn allocator(data in bytes()) {
+        allocator::allocator(&data);
     }
-}
-
-fn vary(bytes: &mut Vec<u8>, random: &mut Random) {
-    let mut place = || usize::try_from(random.below(bytes.len() as u64)).expect("small");
-    if bytes.len() < 2 {
-        return bytes.push(b',');
-    }
-    let (one, other) = (place(), place());
-    match random.below(6) {
-        0 => bytes[one] = random.next().to_le_bytes()[0],
-        1 => bytes[one] ^= 1 << random.below(8),
-        2 => bytes.truncate(one.max(1)),
-        3 => bytes.swap(one, other),
-        4 => bytes.extend_from_within(one.min(other)..one.max(other)),
-        _ => drop(bytes.drain(one.min(other)..one.max(other))),
-    }
-}
-
-const TEXT: &[u8] = b"# freestone-trace 1\n# app: a game, 1.0\n\
-    0,0,1,alloc,1,buffer,65536,256,f,device,none,22,vertices\n\
-    5,0,1,alloc,2,image_optimal,1048576,65536,1,device,prefers,4,2d:R8G8B8A8_UNORM:512x512x1:m1:l1:s1;wall;alias\n\
-    9,1,2,free,1\n\
-    9,1,2,alloc,3,image_linear,4096,64,3,readback,app,1,1d:format37:64x1x1:m1:l2:s1\n";
-
-const JSON: &[u8] = br#"{"app": "a game", "allocs": 3, "frees": 1, "peak_live_bytes": 1118208,
-    "app_device_memory": {"vkAllocateMemory": 2, "peak_live_objects": 2, "peak_live_bytes": 2097152}}"#;
-
-#[test]
-fn tlsf() {
-    feed(1, 3000, suballocators::tlsf);
-}
-
-#[test]
-fn slab() {
-    feed(2, 3000, suballocators::slab);
-}
-
-#[test]
-fn linear() {
-    feed(3, 3000, suballocators::linear);
-}
-
-#[test]
-fn fixed() {
-    feed(4, 3000, suballocators::fixed);
-}
-
-#[test]
-fn virtual_block() {
-    feed(5, 3000, suballocators::virtual_block);
-}
-
-#[test]
-fn allocator() {
-    feed(6, 200, allocator::allocator);
-}
-
-#[cfg(feature = "cli")]
-#[test]
-fn trace_text() {
-    feed_variants(7, 20_000, TEXT, parsers::trace_text);
-}
-
-#[cfg(feature = "cli")]
-#[test]
-fn trace_compressed() {
-    let sample = include_bytes!("../traces/vkcube.csv.zst");
-    feed_variants(8, 150, sample, parsers::trace_compressed);
-    feed(9, 1000, parsers::trace_compressed);
-}
-
-#[cfg(feature = "cli")]
-#[test]
-fn statistics() {
-    feed_variants(10, 5000, JSON, parsers::statistics);
-}
-
-#[cfg(feature = "cli")]
-#[test]
-fn format() {
-    feed_variants(11, 20_000, b"R8G8B8A8_UNORM", parsers::format);
-    feed_variants(12, 5000, b"format1000156000", parsers::format);
 }

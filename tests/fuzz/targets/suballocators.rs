@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arbitrary::{Result, Unstructured};
+use arbitrary::{Error, Result, Unstructured};
 use freestone::{
     Algorithm, End, Request, VirtualAllocation, VirtualBlock, VirtualBlockCreateInfo, VirtualFreeError, VirtualRange,
     VirtualRangeState,
@@ -11,44 +11,52 @@ use freestone::{
 /// The most steps of one program: enough to fill and empty a block several times.
 const MAX_STEPS: u32 = 200;
 
-/// Blocks of more slots than fit into so many bytes of bookkeeping are left out: they are walked slot by slot.
-const MAX_HOST_BYTES: usize = 64 << 10;
+/// The most slots of a block: each is walked over whenever all is compared.
+const MAX_SLOTS: u64 = 4096;
 
 /// All is compared after so many steps, and at the end: what is broken stays broken, and programs run that much faster.
 const STEPS_PER_CHECK: u32 = 16;
 
 /// TLSF without slabs.
 pub(crate) fn tlsf(data: &[u8]) {
-    ignore_end(run(data, |info, _| Ok(info)));
+    ignore_end(run(data, |info, _, _| Ok(info)));
 }
 
 /// TLSF with slabs in front of it.
 pub(crate) fn slab(data: &[u8]) {
-    ignore_end(run(data, |info, u| Ok(info.slab_limit(u.int_in_range(1..=8192)?))));
+    ignore_end(run(data, |info, _, u| Ok(info.slab_limit(u.int_in_range(1..=8192)?))));
 }
 
 /// Bump, stack, double stack and ring: the order of frees decides which.
 pub(crate) fn linear(data: &[u8]) {
-    ignore_end(run(data, |info, _| Ok(info.algorithm(Algorithm::Linear))));
+    ignore_end(run(data, |info, _, _| Ok(info.algorithm(Algorithm::Linear))));
 }
 
 /// Slots of one size.
 pub(crate) fn fixed(data: &[u8]) {
-    ignore_end(run(data, |info, u| Ok(info.algorithm(Algorithm::Fixed { slot_size: u.int_in_range(1..=1024)? }))));
+    ignore_end(run(data, |info, size, u| slots(info, size, u.int_in_range(1..=1024)?)));
 }
 
 /// Any algorithm on a block of any size, where keys are stale or another block's as often as not.
 pub(crate) fn virtual_block(data: &[u8]) {
-    let any = |info: VirtualBlockCreateInfo, u: &mut Unstructured<'_>| {
+    let any = |info: VirtualBlockCreateInfo, size: u64, u: &mut Unstructured<'_>| {
         let info = match u.int_in_range(0..=4)? {
             0 => info.algorithm(Algorithm::Linear),
-            1 => info.algorithm(Algorithm::Fixed { slot_size: u.arbitrary()? }),
+            1 => slots(info, size, u.arbitrary()?)?,
             2 => info.slab_limit(u.arbitrary()?),
             _ => info,
         };
         Ok(if u.ratio(1, 4)? { info.unit(u.arbitrary()?) } else { info })
     };
     ignore_end(run(data, any));
+}
+
+/// Asks for slots, unless there were so many that walking over them would be all that a program does.
+fn slots(info: VirtualBlockCreateInfo, size: u64, slot_size: u64) -> Result<VirtualBlockCreateInfo> {
+    if size / slot_size.max(1) > MAX_SLOTS {
+        return Err(Error::IncorrectFormat);
+    }
+    Ok(info.algorithm(Algorithm::Fixed { slot_size }))
 }
 
 /// A program ends where its bytes do.
@@ -58,17 +66,14 @@ fn ignore_end(outcome: Result<()>) {
 
 fn run(
     data: &[u8],
-    adapt: impl Fn(VirtualBlockCreateInfo, &mut Unstructured<'_>) -> Result<VirtualBlockCreateInfo>,
+    adapt: impl Fn(VirtualBlockCreateInfo, u64, &mut Unstructured<'_>) -> Result<VirtualBlockCreateInfo>,
 ) -> Result<()> {
     let mut bytes = Unstructured::new(data);
     let u = &mut bytes;
     let unit = 1 << u.int_in_range(0..=8)?;
     let count = if u.ratio(1, 8)? { 1 << u.int_in_range(0..=40)? } else { u.int_in_range(1..=4096)? };
-    let info = adapt(VirtualBlockCreateInfo::new(count * unit).unit(unit), u)?;
+    let info = adapt(VirtualBlockCreateInfo::new(count * unit).unit(unit), count * unit, u)?;
     let Ok(block) = VirtualBlock::new(&info) else { return Ok(()) };
-    if block.statistics().host_bytes > MAX_HOST_BYTES {
-        return Ok(());
-    }
     let mut model = Model { block, info, unit, live: Vec::new(), ranges: BTreeMap::new(), written: 0 };
     for number in 1..=MAX_STEPS {
         let Ok(step) = u.arbitrary::<u8>() else { break };
