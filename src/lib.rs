@@ -32,6 +32,11 @@
 //! | 4 | `pool` | blocks and dedicated memory of one memory type |
 //! | 5 | `allocator` | [`Allocator`], [`Allocation`], plans, statistics, errors |
 //! | 6 | `resource` | buffers and images with their memory |
+//! | 7 | `frame_ring` | [`FrameRing`]: what the CPU writes for one frame |
+//! | 7 | `retire` | [`RetireQueue`]: what waits until the GPU is done with it |
+//! | 7 | `upload` | staging: [`Uploader`], [`Readback`] |
+//! | 7 | `arena` | [`Arena`]: many ranges inside a few large buffers |
+//! | 7 | `transient` | [`TransientMemory`], [`TransientPlan`]: attachments that share memory |
 //! | 8 | `trace` | recorded applications (feature `cli`) |
 //! | apart | `sim` | a Vulkan driver of no hardware (feature `sim`) |
 //!
@@ -63,6 +68,21 @@ mod allocator;
 #[cfg(feature = "vulkan")]
 mod resource;
 
+#[cfg(feature = "vulkan")]
+mod frame_ring;
+
+#[cfg(feature = "vulkan")]
+mod retire;
+
+#[cfg(feature = "vulkan")]
+mod upload;
+
+#[cfg(feature = "vulkan")]
+mod arena;
+
+#[cfg(feature = "vulkan")]
+mod transient;
+
 #[cfg(feature = "cli")]
 pub mod trace;
 
@@ -81,9 +101,16 @@ pub use allocator::{
     PlannedPlacement, PoolCreateInfo, PoolStatistics, RangeStatistics, Reason, Statistics,
 };
 #[cfg(feature = "vulkan")]
+pub use arena::{Arena, ArenaCreateInfo, ArenaError, ArenaFreeError, ArenaFreeReason, ArenaRange, ArenaStatistics};
+#[cfg(feature = "vulkan")]
 pub use device::{
     DedicatedPreference, DeviceError, DriverError, Features, HeapBudget, MAX_HEAPS, MemoryCallbacks, MemoryEvent,
     MemoryHeap, MemoryType, Properties,
+};
+#[cfg(feature = "vulkan")]
+pub use frame_ring::{
+    EndFrameError, EndedFrame, ForeignFrame, Frame, FrameRing, FrameRingCreateInfo, FrameRingError,
+    FrameRingStatistics, FrameSlice, Reservation,
 };
 #[cfg(feature = "vulkan")]
 pub use memory_type::{
@@ -93,12 +120,24 @@ pub use memory_type::{
 pub use pool::{DedicatedUse, Kind, MemoryPriority};
 #[cfg(feature = "vulkan")]
 pub use resource::{AllocatorRef, Buffer, Image};
+#[cfg(feature = "vulkan")]
+pub use retire::{Collected, ReleasedByDrop, RetireLeak, RetireQueue, Retired};
 pub use suballocator::validate::Violation;
 pub use suballocator::virtual_block::{
     VirtualAllocateError, VirtualAllocation, VirtualBlock, VirtualBlockCreateInfo, VirtualBlockError, VirtualFreeError,
     VirtualKey, VirtualRange, VirtualRangeState, VirtualStatistics,
 };
 pub use suballocator::{Algorithm, End, InvalidRequest, Request};
+#[cfg(feature = "vulkan")]
+pub use transient::{
+    OutdatedMemory, Takeover, TakeoverFrame, TransientChange, TransientError, TransientMemory, TransientPage,
+    TransientPlacement, TransientPlan, TransientRequest,
+};
+#[cfg(feature = "vulkan")]
+pub use upload::{
+    Download, Full, ImageRegion, ImageTarget, Progress, QueueFamilies, Readback, Recorded, ResourceUse,
+    StagingCreateInfo, Ticket, TicketError, TransferError, Upload, Uploader, Way,
+};
 
 /// The README's example, as a doc test.
 #[cfg(doctest)]

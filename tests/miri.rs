@@ -1,5 +1,5 @@
 //! What Miri looks at: mapped access, dropping with live allocations, foreign keys, two threads, every way to get memory,
-//! failures under way. Small sizes.
+//! failures under way, frames of a ring. Small sizes.
 //!
 //! | floor | what runs here |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | 1 | all that calls Vulkan, with chains: `owned_resources`, `every_way_to_get_memory`; failures undone |
 //! | 2 to 4 | budgets, blocks, dedicated memory, pools: opened, trimmed, refused |
 //! | 5, 6 | all of the above through the allocator; drop, foreign keys, aliases |
+//! | 7 | frames of a ring, and what waits for a frame |
 //!
 //! The simulated driver's host-visible bytes start uninitialised, so that Miri sees a read of what nobody wrote.
 
@@ -18,8 +19,9 @@ use ash::vk;
 use common::{Rig, buffer_info, create_info, image_info, linear, requirements, tiny};
 use freestone::sim::{Function, KIB, SimDevice};
 use freestone::{
-    Algorithm, Allocation, AllocationCreateInfo, Allocator, Buffer, DedicatedUse, FreeErrorReason, Image, Intent, Kind,
-    LeakReport, PoolCreateInfo, Request, VirtualBlock, VirtualBlockCreateInfo,
+    Algorithm, Allocation, AllocationCreateInfo, Allocator, Buffer, DedicatedUse, FrameRing, FrameRingCreateInfo,
+    FreeErrorReason, Image, Intent, Kind, LeakReport, PoolCreateInfo, Request, RetireQueue, VirtualBlock,
+    VirtualBlockCreateInfo,
 };
 
 fn upload(rig: &Allocator, size: u64) -> Allocation {
@@ -220,4 +222,30 @@ fn failures_are_undone() {
         assert_eq!(control.memory_object_count(), 0, "{function}");
     }
     rig.finish();
+}
+
+#[test]
+fn frames_of_a_ring() {
+    let world = Rig::new(tiny());
+    let info = FrameRingCreateInfo::new(ash::vk::BufferUsageFlags::VERTEX_BUFFER).initial_size(4096);
+    // SAFETY: the usage is valid; nothing is submitted.
+    let ring = unsafe { FrameRing::new(&*world, &info) }.expect("a ring");
+    let queue = RetireQueue::new();
+    for round in 0..6_u64 {
+        let mut frame = ring.begin_frame().expect("not too many");
+        let (first, second) = (frame.reserve(100, 12).expect("room"), frame.reserve(3000, 1).expect("room"));
+        let third = frame.push(&[round; 9]).expect("room");
+        std::thread::scope(|scope| {
+            for (bytes, value) in [(first.bytes, 1), (second.bytes, 2)] {
+                scope.spawn(move || bytes.fill(std::mem::MaybeUninit::new(value)));
+            }
+            scope.spawn(|| frame.push(&[3_u8; 700]).expect("room"));
+        });
+        assert_eq!(third.size, 72);
+        queue.retire(frame.end_owned().expect("open"), round);
+        queue.collect_with(round.saturating_sub(1), 8, |frame| ring.reclaim_frame(frame).expect("its own"));
+    }
+    queue.collect_with(u64::MAX, 8, |frame| ring.reclaim_frame(frame).expect("its own"));
+    drop((queue, ring));
+    world.finish();
 }

@@ -4,7 +4,7 @@
 //! driver are made harmless once, here:
 //!
 //! - I1: there are at most [`vk::MAX_MEMORY_TYPES`] memory types and [`MAX_HEAPS`] heaps, whatever the driver counts.
-//! - I2: granularity and atom are powers of two and at least 1.
+//! - I2: granularity, atom and the alignments of offsets are powers of two and at least 1.
 //! - I3: a limit that is unknown (or reported as 0) is the largest value of its type.
 //!
 //! A memory type may point past the heaps; it keeps its index and [`Properties::heap_of`] answers `None` for it.
@@ -114,6 +114,14 @@ pub struct Properties {
     pub buffer_image_granularity: u64,
     /// The unit of flush and invalidate in non-coherent memory, in bytes.
     pub non_coherent_atom_size: u64,
+    /// What the offset of a uniform buffer's descriptor is a multiple of, in bytes.
+    pub min_uniform_buffer_offset_alignment: u64,
+    /// What the offset of a storage buffer's descriptor is a multiple of, in bytes.
+    pub min_storage_buffer_offset_alignment: u64,
+    /// What the offset of a texel buffer's view is a multiple of, in bytes.
+    pub min_texel_buffer_offset_alignment: u64,
+    /// What the offset of a copy between buffer and image is best a multiple of, in bytes.
+    pub optimal_buffer_copy_offset_alignment: u64,
     /// How many memory objects may exist at once.
     pub max_memory_allocation_count: u32,
     /// The largest memory object, in bytes; `u64::MAX` where it is unknown.
@@ -138,6 +146,10 @@ impl Default for Properties {
             memory_heaps: Vec::new(),
             buffer_image_granularity: 1,
             non_coherent_atom_size: 1,
+            min_uniform_buffer_offset_alignment: 1,
+            min_storage_buffer_offset_alignment: 1,
+            min_texel_buffer_offset_alignment: 1,
+            optimal_buffer_copy_offset_alignment: 1,
             max_memory_allocation_count: REQUIRED_ALLOCATION_COUNT,
             max_memory_allocation_size: u64::MAX,
             max_buffer_size: u64::MAX,
@@ -190,6 +202,10 @@ impl Properties {
             memory_heaps: read_heaps(memory),
             buffer_image_granularity: power_of_two(device.limits.buffer_image_granularity),
             non_coherent_atom_size: power_of_two(device.limits.non_coherent_atom_size),
+            min_uniform_buffer_offset_alignment: power_of_two(device.limits.min_uniform_buffer_offset_alignment),
+            min_storage_buffer_offset_alignment: power_of_two(device.limits.min_storage_buffer_offset_alignment),
+            min_texel_buffer_offset_alignment: power_of_two(device.limits.min_texel_buffer_offset_alignment),
+            optimal_buffer_copy_offset_alignment: power_of_two(device.limits.optimal_buffer_copy_offset_alignment),
             max_memory_allocation_count: if count == 0 { REQUIRED_ALLOCATION_COUNT } else { count },
             ..Self::default()
         }
@@ -239,6 +255,10 @@ mod tests {
             &vk::PhysicalDeviceMemoryProperties::default(),
         );
         assert_eq!((properties.buffer_image_granularity, properties.non_coherent_atom_size), (1, 1));
+        assert_eq!(
+            (properties.min_uniform_buffer_offset_alignment, properties.optimal_buffer_copy_offset_alignment),
+            (1, 1)
+        );
         assert_eq!(properties.max_memory_allocation_count, 4096);
         assert_eq!((known_or_max(0), known_or_max(7)), (u64::MAX, 7));
     }

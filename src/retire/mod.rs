@@ -1,0 +1,320 @@
+//! Floor 7: keeps what the GPU may still use, and lets it go when the GPU has passed a point.
+//!
+//! ```text
+//!   retire(resource, point) ──► [ heap, lowest point first; equal points in the order of retiring ]
+//!   collect(completed) ──────►    every resource whose point is at most `completed`: dropped, or handed to the caller
+//! ```
+//!
+//! A *point* is whatever the application counts its submissions in: the value of a timeline semaphore, or a number
+//! that stands for a fence. Nothing here waits, and nothing here asks the driver.
+//!
+//! Invariants:
+//! - I1: a resource leaves the queue through a `collect` whose completed point, or an earlier one's, is at least its own.
+//! - I2: no lock is held while a resource is dropped or handed over: releasing one may retire others.
+//! - I3: the storage only grows when more resources wait than ever before: a steady state makes no heap call.
+//! - I4: `completed` is never above `highest`, which `u64::MAX` does not count for: who collects up to that because the
+//!   device is idle has not declared points completed that are yet to come.
+//!
+//! What it does not do: it cannot tell that a plain handle was retired twice. What is move-only (owned buffers and
+//! images, allocations, frames of a ring) cannot be: the second time does not compile.
+
+#![forbid(unsafe_code)]
+
+mod resource;
+
+use core::cmp::Ordering;
+use core::fmt;
+use core::mem;
+use std::collections::BinaryHeap;
+
+pub use self::resource::{ReleasedByDrop, Retired};
+use crate::sync::Mutex;
+
+/// A function of the user that hears what a dropped queue leaks.
+type LeakCallback = Box<dyn Fn(&RetireLeak) + Send + Sync>;
+
+/// Keeps resources until the GPU has passed the points at which they were retired.
+///
+/// `Send` and `Sync` where the resources are `Send`; every method takes `&self`. Different kinds of resources share a
+/// queue by way of an enum: [`Retired`] for buffers and images, or one of your own. `T` is stored by value, so mixing
+/// them costs no heap call.
+///
+/// # Examples
+/// ```
+/// # use freestone::{sim, ash::vk};
+/// use freestone::{AllocationCreateInfo, Allocator, AllocatorCreateInfo, Buffer, RetireQueue};
+///
+/// # let vulkan = sim::SimDevice::new(sim::Profile::unified());
+/// # let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+/// # // SAFETY: the objects belong together and outlive the allocator.
+/// # let allocator = unsafe { Allocator::new(info) }?;
+/// let queue = RetireQueue::new();
+/// let info = vk::BufferCreateInfo::default().size(1024).usage(vk::BufferUsageFlags::VERTEX_BUFFER);
+/// // SAFETY: the create-info is valid; the buffer is dropped only by `collect`, when the GPU is done with it.
+/// let buffer = unsafe { Buffer::new(&allocator, &info, &AllocationCreateInfo::gpu_only()) }?;
+///
+/// queue.retire(buffer, 7); // used for the last time by the work that signals 7
+/// assert_eq!(queue.collect(6).released_count, 0);
+/// assert_eq!(queue.collect(7).released_count, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Pairs, and whatever must be handed back to somebody, are handed over:
+///
+/// ```
+/// # use freestone::{sim, ash::vk, Allocator, AllocatorCreateInfo, AllocationCreateInfo};
+/// use freestone::{Allocation, RetireQueue};
+///
+/// # let vulkan = sim::SimDevice::new(sim::Profile::unified());
+/// # let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+/// # // SAFETY: the objects belong together and outlive the allocator.
+/// # let allocator = unsafe { Allocator::new(info) }?;
+/// # let info = vk::BufferCreateInfo::default().size(1024).usage(vk::BufferUsageFlags::VERTEX_BUFFER);
+/// let queue: RetireQueue<(vk::Buffer, Allocation)> = RetireQueue::new();
+/// // SAFETY: the create-info is valid.
+/// queue.retire(unsafe { allocator.create_buffer(&info, &AllocationCreateInfo::gpu_only()) }?, 7);
+///
+/// let collected = queue.collect_with(7, 100, |(buffer, memory)| {
+///     // SAFETY: the buffer is alive, and the GPU has passed the last work that uses it.
+///     unsafe { allocator.destroy_buffer(buffer, memory) }.expect("this allocator made it");
+/// });
+/// assert_eq!((collected.released_count, collected.left_count), (1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct RetireQueue<T> {
+    state: Mutex<State<T>>,
+    leak_callback: Option<LeakCallback>,
+}
+
+struct State<T> {
+    waiting: BinaryHeap<Entry<T>>,
+    /// The highest completed point heard of, as far as anything was retired for it (I4).
+    completed: u64,
+    /// The highest point that anything was retired at, `u64::MAX` aside.
+    highest: u64,
+    /// How often something was retired: orders equal points.
+    retired_count: u64,
+}
+
+struct Entry<T> {
+    point: u64,
+    number: u64,
+    resource: T,
+}
+
+/// What one `collect` may take: up to a point, of what was retired before it began.
+#[derive(Clone, Copy)]
+struct Due {
+    point: u64,
+    before: u64,
+}
+
+/// What one [`RetireQueue::collect`] did, and what it left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Collected {
+    /// How many resources were released by this call.
+    pub released_count: usize,
+    /// How many are still in the queue, due or not.
+    pub left_count: usize,
+    /// The lowest point that one of those waits for.
+    pub next_point: Option<u64>,
+    /// Whether one of those is due already: the limit was reached. Collect again.
+    pub is_more_due: bool,
+}
+
+/// What a queue held when it was dropped. The GPU may still use it: it is leaked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetireLeak {
+    /// How many resources were leaked.
+    pub count: usize,
+    /// The lowest point that one of them waited for.
+    pub oldest_point: u64,
+    /// The highest completed point that the queue had heard of.
+    pub completed_point: u64,
+}
+
+impl<T> RetireQueue<T> {
+    /// Creates an empty queue; nothing is allocated yet.
+    pub fn new() -> Self {
+        Self::with_capacity(0)
+    }
+
+    /// Creates an empty queue with room for so many resources: the first that many are retired without a heap call.
+    pub fn with_capacity(count: usize) -> Self {
+        let waiting = BinaryHeap::with_capacity(count);
+        let state = State { waiting, completed: 0, highest: 0, retired_count: 0 };
+        Self { state: Mutex::new(state), leak_callback: None }
+    }
+
+    /// Calls a function, instead of writing to the log, when the queue is dropped with resources in it.
+    #[must_use]
+    pub fn on_leak(mut self, callback: impl Fn(&RetireLeak) + Send + Sync + 'static) -> Self {
+        self.leak_callback = Some(Box::new(callback));
+        self
+    }
+
+    /// Takes a resource that the GPU is done with when it has passed `point`.
+    ///
+    /// Points may come in any order. One that has been collected already makes the resource due at once: it goes with
+    /// the next `collect`, whatever that one is told, and never within this call, whose caller may hold locks. At
+    /// `u64::MAX` it waits until the device is said to be idle by `collect(u64::MAX)`.
+    ///
+    /// # Complexity
+    /// O(1) where points come in order, else O(log n); a heap call only where more resources wait than ever before.
+    pub fn retire(&self, resource: T, point: u64) {
+        let mut state = self.state.lock();
+        if point < u64::MAX {
+            state.highest = state.highest.max(point);
+        }
+        let number = state.retired_count;
+        state.retired_count += 1;
+        state.waiting.push(Entry { point, number, resource });
+    }
+
+    /// Drops everything whose point is at most `completed`.
+    ///
+    /// A completed point that is lower than an earlier one counts as the earlier one: threads may read a semaphore in
+    /// one order and get here in another. `u64::MAX` stands for an idle device: all that was retired before goes, and
+    /// higher points than those wait as ever.
+    ///
+    /// # Complexity
+    /// O(log n) for each resource released; no heap call.
+    pub fn collect(&self, completed: u64) -> Collected
+    where
+        T: ReleasedByDrop,
+    {
+        self.collect_up_to(completed, usize::MAX)
+    }
+
+    /// Drops what is due, at most `limit` resources: bounds the time that one frame spends on it.
+    pub fn collect_up_to(&self, completed: u64, limit: usize) -> Collected
+    where
+        T: ReleasedByDrop,
+    {
+        self.collect_with(completed, limit, drop)
+    }
+
+    /// Hands what is due to `release`, at most `limit` resources, lowest points first.
+    ///
+    /// `release` may use the queue. What it retires is left for a later call, so this one ends.
+    ///
+    /// # Panics
+    /// Where `release` does; the resource in its hands is its own, all others stay in the queue.
+    pub fn collect_with(&self, completed: u64, limit: usize, mut release: impl FnMut(T)) -> Collected {
+        let due = self.state.lock().note_completed(completed);
+        let mut released_count = 0;
+        while released_count < limit {
+            let Some(resource) = self.state.lock().take_due(due) else { break };
+            release(resource);
+            released_count += 1;
+        }
+        self.state.lock().report(released_count, due)
+    }
+
+    /// Returns how many resources wait.
+    pub fn len(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
+    /// Returns whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the lowest point that a resource waits for.
+    pub fn next_point(&self) -> Option<u64> {
+        self.state.lock().waiting.peek().map(|entry| entry.point)
+    }
+}
+
+impl<T> State<T> {
+    /// Hears of a completed point; returns what may go now.
+    fn note_completed(&mut self, completed: u64) -> Due {
+        self.completed = self.completed.max(completed.min(self.highest));
+        let point = if completed == u64::MAX { u64::MAX } else { self.completed };
+        Due { point, before: self.retired_count }
+    }
+
+    /// Takes the resource with the lowest point out, if that is due (I1).
+    fn take_due(&mut self, due: Due) -> Option<T> {
+        let is_due = self.waiting.peek().is_some_and(|entry| entry.point <= due.point && entry.number < due.before);
+        if is_due { self.waiting.pop().map(|entry| entry.resource) } else { None }
+    }
+
+    fn report(&self, released_count: usize, due: Due) -> Collected {
+        let next = self.waiting.peek();
+        let is_due =
+            |entry: &Entry<T>| entry.point <= self.completed || entry.point <= due.point && entry.number < due.before;
+        Collected {
+            released_count,
+            left_count: self.waiting.len(),
+            next_point: next.map(|entry| entry.point),
+            is_more_due: next.is_some_and(is_due),
+        }
+    }
+}
+
+impl<T> Default for RetireQueue<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Drop for RetireQueue<T> {
+    /// Leaks what is left, since the GPU may still use it, and reports it; quietly while panicking.
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        let Some(oldest_point) = state.waiting.peek().map(|entry| entry.point) else { return };
+        let leak = RetireLeak { count: state.waiting.len(), oldest_point, completed_point: state.completed };
+        state.waiting.drain().for_each(|entry| mem::forget(entry.resource));
+        if std::thread::panicking() {
+            return;
+        }
+        match &self.leak_callback {
+            Some(callback) => callback(&leak),
+            None => leak.log(),
+        }
+    }
+}
+
+impl RetireLeak {
+    fn log(&self) {
+        let Self { count, oldest_point, completed_point } = self;
+        log::warn!(
+            "a retire queue was dropped with {count} resources in it, which are leaked: the oldest waits for point \
+             {oldest_point}, and the last one collected was {completed_point}; collect before the queue is dropped"
+        );
+    }
+}
+
+impl<T> fmt::Debug for RetireQueue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetireQueue")
+            .field("len", &self.len())
+            .field("next_point", &self.next_point())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The lowest point is the greatest entry: `BinaryHeap` gives out the greatest first.
+impl<T> Ord for Entry<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.point, other.number).cmp(&(self.point, self.number))
+    }
+}
+
+impl<T> PartialOrd for Entry<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<T> Eq for Entry<T> {}

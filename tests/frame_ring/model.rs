@@ -1,0 +1,380 @@
+//! Generated programs over a ring, against a shadow of who owns which bytes until which frame: no two frames share a
+//! byte, what was pushed is what the GPU reads when the frame is over, and a failure of the driver changes nothing.
+
+use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
+
+use ash::vk;
+use freestone::sim::Profile;
+use freestone::{
+    Allocator, EndFrameError, EndedFrame, Frame, FrameRing, FrameRingCreateInfo, FrameRingError, FrameSlice,
+};
+use proptest::collection::vec;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
+
+use super::{gpu, make, non_coherent};
+use crate::common::{Rig, mib, program, two_heaps};
+
+const KIB: u64 = 1 << 10;
+const LIMIT: u64 = 512 * KIB;
+const FRAMES: usize = 3;
+
+/// One step of a program.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Begin,
+    Push {
+        frame: usize,
+        size: u64,
+        alignment: u64,
+        in_place: bool,
+    },
+    /// Ends a frame with the last point, or one so much above or below it.
+    End {
+        frame: usize,
+        above: i64,
+    },
+    EndOwned {
+        frame: usize,
+    },
+    Cancel {
+        frame: usize,
+    },
+    /// Reclaims up to the last point, or so much below it.
+    Reclaim {
+        below: u64,
+    },
+    ReclaimOwned {
+        frame: usize,
+    },
+    /// Lets the nth call from here fail.
+    Fail {
+        n: u64,
+        result: vk::Result,
+    },
+    /// Begins, pushes, ends and reclaims frames that are alike, so that windows pass.
+    Frames {
+        count: u64,
+        size: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let frame = any::<usize>;
+    let size = prop_oneof![
+        12 => 1..2 * KIB,
+        4 => 1..40 * KIB,
+        1 => 1..LIMIT * 2,
+        1 => prop_oneof![Just(0), Just(u64::MAX), Just(u64::MAX - 100), Just(LIMIT), Just(1 << 63)],
+    ];
+    let alignment = prop_oneof![
+        6 => Just(1),
+        6 => prop_oneof![Just(4_u64), Just(12), Just(16), Just(256), Just(768), Just(36)],
+        1 => prop_oneof![Just(0_u64), Just(1 << 20), Just(u64::MAX), Just(1 << 63), Just(4096)],
+    ];
+    let results = [
+        vk::Result::ERROR_OUT_OF_DEVICE_MEMORY,
+        vk::Result::ERROR_OUT_OF_HOST_MEMORY,
+        vk::Result::ERROR_TOO_MANY_OBJECTS,
+        vk::Result::ERROR_MEMORY_MAP_FAILED,
+    ];
+    prop_oneof![
+        6 => Just(Step::Begin),
+        24 => (frame(), size, alignment, any::<bool>())
+            .prop_map(|(frame, size, alignment, in_place)| Step::Push { frame, size, alignment, in_place }),
+        5 => (frame(), -1_i64..3).prop_map(|(frame, above)| Step::End { frame, above }),
+        2 => frame().prop_map(|frame| Step::EndOwned { frame }),
+        1 => frame().prop_map(|frame| Step::Cancel { frame }),
+        4 => prop_oneof![Just(0), 0_u64..4, Just(u64::MAX)].prop_map(|below| Step::Reclaim { below }),
+        3 => frame().prop_map(|frame| Step::ReclaimOwned { frame }),
+        1 => (1_u64..4, 0..results.len()).prop_map(move |(n, index)| Step::Fail { n, result: results[index] }),
+        1 => (1_u64..300, 1..30 * KIB).prop_map(|(count, size)| Step::Frames { count, size }),
+    ]
+}
+
+/// What was pushed into a frame.
+type Pushed = Vec<(FrameSlice, u8)>;
+
+/// A ring with its shadow.
+struct Model<'r> {
+    world: &'r Rig,
+    ring: &'r FrameRing<&'r Allocator>,
+    open: Vec<(Frame<'r, &'r Allocator>, Pushed)>,
+    ended: Vec<(u64, Pushed)>,
+    owned: Vec<(EndedFrame, Pushed)>,
+    /// Every byte that belongs to a frame: buffer and start, to the end.
+    bytes: BTreeMap<(vk::Buffer, u64), u64>,
+    last_point: Option<u64>,
+    completed: Option<u64>,
+    pushes: u64,
+}
+
+impl<'r> Model<'r> {
+    fn new(world: &'r Rig, ring: &'r FrameRing<&'r Allocator>) -> Self {
+        let (open, ended, owned) = (Vec::new(), Vec::new(), Vec::new());
+        let bytes = BTreeMap::new();
+        Self { world, ring, open, ended, owned, bytes, last_point: None, completed: None, pushes: 0 }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.open.len() + self.ended.len() + self.owned.len()
+    }
+
+    fn take(&mut self, step: Step) {
+        let chosen = |frame: usize, count: usize| (count > 0).then(|| frame % count.max(1));
+        match step {
+            Step::Begin => self.begin(),
+            Step::Push { frame, size, alignment, in_place } => {
+                if let Some(frame) = chosen(frame, self.open.len()) {
+                    self.push(frame, size, (alignment, in_place));
+                }
+            }
+            Step::End { frame, above } => {
+                if let Some(frame) = chosen(frame, self.open.len()) {
+                    self.end(frame, self.last_point.unwrap_or(1).saturating_add_signed(above));
+                }
+            }
+            Step::EndOwned { frame } => {
+                if let Some(frame) = chosen(frame, self.open.len()) {
+                    self.end_owned(frame);
+                }
+            }
+            Step::Cancel { frame } => {
+                if let Some(frame) = chosen(frame, self.open.len()) {
+                    let (frame, pushed) = self.open.swap_remove(frame);
+                    drop(frame);
+                    self.strike(&pushed);
+                }
+            }
+            Step::Reclaim { below } => self.reclaim(if below == u64::MAX {
+                u64::MAX
+            } else {
+                self.last_point.unwrap_or(0).saturating_sub(below)
+            }),
+            Step::ReclaimOwned { frame } => {
+                if let Some(frame) = chosen(frame, self.owned.len()) {
+                    let (frame, pushed) = self.owned.swap_remove(frame);
+                    self.check_and_strike(&pushed);
+                    self.ring.reclaim_frame(frame).expect("this ring made it");
+                }
+            }
+            Step::Fail { n, result } => self.world.control().fail_nth(n, result),
+            Step::Frames { count, size } => (0..count).for_each(|_| self.whole_frame(size)),
+        }
+    }
+
+    fn whole_frame(&mut self, size: u64) {
+        let before = self.open.len();
+        self.begin();
+        if self.open.len() > before {
+            self.push(before, size, (1, false));
+            self.end(before, self.last_point.unwrap_or(1) + 1);
+        }
+        self.reclaim(self.last_point.unwrap_or(0).saturating_sub(1));
+    }
+
+    fn begin(&mut self) {
+        match self.ring.begin_frame() {
+            Ok(frame) => self.open.push((frame, Vec::new())),
+            Err(FrameRingError::FramesInFlight { limit }) => {
+                assert_eq!((limit as usize, self.in_flight()), (FRAMES, FRAMES));
+            }
+            Err(error) => panic!("{error}"),
+        }
+        assert!(self.in_flight() <= FRAMES);
+    }
+
+    fn push(&mut self, frame: usize, size: u64, (alignment, in_place): (u64, bool)) {
+        let before = self.ring.statistics();
+        let pattern = u8::try_from(1 + self.pushes % 251).expect("a byte");
+        let pushed = match usize::try_from(size) {
+            Ok(bytes) if !in_place && size <= 2 * LIMIT => {
+                self.open[frame].0.push_aligned(&vec![pattern; bytes], alignment)
+            }
+            _ => self.open[frame].0.reserve(size, alignment).map(|reservation| {
+                reservation.bytes.fill(MaybeUninit::new(pattern));
+                reservation.slice
+            }),
+        };
+        match pushed {
+            Ok(slice) => {
+                self.pushes += 1;
+                assert_eq!((slice.size, slice.offset % alignment, slice.offset % self.ring.alignment()), (size, 0, 0));
+                self.enter(&slice);
+                self.open[frame].1.push((slice, pattern));
+            }
+            Err(error) => {
+                let after = self.ring.statistics();
+                assert_eq!((after.in_use, after.frames_in_flight), (before.in_use, before.frames_in_flight), "{error}");
+                self.check_refusal(&error, size, alignment);
+            }
+        }
+    }
+
+    fn check_refusal(&self, error: &FrameRingError, size: u64, alignment: u64) {
+        match *error {
+            FrameRingError::ZeroSize => assert_eq!(size, 0),
+            FrameRingError::BadAlignment { asked, .. } => assert!(asked == 0 || alignment > 4096, "{error}"),
+            FrameRingError::TooLarge { limit, .. } => {
+                assert_eq!(limit, LIMIT);
+                assert!(size.saturating_add(alignment.next_multiple_of(12)) >= LIMIT - 256 * 12, "{error}");
+            }
+            FrameRingError::Full { in_use, capacity, limit, .. } => {
+                assert!(in_use > 0 && capacity <= limit, "{error}");
+            }
+            FrameRingError::Allocation(_) => {
+                assert!(!self.world.control().faults_fired().is_empty(), "{error}");
+            }
+            _ => panic!("{error}"),
+        }
+    }
+
+    fn end(&mut self, frame: usize, point: u64) {
+        let fired = self.world.control().faults_fired().len();
+        match self.open[frame].0.end(point) {
+            Ok(()) => {
+                assert!(self.last_point.is_none_or(|last| point >= last));
+                self.last_point = Some(point);
+                let (mut frame, pushed) = self.open.swap_remove(frame);
+                assert_eq!(frame.end(point + 1), Err(EndFrameError::AlreadyEnded));
+                assert!(matches!(frame.push(&[1_u8]), Err(FrameRingError::FrameEnded)));
+                self.ended.push((point, pushed));
+            }
+            Err(EndFrameError::OutOfOrder { point, last }) => {
+                assert_eq!(Some(last), self.last_point);
+                assert!(point < last);
+            }
+            Err(EndFrameError::AlreadyCompleted { point }) => {
+                assert!(Some(point) <= self.completed);
+            }
+            Err(EndFrameError::Flush(_)) => assert_eq!(self.world.control().faults_fired().len(), fired + 1),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn end_owned(&mut self, frame: usize) {
+        let fired = self.world.control().faults_fired().len();
+        match self.open[frame].0.end_owned() {
+            Ok(key) => {
+                let (_, pushed) = self.open.swap_remove(frame);
+                self.owned.push((key, pushed));
+            }
+            Err(EndFrameError::Flush(_)) => assert_eq!(self.world.control().faults_fired().len(), fired + 1),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn reclaim(&mut self, completed: u64) {
+        self.completed = self.completed.max(self.last_point.map(|last| last.min(completed)));
+        let (over, left) =
+            std::mem::take(&mut self.ended).into_iter().partition(|&(point, _)| Some(point) <= self.completed);
+        let over: Vec<(u64, Pushed)> = over;
+        self.ended = left;
+        for (_, pushed) in &over {
+            self.check_and_strike(pushed);
+        }
+        assert_eq!(self.ring.reclaim(completed) as usize, over.len());
+    }
+
+    /// Enters a slice: nobody else has a byte of it.
+    #[track_caller]
+    fn enter(&mut self, slice: &FrameSlice) {
+        let (start, end) = (slice.offset, slice.offset + slice.size);
+        let before = self.bytes.range(..=(slice.buffer, start)).next_back();
+        let after = self.bytes.range((slice.buffer, start)..).next();
+        for (&(buffer, other), &other_end) in before.into_iter().chain(after) {
+            let is_apart = buffer != slice.buffer || other_end <= start || end <= other;
+            assert!(is_apart, "{start}..{end} overlaps {other}..{other_end}");
+        }
+        self.bytes.insert((slice.buffer, start), end);
+    }
+
+    fn strike(&mut self, pushed: &Pushed) {
+        for (slice, _) in pushed {
+            let end = self.bytes.remove(&(slice.buffer, slice.offset)).expect("it was entered");
+            assert_eq!(end, slice.offset + slice.size);
+        }
+    }
+
+    /// A frame's work is complete: the GPU has read what was pushed.
+    fn check_and_strike(&mut self, pushed: &Pushed) {
+        self.world.control().clear_faults();
+        let slices: Vec<FrameSlice> = pushed.iter().map(|(slice, _)| *slice).collect();
+        for (bytes, (slice, pattern)) in gpu::read(self.world, &slices).iter().zip(pushed) {
+            assert!(bytes.iter().all(|byte| byte == pattern), "{slice:?} does not hold {pattern}");
+        }
+        self.strike(pushed);
+    }
+
+    /// Compares the ring's numbers with the shadow's.
+    fn compare(&self) {
+        let statistics = self.ring.statistics();
+        let owned: u64 = self.bytes.iter().map(|((_, start), end)| end - start).sum();
+        assert_eq!(statistics.frames_in_flight as usize, self.in_flight());
+        assert!(owned <= statistics.in_use && statistics.in_use <= statistics.capacity, "{owned}: {statistics:?}");
+        assert!(statistics.capacity <= LIMIT);
+        assert_eq!(u64::from(statistics.block_count), statistics.opened_count - statistics.closed_count);
+        if self.in_flight() == 0 {
+            assert_eq!(statistics.in_use, 0);
+        }
+    }
+
+    fn finish(mut self) {
+        self.world.control().clear_faults();
+        for number in (0..self.open.len()).rev() {
+            self.end(number, self.last_point.unwrap_or(0) + 1);
+        }
+        self.reclaim(u64::MAX);
+        for (frame, pushed) in std::mem::take(&mut self.owned) {
+            self.check_and_strike(&pushed);
+            self.ring.reclaim_frame(frame).expect("this ring made it");
+        }
+        assert_eq!(self.in_flight(), 0);
+        self.compare();
+        // Nothing is lost: as many frames as ever, and a push of any size.
+        for _ in 0..FRAMES {
+            self.begin();
+        }
+        assert_eq!(self.in_flight(), FRAMES);
+        self.push(0, LIMIT - 4 * KIB, (1, true));
+        assert_eq!(self.open[0].1.len(), 1);
+    }
+}
+
+fn profile(name: &str) -> Profile {
+    match name {
+        "non-coherent only" => non_coherent(),
+        "two-heaps" => two_heaps(mib(4), mib(4)),
+        name => program::profile(name),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn programs_agree_with_the_shadow(
+        name in prop_oneof![
+            Just("unified"), Just("discrete-bar256"), Just("noncoherent"), Just("non-coherent only"), Just("two-heaps")
+        ],
+        usage in prop_oneof![
+            Just(vk::BufferUsageFlags::UNIFORM_BUFFER), Just(vk::BufferUsageFlags::VERTEX_BUFFER),
+            Just(vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS)
+        ],
+        steps in vec(step(), 1..150),
+    ) {
+        let world = Rig::new(profile(name));
+        let info = FrameRingCreateInfo::new(usage | vk::BufferUsageFlags::TRANSFER_SRC)
+            .frames_in_flight(3).initial_size(16 * KIB).max_size(LIMIT);
+        let ring = make(&world, &info);
+        let mut model = Model::new(&world, &ring);
+        for step in &steps {
+            model.take(*step);
+            model.compare();
+        }
+        model.finish();
+        drop(ring);
+        assert_eq!(world.statistics().total.allocation_count, 0);
+        world.finish();
+    }
+}

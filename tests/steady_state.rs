@@ -1,0 +1,136 @@
+//! A steady state costs nothing but its work: frames of a ring, and a queue that they retire through, make no heap call
+//! and no driver call once they have run for a while. Every heap call of a thread is counted, in a binary of its own.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use ash::vk;
+use common::{Rig, buffer_info};
+use freestone::sim::{Function, Profile};
+use freestone::{AllocationCreateInfo, Allocator, Buffer, EndedFrame, FrameRing, FrameRingCreateInfo, RetireQueue};
+
+/// The system's allocator, counting what this thread asks of it.
+struct Counting;
+
+thread_local! {
+    static HEAP_CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // Late in a thread's life there is nothing to count in any more.
+    let _ = HEAP_CALLS.try_with(|calls| calls.set(calls.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator, with the caller's own promises.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static HEAP: Counting = Counting;
+
+/// Returns the heap calls of this thread, and the driver's calls, while something runs.
+fn calls_of(world: &Rig, run: impl FnOnce()) -> (u64, u64) {
+    let before = (HEAP_CALLS.get(), world.control().total_calls());
+    run();
+    (HEAP_CALLS.get() - before.0, world.control().total_calls() - before.1)
+}
+
+/// One frame: uniforms, vertices in place, one larger push, sizes that go up and down.
+fn frame(ring: &FrameRing<&Allocator>, number: u64) {
+    ring.reclaim(number.saturating_sub(2));
+    let mut frame = ring.begin_frame().expect("not too many");
+    for draw in 0..200_u64 {
+        frame.push(&[[draw; 8]; 4]).expect("there is room");
+    }
+    for _ in 0..=number % 7 {
+        frame.reserve(12 * 100, 12).expect("there is room").bytes.fill(std::mem::MaybeUninit::new(1));
+    }
+    frame.reserve(60_000, 1).expect("there is room");
+    frame.end(number).expect("in order");
+}
+
+#[test]
+fn the_count_counts() {
+    let world = Rig::new(Profile::unified());
+    let (heap, driver) = calls_of(&world, || {
+        // SAFETY: the create-info is valid; nothing is submitted.
+        let made = unsafe { Buffer::new(&*world, &buffer_info(64), &AllocationCreateInfo::gpu_only()) };
+        drop(std::hint::black_box(Box::new(made.expect("a buffer"))));
+    });
+    assert!(heap >= 2 && driver >= 4, "{heap}, {driver}");
+    world.finish();
+}
+
+#[test]
+fn frames_make_no_heap_call_and_no_driver_call() {
+    let world = Rig::new(Profile::unified());
+    // SAFETY: the usage is valid; nothing is submitted.
+    let ring = unsafe { FrameRing::new(&*world, &FrameRingCreateInfo::new(vk::BufferUsageFlags::UNIFORM_BUFFER)) };
+    let ring = ring.expect("a ring");
+    // Two short windows: whatever the ring grew to, its shape is settled.
+    (1..=60).for_each(|number| frame(&ring, number));
+    let settled = ring.statistics();
+    assert!(settled.opened_count > 1, "it had to grow");
+    let calls = calls_of(&world, || (61..=1500).for_each(|number| frame(&ring, number)));
+    assert_eq!(calls, (0, 0));
+    assert_eq!((ring.statistics().block_count, ring.statistics().opened_count), (1, settled.opened_count));
+    drop(ring);
+    world.finish();
+}
+
+#[test]
+fn frames_in_memory_that_is_not_coherent_are_flushed_and_no_more() {
+    let mut profile = Profile::noncoherent();
+    profile.memory_types.retain(|kind| !kind.property_flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT));
+    let world = Rig::new(profile);
+    // SAFETY: the usage is valid; nothing is submitted.
+    let ring = unsafe { FrameRing::new(&*world, &FrameRingCreateInfo::new(vk::BufferUsageFlags::UNIFORM_BUFFER)) };
+    let ring = ring.expect("a ring");
+    (1..=300).for_each(|number| frame(&ring, number));
+    let before = world.control().count(Function::FlushMappedMemoryRanges);
+    // The simulated driver keeps a log of calls, so the heap is not counted here.
+    let (_, driver) = calls_of(&world, || (301..=700).for_each(|number| frame(&ring, number)));
+    assert_eq!((driver, world.control().count(Function::FlushMappedMemoryRanges) - before), (400, 400));
+    drop(ring);
+    world.finish();
+}
+
+#[test]
+fn a_queue_makes_no_heap_call_where_as_much_waits_as_before() {
+    let world = Rig::new(Profile::unified());
+    let info = FrameRingCreateInfo::new(vk::BufferUsageFlags::UNIFORM_BUFFER).frames_in_flight(4);
+    // SAFETY: the usage is valid; nothing is submitted.
+    let ring = unsafe { FrameRing::new(&*world, &info) }.expect("a ring");
+    let queue: RetireQueue<EndedFrame> = RetireQueue::with_capacity(4);
+    let run = |number: u64| {
+        let mut frame = ring.begin_frame().expect("not too many");
+        frame.push(&[number; 100]).expect("there is room");
+        // Out of order: 2, 1, 4, 3, ...
+        queue.retire(frame.end_owned().expect("open"), number + 1 - 2 * (number % 2));
+        queue.collect_with(number.saturating_sub(2), 2, |frame| ring.reclaim_frame(frame).expect("its own"));
+    };
+    (2..300).for_each(run);
+    assert_eq!(calls_of(&world, || (300..2000).for_each(run)), (0, 0));
+    queue.collect_with(u64::MAX, 9, |frame| ring.reclaim_frame(frame).expect("its own"));
+    drop((queue, ring));
+    world.finish();
+}
