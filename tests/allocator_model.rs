@@ -17,7 +17,7 @@ proptest! {
         profile in program::profile_name(),
         steps in vec(program::step_with_failures(), 1..80),
     ) {
-        Model::new(Rig::new(program::profile(profile))).run(&steps, Compare::AfterEachStep);
+        Model::new(Rig::new(program::profile(&profile))).run(&steps, Compare::AfterEachStep);
     }
 
     /// Custom pools of every algorithm, resources, accesses and plans, between everything else.
@@ -26,14 +26,14 @@ proptest! {
         profile in program::profile_name(),
         steps in vec(program::any_step(), 1..60),
     ) {
-        Model::new(Rig::new(program::profile(profile))).run(&steps, Compare::AfterEachStep);
+        Model::new(Rig::new(program::profile(&profile))).run(&steps, Compare::AfterEachStep);
     }
 
     /// The same calls give the same placement.
     #[test]
     fn programs_are_deterministic(profile in program::profile_name(), steps in vec(program::step(), 1..60)) {
         let run = || {
-            let mut model = Model::new(Rig::new(program::profile(profile)));
+            let mut model = Model::new(Rig::new(program::profile(&profile)));
             for step in &steps {
                 model.take(step);
             }
@@ -53,8 +53,8 @@ proptest! {
 /// Buffers and images of every size and intent, created, bound, freed: the driver checks each bind.
 #[test]
 fn resources_of_every_size_are_bound_where_they_may_be() {
-    for name in ["discrete-rebar", "discrete-bar256", "unified", "noncoherent"] {
-        let rig = Rig::new(program::profile(name));
+    for profile in common::every_device() {
+        let rig = Rig::new(profile);
         let mut random = common::Random(11);
         let mut live = Vec::new();
         for _ in 0..400 {

@@ -88,7 +88,7 @@ fn create_image_undoes_everything() {
 
 #[test]
 fn aliasing_creation_undoes_everything() {
-    for profile in Profile::all() {
+    for profile in common::every_device() {
         let rig = Rig::new(profile);
         rig.control().allow_aliasing(true);
         let room = requirements(mib(1), 65_536, Kind::NonLinear);
@@ -128,7 +128,7 @@ fn prewarm_and_create_pool_keep_nothing() {
 /// Freeing calls only functions that cannot fail, whatever else does.
 #[test]
 fn free_and_trim_call_nothing_that_can_fail() {
-    for profile in Profile::all() {
+    for profile in common::every_device() {
         let (rig, live) = furnished(profile);
         let more = rig.allocate(&linear(mib(40)), &AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always));
         rig.prewarm(Intent::GpuOnly, mib(2)).expect("there is memory");
@@ -171,7 +171,7 @@ fn flush_and_invalidate_report_every_failure() {
 
 #[test]
 fn a_new_allocator_reports_every_failure_and_leaves_nothing() {
-    for profile in Profile::all() {
+    for profile in common::every_device() {
         let vulkan = SimDevice::new(profile);
         let control = vulkan.control().clone();
         // SAFETY: the objects belong together and outlive the allocator.

@@ -14,6 +14,7 @@ use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, CommandBufferObject, DeviceObject, LOADER_WORD};
 use super::pnext::array;
+use super::world::ResourceId;
 use ash::vk;
 use ash::vk::Handle;
 use core::mem::MaybeUninit;
@@ -55,6 +56,19 @@ pub(super) enum Command {
 }
 
 impl Command {
+    /// Returns the resources that the command uses.
+    pub(super) fn uses(&self) -> impl Iterator<Item = ResourceId> + use<> {
+        let (buffer, other) = match *self {
+            Self::CopyBuffer { source, destination, .. } => (source, Some((ObjectKind::Buffer, destination))),
+            Self::FillBuffer { destination, .. } | Self::UpdateBuffer { destination, .. } => (destination, None),
+            Self::CopyBufferToImage { buffer, image, .. } | Self::CopyImageToBuffer { image, buffer, .. } => {
+                (buffer, Some((ObjectKind::Image, image)))
+            }
+        };
+        let other = other.map(|(kind, handle)| ResourceId { kind, handle });
+        core::iter::once(ResourceId { kind: ObjectKind::Buffer, handle: buffer }).chain(other)
+    }
+
     /// Returns the function that recorded the command.
     pub(super) fn function(&self) -> Function {
         match self {

@@ -59,6 +59,8 @@ functions! {
     GetPhysicalDeviceImageFormatProperties2 = "vkGetPhysicalDeviceImageFormatProperties2" MEMORY;
     GetPhysicalDeviceProperties = "vkGetPhysicalDeviceProperties" &[];
     GetPhysicalDeviceProperties2 = "vkGetPhysicalDeviceProperties2" &[];
+    GetPhysicalDeviceSparseImageFormatProperties = "vkGetPhysicalDeviceSparseImageFormatProperties" &[];
+    GetPhysicalDeviceSparseImageFormatProperties2 = "vkGetPhysicalDeviceSparseImageFormatProperties2" &[];
     GetPhysicalDeviceQueueFamilyProperties = "vkGetPhysicalDeviceQueueFamilyProperties" &[];
     GetPhysicalDeviceQueueFamilyProperties2 = "vkGetPhysicalDeviceQueueFamilyProperties2" &[];
     GetPhysicalDeviceMemoryProperties = "vkGetPhysicalDeviceMemoryProperties" &[];

@@ -1,7 +1,10 @@
 //! Programs from bytes: what a fuzzer mutates. The same steps as those of [`program`](super::program).
 
+use std::sync::OnceLock;
+
 use arbitrary::{Result, Unstructured};
 use ash::vk;
+use freestone::sim::Profile;
 use freestone::{Algorithm, DedicatedPreference, DedicatedUse, Intent};
 
 use super::mib;
@@ -17,10 +20,18 @@ pub(crate) fn program(u: &mut Unstructured<'_>, max_steps: usize) -> Vec<Step> {
     steps
 }
 
-/// Returns the name of a profile: see [`program::profile`](super::program::profile).
-pub(crate) fn profile_name(u: &mut Unstructured<'_>) -> Result<&'static str> {
-    u.choose(&["discrete-rebar", "discrete-bar256", "unified", "noncoherent", "two-heaps"]).copied()
+/// Returns a device: a model, one whose heaps are small, or one of the corpus.
+pub(crate) fn profile(u: &mut Unstructured<'_>) -> Result<Profile> {
+    let models = ["discrete-rebar", "discrete-bar256", "unified", "noncoherent", "two-heaps"];
+    if u.ratio(1, 2)? {
+        return Ok(super::program::profile(u.choose(&models)?));
+    }
+    let corpus = CORPUS.get_or_init(Profile::corpus);
+    u.choose(corpus).cloned()
 }
+
+/// Parsed once.
+static CORPUS: OnceLock<Vec<Profile>> = OnceLock::new();
 
 fn step(u: &mut Unstructured<'_>) -> Result<Step> {
     Ok(match u.int_in_range(0..=63)? {

@@ -125,6 +125,11 @@ pub(crate) fn image_info(edge: u32) -> vk::ImageCreateInfo<'static> {
         .usage(vk::ImageUsageFlags::SAMPLED)
 }
 
+/// Returns the models and the devices of the corpus.
+pub(crate) fn every_device() -> Vec<Profile> {
+    Profile::all().into_iter().chain(Profile::corpus()).collect()
+}
+
 /// A device with a heap of its own and one of the host, each of so many bytes and with one memory type.
 pub(crate) fn two_heaps(device_bytes: u64, host_bytes: u64) -> Profile {
     let mut profile = Profile::discrete_rebar();

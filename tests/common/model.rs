@@ -1,8 +1,11 @@
 //! The whole allocator beside a shadow of what should be there; it runs the steps of a [`program`](super::program).
 
 use core::fmt::Debug;
+use std::collections::BTreeMap;
 
 use ash::vk;
+use ash::vk::Handle;
+use freestone::sim::Loan;
 use freestone::{AccessError, Allocation, AllocationError, CreatePoolError, CustomPool, DestroyPoolReason};
 
 use super::program::{PoolWish, Step, Wish};
@@ -15,6 +18,8 @@ pub(crate) struct Model {
     shadow: Shadow,
     /// By number; a pool that was destroyed leaves its place empty.
     pools: Vec<Option<CustomPool>>,
+    /// The mapped bytes of those that live: the driver sees when they are freed or unmapped, or given out twice.
+    loans: BTreeMap<(u64, u64), Loan>,
     made: u64,
 }
 
@@ -41,7 +46,7 @@ pub(crate) enum Compare {
 
 impl Model {
     pub(crate) fn new(rig: Rig) -> Self {
-        Self { rig, shadow: Shadow::default(), live: Vec::new(), pools: Vec::new(), made: 0 }
+        Self { rig, shadow: Shadow::default(), live: Vec::new(), pools: Vec::new(), loans: BTreeMap::new(), made: 0 }
     }
 
     /// Runs a program, then frees everything and looks for anything left.
@@ -168,6 +173,11 @@ impl Model {
         self.made += 1;
         let pattern = u8::try_from(self.made % 251).expect("a byte");
         fill_ends(&mut allocation, pattern);
+        if allocation.mapped_ptr().is_some() {
+            let (memory, start) = (allocation.memory(), allocation.offset());
+            let loan = self.rig.vulkan.lend(memory, start..start + allocation.size());
+            self.loans.insert((memory.as_raw(), start), loan);
+        }
         self.live.push(Held { allocation, pattern, resource, pool });
     }
 
@@ -250,6 +260,7 @@ impl Model {
         let Held { allocation, pattern, resource, .. } = held;
         check_ends(&allocation, pattern);
         self.shadow.strike(&allocation);
+        self.loans.remove(&(allocation.memory().as_raw(), allocation.offset()));
         let freed = match resource {
             None => self.rig.free(allocation),
             // SAFETY: the GPU has never seen it.

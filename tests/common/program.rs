@@ -199,10 +199,13 @@ pub(crate) fn step_with_failures() -> impl Strategy<Value = Step> {
     prop_oneof![15 => step(), 1 => fail]
 }
 
-/// Names of the built-in profiles, and of one whose heaps are small: a failing case prints a name, not a device.
-pub(crate) fn profile_name() -> impl Strategy<Value = &'static str> {
-    const NAMES: [&str; 5] = ["discrete-rebar", "discrete-bar256", "unified", "noncoherent", "two-heaps"];
-    (0..NAMES.len()).prop_map(|index| NAMES[index])
+/// Names of the models, of one whose heaps are small, and, half of the time, of a device of the corpus: a failing case
+/// prints a name, not a device.
+pub(crate) fn profile_name() -> impl Strategy<Value = String> {
+    const MODELS: [&str; 5] = ["discrete-rebar", "discrete-bar256", "unified", "noncoherent", "two-heaps"];
+    let corpus: Vec<String> = Profile::corpus().into_iter().map(|profile| profile.name).collect();
+    let of_corpus = (0..corpus.len()).prop_map(move |index| corpus[index].clone());
+    prop_oneof![(0..MODELS.len()).prop_map(|index| MODELS[index].to_owned()), of_corpus]
 }
 
 /// Returns the profile of one of those names.

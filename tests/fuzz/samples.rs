@@ -65,3 +65,9 @@ fn format() {
     feed_variants(11, 20_000, b"R8G8B8A8_UNORM", parsers::format);
     feed_variants(12, 5000, b"format1000156000", parsers::format);
 }
+
+#[test]
+fn profile() {
+    let sample = include_bytes!("../../src/sim/devices/steam-deck.device");
+    feed_variants(13, 20_000, sample, parsers::profile);
+}

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use freestone::sim::{Profile, SimDevice};
 use freestone::trace::{self, Event, Operation, Reader, Shape, Statistics, Trace, TraceError};
 
 /// The text of a trace.
@@ -39,6 +40,15 @@ pub(crate) fn format(data: &[u8]) {
     let Ok(name) = std::str::from_utf8(data) else { return };
     if let Some(format) = trace::format_from_name(name) {
         assert_eq!(trace::format_from_name(&trace::format_name(format)), Some(format), "{name}");
+    }
+}
+
+/// A device as a file: what is accepted is a device that can be made.
+pub(crate) fn profile(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Profile::parse(text) {
+        Ok(profile) => drop(SimDevice::builder(profile).build().expect("what is accepted can be made")),
+        Err(error) => assert!(error.line >= 1 && error.line <= text.lines().count().max(1), "{error}"),
     }
 }
 
