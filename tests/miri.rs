@@ -227,7 +227,7 @@ fn failures_are_undone() {
 #[test]
 fn frames_of_a_ring() {
     let world = Rig::new(tiny());
-    let info = FrameRingCreateInfo::new(ash::vk::BufferUsageFlags::VERTEX_BUFFER).initial_size(4096);
+    let info = FrameRingCreateInfo::new(vk::BufferUsageFlags::VERTEX_BUFFER).initial_size(4096);
     // SAFETY: the usage is valid; nothing is submitted.
     let ring = unsafe { FrameRing::new(&*world, &info) }.expect("a ring");
     let queue = RetireQueue::new();

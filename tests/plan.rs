@@ -97,7 +97,7 @@ fn roomy(mut profile: Profile) -> Profile {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn allocate_does_what_was_planned(profile in program::profile_name(), steps in vec(program::step(), 1..60)) {
