@@ -3,7 +3,7 @@
 //! ```text
 //!   live bytes of the pool   0 ...... 10 MiB ...... 40 MiB ...... 160 MiB ......
 //!   share of the next block     1/2          1/4           1/8            1/16
-//!   so the next block is     1 MiB .... 5 MiB ... 12.5 MiB .... 27.5 MiB ... 64 MiB at most
+//!   so the next block is     1 MiB .... 5 MiB ... 12.5 MiB .... 27.5 MiB ... 32 MiB, or a 32nd of what is live
 //! ```
 //!
 //! A block that is half empty is what recorded applications waste, far more than fragmentation inside blocks: so
@@ -11,8 +11,8 @@
 //! no lock, no state.
 //!
 //! Invariants, for every input:
-//! - I1: a block holds the request that opens it, unless the request is above the cap.
-//! - I2: a block is a whole number of pages, or exactly the cap.
+//! - I1: a block holds the request that opens it, unless the request is above what the heap allows.
+//! - I2: a block is a whole number of pages, or exactly what the heap allows.
 //! - I3: a smaller retry is strictly smaller and still holds the request.
 //!
 //! Source of the constants: measurements on recorded applications (September 2026), smoothed over five scalings of
@@ -24,8 +24,13 @@ use crate::suballocator::align::{align_down, align_up};
 pub(crate) const FIRST_BLOCK: u64 = 1 << 20;
 /// Blocks grow in these steps, in bytes. Powers of two instead cost 7 % of memory.
 pub(crate) const PAGE: u64 = 64 << 10;
-/// The largest block that growth opens, in bytes.
+/// What is larger than half of this gets a block of its own, in bytes; and the middle of the sizes below.
 pub(crate) const BLOCK_CAP: u64 = 64 << 20;
+/// A block is at most this share (1/n) of what is live, within half of the cap and four times the cap: so the last block,
+/// which is half empty on average, never weighs much, and a pool of many gigabytes has few blocks. Measured on sizes of 256
+/// bytes to 1 MiB, November 2026: with 10,000 alive 1.10 reserved / live in 55 blocks instead of 1.13 in 42; with
+/// 100,000 alive 1.05 in 130 blocks instead of 1.04 in 217.
+const CAP_SHARE: u64 = 32;
 /// Empty blocks below this sum are kept in a pool, in bytes. 16 to 64 MiB are all sound.
 pub(crate) const RETAINED_MIN: u64 = 64 << 20;
 /// Empty blocks below this share (1/n) of a pool's blocks in use are kept.
@@ -48,8 +53,10 @@ const BRACKETS: [(u64, u64); 4] = [(10 << 20, 2), (40 << 20, 4), (160 << 20, 8),
 pub(crate) struct GrowthSettings {
     /// The first and smallest block, in bytes.
     pub first: u64,
-    /// The largest block, in bytes.
+    /// The cap by which the largest block goes, in bytes.
     pub cap: u64,
+    /// What heap and driver allow, in bytes: no block is larger.
+    pub limit: u64,
     /// Every block has just this size, in bytes, where a custom pool says so.
     pub fixed_size: Option<u64>,
 }
@@ -60,9 +67,9 @@ impl GrowthSettings {
     /// No block is larger than an eighth of its heap: a small heap is not spent on one half-empty block.
     pub(crate) fn for_heap(heap_size: u64, max_object_size: u64) -> Self {
         let eighth = align_down(heap_size / 8, PAGE).max(PAGE.min(heap_size));
-        let cap = BLOCK_CAP.min(eighth).min(max_object_size);
-        let cap = align_down(cap, ATOM_MAX);
-        Self { first: FIRST_BLOCK.min(cap), cap, fixed_size: None }
+        let limit = align_down(eighth.min(max_object_size), ATOM_MAX);
+        let cap = BLOCK_CAP.min(limit);
+        Self { first: FIRST_BLOCK.min(cap), cap, limit, fixed_size: None }
     }
 
     /// Returns the size of the next block, in bytes, for a request that opens it.
@@ -74,7 +81,12 @@ impl GrowthSettings {
             return fixed;
         }
         let wanted = self.first.max(request.saturating_mul(2)).max(bracket_share(live_bytes));
-        round_to_pages(wanted).min(self.cap)
+        round_to_pages(wanted).min(self.cap_at(live_bytes)).max(round_to_pages(request)).min(self.limit)
+    }
+
+    /// Returns the largest block that growth opens when so much is live, in bytes.
+    fn cap_at(&self, live_bytes: u64) -> u64 {
+        align_up(live_bytes / CAP_SHARE, PAGE).unwrap_or(u64::MAX).clamp(self.cap / 2, self.cap.saturating_mul(4))
     }
 
     /// Returns the next smaller block to ask for after a refusal, in bytes; `None` where no smaller one would hold
@@ -85,7 +97,7 @@ impl GrowthSettings {
         if self.fixed_size.is_some() {
             return None;
         }
-        let smallest = round_to_pages(request).min(self.cap);
+        let smallest = round_to_pages(request).min(self.limit);
         let half = round_to_pages(refused / 2);
         let next = available.map_or(half, |left| align_down(left, PAGE).min(half.max(smallest)));
         let next = if available.is_none() { next.max(smallest) } else { next };
@@ -149,12 +161,22 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
-    const SETTINGS: GrowthSettings = GrowthSettings { first: FIRST_BLOCK, cap: BLOCK_CAP, fixed_size: None };
+    const SETTINGS: GrowthSettings =
+        GrowthSettings { first: FIRST_BLOCK, cap: BLOCK_CAP, limit: 1 << 30, fixed_size: None };
 
     #[test]
     fn blocks_follow_what_is_live() {
-        let sizes = [2, 10, 40, 160, 320, 4096].map(|live| SETTINGS.block_size(256, live * MIB) / PAGE);
-        assert_eq!(sizes, [16, 80, 200, 440, 600, 1024]);
+        let sizes = [2, 10, 40, 160, 320, 1024, 4096, 16_384].map(|live| SETTINGS.block_size(256, live * MIB) / PAGE);
+        assert_eq!(sizes, [16, 80, 200, 440, 512, 512, 2048, 4096]);
+    }
+
+    #[test]
+    fn a_heap_bounds_what_follows_from_what_is_live() {
+        let settings = GrowthSettings::for_heap(1024 * MIB, u64::MAX);
+        assert_eq!((settings.cap, settings.limit), (64 * MIB, 128 * MIB));
+        assert_eq!(settings.block_size(256, 900 * MIB), 32 * MIB);
+        assert_eq!(settings.block_size(100 * MIB, 900 * MIB), 100 * MIB);
+        assert_eq!(settings.block_size(256, 8192 * MIB), 128 * MIB);
     }
 
     #[test]
@@ -165,8 +187,8 @@ mod tests {
 
     #[test]
     fn huge_requests_never_overflow() {
-        assert_eq!(SETTINGS.block_size(u64::MAX, u64::MAX), BLOCK_CAP);
-        assert_eq!(SETTINGS.smaller(BLOCK_CAP, u64::MAX, None), None);
+        assert_eq!(SETTINGS.block_size(u64::MAX, u64::MAX), SETTINGS.limit);
+        assert_eq!(SETTINGS.smaller(SETTINGS.limit, u64::MAX, None), None);
     }
 
     #[test]

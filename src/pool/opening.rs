@@ -21,7 +21,7 @@ impl Pool {
         let bytes = self.opening_bytes(attempt, request);
         let settings = &self.settings;
         let is_growth = matches!(attempt, Attempt::Grow { .. });
-        let largest = if is_growth { settings.growth.fixed_size.unwrap_or(settings.growth.cap) } else { u64::MAX };
+        let largest = if is_growth { settings.growth.fixed_size.unwrap_or(settings.growth.limit) } else { u64::MAX };
         let limit = largest.min(settings.max_object_size);
         let is_too_large = bytes > settings.max_object_size || (is_growth && request.range.size > limit.min(bytes));
         if is_too_large {
