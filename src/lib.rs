@@ -34,6 +34,8 @@
 //! | 6 | `resource` | buffers and images with their memory |
 //! | 7 | `frame_ring` | [`FrameRing`]: what the CPU writes for one frame |
 //! | 7 | `retire` | [`RetireQueue`]: what waits until the GPU is done with it |
+//! | 7 | `arena` | [`Arena`]: many ranges inside a few large buffers |
+//! | 7 | `transient` | [`TransientMemory`], [`TransientPlan`]: attachments that share memory |
 //! | 8 | `trace` | recorded applications (feature `cli`) |
 //! | apart | `sim` | a Vulkan driver of no hardware (feature `sim`) |
 //!
@@ -71,6 +73,12 @@ mod frame_ring;
 #[cfg(feature = "vulkan")]
 mod retire;
 
+#[cfg(feature = "vulkan")]
+mod arena;
+
+#[cfg(feature = "vulkan")]
+mod transient;
+
 #[cfg(feature = "cli")]
 pub mod trace;
 
@@ -88,6 +96,8 @@ pub use allocator::{
     DeviceAddress, FreeError, FreeErrorReason, HeapStatistics, Leak, LeakReport, Limits, MemoryTypeStatistics, Plan,
     PlannedPlacement, PoolCreateInfo, PoolStatistics, RangeStatistics, Reason, Statistics,
 };
+#[cfg(feature = "vulkan")]
+pub use arena::{Arena, ArenaCreateInfo, ArenaError, ArenaFreeError, ArenaFreeReason, ArenaRange, ArenaStatistics};
 #[cfg(feature = "vulkan")]
 pub use device::{
     DedicatedPreference, DeviceError, DriverError, Features, HeapBudget, MAX_HEAPS, MemoryCallbacks, MemoryEvent,
@@ -114,6 +124,11 @@ pub use suballocator::virtual_block::{
     VirtualKey, VirtualRange, VirtualRangeState, VirtualStatistics,
 };
 pub use suballocator::{Algorithm, End, InvalidRequest, Request};
+#[cfg(feature = "vulkan")]
+pub use transient::{
+    OutdatedMemory, Takeover, TakeoverFrame, TransientChange, TransientError, TransientMemory, TransientPage,
+    TransientPlacement, TransientPlan, TransientRequest,
+};
 
 /// The README's example, as a doc test.
 #[cfg(doctest)]

@@ -65,6 +65,11 @@ pub struct Limits {
 }
 
 impl Allocator {
+    /// Returns the memory type that an intent takes first of a mask's; `None` where none serves it.
+    pub(crate) fn best_memory_type(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
+        self.selector.best(intent, memory_type_bits)
+    }
+
     /// Says what [`allocate`](Self::allocate) would do with the same arguments, and changes nothing.
     ///
     /// # Errors

@@ -84,13 +84,7 @@ impl<'a> Gpu<'a> {
                 copy(device, commands, shape, (into, offset));
                 offset += length;
             }
-            let done = vk::MemoryBarrier::default()
-                .src_access_mask(vk::AccessFlags::TRANSFER_WRITE)
-                .dst_access_mask(vk::AccessFlags::HOST_READ);
-            let (after, before) = (vk::PipelineStageFlags::TRANSFER, vk::PipelineStageFlags::HOST);
-            let none = vk::DependencyFlags::empty();
-            // SAFETY: recording, outside a render pass.
-            unsafe { device.cmd_pipeline_barrier(commands, after, before, none, &[done], &[], &[]) };
+            show_to_host(device, commands);
         });
         let words = world.read_mapped(&target);
         world.destroy(target);
@@ -104,7 +98,7 @@ impl<'a> Gpu<'a> {
     }
 
     /// Records, submits and waits.
-    fn run(&self, record: impl FnOnce(&ash::Device, vk::CommandBuffer)) {
+    pub(crate) fn run(&self, record: impl FnOnce(&ash::Device, vk::CommandBuffer)) {
         let Headless { device, queue, .. } = self.headless;
         let info = vk::CommandBufferAllocateInfo::default().command_pool(self.pool).command_buffer_count(1);
         // SAFETY: the pool is this device's, and only this thread uses it.
@@ -139,7 +133,18 @@ fn length(shape: &Shape) -> u64 {
     }
 }
 
-fn clear(device: &ash::Device, commands: vk::CommandBuffer, image: vk::Image, pattern: u32) {
+/// Makes what the device has written visible to the host, once it is done.
+pub(crate) fn show_to_host(device: &ash::Device, commands: vk::CommandBuffer) {
+    let done = vk::MemoryBarrier::default()
+        .src_access_mask(vk::AccessFlags::TRANSFER_WRITE)
+        .dst_access_mask(vk::AccessFlags::HOST_READ);
+    let (after, before) = (vk::PipelineStageFlags::TRANSFER, vk::PipelineStageFlags::HOST);
+    let none = vk::DependencyFlags::empty();
+    // SAFETY: recording, outside a render pass.
+    unsafe { device.cmd_pipeline_barrier(commands, after, before, none, &[done], &[], &[]) };
+}
+
+pub(crate) fn clear(device: &ash::Device, commands: vk::CommandBuffer, image: vk::Image, pattern: u32) {
     use vk::{AccessFlags as Access, ImageLayout as Layout};
     let written = (Layout::TRANSFER_DST_OPTIMAL, Access::TRANSFER_WRITE);
     let fresh = Change { from: (Layout::UNDEFINED, Access::empty()), to: written };
@@ -166,7 +171,12 @@ fn change(device: &ash::Device, commands: vk::CommandBuffer, image: vk::Image, C
     unsafe { device.cmd_pipeline_barrier(commands, transfer, transfer, none, &[], &[], &[barrier]) };
 }
 
-fn copy(device: &ash::Device, commands: vk::CommandBuffer, shape: &Shape, (into, offset): (vk::Buffer, u64)) {
+pub(crate) fn copy(
+    device: &ash::Device,
+    commands: vk::CommandBuffer,
+    shape: &Shape,
+    (into, offset): (vk::Buffer, u64),
+) {
     match *shape {
         Shape::Buffer { buffer, size } => {
             let region = vk::BufferCopy { src_offset: 0, dst_offset: offset, size };

@@ -5,8 +5,10 @@
 //! passes, unless `FREESTONE_REQUIRE_DRIVERS` is set. The Khronos mock driver executes nothing, so contents that the
 //! device should have written are not compared there; that is said too.
 
+mod arena;
 mod frame_ring;
 mod gpu;
+mod transient;
 #[path = "../../src/bin/freestone/vulkan/mod.rs"]
 mod vulkan;
 mod world;

@@ -1,0 +1,427 @@
+//! Many ranges inside a few large buffers: meshes, indices, acceleration structures, descriptors.
+//!
+//! ```text
+//!   allocate   lock -> one index over all buffers -> range                          no driver call
+//!              no room: one thread makes a buffer, with no lock held, and publishes it; the others wait and look again
+//!   free       lock -> merge with free neighbours                                   no driver call
+//!   trim       lock -> empty buffers out of the index -> unlock -> destroyed
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `fit` | *policy*: alignments that are no power of two; the next buffer's size |
+//! | `state` | what lies behind the lock: the index and the buffers |
+//! | `range` | [`ArenaRange`], what the user holds |
+//! | `create_info`, `error` | what is asked for, and why it cannot be had |
+//!
+//! Invariants:
+//! - A1: no driver call is made with the lock held.
+//! - A2: a range is freed only in the arena, and the life of it, that made it: anything else is handed back.
+//! - A3: a buffer with a live range is never destroyed, before the arena is.
+//! - A4: a failed call leaves every live range and every count of them as it was.
+//!
+//! What it does not do: it moves no range, and writes nothing that only the GPU reaches.
+
+#![deny(unsafe_code)]
+
+mod create_info;
+mod error;
+mod fit;
+mod range;
+mod state;
+
+use core::fmt;
+use std::sync::Arc;
+
+use ash::vk;
+use bytemuck::NoUninit;
+
+pub use self::create_info::ArenaCreateInfo;
+pub use self::error::{ArenaError, ArenaFreeError, ArenaFreeReason};
+use self::fit::{Bounds, Fit, next_buffer_size};
+pub use self::range::ArenaRange;
+use self::range::Home;
+use self::state::{ArenaBuffer, Placed, State};
+use crate::allocator::{AccessError, AllocationError};
+use crate::pool::HostAccess;
+use crate::resource::AllocatorRef;
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+
+/// What offsets and sizes are multiples of, in bytes, unless atoms are larger: vertex and index strides are multiples of
+/// 4, and smaller pieces would only be gaps.
+const UNIT: u64 = 4;
+
+/// What the suballocator can count in one buffer, in units.
+const MAX_UNITS: u64 = (1 << 42) - 1;
+
+/// How often an arena may be asked for another buffer; far above what any driver gives.
+const MAX_BUFFER_COUNT: u32 = 1 << 16;
+
+/// Numbers arenas, so that a range of one is foreign to every other.
+static NEXT_ARENA: AtomicU64 = AtomicU64::new(1);
+
+/// What an [`Arena`] holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ArenaStatistics {
+    /// Buffers.
+    pub buffer_count: u32,
+    /// Bytes of all buffers.
+    pub reserved_bytes: u64,
+    /// Bytes of the buffers in which nothing lives; [`Arena::trim`] gives them back.
+    pub empty_bytes: u64,
+    /// Live ranges.
+    pub range_count: u64,
+    /// What the live ranges asked for, in bytes.
+    pub requested_bytes: u64,
+    /// What they take: the same with padding, which alignments and whole units cost.
+    pub used_bytes: u64,
+    /// The largest free range, in bytes.
+    pub largest_free_range: u64,
+    /// Bytes of bookkeeping on the host heap.
+    pub host_bytes: usize,
+}
+
+/// Cuts ranges of any size and alignment out of a few large buffers. Every method but `clear` takes `&self`.
+///
+/// # Examples
+/// ```
+/// # use freestone::{sim, AllocationCreateInfo, Allocator, AllocatorCreateInfo};
+/// use freestone::{Arena, ArenaCreateInfo, ash::vk};
+///
+/// # let vulkan = sim::SimDevice::new(sim::Profile::unified());
+/// # let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+/// # // SAFETY: the objects belong together and outlive the allocator.
+/// # let allocator = unsafe { Allocator::new(info) }?;
+/// let usage = vk::BufferUsageFlags::VERTEX_BUFFER | vk::BufferUsageFlags::TRANSFER_DST;
+/// // SAFETY: the usage is valid; the GPU never sees a range.
+/// let meshes = unsafe { Arena::new(&allocator, &ArenaCreateInfo::new(usage)) }?;
+/// // 100 vertices of 20 bytes, at a multiple of 20: they are drawn from `first_element(20)` on.
+/// let teapot = meshes.allocate(100 * 20, 20)?;
+/// assert_eq!(teapot.offset() % 20, 0);
+/// assert!(teapot.first_element(20).is_some());
+/// meshes.free(teapot)?;
+/// assert_eq!(meshes.trim(), 16 << 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Arena<A: AllocatorRef> {
+    info: ArenaCreateInfo,
+    bounds: Bounds,
+    state: Mutex<State>,
+    /// Told whenever a growth has ended.
+    grown: Condvar,
+    id: u64,
+    allocator: A,
+}
+
+impl<A: AllocatorRef> Arena<A> {
+    /// Makes an arena. The first buffer is made when it is needed.
+    ///
+    /// # Errors
+    /// `BufferSize` where the usual buffer has no bytes, or more than the device allows.
+    ///
+    /// # Safety
+    /// 1. Usage, flags and queue families are valid for a buffer of the allocator's device, of any size up to the
+    ///    larger of the usual one and the largest range asked for.
+    /// 2. The GPU is done with a range before it is freed, and with all of them before the arena is cleared or dropped.
+    /// 3. The device outlives the arena.
+    #[expect(unsafe_code, reason = "its buffers are made and destroyed by safe calls")]
+    pub unsafe fn new(allocator: A, info: &ArenaCreateInfo) -> Result<Self, ArenaError> {
+        let properties = allocator.properties();
+        let unit = match info.memory.host_access() {
+            // So that no atom has two owners, wherever the memory is not coherent.
+            HostAccess::Needed => UNIT.max(properties.non_coherent_atom_size),
+            HostAccess::NotNeeded => UNIT,
+        };
+        let largest = properties.max_buffer_size.min(MAX_UNITS.saturating_mul(unit)) & !(unit - 1);
+        let buffer_size = info.buffer_size.checked_next_multiple_of(unit).unwrap_or(u64::MAX);
+        if buffer_size == 0 || buffer_size > largest {
+            return Err(ArenaError::BufferSize { size: info.buffer_size, largest });
+        }
+        Ok(Self {
+            info: info.clone(),
+            bounds: Bounds { unit, buffer_size, largest },
+            state: Mutex::new(State::new(unit)),
+            grown: Condvar::new(),
+            id: NEXT_ARENA.fetch_add(1, Ordering::Relaxed),
+            allocator,
+        })
+    }
+
+    /// Hands out a range of `size` bytes whose offset is a multiple of `alignment`: any number above 0, such as the
+    /// stride of a vertex, or a power of two.
+    ///
+    /// Where two must divide the offset, ask for their least common multiple.
+    ///
+    /// # Errors
+    /// - `ZeroSize`, `ZeroAlignment`, `TooLarge`: no arena could serve it.
+    /// - `ByteLimit`, `BufferLimit`: the arena may not grow that far.
+    /// - `Allocation`: the driver or the budget refuses a further buffer.
+    ///
+    /// # Complexity
+    /// O(1) where a buffer has room; no driver call and, in steady state, no heap call then. A larger range than any
+    /// buffer has room for costs a buffer.
+    pub fn allocate(&self, size: u64, alignment: u64) -> Result<ArenaRange, ArenaError> {
+        let fit = Fit::new(size, alignment)?;
+        let mut state = self.state.lock();
+        loop {
+            if let Some(placed) = state.place(&fit) {
+                return Ok(self.hand_out(&state, placed, &fit));
+            }
+            if !state.is_growing {
+                break;
+            }
+            self.grown.wait(&mut state);
+        }
+        state.is_growing = true;
+        drop(state);
+        let turn = Turn { arena: self };
+        let grown = self.grow(&fit);
+        drop(turn);
+        grown
+    }
+
+    /// Frees a range. Its buffer stays; [`trim`](Self::trim) gives empty ones back.
+    ///
+    /// # Errors
+    /// `Foreign` or `Stale`: the range is handed back, and nothing has changed.
+    ///
+    /// # Complexity
+    /// O(1); no driver call and no heap call.
+    pub fn free(&self, range: ArenaRange) -> Result<(), ArenaFreeError> {
+        if range.home.arena != self.id {
+            return Err(ArenaFreeError { reason: ArenaFreeReason::Foreign, range });
+        }
+        let mut state = self.state.lock();
+        if range.home.epoch != state.epoch || state.free(range.key, range.size).is_err() {
+            return Err(ArenaFreeError { reason: ArenaFreeReason::Stale, range });
+        }
+        Ok(())
+    }
+
+    /// Returns whether a range is this arena's and alive: whether [`free`](Self::free) would take it.
+    pub fn is_alive(&self, range: &ArenaRange) -> bool {
+        let state = self.state.lock();
+        range.home == self.home(&state) && state.suballocator.resolve(range.key).is_some()
+    }
+
+    /// Writes values into a range that the host reaches, and flushes them where memory is not coherent.
+    ///
+    /// # Errors
+    /// `NotMapped`, `OutOfBounds`, or `Foreign` where the range is not alive in this arena: nothing was written.
+    /// `Driver`: nothing was flushed.
+    #[expect(unsafe_code, reason = "copies into mapped memory")]
+    pub fn write<T: NoUninit>(&self, range: &mut ArenaRange, offset: u64, values: &[T]) -> Result<(), AccessError> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let (len, size) = (bytes.len() as u64, range.size);
+        let out_of_bounds = AccessError::OutOfBounds { offset, len, size };
+        if offset.checked_add(len).is_none_or(|end| end > size) {
+            return Err(out_of_bounds);
+        }
+        let buffer = self.buffer_of(range).ok_or(AccessError::Foreign)?;
+        let base = range.mapped.ok_or(AccessError::NotMapped)?;
+        let start = usize::try_from(offset).map_err(|_| out_of_bounds)?;
+        // SAFETY: the offset lies inside the range, and the range inside the mapping (I1 of `range`).
+        let target = unsafe { base.add(start) };
+        // SAFETY: `len` bytes from `target` lie inside the range, which is alive (checked above) and stays so: it is
+        // borrowed, and `clear` needs `&mut self`. Nobody else has its bytes (I2 of `range`); the source is a slice.
+        unsafe { target.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        self.allocator.flush(&buffer.allocation, range.offset + offset, len)
+    }
+
+    /// Forgets every range at once. All keys become stale; the buffers stay.
+    pub fn clear(&mut self) {
+        self.state.get_mut().clear();
+    }
+
+    /// Destroys the buffers in which nothing lives, and returns their bytes.
+    pub fn trim(&self) -> u64 {
+        let retired = self.state.lock().retire_empty();
+        self.destroy(retired)
+    }
+
+    /// Returns the buffers, in the order of their places in the index.
+    pub fn buffers(&self) -> Vec<vk::Buffer> {
+        self.state.lock().buffers().map(|buffer| buffer.handle).collect()
+    }
+
+    /// Returns what the arena holds. The largest free range costs a walk through one list.
+    pub fn statistics(&self) -> ArenaStatistics {
+        let state = self.state.lock();
+        ArenaStatistics {
+            buffer_count: count_of(&state),
+            reserved_bytes: state.suballocator.region_bytes(),
+            empty_bytes: state.suballocator.empty_region_bytes(),
+            range_count: state.suballocator.range_count(),
+            requested_bytes: state.requested_bytes,
+            used_bytes: state.suballocator.used_bytes(),
+            largest_free_range: state.suballocator.largest_free_range(),
+            host_bytes: state.suballocator.host_bytes(),
+        }
+    }
+
+    /// Checks every invariant: for tests and for finding bugs. Linear in all ranges.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold, in words.
+    pub fn validate(&self) -> Result<(), String> {
+        self.state.lock().validate()
+    }
+
+    /// Makes a buffer with room for a range, and takes the range: for the one thread whose turn it is.
+    fn grow(&self, fit: &Fit) -> Result<ArenaRange, ArenaError> {
+        let size = self.make_room(fit)?;
+        let buffer = match self.open(size) {
+            // The range alone may fit where a buffer of the usual size does not.
+            Err(AllocationError::OutOfMemory { .. }) if size > self.own_size(fit) => self.open(self.own_size(fit)),
+            opened => opened,
+        }?;
+        let mut state = self.state.lock();
+        let placed = state.publish(buffer, fit);
+        match placed {
+            Ok(placed) => Ok(self.hand_out(&state, placed, fit)),
+            Err(buffer) => {
+                drop(state);
+                debug_assert!(false, "offset 0 of a buffer with enough bytes suits every range");
+                self.destroy([Arc::new(buffer)]);
+                Err(ArenaError::TooLarge { size: fit.size(), largest: self.bounds.largest })
+            }
+        }
+    }
+
+    /// Chooses the size of the next buffer. Where the limits leave no room, empty buffers go first.
+    fn make_room(&self, fit: &Fit) -> Result<u64, ArenaError> {
+        if fit.size() > self.bounds.largest {
+            return Err(ArenaError::TooLarge { size: fit.size(), largest: self.bounds.largest });
+        }
+        let mut state = self.state.lock();
+        if let Ok(size) = self.next_size(fit, &state, 0, 0) {
+            return Ok(size);
+        }
+        let (empty_count, empty_bytes) =
+            (state.suballocator.empty_regions().count(), state.suballocator.empty_region_bytes());
+        let empty_count = u32::try_from(empty_count).unwrap_or(u32::MAX);
+        let size = self.next_size(fit, &state, empty_count, empty_bytes)?;
+        let retired = state.retire_empty();
+        drop(state);
+        self.destroy(retired);
+        Ok(size)
+    }
+
+    /// Returns the size of the next buffer, if so many buffers and bytes were gone.
+    fn next_size(&self, fit: &Fit, state: &State, gone_count: u32, gone_bytes: u64) -> Result<u64, ArenaError> {
+        let (size, free) = (fit.size(), state.free_bytes());
+        let limit = self.info.max_buffer_count.min(MAX_BUFFER_COUNT);
+        if count_of(state).saturating_sub(gone_count) >= limit {
+            return Err(ArenaError::BufferLimit { size, limit, free });
+        }
+        let reserved = state.suballocator.region_bytes();
+        let left = self.info.max_bytes.saturating_sub(reserved - gone_bytes);
+        let limit = self.info.max_bytes;
+        next_buffer_size(size, left, &self.bounds).ok_or(ArenaError::ByteLimit { size, reserved, limit, free })
+    }
+
+    /// Returns the size of a buffer for a range alone.
+    fn own_size(&self, fit: &Fit) -> u64 {
+        fit.size().next_multiple_of(self.bounds.unit)
+    }
+
+    #[expect(unsafe_code, reason = "creates a buffer as the user has described it")]
+    fn open(&self, size: u64) -> Result<ArenaBuffer, AllocationError> {
+        let info = self.info.buffer_info(size);
+        // SAFETY: duty 1 of `new`: the create-info is valid. Duty 2: the GPU is done with the buffer when it is
+        // destroyed, since nothing lives in it by then, or the arena goes.
+        let (handle, allocation) = unsafe { self.allocator.create_buffer(&info, &self.info.memory) }?;
+        let address = if self.info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS) {
+            // SAFETY: the buffer was created and bound just now, with this usage.
+            unsafe { self.allocator.buffer_device_address(handle) }
+        } else {
+            None
+        };
+        Ok(ArenaBuffer { handle, allocation, size, address })
+    }
+
+    #[expect(unsafe_code, reason = "destroys what it has created")]
+    fn destroy(&self, buffers: impl IntoIterator<Item = Arc<ArenaBuffer>>) -> u64 {
+        let mut bytes = 0;
+        for buffer in buffers {
+            // Only `write` holds another reference, and only while a range of the buffer is borrowed.
+            let Ok(ArenaBuffer { handle, allocation, size, .. }) = Arc::try_unwrap(buffer) else {
+                debug_assert!(false, "A3: a buffer is retired when nobody writes into it");
+                continue;
+            };
+            // SAFETY: the buffer is alive, this arena's, and out of the index; the GPU is done with it (duty 2 of `new`).
+            let destroyed = unsafe { self.allocator.destroy_buffer(handle, allocation) };
+            debug_assert!(destroyed.is_ok(), "the arena's allocator has made its buffers");
+            bytes += size;
+        }
+        bytes
+    }
+
+    fn hand_out(&self, state: &MutexGuard<'_, State>, placed: Placed, fit: &Fit) -> ArenaRange {
+        let Placed { region, start, key } = placed;
+        debug_assert_eq!(start % fit.alignment(), 0);
+        let buffer = state.buffer(region).expect("S1: a region has its buffer");
+        let has_own_atoms =
+            !buffer.allocation.is_non_coherent() || self.info.memory.host_access() == HostAccess::Needed;
+        ArenaRange {
+            buffer: buffer.handle,
+            offset: start,
+            size: fit.size(),
+            address: buffer.address.map(|base| base + start),
+            mapped: if has_own_atoms { mapped_at(buffer, start) } else { None },
+            key,
+            home: self.home(state),
+        }
+    }
+
+    fn home(&self, state: &State) -> Home {
+        Home { arena: self.id, epoch: state.epoch }
+    }
+
+    /// Returns the buffer of a range that is alive here.
+    fn buffer_of(&self, range: &ArenaRange) -> Option<Arc<ArenaBuffer>> {
+        let state = self.state.lock();
+        let spot = state.suballocator.resolve(range.key).filter(|_| range.home == self.home(&state))?;
+        state.buffer(spot.region).cloned()
+    }
+}
+
+/// Returns the host's address of an offset inside a buffer.
+#[expect(unsafe_code, reason = "offsets a mapped address")]
+fn mapped_at(buffer: &ArenaBuffer, offset: u64) -> Option<core::ptr::NonNull<u8>> {
+    let base = buffer.allocation.mapped_ptr()?;
+    let offset = usize::try_from(offset).ok()?;
+    // SAFETY: the offset is that of a range inside the buffer, whose allocation is mapped as a whole.
+    Some(unsafe { base.add(offset) })
+}
+
+fn count_of(state: &State) -> u32 {
+    u32::try_from(state.buffer_count()).unwrap_or(u32::MAX)
+}
+
+/// The turn of the one thread that makes a buffer; whoever waits looks again when it ends, by a panic too.
+struct Turn<'a, A: AllocatorRef> {
+    arena: &'a Arena<A>,
+}
+
+impl<A: AllocatorRef> Drop for Turn<'_, A> {
+    fn drop(&mut self) {
+        self.arena.state.lock().is_growing = false;
+        self.arena.grown.notify_all();
+    }
+}
+
+impl<A: AllocatorRef> Drop for Arena<A> {
+    /// Destroys all buffers; ranges that still exist are stale by then.
+    fn drop(&mut self) {
+        let retired = self.state.get_mut().retire_all();
+        self.destroy(retired);
+    }
+}
+
+impl<A: AllocatorRef> fmt::Debug for Arena<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena").field("id", &self.id).field("statistics", &self.statistics()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,419 @@
+//! The transient planner: how near it comes to what no placement can better, that nothing alive shares a byte, which
+//! barriers it asks for, and the memory behind it.
+
+mod common;
+
+use ash::vk;
+use common::{Random, Rig, buffer_info, image_info, mib, requirements, state_of};
+use freestone::sim::{KIB, Profile};
+use freestone::{
+    AllocationCreateInfo, AllocationRequirements, Allocator, DedicatedPreference, DeviceAddress, Kind, OutdatedMemory,
+    Takeover, TakeoverFrame, TransientError, TransientMemory, TransientPlan, TransientRequest,
+};
+
+/// What a render target is aligned to on desktop devices.
+const ALIGNMENT: u64 = 64 * KIB;
+
+/// The memory types that images allow, and those that buffers and depth allow: where they overlap, all share a page.
+const MASKS: [[u32; 2]; 2] = [[0b0111, 0b0011], [0b0011, 0b1100]];
+
+/// Generates a frame: 30 to 200 resources, most of them render targets of a resolution and its halves, a few shadow
+/// maps, buffers and mip chains; most live for a few passes, a tenth for up to the whole frame.
+fn frame(seed: u64, count: Option<u64>) -> Vec<TransientRequest> {
+    let mut random = Random(seed);
+    let count = count.unwrap_or_else(|| 30 + random.below(171));
+    let masks = MASKS[index(&mut random, 2)];
+    let (width, height) = [(1280, 720), (1920, 1080), (2560, 1440), (3840, 2160)][index(&mut random, 4)];
+    let passes = (count * (2 + random.below(4)) / 4).max(8);
+    let mut request = || {
+        let texel_bytes = [1, 2, 4, 4, 4, 4, 8, 8, 8, 16][index(&mut random, 10)];
+        let (size, kind) = match random.below(10) {
+            0 => (4 * (512_u64 << random.below(4)).pow(2), Kind::NonLinear),
+            1 => ((4 * KIB) << random.below(12), Kind::Linear),
+            2 => {
+                let mip = random.below(7);
+                ((width >> mip) * (height >> mip) * 8 * 4 / 3, Kind::NonLinear)
+            }
+            _ => {
+                let half = [0, 0, 0, 1, 1, 2, 3, 4][index(&mut random, 8)];
+                ((width >> half) * (height >> half) * texel_bytes, Kind::NonLinear)
+            }
+        };
+        let first = random.below(passes);
+        let length = match random.below(10) {
+            0 => random.below(passes),
+            1 | 2 => random.below(passes / 4 + 1),
+            _ => 1 + random.below(4),
+        };
+        let last = (first + length).min(passes - 1);
+        let uses = u32::try_from(first).expect("small")..=u32::try_from(last).expect("small");
+        let mask = masks[usize::from(random.below(4) == 0)];
+        let memory = vk::MemoryRequirements {
+            size: size.next_multiple_of(ALIGNMENT),
+            alignment: ALIGNMENT,
+            memory_type_bits: mask,
+        };
+        TransientRequest::new(AllocationRequirements::new(memory, kind, DeviceAddress::NotNeeded), uses)
+    };
+    (0..count).map(|_| request()).collect()
+}
+
+fn index(random: &mut Random, end: u64) -> usize {
+    usize::try_from(random.below(end)).expect("small")
+}
+
+fn is_alive_with(one: &TransientRequest, other: &TransientRequest) -> bool {
+    one.first_use <= other.last_use && other.first_use <= one.last_use
+}
+
+/// Returns the bytes alive at the fullest time of those requests, pass by pass: by another way than the planner's.
+fn fullest<'a>(requests: impl Iterator<Item = &'a TransientRequest>) -> u64 {
+    let mut passes: Vec<u64> = Vec::new();
+    for request in requests {
+        let last = usize::try_from(request.last_use).expect("small");
+        passes.resize(passes.len().max(last + 1), 0);
+        let size = request.requirements.size.next_multiple_of(request.requirements.alignment);
+        for pass in request.first_use..=request.last_use {
+            passes[usize::try_from(pass).expect("small")] += size;
+        }
+    }
+    passes.into_iter().max().unwrap_or(0)
+}
+
+/// Returns the bytes that no placement can do without: of all together where they can share, else of each mask.
+fn bound(requests: &[TransientRequest]) -> u64 {
+    let mut masks: Vec<u32> = requests.iter().map(|request| request.requirements.memory_type_bits).collect();
+    masks.sort_unstable();
+    masks.dedup();
+    if masks.iter().fold(!0, |common, mask| common & mask) != 0 {
+        return fullest(requests.iter());
+    }
+    let of_mask = |mask| fullest(requests.iter().filter(|request| request.requirements.memory_type_bits == mask));
+    masks.into_iter().map(of_mask).sum()
+}
+
+/// Checks each pair: two that are alive at one time share no byte, and no page where their kinds differ. And each
+/// resource: it is aligned, inside its page, in memory that it allows.
+#[track_caller]
+fn assert_sound(plan: &TransientPlan, requests: &[TransientRequest], granularity: u64) {
+    let placements = plan.placements();
+    assert_eq!(placements.len(), requests.len());
+    for (one, place) in requests.iter().zip(placements) {
+        let page = &plan.pages()[place.page].requirements;
+        let AllocationRequirements { size, alignment, memory_type_bits, .. } = one.requirements;
+        assert!(place.offset % alignment == 0 && page.alignment >= alignment, "{place:?} of {one:?}");
+        assert!(place.size >= size && place.offset + place.size <= page.size, "{place:?} of {one:?}");
+        assert!(page.memory_type_bits != 0 && page.memory_type_bits & !memory_type_bits == 0, "{page:?} of {one:?}");
+    }
+    for (a, (one, here)) in requests.iter().zip(placements).enumerate() {
+        for (other, there) in requests.iter().zip(placements).skip(a + 1) {
+            if here.page != there.page || !is_alive_with(one, other) {
+                continue;
+            }
+            let page = if one.requirements.kind == other.requirements.kind { 1 } else { granularity };
+            let ends = [here, there].map(|place| (place.offset + place.size).next_multiple_of(page));
+            let starts = [here, there].map(|place| place.offset / page * page);
+            assert!(ends[0] <= starts[1] || ends[1] <= starts[0], "{one:?} at {here:?}, {other:?} at {there:?}");
+        }
+    }
+}
+
+/// Plays the frame twice, pass by pass, and asks of every byte's last owner whether the next one waits for it.
+#[track_caller]
+fn assert_waits(plan: &TransientPlan, requests: &[TransientRequest], step: u64) {
+    let mut order: Vec<usize> = (0..requests.len()).collect();
+    order.sort_by_key(|&number| requests[number].first_use);
+    let mut owners = std::collections::BTreeMap::new();
+    let mut needed = vec![Vec::new(); requests.len()];
+    for round in 0..2 {
+        for &number in &order {
+            let place = plan.placements()[number];
+            for cell in place.offset / step..(place.offset + place.size).div_ceil(step) {
+                if let Some((owner, its_round)) = owners.insert((place.page, cell), (number, round)) {
+                    let frame = if its_round == round { TakeoverFrame::This } else { TakeoverFrame::Previous };
+                    needed[number].push((owner, frame));
+                }
+            }
+        }
+    }
+    for (number, mut needed) in needed.into_iter().enumerate() {
+        needed.sort_by_key(|&(owner, frame)| (frame == TakeoverFrame::Previous, owner));
+        needed.dedup();
+        let said = plan.takeovers(number).iter().map(|it| (it.resource, it.frame)).collect::<Vec<_>>();
+        assert_eq!(said, needed, "what resource {number} waits for");
+        for &Takeover { resource, last_use, frame, .. } in plan.takeovers(number) {
+            assert_eq!(last_use, requests[resource].last_use);
+            assert!(frame == TakeoverFrame::Previous || last_use < requests[number].first_use);
+        }
+    }
+}
+
+/// The goal: on 1,000 frames at most 1.05 times the bound on the average, 1.20 at worst.
+#[test]
+fn a_thousand_frames_come_close_to_the_bound() {
+    let (mut sum, mut worst, mut reached) = (0.0, (0.0, 0), 0);
+    for seed in 1..=1000 {
+        let requests = frame(seed, None);
+        let plan = TransientPlan::new(&requests, 1).expect("sound requests");
+        assert_sound(&plan, &requests, 1);
+        let bound = bound(&requests);
+        assert_eq!(plan.bound(), bound, "seed {seed}");
+        #[expect(clippy::cast_precision_loss, reason = "a ratio to four digits")]
+        let ratio = plan.bytes() as f64 / bound as f64;
+        assert!(ratio >= 1.0, "seed {seed}: nothing is below the bound");
+        sum += ratio;
+        reached += u32::from(plan.bytes() == bound);
+        if ratio > worst.0 {
+            worst = (ratio, seed);
+        }
+    }
+    let mean = sum / 1000.0;
+    println!("mean {mean:.4}, worst {:.4} (seed {}), {reached} of 1000 at the bound", worst.0, worst.1);
+    assert!(mean <= 1.05 && worst.0 <= 1.20, "mean {mean}, worst {worst:?}");
+}
+
+#[test]
+fn every_takeover_is_named_and_no_other() {
+    for seed in 1..=60 {
+        let requests = frame(seed, Some(40 + seed));
+        for granularity in [1, 64 * KIB] {
+            let plan = TransientPlan::new(&requests, granularity).expect("sound requests");
+            assert_waits(&plan, &requests, 64 * KIB);
+        }
+    }
+}
+
+/// Sizes and alignments of all sorts, where a page of the granularity is larger than most of them.
+#[test]
+fn kinds_that_are_alive_at_once_share_no_page() {
+    let mut random = Random(11);
+    for round in 0..300 {
+        let granularity = [1, 256, 1024, 64 * KIB][index(&mut random, 4)];
+        let requests: Vec<TransientRequest> = (0..=random.below(40))
+            .map(|_| {
+                let kind = [Kind::Linear, Kind::NonLinear][index(&mut random, 2)];
+                let first = u32::try_from(random.below(12)).expect("small");
+                let last = first + u32::try_from(random.below(6)).expect("small");
+                let requirements = requirements(random.size(14), 1 << random.below(12), kind);
+                TransientRequest::new(requirements, first..=last)
+            })
+            .collect();
+        let plan = TransientPlan::new(&requests, granularity).expect("sound requests");
+        assert_sound(&plan, &requests, granularity);
+        assert_eq!(
+            plan,
+            TransientPlan::new(&requests, granularity).expect("sound"),
+            "round {round}: the same each time"
+        );
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_named() {
+    let sound = TransientRequest::new(requirements(100, 16, Kind::Linear), 3..=3);
+    let with = |adapt: &dyn Fn(&mut AllocationRequirements)| {
+        let mut request = sound;
+        adapt(&mut request.requirements);
+        TransientPlan::new(&[sound, request], 1).expect_err("it makes no sense").to_string()
+    };
+    assert_eq!(with(&|it| it.size = 0), "transient 1: it has 0 bytes");
+    assert_eq!(with(&|it| it.alignment = 0), "transient 1: alignment 0 is no power of two");
+    assert_eq!(with(&|it| it.alignment = 48), "transient 1: alignment 48 is no power of two");
+    assert_eq!(with(&|it| it.memory_type_bits = 0), "transient 1: no memory type serves memoryTypeBits 0x0");
+    let too_large = format!("transient 1: with its {} bytes all of them together are past 2^64", u64::MAX - 99);
+    assert_eq!(with(&|it| it.size = u64::MAX - 99), too_large);
+    assert!(with(&|it| it.alignment = 1 << 63).starts_with("transient 1: with its 100 bytes"));
+    assert!(with(&|it| it.dedicated = DedicatedPreference::Required).starts_with("transient 1: the driver requires"));
+    let (first_use, last_use) = (5, 2);
+    let reversed = TransientPlan::new(&[TransientRequest { first_use, last_use, ..sound }], 1).expect_err("reversed");
+    assert_eq!(reversed.to_string(), "transient 0: its last use, 2, comes before its first, 5");
+    let crooked = TransientPlan::new(&[sound], 48).expect_err("no granularity");
+    assert!(matches!(crooked, TransientError::BadGranularity { granularity: 48 }));
+    assert_eq!(TransientPlan::new(&[], 1).expect("nothing is a frame too"), TransientPlan::default());
+}
+
+/// A colour target that is rendered to and sampled.
+fn target(edge: u32) -> vk::ImageCreateInfo<'static> {
+    image_info(edge).usage(vk::ImageUsageFlags::COLOR_ATTACHMENT | vk::ImageUsageFlags::SAMPLED)
+}
+
+/// A frame of three targets and a buffer: a shadow map and a history that overlap, a bloom and a buffer behind them.
+fn small_frame(transients: &TransientMemory<&Allocator>, edge: u32) -> [TransientRequest; 4] {
+    let request = |edge, uses| {
+        // SAFETY: the create-info is valid.
+        unsafe { transients.image_request(&target(edge), uses) }.expect("such an image is supported")
+    };
+    // SAFETY: as above.
+    let buffer = unsafe { transients.buffer_request(&buffer_info(mib(1)), 3..=4) }.expect("so is such a buffer");
+    [request(edge, 0..=1), request(edge / 2, 1..=2), request(edge, 2..=3), buffer]
+}
+
+/// Creates the resources of such a frame and destroys them again: the driver looks at each.
+fn make_all(rig: &Rig, transients: &TransientMemory<&Allocator>, edge: u32) {
+    let device = rig.vulkan.device();
+    let images = [edge, edge / 2, edge].map(target);
+    for (index, info) in images.iter().enumerate() {
+        // SAFETY: the create-info is valid; it is destroyed below, unused.
+        let image = unsafe { transients.create_image(index, info) }.expect("it was planned");
+        // SAFETY: the GPU has never seen it.
+        unsafe { device.destroy_image(image, None) };
+    }
+    // SAFETY: as above.
+    let buffer = unsafe { transients.create_buffer(3, &buffer_info(mib(1))) }.expect("it was planned");
+    // SAFETY: the GPU has never seen it.
+    unsafe { device.destroy_buffer(buffer, None) };
+}
+
+/// Frees what a plan no longer needs: the GPU has never seen it.
+fn free_all(rig: &Rig, outdated: OutdatedMemory) -> usize {
+    let count = outdated.allocations.len();
+    outdated.allocations.into_iter().for_each(|memory| rig.free(memory).expect("it is alive"));
+    count
+}
+
+#[test]
+fn a_steady_frame_asks_nothing_of_the_driver() {
+    for profile in Profile::all().into_iter().chain([Profile::unified().vulkan_1_0()]) {
+        let rig = Rig::new(profile);
+        rig.control().allow_aliasing(true);
+        let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+        let [large, small] = [512, 384].map(|edge| small_frame(&transients, edge));
+        let change = transients.plan(&large).expect("there is memory");
+        assert!(!change.is_same && change.outdated.allocations.is_empty());
+        assert_sound(transients.layout(), &large, rig.properties().buffer_image_granularity);
+        make_all(&rig, &transients, 512);
+        let before = rig.control().total_calls();
+        for _ in 0..20 {
+            assert!(transients.plan(&large).expect("as before").is_same);
+            // Something changes size: it is planned anew, inside the same memory.
+            let change = transients.plan(&small).expect("it is smaller");
+            assert!(!change.is_same && change.outdated.allocations.is_empty());
+            drop(transients.plan(&large).expect("as before"));
+        }
+        assert_eq!(rig.control().total_calls(), before, "no driver call");
+        make_all(&rig, &transients, 512);
+        drop(transients);
+        rig.finish();
+    }
+}
+
+#[test]
+fn memory_grows_and_shrinks_with_the_frame_and_is_handed_out() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    rig.control().allow_aliasing(true);
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let mut bytes = Vec::new();
+    for edge in [256, 1024, 2048, 512] {
+        let change = transients.plan(&small_frame(&transients, edge)).expect("there is memory");
+        make_all(&rig, &transients, edge);
+        assert_eq!(free_all(&rig, change.outdated), usize::from(!bytes.is_empty()), "edge {edge}: the old memory");
+        assert_eq!(rig.statistics().total.allocation_bytes, transients.bytes());
+        assert!(transients.layout().bytes() <= transients.bytes());
+        bytes.push(transients.bytes());
+    }
+    assert!(bytes[0] < bytes[1] && bytes[1] < bytes[2] && bytes[3] < bytes[2], "{bytes:?}");
+    assert_eq!(free_all(&rig, transients.clear()), 1);
+    assert_eq!((transients.bytes(), rig.statistics().total.allocation_bytes), (0, 0));
+    assert!(matches!(transients.memory(0), Err(TransientError::NoSuchResource { index: 0, count: 0 })));
+    drop(transients);
+    rig.finish();
+}
+
+#[test]
+fn lazily_allocated_memory_is_taken_where_it_exists_and_usage_allows() {
+    for (profile, is_there) in [(Profile::noncoherent(), true), (Profile::discrete_rebar(), false)] {
+        let rig = Rig::new(profile);
+        rig.control().allow_aliasing(true);
+        let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+        let usage = vk::ImageUsageFlags::COLOR_ATTACHMENT | vk::ImageUsageFlags::TRANSIENT_ATTACHMENT;
+        let infos = [image_info(256).usage(usage), image_info(128).usage(usage), target(256)];
+        // SAFETY: the create-infos are valid.
+        let requests = infos.map(|info| unsafe { transients.image_request(&info, 0..=1) }.expect("supported"));
+        drop(transients.plan(&requests).expect("there is memory"));
+        let lazy: Vec<bool> = transients.layout().pages().iter().map(|page| page.is_lazy).collect();
+        assert_eq!(lazy, if is_there { vec![false, true, true] } else { vec![false] });
+        for (index, info) in infos.iter().enumerate() {
+            let (memory, _) = transients.memory(index).expect("it is planned");
+            let memory_type = rig.properties().memory_types[memory.memory_type_index() as usize];
+            let is_lazy = memory_type.property_flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED);
+            assert_eq!(is_lazy, is_there && index < 2, "resource {index}");
+            // SAFETY: the create-info is valid; it is destroyed below, unused.
+            let image = unsafe { transients.create_image(index, info) }.expect("it was planned");
+            // SAFETY: the GPU has never seen it.
+            unsafe { rig.vulkan.device().destroy_image(image, None) };
+        }
+        let before = rig.control().total_calls();
+        let change = transients.plan(&requests[1..]).expect("less than before");
+        assert_eq!(rig.control().total_calls(), before, "the memory that there is serves");
+        assert_eq!(free_all(&rig, change.outdated), usize::from(is_there), "the first one's lazy memory");
+        drop(transients);
+        rig.finish();
+    }
+}
+
+#[test]
+fn each_failure_leaves_the_plan_before_and_its_memory() {
+    let rig = Rig::new(Profile::discrete_bar256());
+    rig.control().allow_aliasing(true);
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let small = small_frame(&transients, 256);
+    let large = small_frame(&transients, 2048);
+    drop(transients.plan(&small).expect("there is memory"));
+    let (change, failures) = rig.control().failures_during(|| transients.plan(&large).expect("there is memory"));
+    let _ = free_all(&rig, change.outdated);
+    assert!(!failures.is_empty(), "new memory was needed");
+    let change = transients.plan(&small).expect("there is memory");
+    free_all(&rig, change.outdated);
+    rig.trim();
+    let (mut failed, layout) = (0, transients.layout().clone());
+    for failure in failures {
+        let before = state_of(&rig);
+        rig.control().arm(&failure);
+        match transients.plan(&large) {
+            Err(error) => {
+                failed += 1;
+                assert!(matches!(error, TransientError::Allocation(_)), "{failure:?}: {error}");
+                assert_eq!(state_of(&rig), before, "{failure:?}");
+            }
+            Ok(change) => {
+                free_all(&rig, change.outdated);
+                free_all(&rig, transients.plan(&small).expect("there is memory").outdated);
+            }
+        }
+        rig.control().clear_faults();
+        assert_eq!(*transients.layout(), layout, "{failure:?}");
+        make_all(&rig, &transients, 256);
+        rig.trim();
+    }
+    assert!(failed > 0, "some failure was not survived");
+    let reversed = TransientRequest { first_use: 4, last_use: 3, ..large[0] };
+    let refused = transients.plan(&[reversed]).expect_err("it makes no sense");
+    assert!(matches!(refused, TransientError::UsesReversed { index: 0, .. }), "{refused}");
+    assert_eq!(*transients.layout(), layout);
+    drop(transients);
+    rig.finish();
+}
+
+#[test]
+fn what_was_not_planned_is_not_made() {
+    let rig = Rig::new(Profile::discrete_bar256());
+    rig.control().allow_aliasing(true);
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let mut requests = small_frame(&transients, 256);
+    requests[1].requirements.kind = Kind::Linear;
+    drop(transients.plan(&requests).expect("there is memory"));
+    let before = state_of(&rig);
+    let image = |index, edge| {
+        // SAFETY: the create-info is valid; nothing is made.
+        unsafe { transients.create_image(index, &target(edge)) }.expect_err("it was not planned")
+    };
+    assert!(matches!(image(0, 257), TransientError::LargerThanPlanned { index: 0, .. }), "{}", image(0, 257));
+    assert!(matches!(image(1, 128), TransientError::OtherKind { index: 1 }), "{}", image(1, 128));
+    assert!(matches!(image(4, 64), TransientError::NoSuchResource { index: 4, count: 4 }));
+    // SAFETY: as above.
+    let buffer = unsafe { transients.create_buffer(3, &buffer_info(mib(1) + 1)) }.expect_err("it was not planned");
+    assert!(matches!(buffer, TransientError::LargerThanPlanned { index: 3, .. } | TransientError::Allocation(_)));
+    assert_eq!(state_of(&rig), before);
+    drop(transients);
+    rig.finish();
+}
