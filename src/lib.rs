@@ -36,6 +36,7 @@
 //! | 7 | `retire` | [`RetireQueue`]: what waits until the GPU is done with it |
 //! | 7 | `arena` | [`Arena`]: many ranges inside a few large buffers |
 //! | 7 | `transient` | [`TransientMemory`], [`TransientPlan`]: attachments that share memory |
+//! | 7 | `upload` | staging: [`Uploader`], [`Readback`] |
 //! | 8 | `trace` | recorded applications (feature `cli`) |
 //! | apart | `sim` | a Vulkan driver of no hardware (feature `sim`) |
 //!
@@ -78,6 +79,9 @@ mod arena;
 
 #[cfg(feature = "vulkan")]
 mod transient;
+
+#[cfg(feature = "vulkan")]
+mod upload;
 
 #[cfg(feature = "cli")]
 pub mod trace;
@@ -128,6 +132,11 @@ pub use suballocator::{Algorithm, End, InvalidRequest, Request};
 pub use transient::{
     OutdatedMemory, Takeover, TakeoverFrame, TransientChange, TransientError, TransientMemory, TransientPage,
     TransientPlacement, TransientPlan, TransientRequest,
+};
+#[cfg(feature = "vulkan")]
+pub use upload::{
+    Download, Full, ImageRegion, ImageTarget, Progress, QueueFamilies, Readback, Recorded, ResourceUse,
+    StagingCreateInfo, Ticket, TicketError, TransferError, Upload, Uploader, Way,
 };
 
 /// The README's example, as a doc test.

@@ -12,6 +12,7 @@
 //! | `memory` | `Memory`, the owner of one memory object; allocate, map, free |
 //! | `range` | ranges of mapped memory; flush, invalidate |
 //! | `resource` | buffers and images: create, destroy, requirements, bind |
+//! | `transfer` | copies and barriers, recorded into the user's command buffers |
 //! | `error` | what the driver answered, what was declared wrongly |
 //!
 //! Only `Device::new` believes the user: that the handles are alive and the features true. From then on allocating,
@@ -34,6 +35,8 @@ mod resource;
 #[cfg(test)]
 #[expect(unsafe_code, reason = "tests what the simulated driver hears")]
 mod tests;
+#[expect(unsafe_code, reason = "records commands")]
+mod transfer;
 
 use core::fmt;
 use core::ptr;
@@ -47,6 +50,7 @@ pub use properties::{Features, HeapBudget, MAX_HEAPS, MemoryHeap, MemoryType, Pr
 pub(crate) use range::{MemoryRange, RangeWithin};
 pub use resource::DedicatedPreference;
 pub(crate) use resource::Requirements;
+pub(crate) use transfer::BarrierStages;
 
 use crate::sync::{AtomicU32, Ordering};
 use functions::{DeviceCommands, InstanceCommands};

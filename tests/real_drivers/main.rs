@@ -9,6 +9,7 @@ mod arena;
 mod frame_ring;
 mod gpu;
 mod transient;
+mod upload;
 #[path = "../../src/bin/freestone/vulkan/mod.rs"]
 mod vulkan;
 mod world;

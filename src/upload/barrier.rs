@@ -1,0 +1,201 @@
+//! The barriers that a caller may ask for around the copies of a transfer.
+//!
+//! ```text
+//!   before:  use before ──► copies, in the layout of the copies        into the first batch
+//!   after:   copies ──► use after, in its layout                       behind the last piece
+//!   release: as after, and ownership goes to another queue family; `acquire` is its other half
+//! ```
+//!
+//! Each subresource that a region touches gets one barrier, whatever other regions touch it too.
+
+use ash::vk;
+
+use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
+use super::transfer::{Target, Transfer};
+use crate::device::{BarrierStages, Device};
+
+/// Both sides of a barrier.
+#[derive(Clone, Copy, Debug)]
+struct Sides {
+    from: ResourceUse,
+    to: ResourceUse,
+    families: Option<QueueFamilies>,
+}
+
+/// How the copies use their target.
+pub(super) fn copy_use(transfer: &Transfer, access: vk::AccessFlags) -> ResourceUse {
+    let layout = match transfer.target {
+        Target::Buffer { .. } => vk::ImageLayout::UNDEFINED,
+        Target::Image { layout, .. } => layout,
+    };
+    ResourceUse { stages: vk::PipelineStageFlags::TRANSFER, access, layout }
+}
+
+/// Records the barrier before the copies, if there is one.
+///
+/// # Safety
+/// The duties of [`Uploader::record`](super::Uploader::record).
+#[expect(unsafe_code, reason = "records into the caller's command buffer")]
+pub(super) unsafe fn record_before(
+    device: &Device,
+    commands: vk::CommandBuffer,
+    transfer: &Transfer,
+    access: vk::AccessFlags,
+) {
+    if let Some(from) = transfer.before {
+        let sides = Sides { from, to: copy_use(transfer, access), families: None };
+        // SAFETY: the caller's duties.
+        unsafe { record(device, commands, &transfer.target, sides) }
+    }
+}
+
+/// Records the barrier behind the copies, if there is one.
+///
+/// # Safety
+/// The duties of [`Uploader::record`](super::Uploader::record).
+#[expect(unsafe_code, reason = "records into the caller's command buffer")]
+pub(super) unsafe fn record_after(
+    device: &Device,
+    commands: vk::CommandBuffer,
+    transfer: &Transfer,
+    access: vk::AccessFlags,
+) {
+    if let Some(to) = transfer.after {
+        let from = copy_use(transfer, access);
+        // A release makes nothing visible here: the acquisition does (Vulkan specification, "Queue Family Ownership
+        // Transfer").
+        let is_release = transfer.families.is_some();
+        let nowhere = ResourceUse { layout: to.layout, ..ResourceUse::undefined() };
+        let sides = Sides { from, to: if is_release { nowhere } else { to }, families: transfer.families };
+        // SAFETY: the caller's duties.
+        unsafe { record(device, commands, &transfer.target, sides) }
+    }
+}
+
+/// Records the acquisition that belongs to a release; tells whether there is one.
+///
+/// # Safety
+/// The duties of [`Uploader::record_acquire`](super::Uploader::record_acquire).
+#[expect(unsafe_code, reason = "records into the caller's command buffer")]
+pub(super) unsafe fn record_acquire(
+    device: &Device,
+    commands: vk::CommandBuffer,
+    transfer: &Transfer,
+    access: vk::AccessFlags,
+) -> bool {
+    let (Some(to), Some(families)) = (transfer.after, transfer.families) else {
+        return false;
+    };
+    let nowhere = ResourceUse { layout: copy_use(transfer, access).layout, ..ResourceUse::undefined() };
+    // SAFETY: the caller's duties.
+    unsafe { record(device, commands, &transfer.target, Sides { from: nowhere, to, families: Some(families) }) };
+    true
+}
+
+/// Records one barrier for each part of a target.
+///
+/// # Safety
+/// 1. `commands` is recording outside a render pass, belongs to the device, and no other thread uses it.
+/// 2. The target is alive, and used as `sides` says.
+#[expect(unsafe_code, reason = "records into the caller's command buffer")]
+unsafe fn record(device: &Device, commands: vk::CommandBuffer, target: &Target, sides: Sides) {
+    let ignored = (vk::QUEUE_FAMILY_IGNORED, vk::QUEUE_FAMILY_IGNORED);
+    let (source_family, destination_family) = sides.families.map_or(ignored, |families| (families.from, families.to));
+    match target {
+        Target::Buffer { buffer, offset, len } => {
+            let barrier = vk::BufferMemoryBarrier::default()
+                .src_access_mask(sides.from.access)
+                .dst_access_mask(sides.to.access)
+                .src_queue_family_index(source_family)
+                .dst_queue_family_index(destination_family)
+                .buffer(*buffer)
+                .offset(*offset)
+                .size(*len);
+            // SAFETY: duties 1 and 2.
+            unsafe { device.record_buffer_barrier(commands, stages(sides), &barrier) };
+        }
+        Target::Image { image, regions, .. } => {
+            for range in touched(image, regions) {
+                let barrier = vk::ImageMemoryBarrier::default()
+                    .src_access_mask(sides.from.access)
+                    .dst_access_mask(sides.to.access)
+                    .src_queue_family_index(source_family)
+                    .dst_queue_family_index(destination_family)
+                    .old_layout(sides.from.layout)
+                    .new_layout(sides.to.layout)
+                    .image(image.image)
+                    .subresource_range(range);
+                // SAFETY: duties 1 and 2.
+                unsafe { device.record_image_barrier(commands, stages(sides), &barrier) };
+            }
+        }
+    }
+}
+
+/// Returns the stages of a barrier. Before `synchronization2` no mask may be empty.
+fn stages(sides: Sides) -> BarrierStages {
+    let or = |stages: vk::PipelineStageFlags, none| if stages.is_empty() { none } else { stages };
+    BarrierStages {
+        before: or(sides.from.stages, vk::PipelineStageFlags::TOP_OF_PIPE),
+        after: or(sides.to.stages, vk::PipelineStageFlags::BOTTOM_OF_PIPE),
+    }
+}
+
+/// Yields the subresources that the regions touch, each once.
+fn touched<'a>(
+    image: &'a ImageTarget,
+    regions: &'a [ImageRegion],
+) -> impl Iterator<Item = vk::ImageSubresourceRange> + 'a {
+    (0..regions.len()).flat_map(move |index| {
+        let region = &regions[index];
+        let rivals = regions[..index].iter().filter(|earlier| earlier.mip_level == region.mip_level);
+        let layers = layers_of(region);
+        let is_new = move |layer: u32| !rivals.clone().any(|earlier| layers_of(earlier).contains(&layer));
+        runs(layers, is_new).map(|(first, count)| {
+            vk::ImageSubresourceRange::default()
+                .aspect_mask(image.aspects())
+                .base_mip_level(region.mip_level)
+                .level_count(1)
+                .base_array_layer(first)
+                .layer_count(count)
+        })
+    })
+}
+
+fn layers_of(region: &ImageRegion) -> core::ops::Range<u32> {
+    region.base_array_layer..region.base_array_layer.saturating_add(region.layer_count)
+}
+
+/// Yields the runs, as first and count, of what `is_new` in a range.
+fn runs(range: core::ops::Range<u32>, is_new: impl Fn(u32) -> bool) -> impl Iterator<Item = (u32, u32)> {
+    let mut at = range.start;
+    core::iter::from_fn(move || {
+        let first = (at..range.end).find(|&layer| is_new(layer))?;
+        let end = (first..range.end).find(|&layer| !is_new(layer)).unwrap_or(range.end);
+        at = end;
+        Some((first, end - first))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(mip_level: u32, base_array_layer: u32, layer_count: u32) -> ImageRegion {
+        let aspect = vk::ImageAspectFlags::COLOR;
+        ImageRegion { aspect, mip_level, base_array_layer, layer_count, offset: [0; 3], extent: [1; 3] }
+    }
+
+    #[test]
+    fn each_subresource_has_one_barrier() {
+        let info = vk::ImageCreateInfo::default().format(vk::Format::D24_UNORM_S8_UINT).mip_levels(2).array_layers(9);
+        let image = ImageTarget::new(vk::Image::null(), &info);
+        let regions = [region(0, 2, 2), region(1, 0, 9), region(0, 0, 9), region(0, 3, 2)];
+        let found: Vec<_> = touched(&image, &regions)
+            .map(|range| (range.base_mip_level, range.base_array_layer, range.layer_count))
+            .collect();
+        assert_eq!(found, [(0, 2, 2), (1, 0, 9), (0, 0, 2), (0, 4, 5)]);
+        let both = vk::ImageAspectFlags::DEPTH | vk::ImageAspectFlags::STENCIL;
+        assert!(touched(&image, &regions).all(|range| range.aspect_mask == both));
+    }
+}

@@ -1,0 +1,137 @@
+//! Batches and the points at which they have passed: plain numbers, no device.
+//!
+//! ```text
+//!   record... record... ── submitted(7) ──► batch 0 is in flight until 7 has passed
+//!   record...           ── submitted(9) ──► batch 1 is in flight until 9 has passed
+//!   collect(8)                              batch 0 has passed
+//! ```
+//!
+//! Invariants:
+//! - P1: batches are numbered in the order of their submission, and so are their points, which never descend.
+//! - P2: every batch below `passed` has passed; those from `passed` to `current` are in flight; `current` is recorded.
+
+use std::collections::VecDeque;
+
+use super::error::TransferError;
+
+/// The batches of one ring.
+#[derive(Debug, Default)]
+pub(super) struct Points {
+    in_flight: VecDeque<u64>,
+    passed: u64,
+    has_recorded: bool,
+    last: Option<u64>,
+}
+
+impl Points {
+    /// Returns the batch that is being recorded.
+    pub(super) fn current(&self) -> u64 {
+        self.passed + self.in_flight.len() as u64
+    }
+
+    /// Hears that something was recorded into the current batch.
+    pub(super) fn note_recording(&mut self) {
+        self.has_recorded = true;
+    }
+
+    /// Hears that nothing of the current batch will run.
+    pub(super) fn forget_recording(&mut self) {
+        self.has_recorded = false;
+    }
+
+    /// Tells whether something was recorded since the last submission.
+    pub(super) fn has_recorded(&self) -> bool {
+        self.has_recorded
+    }
+
+    /// Ends the current batch: it has passed when `point` has. A batch of nothing is none.
+    ///
+    /// # Errors
+    /// `PointNotAscending`; nothing has changed then.
+    pub(super) fn submitted(&mut self, point: u64) -> Result<(), TransferError> {
+        if !self.has_recorded {
+            return Ok(());
+        }
+        let is_taken = |last: u64| point < last || (point == last && self.in_flight.is_empty());
+        if let Some(last) = self.last.filter(|&last| is_taken(last)) {
+            return Err(TransferError::PointNotAscending { point, last });
+        }
+        self.last = Some(point);
+        self.in_flight.push_back(point);
+        self.has_recorded = false;
+        Ok(())
+    }
+
+    /// Hears that all points up to `completed` have passed.
+    pub(super) fn collect(&mut self, completed: u64) {
+        while self.in_flight.front().is_some_and(|&point| point <= completed) {
+            self.in_flight.pop_front();
+            self.passed += 1;
+        }
+        self.last = self.last.max(Some(completed));
+    }
+
+    /// Tells whether a batch has passed.
+    pub(super) fn has_passed(&self, batch: u64) -> bool {
+        batch < self.passed
+    }
+
+    /// Returns the point of a batch in flight.
+    pub(super) fn point_of(&self, batch: u64) -> Option<u64> {
+        let index = usize::try_from(batch.checked_sub(self.passed)?).ok()?;
+        self.in_flight.get(index).copied()
+    }
+
+    /// Returns the point that passes next.
+    pub(super) fn next_point(&self) -> Option<u64> {
+        self.in_flight.front().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn submit(points: &mut Points, point: u64) -> bool {
+        points.note_recording();
+        points.submitted(point).is_ok()
+    }
+
+    #[test]
+    fn batches_pass_with_their_points() {
+        let mut points = Points::default();
+        assert!(submit(&mut points, 7) && submit(&mut points, 7) && submit(&mut points, 9));
+        assert_eq!((points.current(), points.next_point()), (3, Some(7)));
+        points.collect(6);
+        assert!(!points.has_passed(0));
+        points.collect(8);
+        assert!(points.has_passed(1) && !points.has_passed(2));
+        assert_eq!((points.point_of(1), points.point_of(2), points.point_of(3)), (None, Some(9), None));
+        points.collect(u64::MAX);
+        assert!(points.has_passed(2) && !points.has_passed(3));
+    }
+
+    #[test]
+    fn a_point_that_has_passed_or_descends_is_refused_and_nothing_is_lost() {
+        let mut points = Points::default();
+        assert!(submit(&mut points, 5));
+        assert!(!submit(&mut points, 4));
+        assert!(points.has_recorded(), "the batch is still there");
+        points.collect(5);
+        assert!(!submit(&mut points, 5), "5 has passed");
+        assert!(submit(&mut points, 6));
+        points.collect(3);
+        assert!(!points.has_passed(1), "an older point changes nothing");
+    }
+
+    #[test]
+    fn nothing_recorded_is_no_batch() {
+        let mut points = Points::default();
+        points.submitted(3).unwrap();
+        assert_eq!((points.current(), points.next_point()), (0, None));
+        points.note_recording();
+        points.forget_recording();
+        points.submitted(1).unwrap();
+        assert_eq!(points.current(), 0);
+    }
+}

@@ -1,0 +1,188 @@
+//! What the user asks for: an upload with its bytes, a download; each with the cursor that says how far it has come.
+//!
+//! They are made without an uploader, so that what is wrong with a request is found where it is made.
+
+use ash::vk;
+
+use super::error::TransferError;
+use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
+use super::transfer::{PieceCopy, State, Transfer};
+
+/// Bytes on their way to a buffer or an image, and how far they have come.
+///
+/// `D` holds the bytes: a slice, a `Vec<u8>`, an `Arc<[u8]>`; they must not change before the upload is done. An upload
+/// that the ring cannot take at once goes on where it stopped, at the next [`Uploader::record`].
+#[derive(Clone, Debug)]
+#[must_use = "an upload does nothing until an uploader records it"]
+pub struct Upload<D> {
+    pub(super) transfer: Transfer,
+    pub(super) data: D,
+}
+
+impl<D: AsRef<[u8]>> Upload<D> {
+    /// Brings bytes to a range of a buffer of `size` bytes.
+    ///
+    /// # Errors
+    /// `Empty` or `OutOfBounds`.
+    pub fn to_buffer(buffer: vk::Buffer, size: u64, offset: u64, data: D) -> Result<Self, TransferError> {
+        let transfer = Transfer::of_buffer(buffer, size, offset, data.as_ref().len() as u64)?;
+        Ok(Self { transfer, data })
+    }
+
+    /// Brings bytes to regions of an image: those of the first region first, each tightly packed.
+    ///
+    /// Regions must not overlap: their copies are not ordered. `image.regions()` names all levels and layers.
+    ///
+    /// # Errors
+    /// `WrongLength` if the bytes are not those that the regions need, or what is wrong with a region: `Empty`, `TooLarge`,
+    /// `NoSuchLevel`, `NoSuchLayer`, `OutsideLevel`, `Unaligned`, `UnsupportedFormat`, `Multisampled`, `MissingUsage`.
+    pub fn to_image(
+        image: ImageTarget,
+        regions: impl IntoIterator<Item = ImageRegion>,
+        data: D,
+    ) -> Result<Self, TransferError> {
+        let regions = regions.into_iter().collect();
+        let transfer = Transfer::of_image(image, regions, vk::ImageUsageFlags::TRANSFER_DST)?;
+        checked(data.as_ref(), &transfer)?;
+        Ok(Self { transfer, data })
+    }
+
+    /// Has a barrier recorded before the first copy: what has used the target is done with it then, and the image is
+    /// brought from that layout to the one in which it is copied.
+    #[must_use = "the upload is handed back"]
+    pub fn before(mut self, before: ResourceUse) -> Self {
+        self.transfer.before = Some(before);
+        self
+    }
+
+    /// Has a barrier recorded behind the last copy: what uses the target next sees the bytes, and finds the image in that
+    /// layout.
+    #[must_use = "the upload is handed back"]
+    pub fn after(mut self, after: ResourceUse) -> Self {
+        self.transfer.after = Some(after);
+        self
+    }
+
+    /// Has the target handed to another queue family, in the barrier behind the last copy. The other family records
+    /// [`Uploader::record_acquire`], in work that waits for this one by a semaphore.
+    #[must_use = "the upload is handed back"]
+    pub fn hand_over(mut self, after: ResourceUse, families: QueueFamilies) -> Self {
+        self.transfer.families = Some(families).filter(|families| families.from != families.to);
+        self.after(after)
+    }
+
+    /// Chooses the layout in which the image is copied: `TRANSFER_DST_OPTIMAL` (if nothing is said) or `GENERAL`.
+    #[must_use = "the upload is handed back"]
+    pub fn layout(mut self, layout: vk::ImageLayout) -> Self {
+        self.transfer.set_layout(layout);
+        self
+    }
+
+    /// Returns the bytes in all.
+    pub fn total_bytes(&self) -> u64 {
+        self.transfer.len()
+    }
+
+    /// Returns the bytes that are recorded or written.
+    pub fn done_bytes(&self) -> u64 {
+        self.transfer.done()
+    }
+
+    /// Tells whether everything is recorded or written.
+    pub fn is_done(&self) -> bool {
+        self.transfer.state == State::Finished
+    }
+
+    /// Puts the cursor back to the start, for an upload whose command buffer was never submitted.
+    pub fn restart(&mut self) {
+        self.transfer.restart();
+    }
+
+    /// Gives the bytes back.
+    pub fn into_data(self) -> D {
+        self.data
+    }
+}
+
+/// Returns the bytes of an upload.
+///
+/// # Errors
+/// `WrongLength` where they are not as many as the target needs.
+pub(super) fn checked<'a>(bytes: &'a [u8], transfer: &Transfer) -> Result<&'a [u8], TransferError> {
+    let (given, expected) = (bytes.len() as u64, transfer.len());
+    if given == expected { Ok(bytes) } else { Err(TransferError::WrongLength { given, expected }) }
+}
+
+/// Returns the bytes of the piece at the cursor, which were checked to be there.
+pub(super) fn next_bytes<'a>(bytes: &'a [u8], transfer: &Transfer, piece: &PieceCopy) -> &'a [u8] {
+    let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+    bytes.get(index(transfer.done())..index(transfer.done() + piece.bytes)).unwrap_or_default()
+}
+
+/// A range of a buffer, or regions of an image, on their way to the host.
+#[derive(Clone, Debug)]
+#[must_use = "a download does nothing until a readback records it"]
+pub struct Download {
+    pub(super) transfer: Transfer,
+}
+
+impl Download {
+    /// Reads a range of a buffer of `size` bytes.
+    ///
+    /// # Errors
+    /// `Empty` or `OutOfBounds`.
+    pub fn of_buffer(buffer: vk::Buffer, size: u64, offset: u64, len: u64) -> Result<Self, TransferError> {
+        Ok(Self { transfer: Transfer::of_buffer(buffer, size, offset, len)? })
+    }
+
+    /// Reads regions of an image: those of the first region first, each tightly packed.
+    ///
+    /// # Errors
+    /// What is wrong with a region, as for [`Upload::to_image`](super::Upload::to_image).
+    pub fn of_image(image: ImageTarget, regions: impl IntoIterator<Item = ImageRegion>) -> Result<Self, TransferError> {
+        let regions = regions.into_iter().collect();
+        Ok(Self { transfer: Transfer::of_image(image, regions, vk::ImageUsageFlags::TRANSFER_SRC)? })
+    }
+
+    /// Has a barrier recorded before the first copy: it waits for that use, and brings an image from that layout to the
+    /// one in which it is copied.
+    #[must_use = "the download is handed back"]
+    pub fn before(mut self, before: ResourceUse) -> Self {
+        self.transfer.before = Some(before);
+        self
+    }
+
+    /// Has a barrier recorded behind the last copy, to the next use.
+    #[must_use = "the download is handed back"]
+    pub fn after(mut self, after: ResourceUse) -> Self {
+        self.transfer.after = Some(after);
+        self
+    }
+
+    /// Chooses the layout in which the image is copied: `TRANSFER_SRC_OPTIMAL` (if nothing is said) or `GENERAL`.
+    #[must_use = "the download is handed back"]
+    pub fn layout(mut self, layout: vk::ImageLayout) -> Self {
+        self.transfer.set_layout(layout);
+        self
+    }
+
+    /// Returns the bytes in all.
+    pub fn total_bytes(&self) -> u64 {
+        self.transfer.len()
+    }
+
+    /// Returns the bytes whose copies are recorded.
+    pub fn done_bytes(&self) -> u64 {
+        self.transfer.done()
+    }
+
+    /// Tells whether everything is recorded.
+    pub fn is_done(&self) -> bool {
+        self.transfer.state == State::Finished
+    }
+
+    /// Puts the cursor back to the start.
+    pub fn restart(&mut self) {
+        self.transfer.restart();
+    }
+}

@@ -1,0 +1,232 @@
+//! What bytes go to or come from: a range of a buffer, regions of an image, and how they are synchronised.
+
+use ash::vk;
+
+use super::error::TransferError;
+use super::format::{aspects_of, texel_block};
+use super::geometry::Geometry;
+
+/// A part of one mip level of an image. Its bytes are tightly packed: rows of texel blocks, slices, array layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageRegion {
+    /// The one aspect that is copied.
+    pub aspect: vk::ImageAspectFlags,
+    /// The mip level.
+    pub mip_level: u32,
+    /// The first array layer.
+    pub base_array_layer: u32,
+    /// The number of array layers; 1 for a 3D image.
+    pub layer_count: u32,
+    /// Where the region begins, in texels.
+    pub offset: [u32; 3],
+    /// Its extent, in texels.
+    pub extent: [u32; 3],
+}
+
+/// An image, as far as copies must know it.
+///
+/// # Examples
+/// ```
+/// use freestone::{ImageTarget, ash::vk};
+///
+/// let info = vk::ImageCreateInfo::default()
+///     .image_type(vk::ImageType::TYPE_2D)
+///     .format(vk::Format::BC1_RGB_UNORM_BLOCK)
+///     .extent(vk::Extent3D { width: 30, height: 30, depth: 1 })
+///     .mip_levels(3)
+///     .array_layers(2)
+///     .samples(vk::SampleCountFlags::TYPE_1)
+///     .usage(vk::ImageUsageFlags::TRANSFER_DST | vk::ImageUsageFlags::SAMPLED);
+/// let target = ImageTarget::new(vk::Image::null(), &info);
+/// // 8 x 8, 4 x 4 and 2 x 2 blocks of 8 bytes, twice each.
+/// let bytes = target.regions().map(|region| target.region_bytes(&region)).collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(bytes, [1024, 256, 64]);
+/// # Ok::<(), freestone::TransferError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageTarget {
+    pub(super) image: vk::Image,
+    format: vk::Format,
+    extent: vk::Extent3D,
+    level_count: u32,
+    layer_count: u32,
+    samples: vk::SampleCountFlags,
+    usage: vk::ImageUsageFlags,
+}
+
+impl ImageTarget {
+    /// Describes an image by what it was created from. The pNext chain is not looked at.
+    pub fn new(image: vk::Image, info: &vk::ImageCreateInfo<'_>) -> Self {
+        Self {
+            image,
+            format: info.format,
+            extent: info.extent,
+            level_count: info.mip_levels,
+            layer_count: info.array_layers,
+            samples: info.samples,
+            usage: info.usage,
+        }
+    }
+
+    /// Returns the image.
+    pub fn image(&self) -> vk::Image {
+        self.image
+    }
+
+    /// Yields one region for each mip level with all its layers, from the largest on; of the first aspect, for a format
+    /// that has two.
+    pub fn regions(&self) -> impl Iterator<Item = ImageRegion> + use<> {
+        let target = *self;
+        (0..self.level_count).map(move |mip_level| target.level(mip_level))
+    }
+
+    /// Names a whole mip level with all its layers. Levels that the image does not have are found out when they are used.
+    pub fn level(&self, mip_level: u32) -> ImageRegion {
+        let aspects = aspects_of(self.format);
+        let is_depth = aspects.contains(vk::ImageAspectFlags::DEPTH);
+        ImageRegion {
+            aspect: if is_depth { vk::ImageAspectFlags::DEPTH } else { aspects },
+            mip_level,
+            base_array_layer: 0,
+            layer_count: self.layer_count,
+            offset: [0; 3],
+            extent: self.level_extent(mip_level),
+        }
+    }
+
+    /// Returns the bytes of a region, tightly packed.
+    ///
+    /// # Errors
+    /// As the making of an [`Upload`](super::Upload) to it, the usage aside.
+    pub fn region_bytes(&self, region: &ImageRegion) -> Result<u64, TransferError> {
+        let one = vk::Extent3D { width: 1, height: 1, depth: 1 };
+        Ok(self.geometry(region, one)?.bytes())
+    }
+
+    /// Checks everything about a region that does not depend on the queue.
+    pub(super) fn check(&self, region: &ImageRegion, usage: vk::ImageUsageFlags) -> Result<(), TransferError> {
+        let is_multisampled = self.samples.as_raw() > vk::SampleCountFlags::TYPE_1.as_raw();
+        if is_multisampled {
+            return Err(TransferError::Multisampled { samples: self.samples });
+        }
+        if !self.usage.contains(usage) {
+            return Err(TransferError::MissingUsage { usage });
+        }
+        self.region_bytes(region).map(|_| ())
+    }
+
+    /// Describes a region in blocks, for a queue family of this granularity.
+    ///
+    /// # Errors
+    /// What is wrong with the region.
+    pub(super) fn geometry(&self, region: &ImageRegion, granularity: vk::Extent3D) -> Result<Geometry, TransferError> {
+        let ImageRegion { aspect, mip_level, base_array_layer, layer_count, offset, extent } = *region;
+        let unsupported = TransferError::UnsupportedFormat { format: self.format, aspect };
+        let block = texel_block(self.format, aspect).ok_or(unsupported)?;
+        if mip_level >= self.level_count {
+            return Err(TransferError::NoSuchLevel { level: mip_level, level_count: self.level_count });
+        }
+        let last = base_array_layer.checked_add(layer_count);
+        if last.is_none_or(|last| last > self.layer_count) {
+            let (first, count, layer_count) = (base_array_layer, layer_count, self.layer_count);
+            return Err(TransferError::NoSuchLayer { first, count, layer_count });
+        }
+        let level_extent = self.level_extent(mip_level);
+        let is_inside = |axis: usize| {
+            let end = offset[axis].checked_add(extent[axis]);
+            end.is_some_and(|end| end <= level_extent[axis])
+        };
+        if !(0..3).all(is_inside) {
+            return Err(TransferError::OutsideLevel { offset, extent, level_extent });
+        }
+        let blocks = [block.width, block.height, 1];
+        if !(0..3).all(|axis| is_whole(offset[axis], extent[axis], level_extent[axis], blocks[axis])) {
+            return Err(TransferError::Unaligned { offset, extent, block: [block.width, block.height] });
+        }
+        let granularity = [granularity.width, granularity.height, granularity.depth];
+        let suits = |axis: usize| match granularity[axis].checked_mul(blocks[axis]) {
+            Some(0) | None => offset[axis] == 0 && extent[axis] == level_extent[axis],
+            Some(step) => is_whole(offset[axis], extent[axis], level_extent[axis], step),
+        };
+        if !(0..3).all(suits) {
+            return Err(TransferError::Granularity { offset, extent, granularity });
+        }
+        let [width, height, depth] = extent;
+        if layer_count == 0 || extent.contains(&0) {
+            return Err(TransferError::Empty);
+        }
+        let given = vk::Extent3D { width: granularity[0], height: granularity[1], depth: granularity[2] };
+        let can_name = (0..3).all(|axis| i32::try_from(offset[axis] + extent[axis]).is_ok());
+        let geometry = Geometry::new(block, vk::Extent3D { width, height, depth }, layer_count, given);
+        geometry.filter(|_| can_name).ok_or(TransferError::TooLarge { offset, extent })
+    }
+
+    /// Returns the bytes of a block of the region's aspect; 1 for one that is not there.
+    pub(super) fn block_bytes(&self, aspect: vk::ImageAspectFlags) -> u64 {
+        texel_block(self.format, aspect).map_or(1, |block| u64::from(block.bytes))
+    }
+
+    /// Returns every aspect of the format: what a barrier names.
+    pub(super) fn aspects(&self) -> vk::ImageAspectFlags {
+        aspects_of(self.format)
+    }
+
+    fn level_extent(&self, level: u32) -> [u32; 3] {
+        let part = |length: u32| length.checked_shr(level).unwrap_or(0).max(length.min(1));
+        [part(self.extent.width), part(self.extent.height), part(self.extent.depth)]
+    }
+}
+
+/// Tells whether a run begins at a multiple of `step`, and ends at one or at the end.
+fn is_whole(offset: u32, extent: u32, end: u32, step: u32) -> bool {
+    offset % step == 0 && (extent % step == 0 || offset + extent == end)
+}
+
+/// How a resource is used before or after a transfer: what a barrier waits for, or what waits for it.
+///
+/// # Examples
+/// ```
+/// use freestone::{ResourceUse, ash::vk};
+///
+/// let sampled = ResourceUse::image(
+///     vk::PipelineStageFlags::FRAGMENT_SHADER,
+///     vk::AccessFlags::SHADER_READ,
+///     vk::ImageLayout::SHADER_READ_ONLY_OPTIMAL,
+/// );
+/// assert_ne!(sampled, ResourceUse::undefined());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceUse {
+    /// The stages that use it. None stands for no stage at all.
+    pub stages: vk::PipelineStageFlags,
+    /// How they use it.
+    pub access: vk::AccessFlags,
+    /// The layout of an image; a buffer has none.
+    pub layout: vk::ImageLayout,
+}
+
+impl ResourceUse {
+    /// Says how a buffer is used.
+    pub const fn buffer(stages: vk::PipelineStageFlags, access: vk::AccessFlags) -> Self {
+        Self { stages, access, layout: vk::ImageLayout::UNDEFINED }
+    }
+
+    /// Says how an image is used, and in which layout.
+    pub const fn image(stages: vk::PipelineStageFlags, access: vk::AccessFlags, layout: vk::ImageLayout) -> Self {
+        Self { stages, access, layout }
+    }
+
+    /// Says that nothing has used it yet, or that its contents are of no use any more: an image's are discarded.
+    pub const fn undefined() -> Self {
+        Self::buffer(vk::PipelineStageFlags::empty(), vk::AccessFlags::empty())
+    }
+}
+
+/// A transfer of ownership between two queue families, by their indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueFamilies {
+    /// The family that records the transfer.
+    pub from: u32,
+    /// The family that uses the resource afterwards.
+    pub to: u32,
+}

@@ -1,0 +1,294 @@
+//! The cursor over what is uploaded or read back: which bytes are done, and where the next piece lies.
+//!
+//! Invariants:
+//! - T1: `done` bytes of the transfer were recorded (or written in place), those before them in order; `begun` is the first
+//!   byte of the region that the next piece lies in. A failure leaves both where they were.
+
+use ash::vk;
+
+use super::error::TransferError;
+use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
+
+/// The resource and the parts of it.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Buffer { buffer: vk::Buffer, offset: u64, len: u64 },
+    Image { image: ImageTarget, regions: Vec<ImageRegion>, layout: vk::ImageLayout },
+}
+
+/// A target with a cursor, and the barriers around it.
+#[derive(Clone, Debug)]
+pub(super) struct Transfer {
+    pub(super) target: Target,
+    pub(super) before: Option<ResourceUse>,
+    pub(super) after: Option<ResourceUse>,
+    pub(super) families: Option<QueueFamilies>,
+    pub(super) state: State,
+    len: u64,
+    done: u64,
+    begun: u64,
+    region_index: usize,
+}
+
+/// Which of the commands around the copies are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// None.
+    Fresh,
+    /// The barrier before.
+    Begun,
+    /// All.
+    Finished,
+}
+
+/// What the device's queue and properties ask of pieces.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// `minImageTransferGranularity` of the queue family.
+    pub(super) granularity: vk::Extent3D,
+    /// `optimalBufferCopyOffsetAlignment`.
+    pub(super) optimal_offset: u64,
+}
+
+/// What an offset in staging memory must be a multiple of: `odd * power`, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Alignment {
+    /// 1, or 3 for formats of three components.
+    pub(super) odd: u64,
+    /// A power of two.
+    pub(super) power: u64,
+}
+
+/// A copy of one piece: how many bytes, and where in the target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PieceCopy {
+    pub(super) bytes: u64,
+    pub(super) place: Place,
+}
+
+/// Where a piece lies in its target.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// At an offset in the buffer.
+    Buffer(u64),
+    /// The region with a buffer offset of 0, which staging memory replaces.
+    Image(vk::BufferImageCopy),
+}
+
+/// No better alignment than this is heeded: the limit is a hint, and the rings are small. Taste: above every driver's.
+const OPTIMAL_OFFSET_MAX: u64 = 4096;
+
+/// Every offset of an image copy is a multiple of this: what depth, stencil, and queues without graphics and compute
+/// demand.
+///
+/// # Source
+/// VUID-vkCmdCopyBufferToImage-dstImage-07978 and -commandBuffer-07737.
+const OFFSET_UNIT: u64 = 4;
+
+/// Buffers are copied from and to offsets that suit wide loads. Taste.
+const BUFFER_ALIGNMENT: u64 = 16;
+
+impl Transfer {
+    /// Makes a cursor over a range of a buffer.
+    ///
+    /// # Errors
+    /// `Empty` or `OutOfBounds`.
+    pub(super) fn of_buffer(buffer: vk::Buffer, size: u64, offset: u64, len: u64) -> Result<Self, TransferError> {
+        if len == 0 {
+            return Err(TransferError::Empty);
+        }
+        if offset.checked_add(len).is_none_or(|end| end > size) {
+            return Err(TransferError::OutOfBounds { offset, len, size });
+        }
+        Ok(Self::new(Target::Buffer { buffer, offset, len }, len))
+    }
+
+    /// Makes a cursor over regions of an image.
+    ///
+    /// # Errors
+    /// What is wrong with the first region that cannot be copied; `Empty` if there is none.
+    pub(super) fn of_image(
+        image: ImageTarget,
+        regions: Vec<ImageRegion>,
+        usage: vk::ImageUsageFlags,
+    ) -> Result<Self, TransferError> {
+        let mut len = 0_u64;
+        for region in &regions {
+            image.check(region, usage)?;
+            let too_large = TransferError::TooLarge { offset: region.offset, extent: region.extent };
+            len = len.checked_add(image.region_bytes(region)?).ok_or(too_large)?;
+        }
+        if regions.is_empty() {
+            return Err(TransferError::Empty);
+        }
+        let is_target = usage == vk::ImageUsageFlags::TRANSFER_DST;
+        let layout =
+            if is_target { vk::ImageLayout::TRANSFER_DST_OPTIMAL } else { vk::ImageLayout::TRANSFER_SRC_OPTIMAL };
+        Ok(Self::new(Target::Image { image, regions, layout }, len))
+    }
+
+    fn new(target: Target, len: u64) -> Self {
+        let (before, after, families) = (None, None, None);
+        Self { target, before, after, families, state: State::Fresh, len, done: 0, begun: 0, region_index: 0 }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) fn done(&self) -> u64 {
+        self.done
+    }
+
+    pub(super) fn is_copied(&self) -> bool {
+        self.done == self.len
+    }
+
+    pub(super) fn is_image(&self) -> bool {
+        matches!(self.target, Target::Image { .. })
+    }
+
+    /// Sets the layout in which the image is copied.
+    pub(super) fn set_layout(&mut self, chosen: vk::ImageLayout) {
+        if let Target::Image { layout, .. } = &mut self.target {
+            *layout = chosen;
+        }
+    }
+
+    /// Puts the cursor back to the start.
+    pub(super) fn restart(&mut self) {
+        self.state = State::Fresh;
+        (self.done, self.begun, self.region_index) = (0, 0, 0);
+    }
+
+    /// Checks that the whole transfer suits the queue, and that `capacity` bytes of room are enough for each piece.
+    ///
+    /// # Errors
+    /// `Granularity` or `RingTooSmall`.
+    pub(super) fn check(&self, limits: &Limits, capacity: impl Fn(Alignment) -> u64) -> Result<(), TransferError> {
+        let fits = |needed: u64, available: u64| {
+            if needed <= available { Ok(()) } else { Err(TransferError::RingTooSmall { needed, available }) }
+        };
+        match &self.target {
+            Target::Buffer { .. } => fits(1, capacity(buffer_alignment())),
+            Target::Image { image, regions, .. } => regions.iter().try_for_each(|region| {
+                let unit = image.geometry(region, limits.granularity)?.unit_bytes();
+                fits(unit, capacity(image_alignment(image.block_bytes(region.aspect), limits)))
+            }),
+        }
+    }
+
+    /// Returns the alignment that the next piece needs.
+    pub(super) fn alignment(&self, limits: &Limits) -> Alignment {
+        match &self.target {
+            Target::Buffer { .. } => buffer_alignment(),
+            Target::Image { image, regions, .. } => {
+                let aspect = regions.get(self.region_index).map(|region| region.aspect);
+                image_alignment(aspect.map_or(1, |aspect| image.block_bytes(aspect)), limits)
+            }
+        }
+    }
+
+    /// Returns the next piece of at most `room` bytes; `None` if the smallest has more, or all is done.
+    ///
+    /// # Errors
+    /// `Granularity`, where the region does not suit the queue.
+    pub(super) fn piece(&self, limits: &Limits, room: u64) -> Result<Option<PieceCopy>, TransferError> {
+        match &self.target {
+            Target::Buffer { offset, len, .. } => {
+                let bytes = room.min(len - self.done);
+                Ok((bytes > 0).then_some(PieceCopy { bytes, place: Place::Buffer(offset + self.done) }))
+            }
+            Target::Image { image, regions, .. } => {
+                let Some(region) = regions.get(self.region_index) else { return Ok(None) };
+                let geometry = image.geometry(region, limits.granularity)?;
+                let piece = geometry.piece(self.done - self.begun, room);
+                Ok(piece.map(|piece| PieceCopy { bytes: piece.bytes, place: region.place(&piece) }))
+            }
+        }
+    }
+
+    /// Moves the cursor behind a piece that was recorded.
+    pub(super) fn advance(&mut self, bytes: u64) {
+        self.done += bytes;
+        let Target::Image { image, regions, .. } = &self.target else { return };
+        let Some(region) = regions.get(self.region_index) else { return };
+        let region_bytes = image.region_bytes(region).unwrap_or(0);
+        if self.done - self.begun == region_bytes {
+            self.begun = self.done;
+            self.region_index += 1;
+        }
+    }
+
+    /// Moves the cursor behind everything: it was written in place.
+    pub(super) fn finish(&mut self) {
+        self.done = self.len;
+        self.state = State::Finished;
+    }
+}
+
+impl ImageRegion {
+    /// Returns the copy of a piece of the region.
+    fn place(&self, piece: &super::geometry::Piece) -> Place {
+        let axes = [0, 1, 2];
+        // The last block of a level may reach over its edge: the extent is cut there.
+        let offset = axes.map(|axis| self.offset[axis] + piece.offset[axis]);
+        let extent = axes.map(|axis| piece.extent[axis].min(self.extent[axis] - piece.offset[axis]));
+        let signed = |texels: u32| i32::try_from(texels).unwrap_or(i32::MAX);
+        let subresource = vk::ImageSubresourceLayers::default()
+            .aspect_mask(self.aspect)
+            .mip_level(self.mip_level)
+            .base_array_layer(self.base_array_layer + piece.first_layer)
+            .layer_count(piece.layer_count);
+        Place::Image(
+            vk::BufferImageCopy::default()
+                .image_subresource(subresource)
+                .image_offset(vk::Offset3D { x: signed(offset[0]), y: signed(offset[1]), z: signed(offset[2]) })
+                .image_extent(vk::Extent3D { width: extent[0], height: extent[1], depth: extent[2] }),
+        )
+    }
+}
+
+fn buffer_alignment() -> Alignment {
+    Alignment { odd: 1, power: BUFFER_ALIGNMENT }
+}
+
+/// Returns the least common multiple of the block's bytes, [`OFFSET_UNIT`] and the optimal alignment.
+///
+/// # Source
+/// VUID-vkCmdCopyBufferToImage-dstImage-07975.
+fn image_alignment(block_bytes: u64, limits: &Limits) -> Alignment {
+    let power = 1 << block_bytes.trailing_zeros().min(63);
+    let optimal = limits.optimal_offset.min(OPTIMAL_OFFSET_MAX);
+    Alignment { odd: (block_bytes / power).max(1), power: power.max(OFFSET_UNIT).max(optimal) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_multiples_of_block_word_and_optimum() {
+        let limits = |optimal_offset| Limits { granularity: vk::Extent3D::default(), optimal_offset };
+        for (block, optimal, odd, power) in [
+            (1, 1, 1, 4),
+            (12, 1, 3, 4),
+            (12, 64, 3, 64),
+            (3, 1, 3, 4),
+            (16, 4, 1, 16),
+            (24, 1, 3, 8),
+            (8, 1 << 40, 1, 4096),
+        ] {
+            assert_eq!(image_alignment(block, &limits(optimal)), Alignment { odd, power }, "{block}, {optimal}");
+        }
+    }
+
+    #[test]
+    fn a_range_past_the_end_of_a_buffer_is_refused_even_where_it_overflows() {
+        let make = |size, offset, len| Transfer::of_buffer(vk::Buffer::null(), size, offset, len).map(|_| ());
+        assert!(make(100, 0, 100).is_ok() && make(u64::MAX, u64::MAX - 1, 1).is_ok());
+        assert!(matches!(make(100, 1, 100), Err(TransferError::OutOfBounds { offset: 1, len: 100, size: 100 })));
+        assert!(matches!(make(100, u64::MAX, 2), Err(TransferError::OutOfBounds { .. })));
+        assert!(matches!(make(100, 100, 0), Err(TransferError::Empty)));
+    }
+}
