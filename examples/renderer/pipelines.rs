@@ -1,0 +1,397 @@
+//! Pipelines, the layouts of what shaders read, and the sets that fill them. WGSL becomes SPIR-V when the program starts.
+
+use std::error::Error;
+
+use freestone::ash::{self, vk};
+
+use crate::frames::IN_FLIGHT;
+use crate::headless::Vulkan;
+use crate::recipe::{Blend, Depth, Input, Recipe, Shader};
+use crate::targets::{BLOOM_LEVELS, DEPTH_FORMAT, LIGHT_FORMAT, SAMPLES};
+
+const SCENE: &str = include_str!("../../shaders/scene.wgsl");
+const BLOOM: &str = include_str!("../../shaders/bloom.wgsl");
+const COMPOSE: &str = include_str!("../../shaders/compose.wgsl");
+const OVERLAY: &str = include_str!("../../shaders/overlay.wgsl");
+
+/// How many textures may be alive, those on their way out included.
+const TEXTURE_COUNT: u32 = 96;
+/// Sets of two textures: one for each bloom pass, one for the last pass.
+const PICTURE_SET_COUNT: u32 = 2 * BLOOM_LEVELS as u32;
+
+/// Everything that is made once.
+pub(crate) struct Pipelines<'a> {
+    device: &'a ash::Device,
+    pub(crate) layouts: Layouts,
+    samplers: Samplers,
+    pool: vk::DescriptorPool,
+    /// One for each frame in flight: what all draws of the scene read.
+    pub(crate) scene_sets: [vk::DescriptorSet; IN_FLIGHT],
+    /// What the passes on whole pictures read, in the order in which they run.
+    pub(crate) picture_sets: Vec<vk::DescriptorSet>,
+    pub(crate) shadow: vk::Pipeline,
+    pub(crate) stone: vk::Pipeline,
+    pub(crate) water: vk::Pipeline,
+    pub(crate) sky: vk::Pipeline,
+    pub(crate) down: vk::Pipeline,
+    pub(crate) up: vk::Pipeline,
+    pub(crate) compose: vk::Pipeline,
+    pub(crate) overlay: vk::Pipeline,
+}
+
+/// Layouts of sets and pipelines.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Layouts {
+    scene_set: vk::DescriptorSetLayout,
+    texture_set: vk::DescriptorSetLayout,
+    picture_set: vk::DescriptorSetLayout,
+    /// Set 0: the frame, instances, the shadow map. Set 1: a texture.
+    pub(crate) scene: vk::PipelineLayout,
+    /// Set 0: two pictures.
+    pub(crate) picture: vk::PipelineLayout,
+    /// Set 0: the font, a texture.
+    pub(crate) overlay: vk::PipelineLayout,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Samplers {
+    /// Compares depths.
+    shadow: vk::Sampler,
+    /// Repeats, between mip levels too.
+    stone: vk::Sampler,
+    /// Stays inside.
+    picture: vk::Sampler,
+}
+
+impl<'a> Pipelines<'a> {
+    /// Makes all of them, for a screen of this format.
+    ///
+    /// # Errors
+    /// Where a shader does not compile or a call of Vulkan fails.
+    pub(crate) fn new(vulkan: &'a Vulkan<'a>, screen: vk::Format) -> Result<Self, Box<dyn Error>> {
+        let device = vulkan.device;
+        let null = vk::Pipeline::null();
+        let mut made = Self {
+            device,
+            layouts: Layouts::default(),
+            samplers: Samplers::default(),
+            pool: vk::DescriptorPool::null(),
+            scene_sets: Default::default(),
+            picture_sets: Vec::new(),
+            shadow: null,
+            stone: null,
+            water: null,
+            sky: null,
+            down: null,
+            up: null,
+            compose: null,
+            overlay: null,
+        };
+        made.make_samplers(vulkan)?;
+        made.make_layouts()?;
+        made.make_sets()?;
+        made.make_pipelines(screen)?;
+        Ok(made)
+    }
+
+    fn make_samplers(&mut self, vulkan: &Vulkan<'_>) -> Result<(), vk::Result> {
+        // SAFETY: the physical device belongs to the instance.
+        let properties =
+            unsafe { vulkan.instance.get_physical_device_format_properties(vulkan.physical_device, DEPTH_FORMAT) };
+        let is_linear =
+            properties.optimal_tiling_features.contains(vk::FormatFeatureFlags::SAMPLED_IMAGE_FILTER_LINEAR);
+        let between = if is_linear { vk::Filter::LINEAR } else { vk::Filter::NEAREST };
+        let clamped = sampler_info(vk::SamplerAddressMode::CLAMP_TO_EDGE, vk::Filter::LINEAR);
+        let compared = sampler_info(vk::SamplerAddressMode::CLAMP_TO_EDGE, between)
+            .compare_enable(true)
+            .compare_op(vk::CompareOp::LESS_OR_EQUAL);
+        let repeated = sampler_info(vk::SamplerAddressMode::REPEAT, vk::Filter::LINEAR)
+            .mipmap_mode(vk::SamplerMipmapMode::LINEAR)
+            .max_lod(vk::LOD_CLAMP_NONE);
+        let make = |info: &vk::SamplerCreateInfo<'_>| {
+            // SAFETY: the create-info is valid.
+            unsafe { self.device.create_sampler(info, None) }
+        };
+        self.samplers = Samplers { shadow: make(&compared)?, stone: make(&repeated)?, picture: make(&clamped)? };
+        Ok(())
+    }
+
+    fn make_layouts(&mut self) -> Result<(), vk::Result> {
+        use vk::DescriptorType as Kind;
+        let device = self.device;
+        let layouts = &mut self.layouts;
+        let scene = [
+            Kind::UNIFORM_BUFFER_DYNAMIC,
+            Kind::STORAGE_BUFFER_DYNAMIC,
+            Kind::SAMPLED_IMAGE,
+            Kind::SAMPLER,
+            Kind::SAMPLER,
+        ];
+        layouts.scene_set = set_layout(device, &scene)?;
+        layouts.texture_set = set_layout(device, &[Kind::SAMPLED_IMAGE])?;
+        layouts.picture_set = set_layout(device, &[Kind::SAMPLED_IMAGE, Kind::SAMPLED_IMAGE, Kind::SAMPLER])?;
+        layouts.scene = pipeline_layout(device, &[layouts.scene_set, layouts.texture_set])?;
+        layouts.picture = pipeline_layout(device, &[layouts.picture_set])?;
+        layouts.overlay = pipeline_layout(device, &[layouts.texture_set])?;
+        Ok(())
+    }
+
+    fn make_sets(&mut self) -> Result<(), vk::Result> {
+        let (frames, pictures) = (IN_FLIGHT as u32, PICTURE_SET_COUNT);
+        let size = |kind, count| vk::DescriptorPoolSize::default().ty(kind).descriptor_count(count);
+        let sizes = [
+            size(vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC, frames),
+            size(vk::DescriptorType::STORAGE_BUFFER_DYNAMIC, frames),
+            size(vk::DescriptorType::SAMPLED_IMAGE, frames + 2 * pictures),
+            size(vk::DescriptorType::SAMPLER, 2 * frames + pictures),
+        ];
+        let info = vk::DescriptorPoolCreateInfo::default().max_sets(frames + pictures).pool_sizes(&sizes);
+        // SAFETY: the create-info is valid.
+        self.pool = unsafe { self.device.create_descriptor_pool(&info, None) }?;
+        let mut layouts = vec![self.layouts.scene_set; IN_FLIGHT];
+        layouts.resize(IN_FLIGHT + pictures as usize, self.layouts.picture_set);
+        let info = vk::DescriptorSetAllocateInfo::default().descriptor_pool(self.pool).set_layouts(&layouts);
+        // SAFETY: the pool has room for these sets.
+        let sets = unsafe { self.device.allocate_descriptor_sets(&info) }?;
+        self.scene_sets.copy_from_slice(&sets[..IN_FLIGHT]);
+        self.picture_sets.extend_from_slice(&sets[IN_FLIGHT..]);
+        Ok(())
+    }
+
+    fn make_pipelines(&mut self, screen: vk::Format) -> Result<(), Box<dyn Error>> {
+        let scene = Shader::new(self.device, SCENE)?;
+        let bloom = Shader::new(self.device, BLOOM)?;
+        let compose = Shader::new(self.device, COMPOSE)?;
+        let overlay = Shader::new(self.device, OVERLAY)?;
+        let stone = Recipe {
+            shader: &scene,
+            vertex: c"stone_vertex",
+            fragment: Some(c"stone_fragment"),
+            layout: self.layouts.scene,
+            input: Input::Mesh,
+            colour: Some(LIGHT_FORMAT),
+            depth: Depth::Written,
+            samples: SAMPLES,
+            blend: Blend::Replace,
+        };
+        let shadow = Recipe {
+            vertex: c"shadow_vertex",
+            fragment: None,
+            input: Input::MeshShape,
+            colour: None,
+            depth: Depth::Shadow,
+            samples: vk::SampleCountFlags::TYPE_1,
+            ..stone
+        };
+        let sky = Recipe {
+            vertex: c"sky_vertex",
+            fragment: Some(c"sky_fragment"),
+            input: Input::Nothing,
+            depth: Depth::Behind,
+            ..stone
+        };
+        let picture = Recipe {
+            shader: &bloom,
+            vertex: c"picture_vertex",
+            fragment: Some(c"down_fragment"),
+            layout: self.layouts.picture,
+            input: Input::Nothing,
+            depth: Depth::None,
+            samples: vk::SampleCountFlags::TYPE_1,
+            ..stone
+        };
+        let letters = Recipe {
+            shader: &overlay,
+            vertex: c"overlay_vertex",
+            fragment: Some(c"overlay_fragment"),
+            layout: self.layouts.overlay,
+            input: Input::Quads,
+            colour: Some(screen),
+            blend: Blend::Over,
+            ..picture
+        };
+        let device = self.device;
+        self.shadow = shadow.make(device)?;
+        self.stone = stone.make(device)?;
+        self.water = Recipe { fragment: Some(c"water_fragment"), ..stone }.make(device)?;
+        self.sky = sky.make(device)?;
+        self.down = picture.make(device)?;
+        self.up = Recipe { fragment: Some(c"up_fragment"), blend: Blend::Add, ..picture }.make(device)?;
+        let compose = Recipe { shader: &compose, fragment: Some(c"compose_fragment"), colour: Some(screen), ..picture };
+        self.compose = compose.make(device)?;
+        self.overlay = letters.make(device)?;
+        Ok(())
+    }
+
+    /// Points a frame's set at the buffers that its uniforms and instances lie in. Where they begin is said when the set
+    /// is bound, so a ring that keeps its buffer keeps its sets, too.
+    pub(crate) fn point_scene_set(&self, frame: usize, buffers: [(vk::Buffer, u64); 2]) {
+        let infos = buffers.map(|(buffer, range)| [vk::DescriptorBufferInfo { buffer, offset: 0, range }]);
+        let write =
+            |binding: u32| vk::WriteDescriptorSet::default().dst_set(self.scene_sets[frame]).dst_binding(binding);
+        let writes = [
+            write(0).descriptor_type(vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC).buffer_info(&infos[0]),
+            write(1).descriptor_type(vk::DescriptorType::STORAGE_BUFFER_DYNAMIC).buffer_info(&infos[1]),
+        ];
+        // SAFETY: the frame that used the set is complete; the buffers are alive and have the usage.
+        unsafe { self.device.update_descriptor_sets(&writes, &[]) };
+    }
+
+    /// Points all frames' sets at a shadow map. The device is idle.
+    pub(crate) fn point_at_shadow(&self, view: vk::ImageView) {
+        let map = [image_info(view)];
+        let (compare, repeat) = (sampler_only(self.samplers.shadow), sampler_only(self.samplers.stone));
+        for &set in &self.scene_sets {
+            let write = |binding: u32| vk::WriteDescriptorSet::default().dst_set(set).dst_binding(binding);
+            let writes = [
+                write(2).descriptor_type(vk::DescriptorType::SAMPLED_IMAGE).image_info(&map),
+                write(3).descriptor_type(vk::DescriptorType::SAMPLER).image_info(&compare),
+                write(4).descriptor_type(vk::DescriptorType::SAMPLER).image_info(&repeat),
+            ];
+            // SAFETY: the device is idle; views and samplers are alive.
+            unsafe { self.device.update_descriptor_sets(&writes, &[]) };
+        }
+    }
+
+    /// Points the set of one pass at the two pictures that it reads. The device is idle.
+    pub(crate) fn point_at_pictures(&self, pass: usize, views: [vk::ImageView; 2]) {
+        let infos = views.map(|view| [image_info(view)]);
+        let sampler = sampler_only(self.samplers.picture);
+        let set = self.picture_sets[pass];
+        let write = |binding: u32| vk::WriteDescriptorSet::default().dst_set(set).dst_binding(binding);
+        let writes = [
+            write(0).descriptor_type(vk::DescriptorType::SAMPLED_IMAGE).image_info(&infos[0]),
+            write(1).descriptor_type(vk::DescriptorType::SAMPLED_IMAGE).image_info(&infos[1]),
+            write(2).descriptor_type(vk::DescriptorType::SAMPLER).image_info(&sampler),
+        ];
+        // SAFETY: the device is idle; views and sampler are alive.
+        unsafe { self.device.update_descriptor_sets(&writes, &[]) };
+    }
+
+    /// Makes the pool of the sets that textures have.
+    ///
+    /// # Errors
+    /// Where the call fails.
+    pub(crate) fn texture_sets(&self) -> Result<TextureSets<'a>, vk::Result> {
+        TextureSets::new(self.device, self.layouts.texture_set)
+    }
+}
+
+/// Sets of one texture each, which come and go with it.
+pub(crate) struct TextureSets<'a> {
+    device: &'a ash::Device,
+    layout: vk::DescriptorSetLayout,
+    pool: vk::DescriptorPool,
+}
+
+impl<'a> TextureSets<'a> {
+    fn new(device: &'a ash::Device, layout: vk::DescriptorSetLayout) -> Result<Self, vk::Result> {
+        let sizes =
+            [vk::DescriptorPoolSize::default().ty(vk::DescriptorType::SAMPLED_IMAGE).descriptor_count(TEXTURE_COUNT)];
+        let info = vk::DescriptorPoolCreateInfo::default()
+            .flags(vk::DescriptorPoolCreateFlags::FREE_DESCRIPTOR_SET)
+            .max_sets(TEXTURE_COUNT)
+            .pool_sizes(&sizes);
+        // SAFETY: the create-info is valid.
+        let pool = unsafe { device.create_descriptor_pool(&info, None) }?;
+        Ok(Self { device, layout, pool })
+    }
+
+    /// Makes a set that names a texture.
+    ///
+    /// # Errors
+    /// Where too many textures are alive.
+    pub(crate) fn allocate(&self, view: vk::ImageView) -> Result<vk::DescriptorSet, vk::Result> {
+        let layouts = [self.layout];
+        let info = vk::DescriptorSetAllocateInfo::default().descriptor_pool(self.pool).set_layouts(&layouts);
+        // SAFETY: pool and layout are alive; the pool is used by this thread only.
+        let set = unsafe { self.device.allocate_descriptor_sets(&info) }?[0];
+        let image = [image_info(view)];
+        let writes = [vk::WriteDescriptorSet::default()
+            .dst_set(set)
+            .descriptor_type(vk::DescriptorType::SAMPLED_IMAGE)
+            .image_info(&image)];
+        // SAFETY: the set is new; the view is alive.
+        unsafe { self.device.update_descriptor_sets(&writes, &[]) };
+        Ok(set)
+    }
+
+    /// Frees a set that no frame reads any more.
+    pub(crate) fn free(&self, set: vk::DescriptorSet) {
+        // SAFETY: the set is of this pool, and the GPU is done with it.
+        let freed = unsafe { self.device.free_descriptor_sets(self.pool, &[set]) };
+        debug_assert!(freed.is_ok(), "vkFreeDescriptorSets has no way to fail");
+    }
+}
+
+impl Drop for Pipelines<'_> {
+    fn drop(&mut self) {
+        let Layouts { scene_set, texture_set, picture_set, scene, picture, overlay } = self.layouts;
+        let Samplers { shadow, stone, picture: clamped } = self.samplers;
+        let drawn = [self.shadow, self.stone, self.water, self.sky];
+        for pipeline in drawn.into_iter().chain([self.down, self.up, self.compose, self.overlay]) {
+            // SAFETY: the device is idle when the renderer ends, here and below; null handles are allowed.
+            unsafe { self.device.destroy_pipeline(pipeline, None) };
+        }
+        // SAFETY: as above; the pool takes its sets with it.
+        unsafe { self.device.destroy_descriptor_pool(self.pool, None) };
+        for layout in [scene, picture, overlay] {
+            // SAFETY: as above.
+            unsafe { self.device.destroy_pipeline_layout(layout, None) };
+        }
+        for layout in [scene_set, texture_set, picture_set] {
+            // SAFETY: as above.
+            unsafe { self.device.destroy_descriptor_set_layout(layout, None) };
+        }
+        for sampler in [shadow, stone, clamped] {
+            // SAFETY: as above.
+            unsafe { self.device.destroy_sampler(sampler, None) };
+        }
+    }
+}
+
+impl Drop for TextureSets<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the device is idle when the renderer ends.
+        unsafe { self.device.destroy_descriptor_pool(self.pool, None) };
+    }
+}
+
+fn image_info(view: vk::ImageView) -> vk::DescriptorImageInfo {
+    vk::DescriptorImageInfo::default().image_view(view).image_layout(vk::ImageLayout::SHADER_READ_ONLY_OPTIMAL)
+}
+
+fn sampler_only(sampler: vk::Sampler) -> [vk::DescriptorImageInfo; 1] {
+    [vk::DescriptorImageInfo::default().sampler(sampler)]
+}
+
+fn sampler_info(edge: vk::SamplerAddressMode, filter: vk::Filter) -> vk::SamplerCreateInfo<'static> {
+    vk::SamplerCreateInfo::default()
+        .mag_filter(filter)
+        .min_filter(filter)
+        .address_mode_u(edge)
+        .address_mode_v(edge)
+        .address_mode_w(edge)
+}
+
+/// Makes the layout of a set whose bindings, from 0 on, are of these kinds.
+fn set_layout(device: &ash::Device, kinds: &[vk::DescriptorType]) -> Result<vk::DescriptorSetLayout, vk::Result> {
+    let stages = vk::ShaderStageFlags::VERTEX | vk::ShaderStageFlags::FRAGMENT;
+    let binding = |(number, &kind): (u32, &vk::DescriptorType)| {
+        vk::DescriptorSetLayoutBinding::default()
+            .binding(number)
+            .descriptor_type(kind)
+            .descriptor_count(1)
+            .stage_flags(stages)
+    };
+    let bindings: Vec<_> = (0..).zip(kinds).map(binding).collect();
+    let info = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
+    // SAFETY: the create-info is valid.
+    unsafe { device.create_descriptor_set_layout(&info, None) }
+}
+
+fn pipeline_layout(device: &ash::Device, sets: &[vk::DescriptorSetLayout]) -> Result<vk::PipelineLayout, vk::Result> {
+    let info = vk::PipelineLayoutCreateInfo::default().set_layouts(sets);
+    // SAFETY: the layouts are alive.
+    unsafe { device.create_pipeline_layout(&info, None) }
+}
