@@ -34,10 +34,10 @@ struct Instance {
 @group(0) @binding(4) var stone_sampler: sampler;
 @group(1) @binding(0) var surface: texture_2d<f32>;
 
-const SUNLIGHT: vec3f = vec3f(5.4, 3.7, 2.15);
+const SUNLIGHT: vec3f = vec3f(5.6, 3.75, 2.1);
 const ZENITH: vec3f = vec3f(0.16, 0.30, 0.58);
 const HORIZON: vec3f = vec3f(0.98, 0.70, 0.46);
-const BOUNCE: vec3f = vec3f(0.30, 0.22, 0.15);
+const BOUNCE: vec3f = vec3f(0.26, 0.18, 0.12);
 
 struct Vertex {
     @location(0) position: vec3f,
@@ -108,7 +108,7 @@ fn sunlit(position: vec3f, normal: vec3f) -> f32 {
 fn hazed(colour: vec3f, position: vec3f) -> vec3f {
     let offset = position - frame.eye;
     let distance = length(offset);
-    let share = 1.0 - exp(-max(distance - 9.0, 0.0) * 0.0085);
+    let share = 1.0 - exp(-max(distance - 12.0, 0.0) * 0.0065);
     let direction = offset / distance;
     return mix(colour, sky(normalize(vec3f(direction.x, max(direction.y, 0.04), direction.z))) * 0.8, share);
 }
@@ -131,7 +131,7 @@ fn stone_fragment(point: Point) -> @location(0) vec4f {
         light = SUNLIGHT * (albedo * cosine + gloss) * sunlit(point.position, face);
     }
     let above = 0.5 + 0.5 * normal.y;
-    let ambient = mix(BOUNCE, mix(ZENITH, HORIZON, 0.25) * 1.15, above) * (0.35 + 0.65 * open);
+    let ambient = mix(BOUNCE, mix(ZENITH, HORIZON, 0.22) * 0.92, above);
     let colour = light + albedo * ambient * open;
     return vec4f(hazed(mix(colour, instance.tint.rgb * instance.tint.a, step(0.001, instance.tint.a)), point.position), 1.0);
 }

@@ -29,6 +29,12 @@ impl Pose {
         Self { rows: [[cosine, -sine, 0.0, 0.0], [sine, cosine, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]] }
     }
 
+    /// Returns where the origin goes.
+    pub(crate) fn place(&self) -> Vec3 {
+        let [x, y, z] = self.rows.map(|row| row[3]);
+        vec3(x, y, z)
+    }
+
     /// Does `inner` first, then this.
     pub(crate) fn then(&self, inner: &Self) -> Self {
         let row = |row: [f32; 4]| {
@@ -89,6 +95,17 @@ impl View {
 }
 
 impl Projection {
+    /// Tells whether a ball may be seen: whether it reaches inside the four planes at the edges of the picture.
+    pub(crate) fn sees(&self, middle: Vec3, radius: f32) -> bool {
+        let row = |number: usize| self.columns.map(|column| column[number]);
+        let (across, up, [wx, wy, wz, ww]) = (row(0), row(1), row(3));
+        let is_inside = |[x, y, z, w]: [f32; 4], side: f32| {
+            let inward = vec3(wx + x * side, wy + y * side, wz + z * side);
+            inward.dot(middle) + ww + w * side >= -radius * inward.dot(inward).sqrt()
+        };
+        [across, up].into_iter().all(|row| is_inside(row, 1.0) && is_inside(row, -1.0))
+    }
+
     fn of_rows(rows: [[f32; 4]; 4]) -> Self {
         Self { columns: [0, 1, 2, 3].map(|column| rows.map(|row| row[column])) }
     }

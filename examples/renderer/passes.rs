@@ -5,7 +5,7 @@ use freestone::ash::{self, vk};
 use crate::commands::{ACQUIRED, DEPTH_DRAWN, DRAWN, Pass, SAMPLED, SHOWN, barrier};
 use crate::meshes::MeshDraws;
 use crate::pipelines::Pipelines;
-use crate::scene::Scene;
+use crate::scene::{Scene, Seen};
 use crate::streaming::Stock;
 use crate::swapchain::Shown;
 use crate::targets::{BLOOM_LEVELS, Target, Targets};
@@ -29,6 +29,7 @@ pub(crate) struct Passes<'a, 'b> {
     pub(crate) targets: &'a Targets<'b>,
     pub(crate) scene: &'a Scene,
     pub(crate) stocks: &'a [Option<Stock<'b>>],
+    pub(crate) seen: &'a [Seen],
 }
 
 impl Passes<'_, '_> {
@@ -68,7 +69,7 @@ impl Passes<'_, '_> {
             let extent = self.targets.extent(Target::Shadow);
             let pass = Pass::begin(self.device, self.commands, extent, None, Some(map));
             pass.pipeline(self.pipelines.shadow);
-            self.stones(&pass, bound, Bind::SceneOnly);
+            self.stones(&pass, bound, Eye::Sun);
         }
         self.targets.between(self.commands, Target::Shadow, DEPTH_DRAWN, SAMPLED);
     }
@@ -91,15 +92,15 @@ impl Passes<'_, '_> {
             let extent = self.targets.extent(Target::Light);
             let pass = Pass::begin(self.device, self.commands, extent, Some(colour), Some(depth));
             pass.pipeline(self.pipelines.stone);
-            self.stones(&pass, bound, Bind::Textures);
+            self.stones(&pass, bound, Eye::Camera);
             pass.pipeline(self.pipelines.sky);
             pass.draw(3, 1);
         }
         self.targets.between(self.commands, Target::Light, DRAWN, SAMPLED);
     }
 
-    /// Draws every stone that is there. Water throws no shadow, and has a pipeline of its own.
-    fn stones(&self, pass: &Pass<'_>, bound: &Bound, bind: Bind) {
+    /// Draws every stone that is there and seen. Water throws no shadow, and has a pipeline of its own; it comes last.
+    fn stones(&self, pass: &Pass<'_>, bound: &Bound, eye: Eye) {
         let layout = self.pipelines.layouts.scene;
         pass.set(layout, 0, bound.set, &bound.offsets);
         let mut draws = MeshDraws::new(pass);
@@ -108,15 +109,16 @@ impl Passes<'_, '_> {
             let first = instance;
             instance += site.pieces.len() as u32;
             let Some(stock) = stock else { continue };
-            if bind == Bind::Textures {
+            if eye == Eye::Camera {
                 pass.set(layout, 1, stock.texture.set, &[]);
             }
-            match (site.is_water, bind) {
-                (true, Bind::SceneOnly) => continue,
-                (true, Bind::Textures) => pass.pipeline(self.pipelines.water),
+            match (site.is_water, eye) {
+                (true, Eye::Sun) => continue,
+                (true, Eye::Camera) => pass.pipeline(self.pipelines.water),
                 (false, _) => {}
             }
-            (first..).zip(&stock.meshes).for_each(|(number, mesh)| draws.draw(mesh, number));
+            let is_seen = |&(number, _): &(u32, _)| self.seen[number as usize].is_by(eye);
+            (first..).zip(&stock.meshes).filter(is_seen).for_each(|(number, mesh)| draws.draw(mesh, number));
         }
     }
 
@@ -160,11 +162,20 @@ impl Passes<'_, '_> {
     }
 }
 
-/// Whether the shaders read textures.
+/// Who looks: the sun sees no textures, and through water.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bind {
-    SceneOnly,
-    Textures,
+enum Eye {
+    Sun,
+    Camera,
+}
+
+impl Seen {
+    fn is_by(self, eye: Eye) -> bool {
+        match eye {
+            Eye::Sun => self.by_sun,
+            Eye::Camera => self.by_camera,
+        }
+    }
 }
 
 fn cleared_depth(view: vk::ImageView, store: vk::AttachmentStoreOp) -> vk::RenderingAttachmentInfo<'static> {

@@ -18,7 +18,7 @@ use crate::heap;
 use crate::overlay::{Overlay, Quad, Report};
 use crate::passes::{Bound, Passes};
 use crate::pipelines::Pipelines;
-use crate::scene::{FrameData, Instance, STREAMED_COUNT, Scene, frame_data};
+use crate::scene::{FrameData, Instance, STREAMED_COUNT, Scene, Seen, frame_data};
 use crate::screenshot::Screenshot;
 use crate::shapes::Detail;
 use crate::streaming::{Stock, Streaming};
@@ -45,6 +45,8 @@ pub(crate) struct Renderer<'a> {
     scene: Scene,
     /// What each site has on the GPU.
     stocks: Vec<Option<Stock<'a>>>,
+    /// Which stones this frame draws, in the order of the instances.
+    seen: Vec<Seen>,
     font: Option<Texture<'a>>,
     overlay: Overlay,
     /// The buffers that each slot's set names.
@@ -91,6 +93,7 @@ impl<'a> Renderer<'a> {
             targets: Targets::new(vulkan, allocator),
             frames: Frames::new(vulkan)?,
             stocks: scene.sites.iter().map(|_| None).collect(),
+            seen: vec![Seen::default(); scene.piece_count()],
             font: None,
             overlay: Overlay::default(),
             named: Default::default(),
@@ -178,6 +181,7 @@ impl<'a> Renderer<'a> {
             targets: &self.targets,
             scene: &self.scene,
             stocks: &self.stocks,
+            seen: &self.seen,
         };
         passes.record(&bound, &shown, self.swapchain.extent);
         if keep {
@@ -218,32 +222,32 @@ impl<'a> Renderer<'a> {
     fn fill_ring(&mut self, slot: &Slot, time: f32, point: u64) -> Result<Bound, Box<dyn Error>> {
         let vk::Extent2D { width, height } = self.swapchain.extent;
         let mut frame = self.ring.begin_frame()?;
-        let data = frame.push(&[frame_data(time, width as f32 / height as f32)])?;
+        let data = frame_data(time, width as f32 / height as f32);
+        let uniforms = frame.push(&[data])?;
         let bytes = self.scene.piece_count() * size_of::<Instance>();
         let instances = frame.reserve(bytes as u64, size_of::<Instance>() as u64)?;
         let room = instances.bytes.chunks_exact_mut(size_of::<Instance>());
-        for (place, instance) in room.zip(self.scene.instances(time)) {
-            for (byte, value) in place.iter_mut().zip(bytemuck::bytes_of(&instance)) {
-                byte.write(*value);
-            }
+        for ((place, seen), (shape, instance)) in room.zip(&mut self.seen).zip(self.scene.instances(time)) {
+            place.iter_mut().zip(bytemuck::bytes_of(&instance)).for_each(|(to, byte)| _ = to.write(*byte));
+            *seen = data.sees(shape, &instance);
         }
         let instances = instances.slice;
         let letters = frame.push_aligned(self.overlay.quads(), size_of::<Quad>() as u64)?;
         frame.end(point)?;
         drop(frame);
-        self.name_buffers(slot, &data, &instances);
+        self.name_buffers(slot, &uniforms, &instances);
         let font = self.font.as_ref().map_or(vk::DescriptorSet::null(), |font| font.set);
         Ok(Bound {
             set: self.pipelines.scene_sets[slot.index],
-            offsets: [data.offset as u32, instances.offset as u32],
+            offsets: [uniforms.offset as u32, instances.offset as u32],
             letters: (letters.buffer, letters.offset, self.overlay.quads().len() as u32),
             font,
         })
     }
 
     /// Sees to it that the slot's set names the ring's buffers: once, unless the ring grows.
-    fn name_buffers(&mut self, slot: &Slot, data: &FrameSlice, instances: &FrameSlice) {
-        let buffers = [data.buffer, instances.buffer];
+    fn name_buffers(&mut self, slot: &Slot, uniforms: &FrameSlice, instances: &FrameSlice) {
+        let buffers = [uniforms.buffer, instances.buffer];
         if self.named[slot.index] != buffers {
             self.named[slot.index] = buffers;
             let ranges = [size_of::<FrameData>() as u64, instances.size];

@@ -62,6 +62,13 @@ pub(crate) struct Site {
     pub(crate) is_water: bool,
 }
 
+/// Who sees a stone in a frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) by_camera: bool,
+    pub(crate) by_sun: bool,
+}
+
 /// One stone, as shaders see it.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
@@ -113,9 +120,9 @@ impl Scene {
         self.sites.iter().map(|site| site.pieces.len()).sum()
     }
 
-    /// Returns every stone as it stands at a time, in seconds, in the order of sites and pieces.
-    pub(crate) fn instances(&self, time: f32) -> impl Iterator<Item = Instance> {
-        self.sites.iter().flat_map(|site| &site.pieces).map(move |piece| piece.instance(time))
+    /// Returns every stone, and how it stands at a time, in seconds, in the order of sites and pieces.
+    pub(crate) fn instances(&self, time: f32) -> impl Iterator<Item = (&Shape, Instance)> {
+        self.sites.iter().flat_map(|site| &site.pieces).map(move |piece| (&piece.shape, piece.instance(time)))
     }
 
     /// Returns how finely a site is to be made, as the camera stands at a time: the nearer half is fine.
@@ -145,6 +152,14 @@ impl Piece {
     }
 }
 
+impl FrameData {
+    /// Tells who sees a stone of this shape.
+    pub(crate) fn sees(&self, shape: &Shape, instance: &Instance) -> Seen {
+        let (middle, radius) = (instance.pose.place(), shape.reach());
+        Seen { by_camera: self.view.sees(middle, radius), by_sun: self.sun_view.sees(middle, radius) }
+    }
+}
+
 fn camera_angle(time: f32) -> f32 {
     time * TAU / ORBIT + 0.4
 }
@@ -153,10 +168,10 @@ fn camera_angle(time: f32) -> f32 {
 pub(crate) fn frame_data(time: f32, aspect: f32) -> FrameData {
     let angle = camera_angle(time);
     let radius = 16.2 + 0.8 * (time * 0.21).sin();
-    let height = 6.4 + 0.7 * (time * 0.17).cos();
+    let height = 5.6 + 0.7 * (time * 0.17).cos();
     let eye = vec3(angle.sin() * radius, height, angle.cos() * radius);
-    let view = View::new(eye, vec3(-angle.sin() * 1.5, 0.7, -angle.cos() * 1.5));
-    let reach = (0.58 * aspect / 1.777, 0.58 / 1.777);
+    let view = View::new(eye, vec3(-angle.sin() * 2.0, 1.9, -angle.cos() * 2.0));
+    let reach = (0.72 * aspect / 1.777, 0.72 / 1.777);
     let sun = sun(time);
     let from = View::new(sun * 40.0, Vec3::default());
     FrameData {
@@ -177,8 +192,8 @@ pub(crate) fn frame_data(time: f32, aspect: f32) -> FrameData {
 
 /// Returns the direction of the sun: low, in the evening.
 fn sun(time: f32) -> Vec3 {
-    let angle = PI * 0.72 + time * 0.02;
-    vec3(angle.cos(), 0.52, angle.sin()).normalize()
+    let angle = PI * 1.13 + time * 0.02;
+    vec3(angle.cos(), 0.47, angle.sin()).normalize()
 }
 
 /// Returns where something stands on the ground.

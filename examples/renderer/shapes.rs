@@ -65,6 +65,15 @@ struct Point {
 }
 
 impl Shape {
+    /// Returns the radius of a ball about the middle that holds all of it, in metres.
+    pub(crate) fn reach(&self) -> f32 {
+        match *self {
+            Self::Block { size, rough, taper, .. } => size.dot(size).sqrt() * 0.5 * (1.0 + taper.abs()) + rough,
+            Self::Drum { radius, height } => radius + height * 0.5,
+            Self::Ground { side } | Self::Sheet { side } => side,
+        }
+    }
+
     /// Makes the shape. Equal seeds give equal stones.
     pub(crate) fn make(&self, detail: Detail, seed: f32) -> Geometry {
         let mut geometry = Geometry::default();
@@ -73,8 +82,8 @@ impl Shape {
                 let cells = match detail {
                     Detail::Coarse if rough < 0.1 => 3,
                     Detail::Coarse => 5,
-                    Detail::Fine if rough < 0.1 => 6,
-                    Detail::Fine => 10,
+                    Detail::Fine if rough < 0.1 => 5,
+                    Detail::Fine => 7,
                 };
                 let block = Block { half: size * 0.5, round, rough, taper, seed, cells };
                 FACES.iter().for_each(|face| geometry.grid((cells, cells), |s, t| block.point(face, s, t)));
@@ -163,7 +172,7 @@ impl Block {
             normal: (normal - (slope - normal * slope.dot(normal))).normalize(),
             tangent: face.right,
             uv,
-            open: (0.62 + 0.5 * (position.y + self.half.y)).min(1.0),
+            open: (0.45 + 0.6 * (position.y + self.half.y)).min(1.0),
         }
     }
 

@@ -156,8 +156,8 @@ impl Kind {
             }
             Self::Granite => {
                 let grains = layered(at(48.0, 48.0), 1, Some(48));
-                let vein = ((grains - 0.5) * 4.0 + 0.5).clamp(0.0, 1.0);
-                Sample { height: fine * 0.3 + broad * 0.2, bright: 0.75 + 0.25 * fine, vein: vein * 0.8 }
+                let vein = ((grains - 0.5) * 2.0 + 0.4).clamp(0.0, 1.0);
+                Sample { height: fine * 0.3 + broad * 0.2, bright: 0.75 + 0.25 * fine, vein: vein * 0.55 }
             }
             Self::Marble => {
                 let ridge = 1.0 - (broad - 0.5).abs() * 9.0;
@@ -179,7 +179,7 @@ fn surface(kind: Kind, side: u32, seed: f32) -> Vec<u8> {
         (0..side * side).map(|index| kind.sample(place(index % side), place(index / side), seed)).collect();
     let height = |x: u32, y: u32| samples[((y % side) * side + x % side) as usize].height;
     // Slopes are those of a texture of 256 texels, whatever the side.
-    let steepness = side as f32 / 256.0 * 3.0;
+    let steepness = side as f32 / 256.0 * 2.0;
     let byte = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
     let texel = |index: u32| {
         let (x, y) = (index % side, index / side);
