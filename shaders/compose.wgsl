@@ -1,4 +1,4 @@
-// The last pass: what the light of the scene and its bloom look like on a screen.
+// What the light of the scene and its bloom look like on a screen, with how bright that looks in the last channel.
 
 @group(0) @binding(0) var light: texture_2d<f32>;
 @group(0) @binding(1) var bloom: texture_2d<f32>;
@@ -30,5 +30,6 @@ fn compose_fragment(pixel: Pixel) -> @location(0) vec4f {
     let corner = (pixel.uv - 0.5) * vec2f(1.1, 0.9);
     let vignette = 1.0 - 0.75 * dot(corner, corner);
     let seen = film((sharp + soft * BLOOM) * EXPOSURE * vignette);
-    return vec4f(pow(seen, vec3f(1.0 / 2.2)), 1.0);
+    let encoded = pow(seen, vec3f(1.0 / 2.2));
+    return vec4f(encoded, dot(encoded, vec3f(0.299, 0.587, 0.114)));
 }

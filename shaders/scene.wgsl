@@ -35,8 +35,8 @@ struct Instance {
 @group(1) @binding(0) var surface: texture_2d<f32>;
 
 const SUNLIGHT: vec3f = vec3f(5.6, 3.75, 2.1);
-const ZENITH: vec3f = vec3f(0.16, 0.30, 0.58);
-const HORIZON: vec3f = vec3f(0.98, 0.70, 0.46);
+const ZENITH: vec3f = vec3f(0.15, 0.31, 0.66);
+const HORIZON: vec3f = vec3f(1.22, 0.80, 0.46);
 const BOUNCE: vec3f = vec3f(0.26, 0.18, 0.12);
 
 struct Vertex {
@@ -83,34 +83,33 @@ fn sky(direction: vec3f) -> vec3f {
     let height = clamp(direction.y, 0.0, 1.0);
     let towards = max(dot(direction, frame.sun), 0.0);
     let warmth = vec3f(1.0, 0.55, 0.25) * (pow(towards, 6.0) * 0.55 + pow(towards, 48.0) * 1.1);
-    return mix(HORIZON, ZENITH, pow(height, 0.42)) + warmth * (1.0 - height * 0.6);
+    return mix(HORIZON, ZENITH, pow(height, 0.36)) + warmth * (1.0 - height * 0.6);
 }
 
-// How much of the sun a point sees: nine taps, each of which the sampler blends from four.
+// How much of the sun a point sees: four taps, each of which the sampler blends from four texels.
 fn sunlit(position: vec3f, normal: vec3f) -> f32 {
     let clip = frame.sun_view * vec4f(position + normal * frame.shadow_texel * 1.6, 1.0);
-    let middle = clip.xy * vec2f(0.5, -0.5) + 0.5;
     if any(abs(clip.xy) > vec2f(0.98)) {
         return 1.0;
     }
-    let texel = 1.25 / f32(textureDimensions(shadow_map).x);
-    var sum = 0.0;
-    for (var y = -1; y <= 1; y++) {
-        for (var x = -1; x <= 1; x++) {
-            let at = middle + vec2f(f32(x), f32(y)) * texel;
-            sum += textureSampleCompareLevel(shadow_map, shadow_sampler, at, clip.z - 0.0006);
-        }
-    }
-    return sum / 9.0;
+    let middle = clip.xy * vec2f(0.5, -0.5) + 0.5;
+    let near = vec2f(0.9, 0.35) / f32(textureDimensions(shadow_map).x);
+    let depth = clip.z - 0.0006;
+    let sum = textureSampleCompareLevel(shadow_map, shadow_sampler, middle + near, depth)
+        + textureSampleCompareLevel(shadow_map, shadow_sampler, middle - near, depth)
+        + textureSampleCompareLevel(shadow_map, shadow_sampler, middle + vec2f(-near.y, near.x), depth)
+        + textureSampleCompareLevel(shadow_map, shadow_sampler, middle + vec2f(near.y, -near.x), depth);
+    return sum * 0.25;
 }
 
-// Light that has come a long way through dusty air.
+// Light that has come a long way through dusty air, which glows towards the sun.
 fn hazed(colour: vec3f, position: vec3f) -> vec3f {
     let offset = position - frame.eye;
     let distance = length(offset);
-    let share = 1.0 - exp(-max(distance - 12.0, 0.0) * 0.0065);
-    let direction = offset / distance;
-    return mix(colour, sky(normalize(vec3f(direction.x, max(direction.y, 0.04), direction.z))) * 0.8, share);
+    let share = 1.0 - exp2(-max(distance - 12.0, 0.0) * 0.0095);
+    let towards = max(dot(offset, frame.sun) / distance, 0.0);
+    let glow = towards * towards * towards * towards;
+    return mix(colour, HORIZON * 0.62 + vec3f(0.75, 0.40, 0.16) * glow, share);
 }
 
 @fragment

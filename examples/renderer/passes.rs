@@ -13,6 +13,7 @@ use crate::targets::{BLOOM_LEVELS, Target, Targets};
 /// The set of the pass that draws a bloom level on the way down; those on the way up and the last one come behind.
 const FIRST_UP: usize = BLOOM_LEVELS;
 const COMPOSE: usize = 2 * BLOOM_LEVELS - 1;
+const SMOOTH: usize = 2 * BLOOM_LEVELS;
 
 /// What was written for this frame: the scene's set with its offsets, and the letters.
 pub(crate) struct Bound {
@@ -30,6 +31,7 @@ pub(crate) struct Passes<'a, 'b> {
     pub(crate) scene: &'a Scene,
     pub(crate) stocks: &'a [Option<Stock<'b>>],
     pub(crate) seen: &'a [Seen],
+    pub(crate) time: f32,
 }
 
 impl Passes<'_, '_> {
@@ -46,6 +48,7 @@ impl Passes<'_, '_> {
             pipelines.point_at_pictures(FIRST_UP + level, [smaller, smaller]);
         }
         pipelines.point_at_pictures(COMPOSE, [light, targets.view(Target::Bloom(0))]);
+        pipelines.point_at_pictures(SMOOTH, [targets.view(Target::Picture); 2]);
     }
 
     /// Records all of them; the picture is drawn then, and not yet ready to be shown.
@@ -53,7 +56,8 @@ impl Passes<'_, '_> {
         self.shadow(bound);
         self.scene(bound);
         self.bloom();
-        self.compose(bound, shown, screen);
+        self.compose();
+        self.smooth(bound, shown, screen);
     }
 
     /// Records that the picture is given to the screen.
@@ -74,19 +78,13 @@ impl Passes<'_, '_> {
         self.targets.between(self.commands, Target::Shadow, DEPTH_DRAWN, SAMPLED);
     }
 
-    /// Draws the quarry, and resolves its samples.
+    /// Draws the quarry.
     fn scene(&self, bound: &Bound) {
-        for target in [Target::Colour, Target::Depth, Target::Light] {
+        for target in [Target::Depth, Target::Light] {
             self.targets.enter(self.commands, target);
         }
-        let colour = vk::RenderingAttachmentInfo::default()
-            .image_view(self.targets.view(Target::Colour))
-            .image_layout(vk::ImageLayout::COLOR_ATTACHMENT_OPTIMAL)
-            .resolve_mode(vk::ResolveModeFlags::AVERAGE)
-            .resolve_image_view(self.targets.view(Target::Light))
-            .resolve_image_layout(vk::ImageLayout::COLOR_ATTACHMENT_OPTIMAL)
-            .load_op(vk::AttachmentLoadOp::CLEAR)
-            .store_op(vk::AttachmentStoreOp::DONT_CARE);
+        // The sky covers what the stones leave.
+        let colour = plain_colour(self.targets.view(Target::Light), vk::AttachmentLoadOp::DONT_CARE);
         let depth = cleared_depth(self.targets.view(Target::Depth), vk::AttachmentStoreOp::DONT_CARE);
         {
             let extent = self.targets.extent(Target::Light);
@@ -104,10 +102,8 @@ impl Passes<'_, '_> {
         let layout = self.pipelines.layouts.scene;
         pass.set(layout, 0, bound.set, &bound.offsets);
         let mut draws = MeshDraws::new(pass);
-        let mut instance = 0;
-        for (site, stock) in self.scene.sites.iter().zip(self.stocks) {
-            let first = instance;
-            instance += site.pieces.len() as u32;
+        for (number, first) in self.scene.front_to_back(self.time) {
+            let (site, stock) = (&self.scene.sites[number], &self.stocks[number]);
             let Some(stock) = stock else { continue };
             if eye == Eye::Camera {
                 pass.set(layout, 1, stock.texture.set, &[]);
@@ -134,7 +130,7 @@ impl Passes<'_, '_> {
         }
     }
 
-    /// Draws one bloom level from the pictures of a set.
+    /// Draws a picture from those of a set.
     fn picture(&self, target: Target, (pipeline, set): (vk::Pipeline, usize), load: vk::AttachmentLoadOp) {
         let colour = plain_colour(self.targets.view(target), load);
         {
@@ -146,13 +142,19 @@ impl Passes<'_, '_> {
         self.targets.between(self.commands, target, DRAWN, SAMPLED);
     }
 
-    /// Draws the picture that is shown, and the overlay over it.
-    fn compose(&self, bound: &Bound, shown: &Shown, screen: vk::Extent2D) {
+    /// Draws what light and bloom look like on a screen.
+    fn compose(&self) {
+        self.targets.enter(self.commands, Target::Picture);
+        self.picture(Target::Picture, (self.pipelines.compose, COMPOSE), vk::AttachmentLoadOp::DONT_CARE);
+    }
+
+    /// Draws the picture that is shown, with smooth edges, and the overlay over it.
+    fn smooth(&self, bound: &Bound, shown: &Shown, screen: vk::Extent2D) {
         barrier(self.device, self.commands, (shown.image, vk::ImageAspectFlags::COLOR), ACQUIRED, DRAWN);
         let colour = plain_colour(shown.view, vk::AttachmentLoadOp::DONT_CARE);
         let pass = Pass::begin(self.device, self.commands, screen, Some(colour), None);
-        pass.pipeline(self.pipelines.compose);
-        pass.set(self.pipelines.layouts.picture, 0, self.pipelines.picture_sets[COMPOSE], &[]);
+        pass.pipeline(self.pipelines.smooth);
+        pass.set(self.pipelines.layouts.picture, 0, self.pipelines.picture_sets[SMOOTH], &[]);
         pass.draw(3, 1);
         pass.pipeline(self.pipelines.overlay);
         pass.set(self.pipelines.layouts.overlay, 0, bound.font, &[]);

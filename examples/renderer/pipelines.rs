@@ -7,17 +7,18 @@ use freestone::ash::{self, vk};
 use crate::frames::IN_FLIGHT;
 use crate::headless::Vulkan;
 use crate::recipe::{Blend, Depth, Input, Recipe, Shader};
-use crate::targets::{BLOOM_LEVELS, DEPTH_FORMAT, LIGHT_FORMAT, SAMPLES};
+use crate::targets::{BLOOM_LEVELS, DEPTH_FORMAT, LIGHT_FORMAT, PICTURE_FORMAT};
 
 const SCENE: &str = include_str!("../../shaders/scene.wgsl");
 const BLOOM: &str = include_str!("../../shaders/bloom.wgsl");
 const COMPOSE: &str = include_str!("../../shaders/compose.wgsl");
+const SMOOTH: &str = include_str!("../../shaders/smooth.wgsl");
 const OVERLAY: &str = include_str!("../../shaders/overlay.wgsl");
 
 /// How many textures may be alive, those on their way out included.
 const TEXTURE_COUNT: u32 = 96;
-/// Sets of two textures: one for each bloom pass, one for the last pass.
-const PICTURE_SET_COUNT: u32 = 2 * BLOOM_LEVELS as u32;
+/// Sets of two textures: one for each bloom pass, one for each of the last two passes.
+const PICTURE_SET_COUNT: u32 = 2 * BLOOM_LEVELS as u32 + 1;
 
 /// Everything that is made once.
 pub(crate) struct Pipelines<'a> {
@@ -36,6 +37,7 @@ pub(crate) struct Pipelines<'a> {
     pub(crate) down: vk::Pipeline,
     pub(crate) up: vk::Pipeline,
     pub(crate) compose: vk::Pipeline,
+    pub(crate) smooth: vk::Pipeline,
     pub(crate) overlay: vk::Pipeline,
 }
 
@@ -85,6 +87,7 @@ impl<'a> Pipelines<'a> {
             down: null,
             up: null,
             compose: null,
+            smooth: null,
             overlay: null,
         };
         made.make_samplers(vulkan)?;
@@ -162,6 +165,7 @@ impl<'a> Pipelines<'a> {
         let scene = Shader::new(self.device, SCENE)?;
         let bloom = Shader::new(self.device, BLOOM)?;
         let compose = Shader::new(self.device, COMPOSE)?;
+        let smooth = Shader::new(self.device, SMOOTH)?;
         let overlay = Shader::new(self.device, OVERLAY)?;
         let stone = Recipe {
             shader: &scene,
@@ -171,7 +175,6 @@ impl<'a> Pipelines<'a> {
             input: Input::Mesh,
             colour: Some(LIGHT_FORMAT),
             depth: Depth::Written,
-            samples: SAMPLES,
             blend: Blend::Replace,
         };
         let shadow = Recipe {
@@ -180,7 +183,6 @@ impl<'a> Pipelines<'a> {
             input: Input::MeshShape,
             colour: None,
             depth: Depth::Shadow,
-            samples: vk::SampleCountFlags::TYPE_1,
             ..stone
         };
         let sky = Recipe {
@@ -197,7 +199,6 @@ impl<'a> Pipelines<'a> {
             layout: self.layouts.picture,
             input: Input::Nothing,
             depth: Depth::None,
-            samples: vk::SampleCountFlags::TYPE_1,
             ..stone
         };
         let letters = Recipe {
@@ -217,8 +218,11 @@ impl<'a> Pipelines<'a> {
         self.sky = sky.make(device)?;
         self.down = picture.make(device)?;
         self.up = Recipe { fragment: Some(c"up_fragment"), blend: Blend::Add, ..picture }.make(device)?;
-        let compose = Recipe { shader: &compose, fragment: Some(c"compose_fragment"), colour: Some(screen), ..picture };
-        self.compose = compose.make(device)?;
+        let (composing, smoothing) = (Some(c"compose_fragment"), Some(c"smooth_fragment"));
+        let composed = Recipe { shader: &compose, fragment: composing, colour: Some(PICTURE_FORMAT), ..picture };
+        self.compose = composed.make(device)?;
+        let smoothed = Recipe { shader: &smooth, fragment: smoothing, colour: Some(screen), ..picture };
+        self.smooth = smoothed.make(device)?;
         self.overlay = letters.make(device)?;
         Ok(())
     }
@@ -329,7 +333,8 @@ impl Drop for Pipelines<'_> {
         let Layouts { scene_set, texture_set, picture_set, scene, picture, overlay } = self.layouts;
         let Samplers { shadow, stone, picture: clamped } = self.samplers;
         let drawn = [self.shadow, self.stone, self.water, self.sky];
-        for pipeline in drawn.into_iter().chain([self.down, self.up, self.compose, self.overlay]) {
+        let pictures = [self.down, self.up, self.compose, self.smooth, self.overlay];
+        for pipeline in drawn.into_iter().chain(pictures) {
             // SAFETY: the device is idle when the renderer ends, here and below; null handles are allowed.
             unsafe { self.device.destroy_pipeline(pipeline, None) };
         }

@@ -87,7 +87,6 @@ pub(crate) struct Recipe<'a> {
     pub(crate) input: Input,
     pub(crate) colour: Option<vk::Format>,
     pub(crate) depth: Depth,
-    pub(crate) samples: vk::SampleCountFlags,
     pub(crate) blend: Blend,
 }
 
@@ -106,7 +105,8 @@ impl Recipe<'_> {
             vk::PipelineInputAssemblyStateCreateInfo::default().topology(vk::PrimitiveTopology::TRIANGLE_LIST);
         let viewport = vk::PipelineViewportStateCreateInfo::default().viewport_count(1).scissor_count(1);
         let rasterization = self.rasterization();
-        let samples = vk::PipelineMultisampleStateCreateInfo::default().rasterization_samples(self.samples);
+        let samples =
+            vk::PipelineMultisampleStateCreateInfo::default().rasterization_samples(vk::SampleCountFlags::TYPE_1);
         let depth = self.depth.state();
         let blends = [self.blend.state()];
         let blend = vk::PipelineColorBlendStateCreateInfo::default().attachments(if self.colour.is_some() {

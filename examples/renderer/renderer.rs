@@ -182,6 +182,7 @@ impl<'a> Renderer<'a> {
             scene: &self.scene,
             stocks: &self.stocks,
             seen: &self.seen,
+            time,
         };
         passes.record(&bound, &shown, self.swapchain.extent);
         if keep {

@@ -98,6 +98,8 @@ pub(crate) struct FrameData {
 
 pub(crate) struct Scene {
     pub(crate) sites: Vec<Site>,
+    /// The number of each site's first stone.
+    first_pieces: Vec<u32>,
 }
 
 impl Scene {
@@ -105,19 +107,30 @@ impl Scene {
     pub(crate) fn new(seed: u64) -> Self {
         let around = (0..STREAMED_COUNT).map(|index| works::site(index, Random::new(seed, index as u64)));
         let mut random = Random::new(seed, 100);
-        let rest = [
-            works::ledges(&mut random),
-            works::ground(),
-            works::derricks(&mut random),
-            works::lanterns(&mut random),
-            works::water(),
-        ];
-        Self { sites: around.chain(rest).collect() }
+        let (derricks, lanterns) = (works::derricks(&mut random), works::lanterns(&mut random));
+        let rest = [derricks, lanterns, works::ledges(&mut random), works::ground(), works::water()];
+        let sites: Vec<Site> = around.chain(rest).collect();
+        let counts = sites.iter().map(|site| site.pieces.len() as u32);
+        let first_pieces = counts.scan(0, |next, count| Some(std::mem::replace(next, *next + count)));
+        Self { first_pieces: first_pieces.collect(), sites }
     }
 
     /// Returns how many stones there are.
     pub(crate) fn piece_count(&self) -> usize {
         self.sites.iter().map(|site| site.pieces.len()).sum()
+    }
+
+    /// Returns the numbers of all sites, with those of their first stones, in the order in which they are best drawn:
+    /// what is near first, since it hides the rest; water last, which has a pipeline of its own.
+    pub(crate) fn front_to_back(&self, time: f32) -> impl Iterator<Item = (usize, u32)> {
+        let nearest = (camera_angle(time) / TAU * STREAMED_COUNT as f32).round() as usize;
+        // To the right and to the left by turns.
+        let neighbour = move |step: usize| {
+            let away = step.div_ceil(2);
+            nearest + if step % 2 == 0 { STREAMED_COUNT - away } else { away }
+        };
+        let around = (0..STREAMED_COUNT).map(move |step| neighbour(step) % STREAMED_COUNT);
+        around.chain(STREAMED_COUNT..self.sites.len()).map(|site| (site, self.first_pieces[site]))
     }
 
     /// Returns every stone, and how it stands at a time, in seconds, in the order of sites and pieces.

@@ -1,13 +1,13 @@
 //! What a frame draws to on its way to the screen: transient images that share memory.
 //!
 //! ```text
-//!   pass      0       1        2 ... 6          7 ... 10         11
-//!             shadow  scene    bloom, down      bloom, up        compose
+//!   pass      0       1        2 ... 6          7 ... 10         11       12
+//!             shadow  scene    bloom, down      bloom, up        compose  smooth
 //!   Shadow    ████████████
-//!   Colour            ████                                            4 samples a pixel, never stored
-//!   Depth             ████                                            likewise
-//!   Light             ████████████████████████████████████████████    what the samples come to
-//!   Bloom(n)                   ████████████████████████████████████
+//!   Depth             ████                                                       never stored
+//!   Light             ████████████████████████████████████████████
+//!   Bloom(n)                   ███████████████████████████████████
+//!   Picture                                                      █████████████
 //! ```
 //!
 //! The planner knows the lives and gives the same bytes to images that never live at one time; before its first pass
@@ -28,7 +28,8 @@ pub(crate) const BLOOM_LEVELS: usize = 5;
 pub(crate) const SHADOW_SIDE: u32 = 1024;
 pub(crate) const LIGHT_FORMAT: vk::Format = vk::Format::R16G16B16A16_SFLOAT;
 pub(crate) const DEPTH_FORMAT: vk::Format = vk::Format::D32_SFLOAT;
-pub(crate) const SAMPLES: vk::SampleCountFlags = vk::SampleCountFlags::TYPE_4;
+/// The picture's colours, with how bright they look in the last channel.
+pub(crate) const PICTURE_FORMAT: vk::Format = vk::Format::R8G8B8A8_UNORM;
 
 const SHADOW_PASS: u32 = 0;
 const SCENE_PASS: u32 = 1;
@@ -41,12 +42,12 @@ const TARGET_COUNT: usize = 4 + BLOOM_LEVELS;
 pub(crate) enum Target {
     /// How far sunlight comes.
     Shadow,
-    /// The scene, several samples a pixel.
-    Colour,
     /// The scene's depth.
     Depth,
-    /// The scene, resolved.
+    /// The scene's light.
     Light,
+    /// What it looks like on a screen, before edges are smoothed.
+    Picture,
     /// Its bright parts, ever smaller and softer.
     Bloom(usize),
 }
@@ -55,7 +56,6 @@ pub(crate) enum Target {
 struct Description {
     format: vk::Format,
     extent: vk::Extent2D,
-    samples: vk::SampleCountFlags,
     usage: vk::ImageUsageFlags,
     first: Use,
     last: Use,
@@ -64,9 +64,9 @@ struct Description {
 impl Target {
     const ALL: [Self; TARGET_COUNT] = [
         Self::Shadow,
-        Self::Colour,
         Self::Depth,
         Self::Light,
+        Self::Picture,
         Self::Bloom(0),
         Self::Bloom(1),
         Self::Bloom(2),
@@ -77,9 +77,9 @@ impl Target {
     fn index(self) -> usize {
         match self {
             Self::Shadow => 0,
-            Self::Colour => 1,
-            Self::Depth => 2,
-            Self::Light => 3,
+            Self::Depth => 1,
+            Self::Light => 2,
+            Self::Picture => 3,
             Self::Bloom(level) => 4 + level,
         }
     }
@@ -94,14 +94,8 @@ impl Target {
     fn describe(self, screen: vk::Extent2D) -> Description {
         let (drawn, sampled) = (vk::ImageUsageFlags::COLOR_ATTACHMENT, vk::ImageUsageFlags::SAMPLED);
         let (depth, brief) = (vk::ImageUsageFlags::DEPTH_STENCIL_ATTACHMENT, vk::ImageUsageFlags::TRANSIENT_ATTACHMENT);
-        let colour = Description {
-            format: LIGHT_FORMAT,
-            extent: screen,
-            samples: vk::SampleCountFlags::TYPE_1,
-            usage: drawn | sampled,
-            first: DRAWN,
-            last: SAMPLED,
-        };
+        let colour =
+            Description { format: LIGHT_FORMAT, extent: screen, usage: drawn | sampled, first: DRAWN, last: SAMPLED };
         let square = vk::Extent2D { width: SHADOW_SIDE, height: SHADOW_SIDE };
         match self {
             Self::Shadow => Description {
@@ -111,16 +105,15 @@ impl Target {
                 first: DEPTH_DRAWN,
                 ..colour
             },
-            Self::Colour => Description { samples: SAMPLES, usage: drawn | brief, last: DRAWN, ..colour },
             Self::Depth => Description {
                 format: DEPTH_FORMAT,
-                samples: SAMPLES,
                 usage: depth | brief,
                 first: DEPTH_DRAWN,
                 last: DEPTH_DRAWN,
                 ..colour
             },
             Self::Light => colour,
+            Self::Picture => Description { format: PICTURE_FORMAT, ..colour },
             Self::Bloom(level) => Description { extent: smaller(screen, level + 1), ..colour },
         }
     }
@@ -129,8 +122,9 @@ impl Target {
     fn passes(self) -> RangeInclusive<u32> {
         match self {
             Self::Shadow => SHADOW_PASS..=SCENE_PASS,
-            Self::Colour | Self::Depth => SCENE_PASS..=SCENE_PASS,
+            Self::Depth => SCENE_PASS..=SCENE_PASS,
             Self::Light => SCENE_PASS..=COMPOSE_PASS,
+            Self::Picture => COMPOSE_PASS..=COMPOSE_PASS + 1,
             // Level n is drawn on the way down, and read last when level n - 1 is drawn on the way up.
             Self::Bloom(level) => FIRST_DOWN + level as u32..=COMPOSE_PASS - level as u32,
         }
@@ -145,7 +139,7 @@ impl Description {
             .extent(self.extent.into())
             .mip_levels(1)
             .array_layers(1)
-            .samples(self.samples)
+            .samples(vk::SampleCountFlags::TYPE_1)
             .usage(self.usage)
     }
 }
