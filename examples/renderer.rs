@@ -26,7 +26,6 @@
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    clippy::cast_possible_wrap,
     reason = "a picture is made of small numbers"
 )]
 
@@ -58,7 +57,6 @@ mod pipelines;
 #[path = "renderer/recipe.rs"]
 mod recipe;
 #[path = "renderer/renderer.rs"]
-#[expect(clippy::module_inception, reason = "the renderer of the example of that name")]
 mod renderer;
 #[path = "renderer/scene.rs"]
 mod scene;
@@ -72,6 +70,8 @@ mod streaming;
 mod swapchain;
 #[path = "renderer/targets.rs"]
 mod targets;
+#[path = "renderer/texture_sets.rs"]
+mod texture_sets;
 #[path = "renderer/textures.rs"]
 mod textures;
 #[path = "compute/vector.rs"]

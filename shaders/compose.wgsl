@@ -4,7 +4,7 @@
 @group(0) @binding(1) var bloom: texture_2d<f32>;
 @group(0) @binding(2) var clamped: sampler;
 
-const EXPOSURE: f32 = 0.66;
+const EXPOSURE: f32 = 0.70;
 const BLOOM: f32 = 0.028;
 
 struct Pixel {

@@ -34,9 +34,10 @@ struct Instance {
 @group(0) @binding(4) var stone_sampler: sampler;
 @group(1) @binding(0) var surface: texture_2d<f32>;
 
-const SUNLIGHT: vec3f = vec3f(5.6, 3.75, 2.1);
-const ZENITH: vec3f = vec3f(0.15, 0.31, 0.66);
-const HORIZON: vec3f = vec3f(1.22, 0.80, 0.46);
+const SUNLIGHT: vec3f = vec3f(3.9, 2.7, 1.6);
+const ZENITH: vec3f = vec3f(0.10, 0.25, 0.62);
+const MIDDLE: vec3f = vec3f(0.42, 0.66, 0.98);
+const HORIZON: vec3f = vec3f(1.30, 0.86, 0.52);
 const BOUNCE: vec3f = vec3f(0.26, 0.18, 0.12);
 
 struct Vertex {
@@ -83,7 +84,8 @@ fn sky(direction: vec3f) -> vec3f {
     let height = clamp(direction.y, 0.0, 1.0);
     let towards = max(dot(direction, frame.sun), 0.0);
     let warmth = vec3f(1.0, 0.55, 0.25) * (pow(towards, 6.0) * 0.55 + pow(towards, 48.0) * 1.1);
-    return mix(HORIZON, ZENITH, pow(height, 0.36)) + warmth * (1.0 - height * 0.6);
+    let low = mix(HORIZON, MIDDLE, smoothstep(0.0, 0.17, height));
+    return mix(low, ZENITH, smoothstep(0.08, 0.75, height)) + warmth * (1.0 - height * 0.6);
 }
 
 // How much of the sun a point sees: four taps, each of which the sampler blends from four texels.
@@ -106,10 +108,10 @@ fn sunlit(position: vec3f, normal: vec3f) -> f32 {
 fn hazed(colour: vec3f, position: vec3f) -> vec3f {
     let offset = position - frame.eye;
     let distance = length(offset);
-    let share = 1.0 - exp2(-max(distance - 12.0, 0.0) * 0.0095);
+    let share = 1.0 - exp2(-max(distance - 12.0, 0.0) * 0.0072);
     let towards = max(dot(offset, frame.sun) / distance, 0.0);
     let glow = towards * towards * towards * towards;
-    return mix(colour, HORIZON * 0.62 + vec3f(0.75, 0.40, 0.16) * glow, share);
+    return mix(colour, vec3f(0.70, 0.60, 0.54) + vec3f(0.85, 0.46, 0.18) * glow, share);
 }
 
 @fragment
@@ -130,7 +132,7 @@ fn stone_fragment(point: Point) -> @location(0) vec4f {
         light = SUNLIGHT * (albedo * cosine + gloss) * sunlit(point.position, face);
     }
     let above = 0.5 + 0.5 * normal.y;
-    let ambient = mix(BOUNCE, mix(ZENITH, HORIZON, 0.22) * 0.92, above);
+    let ambient = mix(BOUNCE, vec3f(0.34, 0.42, 0.56), above);
     let colour = light + albedo * ambient * open;
     return vec4f(hazed(mix(colour, instance.tint.rgb * instance.tint.a, step(0.001, instance.tint.a)), point.position), 1.0);
 }

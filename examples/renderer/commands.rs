@@ -29,19 +29,15 @@ pub(crate) const DEPTH_DRAWN: Use = Use {
 };
 
 /// Read by fragment shaders.
-pub(crate) const SAMPLED: Use = Use {
-    stages: Stages::FRAGMENT_SHADER,
-    access: Access::SHADER_SAMPLED_READ,
-    layout: Layout::SHADER_READ_ONLY_OPTIMAL,
-};
+pub(crate) const SAMPLED: Use =
+    Use { stages: Stages::FRAGMENT_SHADER, access: Access::SHADER_READ, layout: Layout::SHADER_READ_ONLY_OPTIMAL };
 
 /// Taken from the screen: the semaphore is waited for at this stage, and what was shown is of no interest.
 pub(crate) const ACQUIRED: Use =
     Use { stages: Stages::COLOR_ATTACHMENT_OUTPUT, access: Access::NONE, layout: Layout::UNDEFINED };
 
-/// Given to the screen.
-pub(crate) const SHOWN: Use =
-    Use { stages: Stages::ALL_COMMANDS, access: Access::NONE, layout: Layout::PRESENT_SRC_KHR };
+/// Given to the screen, which waits for a semaphore and for no stage.
+pub(crate) const SHOWN: Use = Use { stages: Stages::NONE, access: Access::NONE, layout: Layout::PRESENT_SRC_KHR };
 
 /// Records a barrier from one use of an image to the next.
 pub(crate) fn barrier(

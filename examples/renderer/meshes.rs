@@ -51,15 +51,17 @@ impl Mesh {
             indices,
         };
         let uploads = [
-            upload(&mesh.vertices, bytemuck::cast_slice(&geometry.vertices), vk::AccessFlags::VERTEX_ATTRIBUTE_READ)?,
-            upload(&mesh.indices, bytemuck::cast_slice(&geometry.indices), vk::AccessFlags::INDEX_READ)?,
+            upload(&mesh.vertices, bytemuck::cast_slice(&geometry.vertices))?,
+            upload(&mesh.indices, bytemuck::cast_slice(&geometry.indices))?,
         ];
         Ok((mesh, uploads))
     }
 }
 
-/// Describes how bytes get into a range, and what reads them there.
-fn upload(range: &ArenaRange, bytes: &[u8], access: vk::AccessFlags) -> Result<Upload<Bytes>, Trouble> {
+/// Describes how bytes get into a range, and what reads them there: both uses, whichever it is. Vertices and indices lie
+/// in one buffer, and validation layers of 2023 take an indexed draw to read all of its vertex buffer.
+fn upload(range: &ArenaRange, bytes: &[u8]) -> Result<Upload<Bytes>, Trouble> {
+    let access = vk::AccessFlags::VERTEX_ATTRIBUTE_READ | vk::AccessFlags::INDEX_READ;
     let read = ResourceUse::buffer(vk::PipelineStageFlags::VERTEX_INPUT, access);
     let (offset, end) = (range.offset(), range.offset() + range.size());
     Ok(Upload::to_buffer(range.buffer(), end, offset, bytes.to_vec())?.after(read))

@@ -161,6 +161,7 @@ impl<'a> Page<'a> {
         let all: u64 = details.blocks.iter().map(|block| block.size).sum();
         let gaps = details.blocks.len().saturating_sub(1) as f32;
         let width = (COLUMNS * ADVANCE) as f32 - gaps;
+        self.y += 1.0;
         let mut x = self.x;
         for block in &details.blocks {
             let whole = width * share(block.size, all);

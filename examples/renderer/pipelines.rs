@@ -8,6 +8,7 @@ use crate::frames::IN_FLIGHT;
 use crate::headless::Vulkan;
 use crate::recipe::{Blend, Depth, Input, Recipe, Shader};
 use crate::targets::{BLOOM_LEVELS, DEPTH_FORMAT, LIGHT_FORMAT, PICTURE_FORMAT};
+use crate::texture_sets::TextureSets;
 
 const SCENE: &str = include_str!("../../shaders/scene.wgsl");
 const BLOOM: &str = include_str!("../../shaders/bloom.wgsl");
@@ -15,8 +16,6 @@ const COMPOSE: &str = include_str!("../../shaders/compose.wgsl");
 const SMOOTH: &str = include_str!("../../shaders/smooth.wgsl");
 const OVERLAY: &str = include_str!("../../shaders/overlay.wgsl");
 
-/// How many textures may be alive, those on their way out included.
-const TEXTURE_COUNT: u32 = 96;
 /// Sets of two textures: one for each bloom pass, one for each of the last two passes.
 const PICTURE_SET_COUNT: u32 = 2 * BLOOM_LEVELS as u32 + 1;
 
@@ -93,7 +92,8 @@ impl<'a> Pipelines<'a> {
         made.make_samplers(vulkan)?;
         made.make_layouts()?;
         made.make_sets()?;
-        made.make_pipelines(screen)?;
+        made.make_scene_pipelines()?;
+        made.make_picture_pipelines(screen)?;
         Ok(made)
     }
 
@@ -161,14 +161,10 @@ impl<'a> Pipelines<'a> {
         Ok(())
     }
 
-    fn make_pipelines(&mut self, screen: vk::Format) -> Result<(), Box<dyn Error>> {
-        let scene = Shader::new(self.device, SCENE)?;
-        let bloom = Shader::new(self.device, BLOOM)?;
-        let compose = Shader::new(self.device, COMPOSE)?;
-        let smooth = Shader::new(self.device, SMOOTH)?;
-        let overlay = Shader::new(self.device, OVERLAY)?;
+    fn make_scene_pipelines(&mut self) -> Result<(), Box<dyn Error>> {
+        let shader = Shader::new(self.device, SCENE)?;
         let stone = Recipe {
-            shader: &scene,
+            shader: &shader,
             vertex: c"stone_vertex",
             fragment: Some(c"stone_fragment"),
             layout: self.layouts.scene,
@@ -177,6 +173,7 @@ impl<'a> Pipelines<'a> {
             depth: Depth::Written,
             blend: Blend::Replace,
         };
+        let water = Recipe { fragment: Some(c"water_fragment"), ..stone };
         let shadow = Recipe {
             vertex: c"shadow_vertex",
             fragment: None,
@@ -192,38 +189,44 @@ impl<'a> Pipelines<'a> {
             depth: Depth::Behind,
             ..stone
         };
-        let picture = Recipe {
-            shader: &bloom,
+        self.shadow = shadow.make(self.device)?;
+        self.stone = stone.make(self.device)?;
+        self.water = water.make(self.device)?;
+        self.sky = sky.make(self.device)?;
+        Ok(())
+    }
+
+    fn make_picture_pipelines(&mut self, screen: vk::Format) -> Result<(), Box<dyn Error>> {
+        let bloom = Shader::new(self.device, BLOOM)?;
+        let compose = Shader::new(self.device, COMPOSE)?;
+        let smooth = Shader::new(self.device, SMOOTH)?;
+        let overlay = Shader::new(self.device, OVERLAY)?;
+        let picture = |shader, fragment, format| Recipe {
+            shader,
             vertex: c"picture_vertex",
-            fragment: Some(c"down_fragment"),
+            fragment: Some(fragment),
             layout: self.layouts.picture,
             input: Input::Nothing,
+            colour: Some(format),
             depth: Depth::None,
-            ..stone
+            blend: Blend::Replace,
         };
-        let letters = Recipe {
-            shader: &overlay,
+        let down = picture(&bloom, c"down_fragment", LIGHT_FORMAT);
+        let up = Recipe { blend: Blend::Add, ..picture(&bloom, c"up_fragment", LIGHT_FORMAT) };
+        let compose = picture(&compose, c"compose_fragment", PICTURE_FORMAT);
+        let smooth = picture(&smooth, c"smooth_fragment", screen);
+        let overlay = Recipe {
             vertex: c"overlay_vertex",
-            fragment: Some(c"overlay_fragment"),
             layout: self.layouts.overlay,
             input: Input::Quads,
-            colour: Some(screen),
             blend: Blend::Over,
-            ..picture
+            ..picture(&overlay, c"overlay_fragment", screen)
         };
         let device = self.device;
-        self.shadow = shadow.make(device)?;
-        self.stone = stone.make(device)?;
-        self.water = Recipe { fragment: Some(c"water_fragment"), ..stone }.make(device)?;
-        self.sky = sky.make(device)?;
-        self.down = picture.make(device)?;
-        self.up = Recipe { fragment: Some(c"up_fragment"), blend: Blend::Add, ..picture }.make(device)?;
-        let (composing, smoothing) = (Some(c"compose_fragment"), Some(c"smooth_fragment"));
-        let composed = Recipe { shader: &compose, fragment: composing, colour: Some(PICTURE_FORMAT), ..picture };
-        self.compose = composed.make(device)?;
-        let smoothed = Recipe { shader: &smooth, fragment: smoothing, colour: Some(screen), ..picture };
-        self.smooth = smoothed.make(device)?;
-        self.overlay = letters.make(device)?;
+        let made = [down, up, compose, smooth, overlay].map(|recipe| recipe.make(device));
+        let [down, up, compose, smooth, overlay] = made;
+        (self.down, self.up, self.compose) = (down?, up?, compose?);
+        (self.smooth, self.overlay) = (smooth?, overlay?);
         Ok(())
     }
 
@@ -281,53 +284,6 @@ impl<'a> Pipelines<'a> {
     }
 }
 
-/// Sets of one texture each, which come and go with it.
-pub(crate) struct TextureSets<'a> {
-    device: &'a ash::Device,
-    layout: vk::DescriptorSetLayout,
-    pool: vk::DescriptorPool,
-}
-
-impl<'a> TextureSets<'a> {
-    fn new(device: &'a ash::Device, layout: vk::DescriptorSetLayout) -> Result<Self, vk::Result> {
-        let sizes =
-            [vk::DescriptorPoolSize::default().ty(vk::DescriptorType::SAMPLED_IMAGE).descriptor_count(TEXTURE_COUNT)];
-        let info = vk::DescriptorPoolCreateInfo::default()
-            .flags(vk::DescriptorPoolCreateFlags::FREE_DESCRIPTOR_SET)
-            .max_sets(TEXTURE_COUNT)
-            .pool_sizes(&sizes);
-        // SAFETY: the create-info is valid.
-        let pool = unsafe { device.create_descriptor_pool(&info, None) }?;
-        Ok(Self { device, layout, pool })
-    }
-
-    /// Makes a set that names a texture.
-    ///
-    /// # Errors
-    /// Where too many textures are alive.
-    pub(crate) fn allocate(&self, view: vk::ImageView) -> Result<vk::DescriptorSet, vk::Result> {
-        let layouts = [self.layout];
-        let info = vk::DescriptorSetAllocateInfo::default().descriptor_pool(self.pool).set_layouts(&layouts);
-        // SAFETY: pool and layout are alive; the pool is used by this thread only.
-        let set = unsafe { self.device.allocate_descriptor_sets(&info) }?[0];
-        let image = [image_info(view)];
-        let writes = [vk::WriteDescriptorSet::default()
-            .dst_set(set)
-            .descriptor_type(vk::DescriptorType::SAMPLED_IMAGE)
-            .image_info(&image)];
-        // SAFETY: the set is new; the view is alive.
-        unsafe { self.device.update_descriptor_sets(&writes, &[]) };
-        Ok(set)
-    }
-
-    /// Frees a set that no frame reads any more.
-    pub(crate) fn free(&self, set: vk::DescriptorSet) {
-        // SAFETY: the set is of this pool, and the GPU is done with it.
-        let freed = unsafe { self.device.free_descriptor_sets(self.pool, &[set]) };
-        debug_assert!(freed.is_ok(), "vkFreeDescriptorSets has no way to fail");
-    }
-}
-
 impl Drop for Pipelines<'_> {
     fn drop(&mut self) {
         let Layouts { scene_set, texture_set, picture_set, scene, picture, overlay } = self.layouts;
@@ -355,14 +311,8 @@ impl Drop for Pipelines<'_> {
     }
 }
 
-impl Drop for TextureSets<'_> {
-    fn drop(&mut self) {
-        // SAFETY: the device is idle when the renderer ends.
-        unsafe { self.device.destroy_descriptor_pool(self.pool, None) };
-    }
-}
-
-fn image_info(view: vk::ImageView) -> vk::DescriptorImageInfo {
+/// Names a picture that shaders read.
+pub(crate) fn image_info(view: vk::ImageView) -> vk::DescriptorImageInfo {
     vk::DescriptorImageInfo::default().image_view(view).image_layout(vk::ImageLayout::SHADER_READ_ONLY_OPTIMAL)
 }
 

@@ -114,8 +114,8 @@ impl Recipe<'_> {
         } else {
             &[]
         });
-        let states = [vk::DynamicState::VIEWPORT, vk::DynamicState::SCISSOR];
-        let dynamic = vk::PipelineDynamicStateCreateInfo::default().dynamic_states(&states);
+        let set_later = [vk::DynamicState::VIEWPORT, vk::DynamicState::SCISSOR];
+        let dynamic = vk::PipelineDynamicStateCreateInfo::default().dynamic_states(&set_later);
         let mut rendering = vk::PipelineRenderingCreateInfo::default().color_attachment_formats(self.colour.as_slice());
         if self.depth != Depth::None {
             rendering = rendering.depth_attachment_format(DEPTH_FORMAT);

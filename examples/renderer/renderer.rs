@@ -52,6 +52,8 @@ pub(crate) struct Renderer<'a> {
     /// The buffers that each slot's set names.
     named: [[vk::Buffer; 2]; IN_FLIGHT],
     screenshot: Option<(Screenshot<'a>, u64)>,
+    /// The first frame that was drawn into the window; those before have loaded the quarry.
+    first_point: u64,
     /// Whether the window has changed since the images were made.
     is_outdated: bool,
 }
@@ -98,6 +100,7 @@ impl<'a> Renderer<'a> {
             overlay: Overlay::default(),
             named: Default::default(),
             screenshot: None,
+            first_point: 0,
             is_outdated: true,
             pipelines,
             ring,
@@ -128,6 +131,7 @@ impl<'a> Renderer<'a> {
                 }
             }
         }
+        self.first_point = self.frames.next_point;
         Ok(())
     }
 
@@ -146,20 +150,23 @@ impl<'a> Renderer<'a> {
     /// # Errors
     /// Where there is no memory, or a call of Vulkan fails.
     pub(crate) fn draw(&mut self, time: f32, window: vk::Extent2D, keep: bool) -> Result<Drawn, Box<dyn Error>> {
-        let was_outdated = self.is_outdated;
+        let (was_outdated, was_busy) = (self.is_outdated, self.streaming.is_busy());
         if was_outdated {
             self.fit(window)?;
         }
         if self.swapchain.extent.width == 0 {
             return Ok(Drawn { is_busy: true, ..Drawn::default() });
         }
-        if self.frames.next_point % OVERLAY_EVERY == 0 || self.overlay.quads().is_empty() || was_outdated {
+        if (self.frames.next_point - self.first_point) % OVERLAY_EVERY == 0
+            || self.overlay.quads().is_empty()
+            || was_outdated
+        {
             self.write_overlay();
         }
         let heap_before = heap::calls();
         let is_shown = self.draw_fitting(time, keep)?;
         let heap_calls = heap::calls() - heap_before;
-        Ok(Drawn { is_shown, is_busy: was_outdated || self.streaming.is_busy(), heap_calls })
+        Ok(Drawn { is_shown, is_busy: was_outdated || was_busy || self.streaming.is_busy(), heap_calls })
     }
 
     fn draw_fitting(&mut self, time: f32, keep: bool) -> Result<bool, Box<dyn Error>> {
@@ -275,7 +282,7 @@ impl<'a> Renderer<'a> {
         let arena = self.streaming.arena.statistics();
         let traffic = self.streaming.traffic;
         let report = Report {
-            frame: self.frames.next_point,
+            frame: self.frames.next_point - self.first_point,
             statistics: self.allocator.statistics(),
             details: self.allocator.detailed_statistics(),
             mesh_bytes: (arena.used_bytes, arena.reserved_bytes),

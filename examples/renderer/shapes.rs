@@ -86,7 +86,9 @@ impl Shape {
                     Detail::Fine => 7,
                 };
                 let block = Block { half: size * 0.5, round, rough, taper, seed, cells };
-                FACES.iter().for_each(|face| geometry.grid((cells, cells), |s, t| block.point(face, s, t)));
+                for face in &FACES {
+                    geometry.grid((cells, cells), |s, t| block.point(face, s, t));
+                }
             }
             Self::Drum { radius, height } => drum(&mut geometry, (radius, height), detail),
             Self::Ground { side } => geometry.grid((72, 72), |s, t| ground_point(side, s, t)),
@@ -214,7 +216,7 @@ fn drum(geometry: &mut Geometry, (radius, height): (f32, f32), detail: Detail) {
         let angle = -s * TAU;
         let (sine, cosine) = angle.sin_cos();
         // The ends are drawn in a little, as if the edges were dressed.
-        let is_end = t == 0.0 || t == 1.0;
+        let is_end = t <= 0.0 || t >= 1.0;
         let y = height * if is_end { t } else { 0.04 + 0.92 * (t * 3.0 - 1.0) };
         let radius = depth(angle) * if is_end { 0.965 } else { 1.0 };
         let (out, along) = (vec3(cosine, 0.0, sine), vec3(-sine, 0.0, cosine));
@@ -239,8 +241,8 @@ fn drum(geometry: &mut Geometry, (radius, height): (f32, f32), detail: Detail) {
 pub(crate) fn ground_height(x: f32, z: f32) -> f32 {
     let distance = (x * x + z * z).sqrt();
     let shore = 5.2 + 1.6 * (layered(vec3(x * 0.22, z * 0.22, 3.0), 2, None) - 0.5);
-    let share = ((distance - shore + 1.2) / 2.4).clamp(0.0, 1.0);
-    let bank = share * share * (3.0 - 2.0 * share);
+    let inland = ((distance - shore + 1.2) / 2.4).clamp(0.0, 1.0);
+    let bank = inland * inland * (3.0 - 2.0 * inland);
     let uneven = layered(vec3(x * 0.45, z * 0.45, 0.0), 3, None) - 0.5;
     (bank - 1.0) * 1.6 + uneven * (0.25 + 0.5 * (1.0 - bank))
 }

@@ -16,9 +16,9 @@ use freestone::{
 
 use crate::headless::Vulkan;
 use crate::meshes::{self, Mesh};
-use crate::pipelines::TextureSets;
 use crate::scene::Site;
 use crate::shapes::Detail;
+use crate::texture_sets::TextureSets;
 use crate::textures::{Texels, Texture};
 
 /// The bytes of an upload.
@@ -191,7 +191,9 @@ impl<'a> Streaming<'a> {
             let geometry = piece.shape.make(task.detail, site.seed + task.meshes.len() as f32 * 0.37);
             let (mesh, uploads) = Mesh::new(&self.arena, &geometry)?;
             task.meshes.push(mesh);
-            uploads.into_iter().for_each(|upload| self.await_room(upload));
+            for upload in uploads {
+                self.await_room(upload);
+            }
             true
         } else {
             false

@@ -12,9 +12,9 @@ use freestone::{AllocationCreateInfo, Allocator, Image, ImageTarget, ResourceUse
 use crate::commands::colour_view;
 use crate::headless::Vulkan;
 use crate::noise::layered;
-use crate::pipelines::TextureSets;
 use crate::shapes::Detail;
 use crate::streaming::{Bytes, Trouble};
+use crate::texture_sets::TextureSets;
 use crate::vector::{Vec3, vec3};
 
 const FORMAT: vk::Format = vk::Format::R8G8B8A8_UNORM;

@@ -123,7 +123,7 @@ impl ApplicationHandler for State {
             WindowEvent::CloseRequested => self.is_closed = true,
             WindowEvent::Resized(size) => self.size = size,
             WindowEvent::KeyboardInput { event, .. } => {
-                self.is_closed |= event.logical_key == Key::Named(NamedKey::Escape)
+                self.is_closed |= event.logical_key == Key::Named(NamedKey::Escape);
             }
             _ => {}
         }

@@ -66,8 +66,8 @@ impl Builder {
     }
 
     fn shape(&mut self, shape: Shape, pose: Pose) {
-        let shade = self.random.between(0.78, 1.08);
-        let look = Look { tint: self.stone.tint * shade, vein: self.stone.vein * shade, glow: 0.0 };
+        let bright = self.random.between(0.78, 1.08);
+        let look = Look { tint: self.stone.tint * bright, vein: self.stone.vein * bright, glow: 0.0 };
         self.pieces.push(Piece { shape, pose: self.frame.then(&pose), motion: Motion::Still, look });
     }
 
@@ -200,8 +200,8 @@ pub(crate) fn ledges(random: &mut Random) -> Site {
             let angle = (f32::from(number) + step * 0.5) / f32::from(count) * TAU + random.around(0.03);
             let radius = 18.6 + step * 3.4 + random.around(0.5);
             let size = vec3(5.4 + random.around(0.5), 2.6 + step * 2.5 + random.around(0.5), 4.4);
-            let shade = random.between(0.8, 1.05);
-            let look = Look { tint: vec3(0.74, 0.60, 0.44) * shade, vein: vec3(0.50, 0.34, 0.22) * shade, glow: 0.0 };
+            let bright = random.between(0.8, 1.05);
+            let look = Look { tint: vec3(0.74, 0.60, 0.44) * bright, vein: vec3(0.50, 0.34, 0.22) * bright, glow: 0.0 };
             let at = vec3(angle.sin() * radius, size.y * 0.5 - 0.5, angle.cos() * radius);
             let pose = Pose::at(at).then(&Pose::turned(angle + random.around(0.06)));
             let shape = Shape::Block { size, round: 0.16, rough: 0.14, taper: 0.03 };
