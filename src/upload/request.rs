@@ -11,7 +11,7 @@ use super::transfer::{PieceCopy, State, Transfer};
 /// Bytes on their way to a buffer or an image, and how far they have come.
 ///
 /// `D` holds the bytes: a slice, a `Vec<u8>`, an `Arc<[u8]>`; they must not change before the upload is done. An upload
-/// that the ring cannot take at once goes on where it stopped, at the next [`Uploader::record`].
+/// that the ring cannot take at once goes on where it stopped, at the next [`Uploader::record`](super::Uploader::record).
 #[derive(Clone, Debug)]
 #[must_use = "an upload does nothing until an uploader records it"]
 pub struct Upload<D> {
@@ -64,7 +64,7 @@ impl<D: AsRef<[u8]>> Upload<D> {
     }
 
     /// Has the target handed to another queue family, in the barrier behind the last copy. The other family records
-    /// [`Uploader::record_acquire`], in work that waits for this one by a semaphore.
+    /// [`Uploader::record_acquire`](super::Uploader::record_acquire), in work that waits for this one by a semaphore.
     #[must_use = "the upload is handed back"]
     pub fn hand_over(mut self, after: ResourceUse, families: QueueFamilies) -> Self {
         self.transfer.families = Some(families).filter(|families| families.from != families.to);

@@ -234,3 +234,37 @@ impl<A: AllocatorRef> fmt::Debug for Ring<A> {
 fn slack(alignment: Alignment) -> u64 {
     (alignment.odd - 1) * alignment.power
 }
+
+#[cfg(test)]
+#[expect(unsafe_code, reason = "makes an allocator on the simulated driver")]
+mod tests {
+    use super::*;
+    use crate::allocator::{Allocator, AllocatorCreateInfo};
+    use crate::sim::{Profile, SimDevice};
+
+    /// R2, and offsets that are multiples of blocks of 12 bytes.
+    #[test]
+    fn grants_are_aligned_and_share_no_atom() {
+        let vulkan = SimDevice::new(Profile::noncoherent());
+        let (device, physical_device) = (vulkan.device(), vulkan.physical_device());
+        let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), physical_device, device);
+        // SAFETY: the objects belong together and outlive the allocator.
+        let allocator = unsafe { Allocator::new(info) }.unwrap();
+        let usage = vk::BufferUsageFlags::TRANSFER_SRC;
+        let (block_bytes, intent) = (64 << 10, Intent::Upload);
+        let settings = RingSettings { block_bytes, max_bytes: block_bytes, usage, intent, name: "a ring" };
+        // SAFETY: nothing is submitted.
+        let mut ring = unsafe { Ring::new(&allocator, settings) }.unwrap();
+        let atom = allocator.properties().non_coherent_atom_size;
+        assert!(atom > 1, "the profile has atoms");
+        let mut end = 0;
+        for round in 0..100 {
+            let alignment = Alignment { odd: 1 + 2 * (round % 2), power: 4 << (round % 3) };
+            let Some(grant) = ring.take(12 * (round + 1), alignment) else { break };
+            assert_eq!(grant.offset % (alignment.odd * alignment.power), 0);
+            assert!(grant.offset / atom * atom >= end, "{grant:?} shares an atom");
+            end = (grant.offset + grant.bytes).next_multiple_of(atom);
+        }
+        assert!(end > 32 << 10, "most of the ring was taken: {end}");
+    }
+}

@@ -8,7 +8,7 @@ use freestone::{
 };
 
 use crate::shadow::{FORMATS, ShadowImage};
-use crate::stage::{Stage, pattern};
+use crate::stage::{Stage, incoherent, pattern};
 
 const COLOR: vk::ImageAspectFlags = vk::ImageAspectFlags::COLOR;
 
@@ -160,7 +160,7 @@ fn what_the_queue_or_the_ring_cannot_serve_is_refused_before_anything_is_recorde
 
 #[test]
 fn a_ring_smaller_than_a_row_is_enough() {
-    let stage = Stage::new(Profile::noncoherent());
+    let stage = Stage::new(incoherent());
     let shadow = ShadowImage::new(FORMATS[2], [100, 2, 1], 1, 1);
     let gpu_only = freestone::AllocationCreateInfo::gpu_only();
     // SAFETY: the create-info is valid; the simulated device is done whenever `run` returns.
@@ -194,7 +194,7 @@ fn a_ring_smaller_than_a_row_is_enough() {
 
 #[test]
 fn tickets_are_redeemed_once_by_their_own_readback_and_not_too_early() {
-    let stage = Stage::new(Profile::noncoherent());
+    let stage = Stage::new(incoherent());
     let target = stage.buffer(1024);
     let info = StagingCreateInfo::new(4096);
     // SAFETY: the simulated device is done whenever `run` returns.

@@ -5,8 +5,8 @@ use freestone::{ImageRegion, ImageTarget};
 
 /// A format as the shadow knows it: width, height and bytes of a block.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Format {
-    pub(crate) format: vk::Format,
+pub(crate) struct Texel {
+    pub(crate) vulkan: vk::Format,
     pub(crate) aspect: vk::ImageAspectFlags,
     pub(crate) block: [u32; 3],
 }
@@ -14,21 +14,21 @@ pub(crate) struct Format {
 const COLOR: vk::ImageAspectFlags = vk::ImageAspectFlags::COLOR;
 
 /// Formats of every kind of block: odd sizes, three components, compressed, depth, stencil.
-pub(crate) const FORMATS: [Format; 8] = [
-    Format { format: vk::Format::R8G8B8A8_UNORM, aspect: COLOR, block: [1, 1, 4] },
-    Format { format: vk::Format::R8G8B8_UNORM, aspect: COLOR, block: [1, 1, 3] },
-    Format { format: vk::Format::R32G32B32_SFLOAT, aspect: COLOR, block: [1, 1, 12] },
-    Format { format: vk::Format::R32G32B32A32_SFLOAT, aspect: COLOR, block: [1, 1, 16] },
-    Format { format: vk::Format::BC1_RGB_UNORM_BLOCK, aspect: COLOR, block: [4, 4, 8] },
-    Format { format: vk::Format::ASTC_6X5_UNORM_BLOCK, aspect: COLOR, block: [6, 5, 16] },
-    Format { format: vk::Format::D16_UNORM, aspect: vk::ImageAspectFlags::DEPTH, block: [1, 1, 2] },
-    Format { format: vk::Format::S8_UINT, aspect: vk::ImageAspectFlags::STENCIL, block: [1, 1, 1] },
+pub(crate) const FORMATS: [Texel; 8] = [
+    Texel { vulkan: vk::Format::R8G8B8A8_UNORM, aspect: COLOR, block: [1, 1, 4] },
+    Texel { vulkan: vk::Format::R8G8B8_UNORM, aspect: COLOR, block: [1, 1, 3] },
+    Texel { vulkan: vk::Format::R32G32B32_SFLOAT, aspect: COLOR, block: [1, 1, 12] },
+    Texel { vulkan: vk::Format::R32G32B32A32_SFLOAT, aspect: COLOR, block: [1, 1, 16] },
+    Texel { vulkan: vk::Format::BC1_RGB_UNORM_BLOCK, aspect: COLOR, block: [4, 4, 8] },
+    Texel { vulkan: vk::Format::ASTC_6X5_UNORM_BLOCK, aspect: COLOR, block: [6, 5, 16] },
+    Texel { vulkan: vk::Format::D16_UNORM, aspect: vk::ImageAspectFlags::DEPTH, block: [1, 1, 2] },
+    Texel { vulkan: vk::Format::S8_UINT, aspect: vk::ImageAspectFlags::STENCIL, block: [1, 1, 1] },
 ];
 
 /// An image's dimensions, and what each of its blocks should hold.
 #[derive(Clone, Debug)]
 pub(crate) struct ShadowImage {
-    pub(crate) format: Format,
+    pub(crate) texel: Texel,
     pub(crate) extent: [u32; 3],
     pub(crate) levels: u32,
     pub(crate) layers: u32,
@@ -36,8 +36,8 @@ pub(crate) struct ShadowImage {
 }
 
 impl ShadowImage {
-    pub(crate) fn new(format: Format, extent: [u32; 3], levels: u32, layers: u32) -> Self {
-        let mut shadow = Self { format, extent, levels, layers, bytes: Vec::new() };
+    pub(crate) fn new(texel: Texel, extent: [u32; 3], levels: u32, layers: u32) -> Self {
+        let mut shadow = Self { texel, extent, levels, layers, bytes: Vec::new() };
         let size = (0..levels).map(|level| shadow.level_blocks(level)).sum::<usize>() * shadow.block_bytes();
         shadow.bytes = vec![0; size];
         shadow
@@ -48,7 +48,7 @@ impl ShadowImage {
         let is_3d = depth > 1;
         vk::ImageCreateInfo::default()
             .image_type(if is_3d { vk::ImageType::TYPE_3D } else { vk::ImageType::TYPE_2D })
-            .format(self.format.format)
+            .format(self.texel.vulkan)
             .extent(vk::Extent3D { width, height, depth })
             .mip_levels(self.levels)
             .array_layers(self.layers)
@@ -61,7 +61,7 @@ impl ShadowImage {
     }
 
     pub(crate) fn block_bytes(&self) -> usize {
-        self.format.block[2] as usize
+        self.texel.block[2] as usize
     }
 
     pub(crate) fn level_extent(&self, level: u32) -> [u32; 3] {
@@ -71,7 +71,7 @@ impl ShadowImage {
     /// Returns columns, rows and slices of a level, in blocks.
     fn level_counts(&self, level: u32) -> [usize; 3] {
         let [width, height, depth] = self.level_extent(level);
-        let [across, down, _] = self.format.block;
+        let [across, down, _] = self.texel.block;
         [width.div_ceil(across), height.div_ceil(down), depth].map(|count| count as usize)
     }
 
@@ -83,7 +83,7 @@ impl ShadowImage {
     pub(crate) fn blocks_of(&self, region: &ImageRegion) -> Vec<usize> {
         let [columns, rows, slices] = self.level_counts(region.mip_level);
         let before: usize = (0..region.mip_level).map(|level| self.level_blocks(level)).sum();
-        let [across, down, _] = self.format.block;
+        let [across, down, _] = self.texel.block;
         let [x, y, z] = region.offset;
         let [width, height, depth] = region.extent;
         let mut blocks = Vec::new();

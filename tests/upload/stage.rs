@@ -11,6 +11,21 @@ pub(crate) struct Stage {
     pool: vk::CommandPool,
 }
 
+/// Returns a device without coherent memory: uploads have to be flushed too.
+pub(crate) fn incoherent() -> Profile {
+    let mut profile = Profile::noncoherent();
+    "incoherent".clone_into(&mut profile.name);
+    for memory_type in &mut profile.memory_types {
+        memory_type.property_flags &= !vk::MemoryPropertyFlags::HOST_COHERENT;
+    }
+    profile
+}
+
+/// Lists the built-in devices and the one without coherent memory.
+pub(crate) fn profiles() -> Vec<Profile> {
+    Profile::all().into_iter().chain([incoherent()]).collect()
+}
+
 /// Returns bytes that differ by seed and by place.
 pub(crate) fn pattern(seed: u64, len: u64) -> Vec<u8> {
     let mut random = crate::common::Random(seed);
