@@ -137,8 +137,10 @@ fn stone_fragment(point: Point) -> @location(0) vec4f {
     return vec4f(hazed(mix(colour, instance.tint.rgb * instance.tint.a, step(0.001, instance.tint.a)), point.position), 1.0);
 }
 
-// The slope of small waves: four that run across each other.
-fn waves(at: vec2f) -> vec2f {
+// The slope of small waves: four that run across each other, none of them straight.
+fn waves(place: vec2f) -> vec2f {
+    let bend = vec2f(sin(place.y * 0.9 + frame.time * 0.31) + sin(place.y * 2.3), cos(place.x * 0.7 + frame.time * 0.23) + cos(place.x * 1.9));
+    let at = place + bend * 0.45;
     var slope = vec2f(0.0);
     for (var i = 0; i < 4; i++) {
         let n = f32(i);
