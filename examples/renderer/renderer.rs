@@ -63,7 +63,7 @@ pub(crate) struct Renderer<'a> {
 pub(crate) struct Drawn {
     /// Whether there was anything to draw to.
     pub(crate) is_shown: bool,
-    /// Whether anything was streamed, retired or made anew in it.
+    /// Whether anything was streamed, retired or made anew in it, or its picture kept.
     pub(crate) is_busy: bool,
     /// Heap calls of this thread, the writing of the overlay left out.
     pub(crate) heap_calls: u64,
@@ -166,7 +166,8 @@ impl<'a> Renderer<'a> {
         let heap_before = heap::calls();
         let is_shown = self.draw_fitting(time, keep)?;
         let heap_calls = heap::calls() - heap_before;
-        Ok(Drawn { is_shown, is_busy: was_outdated || was_busy || self.streaming.is_busy(), heap_calls })
+        let is_busy = keep || was_outdated || was_busy || self.streaming.is_busy();
+        Ok(Drawn { is_shown, is_busy, heap_calls })
     }
 
     fn draw_fitting(&mut self, time: f32, keep: bool) -> Result<bool, Box<dyn Error>> {
