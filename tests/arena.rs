@@ -313,6 +313,22 @@ fn foreign_and_stale_ranges_come_back_and_change_nothing() {
     rig.finish();
 }
 
+/// A place in the index counts 2^21 lives before its number begins anew; a key from before a `clear` stays stale.
+#[test]
+fn a_stale_range_stays_stale_when_its_place_has_lived_two_million_times() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let mut arena = arena(&rig, &info());
+    let old = arena.allocate(64, 4).expect("there is memory");
+    arena.clear();
+    for _ in 0..1 << 21 {
+        let range = arena.allocate(64, 4).expect("there is room");
+        assert!(!arena.is_alive(&old));
+        arena.free(range).expect("it is alive");
+    }
+    drop(arena);
+    rig.finish();
+}
+
 #[test]
 fn each_failure_of_a_growth_leaves_everything_as_it_was() {
     for profile in Profile::all() {

@@ -194,12 +194,14 @@ fn kinds_that_are_alive_at_once_share_no_page() {
                 let kind = [Kind::Linear, Kind::NonLinear][index(&mut random, 2)];
                 let first = u32::try_from(random.below(12)).expect("small");
                 let last = first + u32::try_from(random.below(6)).expect("small");
-                let requirements = requirements(random.size(14), 1 << random.below(12), kind);
+                let size = random.size(14).next_multiple_of(64);
+                let requirements = requirements(size, 64 << random.below(6), kind);
                 TransientRequest::new(requirements, first..=last)
             })
             .collect();
         let plan = TransientPlan::new(&requests, granularity).expect("sound requests");
         assert_sound(&plan, &requests, granularity);
+        assert_waits(&plan, &requests, 64);
         assert_eq!(
             plan,
             TransientPlan::new(&requests, granularity).expect("sound"),

@@ -1,5 +1,6 @@
 //! The simulated driver that all peers run on: one device model, no checks, no log.
 
+use crate::clock::ticks;
 use ash::vk;
 use freestone::sim::{Checks, Control, Function, Heap, MemoryType, Profile, SimDevice};
 
@@ -7,11 +8,12 @@ pub(crate) const KIB: u64 = freestone::sim::KIB;
 pub(crate) const MIB: u64 = freestone::sim::MIB;
 const GIB: u64 = freestone::sim::GIB;
 
-/// How many objects the driver gives: what the specification promises, or any number.
+/// How many objects the driver gives: what the specification promises, or any number; the last with heaps without end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Objects {
     Promised,
     Unlimited,
+    UnlimitedAndVast,
 }
 
 /// A device with a heap of 24 GiB, one of 256 MiB behind the BAR, and 64 GiB of system memory; memory types in the
@@ -33,8 +35,11 @@ impl Driver {
         profile.memory_types = [(device, 0), (host, 1), (host | cached, 1), (device | host, 2)]
             .map(|(property_flags, heap_index)| MemoryType { property_flags, heap_index })
             .to_vec();
-        if objects == Objects::Unlimited {
+        if objects != Objects::Promised {
             profile.max_memory_allocation_count = u32::MAX;
+        }
+        if objects == Objects::UnlimitedAndVast {
+            profile.heaps.iter_mut().for_each(|heap| heap.size = 1 << 50);
         }
         let sim = SimDevice::builder(profile).checks(Checks::NONE).build();
         Self { sim: sim.expect("the profile contradicts nothing") }
@@ -76,4 +81,23 @@ pub(crate) fn exercise(driver: &Driver, count: u32, mut at_peak: impl FnMut()) {
         // SAFETY: the object was made above and nothing uses it.
         unsafe { device.free_memory(object, None) };
     }
+}
+
+/// Times single allocations of memory, with up to `count` objects alive; frees them.
+pub(crate) fn time_allocations(driver: &Driver, count: usize) -> Vec<u64> {
+    let device = driver.sim.device();
+    let info = vk::MemoryAllocateInfo::default().allocation_size(64 * MIB).memory_type_index(0);
+    let (mut objects, mut samples) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for _ in 0..count {
+        let start = ticks();
+        // SAFETY: the device is alive, the create-info valid, and no callbacks are given.
+        let object = unsafe { device.allocate_memory(&info, None) };
+        samples.push(ticks() - start);
+        objects.push(object.expect("the driver has room"));
+    }
+    for object in objects {
+        // SAFETY: the object was made above and nothing uses it.
+        unsafe { device.free_memory(object, None) };
+    }
+    samples
 }

@@ -1,5 +1,6 @@
 //! Workloads d and e: a level that is streamed out and in, and holes that are slightly too small.
 
+use crate::callgrind;
 use crate::check::{Order, check};
 use crate::clock::median;
 use crate::driver::{Driver, KIB};
@@ -43,6 +44,29 @@ pub(crate) fn run_level<P: Peer>(steps: usize) -> Row {
     let mean_ratio = ratios.iter().sum::<f64>() / ratios.len() as f64;
     let row = Row { ns_per_pair: median(&mut chunks), mean_ratio, ..Row::default() };
     bench.finish(&mut live, row)
+}
+
+/// Runs `pairs` pairs where callgrind counts, in steps that stream a tenth.
+pub(crate) fn count<P: Peer>(pairs: usize) {
+    let mut random = Random::new(4);
+    let driver = Driver::new(P::OBJECTS);
+    let mut peer = P::new(&driver);
+    let mut live: Vec<_> = (0..RESOURCES).map(|_| peer.allocate(&level_resource(&mut random))).collect();
+    let warm_up = 4;
+    for step in 0..warm_up + pairs / STREAMED {
+        let slots = draw_slots(&mut random);
+        let requests: Vec<_> = (0..STREAMED).map(|_| level_resource(&mut random)).collect();
+        let mut go = || {
+            for slot in &slots {
+                live[*slot].take().into_iter().for_each(|old| peer.free(old));
+            }
+            for (slot, request) in slots.iter().zip(&requests) {
+                live[*slot] = peer.allocate(request);
+            }
+        };
+        if step < warm_up { go() } else { callgrind::measured(&mut go) }
+    }
+    live.into_iter().flatten().for_each(|handle| peer.free(handle));
 }
 
 /// Frees the resources in these slots, then fills them again, by the given ways to free and to allocate.

@@ -17,10 +17,8 @@ pub(crate) struct Freestone {
     infos: [AllocationCreateInfo<'static>; 4],
 }
 
-impl Peer for Freestone {
-    type Handle = Allocation;
-
-    fn new(driver: &Driver) -> Self {
+impl Freestone {
+    pub(crate) fn open(driver: &Driver) -> Self {
         let infos = [Class::Device, Class::Upload, Class::Readback, Class::Stream].map(|class| {
             AllocationCreateInfo::new(match class {
                 Class::Device => Intent::GpuOnly,
@@ -32,14 +30,36 @@ impl Peer for Freestone {
         Self { allocator: open(driver), infos }
     }
 
+    #[inline]
+    pub(crate) fn serve(&self, request: &Request) -> Option<Allocation> {
+        self.allocator.allocate(&requirements(request), &self.infos[request.class as usize]).ok()
+    }
+
+    #[inline]
+    pub(crate) fn take_back(&self, handle: Allocation) {
+        assert!(self.allocator.free(handle).is_ok(), "an allocation of this allocator");
+    }
+}
+
+impl Peer for Freestone {
+    type Handle = Allocation;
+
+    fn new(driver: &Driver) -> Self {
+        Self::open(driver)
+    }
+
     #[inline(never)]
     fn allocate(&mut self, request: &Request) -> Option<Allocation> {
-        self.allocator.allocate(&requirements(request), &self.infos[request.class as usize]).ok()
+        self.serve(request)
     }
 
     #[inline(never)]
     fn free(&mut self, handle: Allocation) {
-        assert!(self.allocator.free(handle).is_ok(), "an allocation of this allocator");
+        self.take_back(handle);
+    }
+
+    fn trim(&mut self) {
+        self.allocator.trim();
     }
 
     fn place(&self, handle: &Allocation) -> Option<Place> {
@@ -59,7 +79,7 @@ impl Peer for LinearPool {
     fn new(driver: &Driver) -> Self {
         let allocator = open(driver);
         let info = PoolCreateInfo::for_intent(Intent::Upload).algorithm(Algorithm::Linear);
-        let info = info.block_size(128 * MIB).min_block_count(1).max_block_count(1);
+        let info = info.block_size(92 * MIB).min_block_count(1).max_block_count(1);
         let pool = allocator.create_pool(&info).expect("the device has an upload type with room");
         Self { allocator, pool: Some(pool) }
     }
@@ -88,14 +108,16 @@ impl Drop for LinearPool {
     }
 }
 
-fn open(driver: &Driver) -> Allocator {
+/// Opens an allocator on a driver that outlives it.
+pub(crate) fn open(driver: &Driver) -> Allocator {
     let sim = &driver.sim;
     let info = AllocatorCreateInfo::new(sim.entry(), sim.instance(), sim.physical_device(), sim.device());
     // SAFETY: the objects belong together, and a workload's driver outlives its allocator; no feature is declared.
     unsafe { Allocator::new(info.api_version(vk::API_VERSION_1_3)) }.expect("the simulated driver has every function")
 }
 
-fn requirements(request: &Request) -> AllocationRequirements {
+/// Returns what a driver would say a resource needs.
+pub(crate) fn requirements(request: &Request) -> AllocationRequirements {
     let kind = if request.is_linear { Kind::Linear } else { Kind::NonLinear };
     let requirements = vk::MemoryRequirements {
         size: request.size,

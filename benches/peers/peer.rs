@@ -25,6 +25,8 @@ pub(crate) trait Peer: Sized {
     fn new(driver: &Driver) -> Self;
     fn allocate(&mut self, request: &Request) -> Option<Self::Handle>;
     fn free(&mut self, handle: Self::Handle);
+    /// Gives back what is kept without need, where the peer can.
+    fn trim(&mut self) {}
     /// Returns where it lies; `None` for a peer that hands out nothing.
     fn place(&self, handle: &Self::Handle) -> Option<Place>;
 }

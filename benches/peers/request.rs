@@ -22,16 +22,30 @@ pub(crate) struct Request {
     pub(crate) is_linear: bool,
     /// Freed within a few frames: some peers have a flag for that.
     pub(crate) is_short_lived: bool,
+    /// Memory types that would do too, as bits.
+    pub(crate) other_types: u32,
 }
 
 impl Request {
     pub(crate) fn new(size: u64, alignment: u64, class: Class, is_linear: bool) -> Self {
-        Self { size: size.next_multiple_of(alignment), alignment, class, is_linear, is_short_lived: false }
+        Self {
+            size: size.next_multiple_of(alignment),
+            alignment,
+            class,
+            is_linear,
+            is_short_lived: false,
+            other_types: 0,
+        }
     }
 
-    /// Returns the one memory type of the class, as a bit.
+    /// Returns the memory type of the class and the others that would do, as bits.
     pub(crate) fn memory_type_bits(&self) -> u32 {
-        1 << self.class as u32
+        1 << self.class as u32 | self.other_types
+    }
+
+    /// Lets a memory type of another class do too.
+    pub(crate) fn or(self, class: Class) -> Self {
+        Self { other_types: self.other_types | 1 << class as u32, ..self }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::driver::{self, Driver};
 use crate::heap;
 use crate::peer::Peer;
 use crate::request::Request;
+use crate::values::note_all;
 
 /// One row of a table. What was not measured is not a number.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,27 @@ impl Default for Row {
 }
 
 impl Row {
+    /// Keeps the figures in the record.
+    pub(crate) fn note(&self, workload: &str, peer: &str) {
+        let figures = [
+            ("ns", self.ns_per_pair),
+            ("allocate p99", self.allocate.p99),
+            ("allocate p99.9", self.allocate.p999),
+            ("free p99", self.free.p99),
+            ("free p99.9", self.free.p999),
+            ("driver allocations", self.driver_allocations),
+            ("objects", self.driver_objects),
+            ("peak", self.peak_ratio),
+            ("mean", self.mean_ratio),
+            ("sparse", self.sparse_ratio),
+            ("left", self.left_bytes),
+            ("host bytes", self.host_bytes),
+            ("handle", self.handle_bytes),
+            ("heap calls", self.heap_calls),
+        ];
+        note_all("workloads", workload, peer, &figures);
+    }
+
     /// Joins the rounds of one peer: the median of each time; what does not vary is the last round's.
     pub(crate) fn join(rounds: &[Self]) -> Self {
         let over = |field: fn(&Self) -> f64| median(&mut rounds.iter().map(field).collect::<Vec<_>>());

@@ -14,11 +14,14 @@ use crate::peer::Peer;
 use crate::report::{ratio, short};
 use crate::request::{Class, Request};
 use crate::row::driver_call_ns;
+use crate::values::{Place, note, note_all};
 use crate::{Effort, with_peer};
 
 const PEERS: [&str; 3] = ["freestone", "gpu-alloc", "gpu-allocator"];
 /// Steps with fewer bytes alive do not count for the mean: a small block is then many times what is alive.
 const MEAN_FROM: u64 = 1 << 20;
+/// Smaller applications do not count for the worst.
+const WORST_FROM: u64 = 8 << 20;
 
 /// The sizes are also replayed at these scales: where block boundaries fall is luck, and the mean over scales has less
 /// of it.
@@ -48,6 +51,7 @@ struct Outcome {
     mean_ratio: f64,
     driver_allocations: u64,
     left: u64,
+    left_after_trim: u64,
     ns_per_pair: f64,
 }
 
@@ -59,50 +63,93 @@ pub(crate) fn run(word: &str, effort: Effort) {
     println!("\n### Recorded applications: peak reserved / peak live (driver allocations)\n");
     println!("| trace | live, MiB | {} |\n|---|---|{}", PEERS.join(" | "), "---|".repeat(PEERS.len()));
     let mut sums = [Sum::default(); PEERS.len()];
-    let mut live = 0;
     for recording in &recordings {
         let outcomes = PEERS.map(|peer| with_peer!(peer, Measured => measure::<Measured>(recording, effort)));
-        let cells = outcomes.iter().map(|outcome| {
+        let cells = PEERS.iter().zip(&outcomes).map(|(peer, outcome)| {
             let peak = outcome.peak_reserved as f64 / recording.peak_live as f64;
+            note(Place("traces", &recording.name, "peak"), peer, peak);
             format!("{} ({})", ratio(peak), outcome.driver_allocations)
         });
         let cells: Vec<String> = cells.collect();
         println!("| {} | {} | {} |", recording.name, short(mib(recording.peak_live)), cells.join(" | "));
-        live += recording.peak_live;
         sums.iter_mut().zip(&outcomes).for_each(|(sum, outcome)| sum.add(recording, outcome));
     }
     let scaled = SCALES.map(read_all);
     let smoothed = PEERS.map(|peer| with_peer!(peer, Measured => smoothed::<Measured>(&scaled)));
-    summary(&sums, live, smoothed);
+    summary(&sums, smoothed);
 }
 
-/// Returns the sum of peak reserved by the sum of peak live bytes, the mean over all scales.
-fn smoothed<P: Peer>(scaled: &[Vec<Recording>]) -> f64 {
-    let ratio = |recordings: &Vec<Recording>| {
-        let reserved: u64 = recordings.iter().map(|trace| replay_once::<P>(trace, Pass::Time).peak_reserved).sum();
-        let live: u64 = recordings.iter().map(|trace| trace.peak_live).sum();
-        reserved as f64 / live as f64
-    };
-    scaled.iter().map(ratio).sum::<f64>() / scaled.len() as f64
+/// Prints trace, scale, peak reserved and peak live bytes, and driver allocations of freestone: for `constants`.
+pub(crate) fn print_replays() {
+    for (index, scale) in SCALES.into_iter().enumerate() {
+        for (number, file) in files().iter().enumerate() {
+            let recording = read(file, scale);
+            let outcome = replay_once::<crate::own::Freestone>(&recording, Pass::Time);
+            let Outcome { peak_reserved, driver_allocations, .. } = outcome;
+            println!("{number},{index},{peak_reserved},{},{driver_allocations}", recording.peak_live);
+        }
+    }
 }
 
-fn summary(sums: &[Sum], live: u64, smoothed: [f64; PEERS.len()]) {
+/// Means over all scales.
+#[derive(Clone, Copy, Debug, Default)]
+struct Smoothed {
+    /// Sum of peak reserved by sum of peak live bytes.
+    sum: f64,
+    /// The worst trace of 8 MiB and more.
+    worst: f64,
+    driver_allocations: f64,
+}
+
+fn smoothed<P: Peer>(scaled: &[Vec<Recording>]) -> Smoothed {
+    let mut mean = Smoothed::default();
+    for recordings in scaled {
+        let mut sum = Sum::default();
+        for recording in recordings {
+            sum.add(recording, &replay_once::<P>(recording, Pass::Time));
+        }
+        mean.sum += sum.ratio() / scaled.len() as f64;
+        mean.worst += sum.worst / scaled.len() as f64;
+        mean.driver_allocations += sum.driver_allocations as f64 / scaled.len() as f64;
+    }
+    mean
+}
+
+fn summary(sums: &[Sum], smoothed: [Smoothed; PEERS.len()]) {
     println!("\n### Recorded applications: all together\n");
     println!(
-        "| peer | sum peak reserved / sum peak live | smoothed | mean over events (geo. mean) | driver allocations | left when \
-         empty, MiB | ns per pair | by gpu-alloc's |\n|---|---|---|---|---|---|---|---|"
+        "| peer | sum peak reserved / sum peak live (smoothed) | worst of 8 MiB up (smoothed) | mean over events (geo. mean) \
+         | driver allocations (smoothed) | left when empty, MiB (after trim) | ns per pair | by gpu-alloc's |\n\
+         |---|---|---|---|---|---|---|---|"
     );
     let basis = sums.get(1).map_or(f64::NAN, Sum::ns_per_pair);
     for ((peer, sum), smoothed) in PEERS.iter().zip(sums).zip(smoothed) {
         println!(
-            "| {peer} | {} | {smoothed:.3} | {} | {} | {} | {} | {} |",
-            format_args!("{:.3}", sum.peak_reserved as f64 / live as f64),
+            "| {peer} | {:.3} ({:.3}) | {:.3} ({:.3}) | {} | {} ({:.0}) | {} ({}) | {} | {} |",
+            sum.ratio(),
+            smoothed.sum,
+            sum.worst,
+            smoothed.worst,
             ratio((sum.log_ratio / sum.traces as f64).exp()),
             sum.driver_allocations,
+            smoothed.driver_allocations,
             short(mib(sum.left)),
+            short(mib(sum.left_after_trim)),
             short(sum.ns_per_pair()),
             ratio(sum.ns_per_pair() / basis),
         );
+        let figures = [
+            ("sum", sum.ratio()),
+            ("sum smoothed", smoothed.sum),
+            ("worst", sum.worst),
+            ("worst smoothed", smoothed.worst),
+            ("driver allocations", sum.driver_allocations as f64),
+            ("driver allocations smoothed", smoothed.driver_allocations),
+            ("left", mib(sum.left)),
+            ("left after trim", mib(sum.left_after_trim)),
+            ("ns", sum.ns_per_pair()),
+        ];
+        note_all("traces", "all", peer, &figures);
     }
 }
 
@@ -110,9 +157,12 @@ fn summary(sums: &[Sum], live: u64, smoothed: [f64; PEERS.len()]) {
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     peak_reserved: u64,
+    peak_live: u64,
+    worst: f64,
     log_ratio: f64,
     driver_allocations: u64,
     left: u64,
+    left_after_trim: u64,
     ns: f64,
     pairs: usize,
     traces: usize,
@@ -121,12 +171,21 @@ struct Sum {
 impl Sum {
     fn add(&mut self, recording: &Recording, outcome: &Outcome) {
         self.peak_reserved += outcome.peak_reserved;
+        self.peak_live += recording.peak_live;
+        if recording.peak_live >= WORST_FROM {
+            self.worst = self.worst.max(outcome.peak_reserved as f64 / recording.peak_live as f64);
+        }
         self.log_ratio += outcome.mean_ratio.ln();
         self.driver_allocations += outcome.driver_allocations;
         self.left += outcome.left;
+        self.left_after_trim += outcome.left_after_trim;
         self.ns += outcome.ns_per_pair * recording.allocations as f64;
         self.pairs += recording.allocations;
         self.traces += 1;
+    }
+
+    fn ratio(&self) -> f64 {
+        self.peak_reserved as f64 / self.peak_live as f64
     }
 
     fn ns_per_pair(&self) -> f64 {
@@ -173,11 +232,14 @@ fn replay_once<P: Peer>(recording: &Recording, pass: Pass) -> Outcome {
         }
     }
     let elapsed = (cpu_ns() - start) - (driver.calls() - calls) as f64 * driver_call_ns();
+    let left = driver.reserved();
+    peer.trim();
     Outcome {
         peak_reserved: driver.control().peak_reserved_bytes(),
         mean_ratio: if ratios.1 > 0 { ratios.0 / f64::from(ratios.1) } else { 1.0 },
         driver_allocations: driver.allocations(),
-        left: driver.reserved(),
+        left,
+        left_after_trim: driver.reserved(),
         ns_per_pair: elapsed / recording.allocations as f64,
     }
 }

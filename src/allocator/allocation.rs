@@ -1,7 +1,7 @@
 //! What a user holds: a move-only key to device memory, and the way to its bytes.
 //!
 //! ```text
-//!   memory | offset | size | mapped | key (index, generation) | owner | pool, type, traits     48 bytes
+//!   memory | offset | size | mapped | key (index, generation) | stamp (owner, pool, type, traits)     48 bytes
 //! ```
 //!
 //! Invariants:
@@ -14,14 +14,17 @@
 
 use core::fmt;
 use core::mem::MaybeUninit;
+use core::num::NonZeroU64;
 use core::ptr::NonNull;
 use core::slice;
 
 use ash::vk;
+use ash::vk::Handle as _;
 use bytemuck::{AnyBitPattern, NoUninit, Pod};
 
 use super::Allocator;
 use super::error::AccessError;
+use super::stamp::{Stamp, Trait};
 use crate::device::{MemoryRange, RangeWithin};
 use crate::pool::{Kind, Making, Placement};
 use crate::suballocator::RangeKey;
@@ -32,39 +35,16 @@ use crate::suballocator::RangeKey;
 /// hand it to [`Allocator::free`](super::Allocator::free). Its data never change behind its owner's back.
 #[must_use = "an allocation is freed by handing it to the allocator, not by dropping it"]
 pub struct Allocation {
-    memory: vk::DeviceMemory,
+    /// The handle. That it is not null gives `Option` and `Result` room for their tags.
+    memory: NonZeroU64,
     offset: u64,
     size: u64,
     mapped: Option<NonNull<u8>>,
     key: RangeKey,
-    owner: u32,
-    pool: u16,
-    memory_type_index: u8,
-    traits: u8,
+    stamp: Stamp,
 }
 
-const _: () = assert!(size_of::<Allocation>() <= 48, "a handle is at most 48 bytes (goal of section 1)");
-
-const IS_DEDICATED: u8 = 1;
-const IS_NON_LINEAR: u8 = 2;
-const IS_NON_COHERENT: u8 = 4;
-const IS_IN_LEDGER: u8 = 8;
-const IS_TIED: u8 = 16;
-const HAS_OPENED: u8 = 32;
-
-/// What an allocation is made of, beside its placement.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin {
-    pub owner: u32,
-    pub pool: u16,
-    pub memory_type_index: u32,
-    pub kind: Kind,
-    pub is_non_coherent: bool,
-    /// Whether dedicated memory would be tied to one resource by its info.
-    pub is_tied: bool,
-    /// Whether a name, or the place of its making, is kept for it.
-    pub is_in_ledger: bool,
-}
+const _: () = assert!(size_of::<Option<Allocation>>() <= 48, "a handle is at most 48 bytes, its absence none more");
 
 // SAFETY: the pointer in `mapped` is an address in memory that this value owns alone (I2), valid on every thread (I1).
 unsafe impl Send for Allocation {}
@@ -72,34 +52,16 @@ unsafe impl Send for Allocation {}
 unsafe impl Sync for Allocation {}
 
 impl Allocation {
-    pub(crate) fn new(placement: &Placement, size: u64, origin: &Origin) -> Self {
-        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
-        Self {
-            memory: placement.memory,
-            offset: placement.offset,
-            size,
-            mapped: placement.mapped,
-            key: placement.key,
-            owner: origin.owner,
-            pool: origin.pool,
-            #[expect(clippy::cast_possible_truncation, reason = "a device has at most 32 memory types")]
-            memory_type_index: origin.memory_type_index as u8,
-            traits: flag(placement.is_dedicated, IS_DEDICATED)
-                | flag(placement.is_dedicated && origin.is_tied, IS_TIED)
-                | flag(origin.is_in_ledger, IS_IN_LEDGER)
-                | flag(origin.kind == Kind::NonLinear, IS_NON_LINEAR)
-                | flag(origin.is_non_coherent, IS_NON_COHERENT),
-        }
-    }
-
-    /// Remembers that a block was opened for it.
-    pub(crate) fn mark_opener(&mut self) {
-        self.traits |= HAS_OPENED;
+    #[inline]
+    pub(crate) fn new(placement: &Placement, size: u64, stamp: Stamp) -> Self {
+        let Placement { memory, offset, mapped, key, .. } = *placement;
+        let memory = NonZeroU64::new(memory.as_raw()).expect("memory that was allocated has a handle");
+        Self { memory, offset, size, mapped, key, stamp }
     }
 
     /// Returns how it came about.
     pub(crate) fn making(&self) -> Making {
-        match (self.is_dedicated(), self.traits & HAS_OPENED != 0) {
+        match (self.is_dedicated(), self.stamp.has(Trait::Opener)) {
             (true, _) => Making::Dedicated,
             (false, true) => Making::WithBlock,
             (false, false) => Making::InBlock,
@@ -108,7 +70,7 @@ impl Allocation {
 
     /// Returns the memory object to bind to. It belongs to the allocator: never free or unmap it.
     pub fn memory(&self) -> vk::DeviceMemory {
-        self.memory
+        vk::DeviceMemory::from_raw(self.memory.get())
     }
 
     /// Returns the offset to bind at, in bytes from the start of the memory object.
@@ -123,23 +85,23 @@ impl Allocation {
 
     /// Returns the index of the memory type.
     pub fn memory_type_index(&self) -> u32 {
-        u32::from(self.memory_type_index)
+        self.stamp.memory_type_index()
     }
 
     /// Returns whether the memory object serves this allocation alone.
     pub fn is_dedicated(&self) -> bool {
-        self.traits & IS_DEDICATED != 0
+        self.stamp.has(Trait::Dedicated)
     }
 
     /// Returns whether host writes need [`flush`](super::Allocator::flush), and host reads
     /// [`invalidate`](super::Allocator::invalidate).
     pub fn is_non_coherent(&self) -> bool {
-        self.traits & IS_NON_COHERENT != 0
+        self.stamp.has(Trait::NonCoherent)
     }
 
     /// Returns the kind of resource that the memory was placed for.
     pub fn kind(&self) -> Kind {
-        if self.traits & IS_NON_LINEAR != 0 { Kind::NonLinear } else { Kind::Linear }
+        if self.stamp.has(Trait::NonLinear) { Kind::NonLinear } else { Kind::Linear }
     }
 
     /// Returns the address of the first byte, where the memory is mapped.
@@ -244,34 +206,29 @@ impl Allocation {
         let range = RangeWithin { memory_size, offset: self.offset + offset, size };
         // SAFETY: I1: the memory object is alive and mapped while `self` is borrowed; rounded to atoms the range stays
         // inside it, since blocks of non-coherent memory are cut into whole atoms.
-        unsafe { MemoryRange::of_handle(self.memory, range) }
+        unsafe { MemoryRange::of_handle(self.memory(), range) }
     }
 
     /// Returns whether the memory carries the info that ties it to one resource.
     pub(crate) fn is_tied(&self) -> bool {
-        self.traits & IS_TIED != 0
+        self.stamp.has(Trait::Tied)
     }
 
     pub(crate) fn key(&self) -> RangeKey {
         self.key
     }
 
-    pub(crate) fn owner(&self) -> u32 {
-        self.owner
+    #[inline]
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     pub(crate) fn pool_index(&self) -> u16 {
-        self.pool
-    }
-
-    /// Returns whether freeing it concerns its pool's blocks alone.
-    #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.traits & (IS_DEDICATED | IS_IN_LEDGER) == 0
+        self.stamp.pool()
     }
 
     pub(crate) fn is_in_ledger(&self) -> bool {
-        self.traits & IS_IN_LEDGER != 0
+        self.stamp.has(Trait::InLedger)
     }
 
     /// Checks that a range lies inside the allocation.
@@ -330,10 +287,10 @@ impl Allocator {
 impl fmt::Debug for Allocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Allocation")
-            .field("memory", &self.memory)
+            .field("memory", &self.memory())
             .field("offset", &self.offset)
             .field("size", &self.size)
-            .field("memory_type_index", &self.memory_type_index)
+            .field("memory_type_index", &self.memory_type_index())
             .field("is_mapped", &self.mapped.is_some())
             .field("is_dedicated", &self.is_dedicated())
             .finish_non_exhaustive()

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::error::AllocationError;
+use super::pools::NumberedPool;
 use super::{AllocationRequest, Allocator};
 use crate::memory_type::{Candidates, ExtraFlags, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
-use crate::pool::{MemoryPriority, Pool, PoolSettings};
+use crate::pool::{MemoryPriority, PoolSettings};
 use crate::suballocator::Algorithm;
 use crate::suballocator::align::{align_down, align_up};
 
@@ -202,9 +203,7 @@ pub enum DestroyPoolReason {
 /// [`Allocator::destroy_pool`](super::Allocator::destroy_pool) when nothing of it is alive.
 #[must_use = "a pool is destroyed by handing it to the allocator, not by dropping it"]
 pub struct CustomPool {
-    pub(crate) pool: Arc<Pool>,
-    pub(crate) index: u16,
-    pub(crate) owner: u32,
+    pub(crate) pool: Arc<NumberedPool>,
 }
 
 impl CustomPool {
@@ -217,7 +216,7 @@ impl CustomPool {
 impl fmt::Debug for CustomPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CustomPool")
-            .field("index", &self.index)
+            .field("index", &self.pool.index())
             .field("settings", self.pool.settings())
             .finish_non_exhaustive()
     }
@@ -290,8 +289,8 @@ impl Allocator {
     /// What is wrong with the create-info, or why the first blocks could not be opened; nothing is kept then.
     pub fn create_pool(&self, info: &PoolCreateInfo) -> Result<CustomPool, CreatePoolError> {
         let memory_type_index = self.resolve_type(info.choice)?;
-        let (index, pool) = self.pools.add_custom(info, memory_type_index)?;
-        let custom = CustomPool { pool, index, owner: self.owner };
+        let pool = self.pools.add_custom(info, memory_type_index)?;
+        let custom = CustomPool { pool };
         if let Err(error) = self.open_first_blocks(&custom, info.min_block_count) {
             self.retire_pool(&custom);
             return Err(error.into());
@@ -304,10 +303,10 @@ impl Allocator {
     /// # Errors
     /// `Foreign`, or `InUse` while allocations of it are alive; the pool is handed back.
     pub fn destroy_pool(&self, pool: CustomPool) -> Result<(), DestroyPoolError> {
-        if pool.owner != self.owner {
+        if pool.pool.stamp().owner() != self.owner {
             return Err(DestroyPoolError { reason: DestroyPoolReason::Foreign, pool });
         }
-        let count = pool.pool.counters().live_count();
+        let count = pool.pool.counts().live_count();
         if count > 0 {
             return Err(DestroyPoolError { reason: DestroyPoolReason::InUse { count }, pool });
         }
@@ -347,7 +346,7 @@ impl Allocator {
         pool: &CustomPool,
         request: &AllocationRequest<'_>,
     ) -> Result<Candidates, AllocationError> {
-        if pool.owner != self.owner {
+        if pool.pool.stamp().owner() != self.owner {
             return Err(AllocationError::ForeignPool);
         }
         let memory_type_index = pool.memory_type_index();
@@ -373,7 +372,7 @@ impl Allocator {
 
     /// Takes an idle custom pool apart.
     pub(crate) fn retire_pool(&self, custom: &CustomPool) {
-        self.pools.remove(custom.index);
+        self.pools.remove(custom.pool.index());
         custom.pool.abandon(self.backing());
     }
 }

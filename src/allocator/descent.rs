@@ -5,21 +5,17 @@
 //!                    <-outcome-      <-outcome---  Rehearse: pools are probed, the budget is asked, nothing changes
 //! ```
 
-use core::ptr;
-
 use super::error::{AllocationError, AttemptKind, AttemptRecord, Attempts, Reason};
 use super::ladder::{Facts, Ladder, LadderRules, Step, Stop};
-use super::pools::PoolRef;
+use super::pools::NumberedPool;
 use super::request::AllocationRequest;
+use super::stamp::Stamp;
 use super::{Allocator, retention};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates, Change};
-use crate::pool::{Attempt, Joined, Kept, Placement, Pool, PoolRequest, Refusal};
+use crate::pool::{Attempt, Joined, Kept, Placement, PoolRequest, Refusal};
 use crate::suballocator::Algorithm;
-
-/// A pool with its index.
-pub(crate) type IndexedPool<'a> = (u16, PoolRef<'a>);
 
 /// Why an attempt ended without a placement.
 #[derive(Debug)]
@@ -44,7 +40,7 @@ pub(crate) trait Descent {
     fn attempt(
         &mut self,
         allocator: &Allocator,
-        pool: &Pool,
+        pool: &NumberedPool,
         attempt: Attempt,
         request: &PoolRequest,
     ) -> Result<Self::Output, Ended>;
@@ -56,7 +52,6 @@ pub(crate) trait Descent {
 #[derive(Debug)]
 pub(crate) struct Found<T> {
     pub output: T,
-    pub pool: u16,
     pub memory_type_index: u32,
     pub attempt: Attempt,
     pub bound: Bound,
@@ -83,7 +78,7 @@ pub(crate) fn run<D: Descent>(
                 }
             }
             Step::Try { memory_type_index, attempt, bound } => {
-                let (index, pool) = allocator.pool_for(request, memory_type_index);
+                let pool = allocator.pool_for(request, memory_type_index);
                 let pool_request = request.for_pool(&pool, bound);
                 let outcome = match &pool_request {
                     Some(pool_request) => descent.attempt(allocator, &pool, attempt, pool_request),
@@ -92,7 +87,7 @@ pub(crate) fn run<D: Descent>(
                 match outcome {
                     Ok(output) => {
                         let attempts = Attempts(records);
-                        return Ok(Found { output, pool: index, memory_type_index, attempt, bound, attempts });
+                        return Ok(Found { output, memory_type_index, attempt, bound, attempts });
                     }
                     Err(Ended::LookAgain) => ladder.look_again(),
                     Err(Ended::Refused(refusal)) => {
@@ -135,7 +130,7 @@ fn enter(
     memory_type_index: u32,
     ladder: &mut Ladder,
 ) -> Result<(), Refusal> {
-    let (_, pool) = allocator.pool_for(request, memory_type_index);
+    let pool = allocator.pool_for(request, memory_type_index);
     let settings = pool.settings();
     let Some(pool_request) = request.for_pool(&pool, Bound::WithinBudget) else {
         let refusal = Refusal::TooLarge { limit: settings.max_object_size };
@@ -144,7 +139,7 @@ fn enter(
     };
     let (strategy, without_dedicated) = request.strategies(&pool, &pool_request);
     let request_size = pool_request.range.size;
-    let live_bytes = pool.counters().live_bytes().saturating_add(request_size);
+    let live_bytes = pool.counts().live_bytes().saturating_add(request_size);
     let block_size = settings.growth.block_size(request_size, live_bytes);
     // A block of slots holds at least one, however small the request.
     let request_size = match settings.algorithm {
@@ -176,31 +171,26 @@ fn failure(stop: Stop, size: u64, attempts: Attempts) -> AllocationError {
 pub(crate) struct Perform;
 
 impl Descent for Perform {
-    type Output = Placement;
+    type Output = (Placement, Stamp);
 
     fn attempt(
         &mut self,
         allocator: &Allocator,
-        pool: &Pool,
+        pool: &NumberedPool,
         attempt: Attempt,
         request: &PoolRequest,
-    ) -> Result<Placement, Ended> {
+    ) -> Result<(Placement, Stamp), Ended> {
         if attempt == Attempt::Existing {
-            return Ok(pool.attempt(allocator.backing(), attempt, request)?);
+            let found = find_existing(allocator, pool, request, Haste::Hurried);
+            return Ok(found.ok_or(Refusal::DoesNotFit)?);
         }
         pool.check_opening(attempt, request)?;
-        let Attempt::Grow { bytes } = attempt else { return Ok(open(allocator, pool, attempt, request)?) };
-        match pool.growth().join(request.range.size) {
-            Joined::Waited => Err(Ended::LookAgain),
-            Joined::Alone => Ok(open(allocator, pool, attempt, request)?),
-            Joined::Leader(ticket) => {
-                // Another growth may have ended between the look at the blocks and the ticket.
-                if let Some(placement) = pool.allocate_existing(&request.range) {
-                    return Ok(placement);
-                }
-                ticket.promise(bytes.saturating_sub(request.range.size));
-                Ok(open(allocator, pool, attempt, request)?)
+        match grow_or_open(allocator, pool, attempt, request) {
+            // Room that another shard has is better than a refusal.
+            Err(Ended::Refused(refusal)) if matches!(attempt, Attempt::Grow { .. }) => {
+                Ok(find_existing(allocator, pool, request, Haste::Patient).ok_or(refusal)?)
             }
+            ended => ended.map(|placement| (placement, pool.stamp())),
         }
     }
 
@@ -209,8 +199,62 @@ impl Descent for Perform {
     }
 }
 
+/// Whether a look for room waits for a shard that is busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Haste {
+    Hurried,
+    Patient,
+}
+
+/// Cuts a range from a block that the pool has, or another of its shards.
+fn find_existing(
+    allocator: &Allocator,
+    pool: &NumberedPool,
+    request: &PoolRequest,
+    haste: Haste,
+) -> Option<(Placement, Stamp)> {
+    let range = &request.range;
+    if let Some(placement) = pool.allocate_existing(range) {
+        return Some((placement, pool.stamp()));
+    }
+    allocator.pools().siblings(pool).find_map(|sibling| {
+        let placement = match haste {
+            Haste::Hurried => sibling.try_allocate_existing(range).ok().flatten(),
+            Haste::Patient => sibling.allocate_existing(range),
+        }?;
+        Some((placement, sibling.stamp()))
+    })
+}
+
+/// Opens memory; a growth waits for another one of the pool that covers its need.
+fn grow_or_open(
+    allocator: &Allocator,
+    pool: &NumberedPool,
+    attempt: Attempt,
+    request: &PoolRequest,
+) -> Result<Placement, Ended> {
+    let Attempt::Grow { bytes } = attempt else { return Ok(open(allocator, pool, attempt, request)?) };
+    match pool.growth().join(request.range.size) {
+        Joined::Waited => Err(Ended::LookAgain),
+        Joined::Alone => Ok(open(allocator, pool, attempt, request)?),
+        Joined::Leader(ticket) => {
+            // Another growth may have ended between the look at the blocks and the ticket.
+            if let Some(placement) = pool.allocate_existing(&request.range) {
+                return Ok(placement);
+            }
+            ticket.promise(bytes.saturating_sub(request.range.size));
+            Ok(open(allocator, pool, attempt, request)?)
+        }
+    }
+}
+
 /// Opens memory, after giving back what would raise the peak.
-fn open(allocator: &Allocator, pool: &Pool, attempt: Attempt, request: &PoolRequest) -> Result<Placement, Refusal> {
+fn open(
+    allocator: &Allocator,
+    pool: &NumberedPool,
+    attempt: Attempt,
+    request: &PoolRequest,
+) -> Result<Placement, Refusal> {
     allocator.make_room(pool, pool.opening_bytes(attempt, request));
     let placement = pool.attempt(allocator.backing(), attempt, request)?;
     allocator.note_opening();
@@ -244,27 +288,30 @@ impl Descent for Rehearse {
     fn attempt(
         &mut self,
         allocator: &Allocator,
-        pool: &Pool,
+        pool: &NumberedPool,
         attempt: Attempt,
         request: &PoolRequest,
     ) -> Result<Rehearsed, Ended> {
         if attempt == Attempt::Existing {
-            let offset = self.probe(allocator, pool, request).ok_or(Refusal::DoesNotFit)?;
-            return Ok(Rehearsed { driver_bytes: 0, offset: Some(offset) });
+            return Ok(self.find_existing(allocator, pool, request).ok_or(Refusal::DoesNotFit)?);
         }
         pool.check_opening(attempt, request)?;
         let driver_bytes = pool.opening_bytes(attempt, request);
         let heap_index = allocator.heap_of(pool.settings().memory_type_index);
         self.given_back.extend(allocator.give_backs(pool, driver_bytes, self));
         let change = self.change_on(heap_index);
-        allocator.budget().check(heap_index, driver_bytes, request.bound, change).map_err(Refusal::Budget)?;
+        if let Err(refused) = allocator.budget().check(heap_index, driver_bytes, request.bound, change) {
+            let elsewhere = self.find_existing(allocator, pool, request);
+            let is_growth = matches!(attempt, Attempt::Grow { .. });
+            return Ok(elsewhere.filter(|_| is_growth).ok_or(Refusal::Budget(refused))?);
+        }
         let offset = (attempt == Attempt::Dedicated).then_some(0);
         Ok(Rehearsed { driver_bytes, offset })
     }
 
     fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
         let pools = allocator.pools_on(heap_index);
-        let spare = pools.iter().flat_map(|(index, pool)| allocator.spare_blocks_of(*index, pool, Kept::Nothing));
+        let spare = pools.iter().flat_map(|pool| allocator.spare_blocks_of(pool, Kept::Nothing));
         let new: Vec<GiveBack> = spare.filter(|block| !self.has_given_back(block)).collect();
         self.given_back.extend_from_slice(&new);
         new.iter().map(|block| block.bytes).sum()
@@ -281,11 +328,16 @@ impl Rehearse {
         }
     }
 
+    /// Looks for room in the blocks of a pool and its shards.
+    fn find_existing(&self, allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<Rehearsed> {
+        let mut shards = core::iter::once(pool).chain(allocator.pools().siblings(pool));
+        let offset = shards.find_map(|shard| self.probe(shard, request))?;
+        Some(Rehearsed { driver_bytes: 0, offset: Some(offset) })
+    }
+
     /// Looks for room in the blocks of a pool that are left.
-    fn probe(&self, allocator: &Allocator, pool: &Pool, request: &PoolRequest) -> Option<u64> {
-        let is_of_pool = |block: &&GiveBack| {
-            allocator.pools().get(block.pool).is_some_and(|of| ptr::eq::<Pool>(&raw const *of, pool))
-        };
+    fn probe(&self, pool: &NumberedPool, request: &PoolRequest) -> Option<u64> {
+        let is_of_pool = |block: &&GiveBack| block.pool == pool.index();
         let gone: Vec<u32> = self.given_back.iter().filter(is_of_pool).map(|block| block.region).collect();
         if gone.is_empty() { pool.probe(request) } else { pool.probe_without(request, &gone) }
     }
@@ -322,7 +374,7 @@ pub(crate) struct GiveBack {
 
 impl Allocator {
     /// Gives back the empty blocks that stand between an opening and the all-time peak.
-    pub(crate) fn make_room(&self, own: &Pool, opening_bytes: u64) {
+    pub(crate) fn make_room(&self, own: &NumberedPool, opening_bytes: u64) {
         for give_back in self.give_backs(own, opening_bytes, &Rehearse::default()) {
             if let Some(pool) = self.pools().get(give_back.pool) {
                 pool.give_back(self.backing(), give_back.region);
@@ -332,10 +384,10 @@ impl Allocator {
 
     /// Chooses what an opening has given back first: of its own pool, then of any. What a rehearsal has given back
     /// already is gone.
-    fn give_backs(&self, own: &Pool, opening_bytes: u64, rehearsed: &Rehearse) -> Vec<GiveBack> {
+    fn give_backs(&self, own: &NumberedPool, opening_bytes: u64, rehearsed: &Rehearse) -> Vec<GiveBack> {
         let peak_bytes = self.peak_bytes().max(rehearsed.peak_bytes);
         let mut excess = retention::excess(rehearsed.reserved_bytes(self), opening_bytes, peak_bytes);
-        if excess == 0 || self.pools().sum(|pool| pool.counters().empty_bytes.get()) == 0 {
+        if excess == 0 || self.pools().sum(|pool| pool.counts().empty_bytes) == 0 {
             return Vec::new();
         }
         let mut chosen = Vec::new();
@@ -354,22 +406,22 @@ impl Allocator {
     }
 
     /// Lists the spare blocks of one pool, and those of all others.
-    fn spare_blocks(&self, own: &Pool) -> (Vec<GiveBack>, Vec<GiveBack>) {
+    fn spare_blocks(&self, own: &NumberedPool) -> (Vec<GiveBack>, Vec<GiveBack>) {
         let mut of_own = Vec::new();
         let mut of_others = Vec::new();
-        for (index, pool) in self.pools().all() {
-            if pool.counters().empty_bytes.get() == 0 {
+        for pool in self.pools().all() {
+            if pool.counts().empty_bytes == 0 {
                 continue;
             }
-            let list = if ptr::eq::<Pool>(&raw const *pool, own) { &mut of_own } else { &mut of_others };
-            list.extend(self.spare_blocks_of(index, &pool, Kept::Prewarmed));
+            let list = if pool.index() == own.index() { &mut of_own } else { &mut of_others };
+            list.extend(self.spare_blocks_of(&pool, Kept::Prewarmed));
         }
         (of_own, of_others)
     }
 
-    fn spare_blocks_of(&self, index: u16, pool: &Pool, kept: Kept) -> Vec<GiveBack> {
+    fn spare_blocks_of(&self, pool: &NumberedPool, kept: Kept) -> Vec<GiveBack> {
         let heap_index = self.heap_of(pool.settings().memory_type_index);
-        let named = |(region, bytes)| GiveBack { pool: index, region, heap_index, bytes };
+        let named = |(region, bytes)| GiveBack { pool: pool.index(), region, heap_index, bytes };
         pool.spare_blocks(kept).into_iter().map(named).collect()
     }
 }

@@ -28,6 +28,7 @@ mod pools;
 mod request;
 mod retention;
 mod serve;
+mod stamp;
 mod statistics;
 mod upkeep;
 
@@ -45,7 +46,7 @@ pub use self::ledger::{Leak, LeakReport};
 use self::ledger::{Ledger, LedgerKey};
 pub use self::plan::{Limits, Plan, PlannedPlacement};
 pub(crate) use self::pools::PoolRef;
-use self::pools::Pools;
+use self::pools::{NumberedPool, Pools};
 pub(crate) use self::request::AllocationRequest;
 pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
 use self::retention::IdleMemory;
@@ -76,6 +77,10 @@ pub struct Allocator {
     peak_bytes: AtomicU64,
     /// How often `tick` was called.
     ticks: AtomicU64,
+    /// How often memory was opened.
+    openings: AtomicU64,
+    /// The number of openings by which nothing was left to release when the allocator was idle.
+    rested_at: AtomicU64,
     owner: u32,
     tracks_all: bool,
     leak_callback: Option<LeakCallback>,
@@ -99,7 +104,8 @@ impl Allocator {
         let device = unsafe { Device::new(&device_info) }?;
         let selector = Selector::new(device.properties(), device.features());
         let budget = Budget::new(device.properties(), &info.heap_limits);
-        let pools = Pools::new(&device);
+        let owner = NEXT_OWNER.fetch_add(1, Ordering::Relaxed);
+        let pools = Pools::new(&device, owner);
         let allocator = Self {
             device,
             budget,
@@ -109,7 +115,9 @@ impl Allocator {
             idle: Mutex::default(),
             peak_bytes: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
-            owner: NEXT_OWNER.fetch_add(1, Ordering::Relaxed),
+            openings: AtomicU64::new(0),
+            rested_at: AtomicU64::new(0),
+            owner,
             tracks_all: info.tracks_all,
             leak_callback: info.leak_callback.take(),
         };
@@ -187,12 +195,25 @@ impl Allocator {
     /// # Complexity
     /// O(1); no heap call, and no driver call unless a block goes back.
     pub fn free(&self, allocation: Allocation) -> Result<(), FreeError> {
-        match self.pools.get_default(allocation.pool_index()) {
-            Some(pool) if self.owns(&allocation) && allocation.is_plain() => {
-                let left = pool.free(self.backing(), allocation.key(), self.now());
-                if left == Ok(Left::Live) { Ok(()) } else { self.end_free(allocation, left) }
+        let stamp = allocation.stamp();
+        match self.pools.get_default(stamp.pool()) {
+            Some(pool) if stamp.is_plain_of(self.owner) => {
+                if pool.free_ready(allocation.key()) {
+                    Ok(())
+                } else {
+                    self.free_from(allocation, pool)
+                }
             }
             _ => self.free_checked(allocation),
+        }
+    }
+
+    /// Frees what is no slot, or the last one of its slab.
+    #[inline(never)]
+    fn free_from(&self, allocation: Allocation, pool: &NumberedPool) -> Result<(), FreeError> {
+        match pool.free(self.backing(), allocation.key(), self.now()) {
+            Ok(Left::Live) => Ok(()),
+            left => self.end_free(allocation, left),
         }
     }
 
@@ -248,7 +269,7 @@ impl Allocator {
 
     /// Returns the name that an allocation was given, while it is alive.
     pub fn name_of(&self, allocation: &Allocation) -> Option<String> {
-        let is_own = allocation.owner() == self.owner && allocation.is_in_ledger();
+        let is_own = self.owns(allocation) && allocation.is_in_ledger();
         is_own.then(|| self.ledger.name(ledger_key(allocation))).flatten()
     }
 
@@ -263,7 +284,7 @@ impl Allocator {
         self.pools
             .all()
             .iter()
-            .try_for_each(|(index, pool)| pool.validate().map_err(|violation| format!("pool {index}: {violation}")))
+            .try_for_each(|pool| pool.validate().map_err(|violation| format!("pool {}: {violation}", pool.index())))
     }
 
     /// Takes back what was made a moment ago, because the rest of an operation failed (I3): nothing of it counts, and a
@@ -281,7 +302,7 @@ impl Allocator {
     /// Returns whether this allocator made an allocation.
     #[inline]
     pub(crate) fn owns(&self, allocation: &Allocation) -> bool {
-        allocation.owner() == self.owner
+        allocation.stamp().owner() == self.owner
     }
 
     #[inline]
@@ -340,10 +361,10 @@ impl Drop for Allocator {
     fn drop(&mut self) {
         let report = LeakReport {
             leaks: self.ledger.leaks(),
-            allocation_count: self.pools.sum(|pool| pool.counters().live_count()),
-            allocation_bytes: self.pools.sum(|pool| pool.counters().live_bytes()),
+            allocation_count: self.pools.sum(|pool| pool.counts().live_count()),
+            allocation_bytes: self.pools.sum(|pool| pool.counts().live_bytes()),
         };
-        for pool in self.pools.drain() {
+        for pool in self.pools.all() {
             pool.abandon(Backing { device: &self.device, budget: &self.budget });
         }
         if report.allocation_count == 0 || std::thread::panicking() {

@@ -105,7 +105,7 @@ impl Allocator {
     pub fn limits(&self, intent: Intent) -> Result<Limits, AllocationError> {
         let candidates = self.candidates(&intent.into(), u32::MAX)?;
         let memory_type_index = candidates.first().unwrap_or_default();
-        let (_, pool) = self.pools().default_pool(memory_type_index, Kind::Linear);
+        let pool = self.pools().own_shard(memory_type_index, Kind::Linear);
         let mut sizes: Vec<u64> = candidates.iter().flat_map(|index| self.promising_sizes(index)).collect();
         sizes.sort_unstable_by(|one, other| other.cmp(one));
         let largest_allocation = sizes.into_iter().find(|&size| self.is_plannable(intent, size)).unwrap_or(0);
@@ -150,7 +150,7 @@ impl Allocator {
     /// a few ranges of the largest class only: where it misses the largest, every range of the class serves a
     /// sixteenth less.
     fn promising_sizes(&self, memory_type_index: u32) -> [u64; 3] {
-        let (_, pool) = self.pools().default_pool(memory_type_index, Kind::Linear);
+        let pool = self.pools().own_shard(memory_type_index, Kind::Linear);
         let free = pool.largest_free_range();
         [self.largest_opening(pool), free, free - free / 16]
     }
@@ -167,7 +167,7 @@ impl Allocator {
         let size = align_down(of_driver, settings.suballocator.unit);
         let input = PlacementInput {
             size,
-            live_bytes: pool.counters().live_bytes().saturating_add(size),
+            live_bytes: pool.counts().live_bytes().saturating_add(size),
             block_cap: settings.growth.cap,
             driver: DedicatedPreference::None,
             caller: DedicatedUse::Auto,

@@ -18,7 +18,6 @@ use crate::device::{DedicatedFor, DedicatedPreference, Requirements};
 use crate::memory_type::{Bound, ExtraFlags, Intent, TypeRequest};
 use crate::pool::placement::{self, PlacementInput, Strategy};
 use crate::pool::{DedicatedUse, HostAccess, Kind, MemoryPriority, Pool, PoolRequest};
-use crate::suballocator::align::align_up;
 use crate::suballocator::{End, Request};
 
 /// Whether a buffer's memory needs a device address.
@@ -95,7 +94,9 @@ pub struct AllocationCreateInfo<'a> {
     pub(crate) priority: Option<MemoryPriority>,
     pub(crate) end: Option<End>,
     pub(crate) pool: Option<&'a CustomPool>,
-    /// Whether no wish needs a closer look than the short way takes: no flags, no priority, not always dedicated.
+    /// Whether a range of an existing block is the first choice: no flags, no priority, not always dedicated.
+    prefers_sharing: bool,
+    /// Whether, besides, no wish needs a closer look than the short way takes: no name, no end, no pool.
     is_plain: bool,
 }
 
@@ -114,6 +115,7 @@ impl<'a> AllocationCreateInfo<'a> {
             priority: None,
             end: None,
             pool: None,
+            prefers_sharing: true,
             is_plain: true,
         }
     }
@@ -152,6 +154,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn required_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.required |= flags;
+        self.prefers_sharing &= flags.is_empty();
         self.is_plain &= flags.is_empty();
         self
     }
@@ -160,6 +163,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn preferred_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.preferred |= flags;
+        self.prefers_sharing &= flags.is_empty();
         self.is_plain &= flags.is_empty();
         self
     }
@@ -168,6 +172,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn avoided_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.avoided |= flags;
+        self.prefers_sharing &= flags.is_empty();
         self.is_plain &= flags.is_empty();
         self
     }
@@ -176,6 +181,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn name(mut self, name: &'a str) -> Self {
         self.name = Some(name);
+        self.is_plain = false;
         self
     }
 
@@ -183,6 +189,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn dedicated(mut self, dedicated: DedicatedUse) -> Self {
         self.dedicated = dedicated;
+        self.prefers_sharing &= dedicated != DedicatedUse::Always;
         self.is_plain &= dedicated != DedicatedUse::Always;
         self
     }
@@ -212,6 +219,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);
+        self.prefers_sharing = false;
         self.is_plain = false;
         self
     }
@@ -220,6 +228,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn end(mut self, end: End) -> Self {
         self.end = Some(end);
+        self.is_plain = false;
         self
     }
 
@@ -227,6 +236,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn pool(mut self, pool: &'a CustomPool) -> Self {
         self.pool = Some(pool);
+        self.is_plain = false;
         self
     }
 
@@ -278,12 +288,19 @@ impl AllocationRequest<'_> {
         Ok(())
     }
 
-    /// Returns whether [`check`](Self::check) has nothing to find and a range of an existing block is the first choice.
+    /// Returns whether a range of an existing block is the first choice, and [`check`](Self::check) has nothing to find
+    /// but a size of 0.
+    #[inline]
+    pub(crate) fn prefers_sharing(&self) -> bool {
+        let AllocationRequirements { alignment, dedicated, .. } = *self.requirements;
+        alignment.is_power_of_two() && dedicated == DedicatedPreference::None && self.info.prefers_sharing
+    }
+
+    /// Returns whether it also names neither pool nor end nor itself: then it needs no closer look.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        let Self { requirements, info, .. } = self;
-        let is_sound = requirements.size > 0 && requirements.alignment.is_power_of_two();
-        is_sound && requirements.dedicated == DedicatedPreference::None && info.is_plain
+        let AllocationRequirements { alignment, dedicated, .. } = *self.requirements;
+        alignment.is_power_of_two() && dedicated == DedicatedPreference::None && self.info.is_plain
     }
 
     /// Returns what the caller says of a dedicated allocation: one that others alias is never dedicated.
@@ -311,13 +328,8 @@ impl AllocationRequest<'_> {
     /// Rounds the request for a pool; `None` where its size or alignment would overflow.
     #[inline]
     pub(crate) fn range_in(&self, pool: &Pool) -> Option<Request> {
-        let settings = pool.settings();
-        let mut alignment = self.requirements.alignment.max(settings.min_alignment);
-        let mut size = self.requirements.size;
-        if self.requirements.kind == Kind::NonLinear {
-            alignment = alignment.max(settings.non_linear_page);
-            size = align_up(size, settings.non_linear_page)?;
-        }
+        let AllocationRequirements { kind, size, alignment, .. } = *self.requirements;
+        let (size, alignment) = pool.round(kind, size, alignment)?;
         Some(Request { size, alignment, end: self.info.end })
     }
 
@@ -339,7 +351,7 @@ impl AllocationRequest<'_> {
         let settings = pool.settings();
         let input = PlacementInput {
             size: request.range.size,
-            live_bytes: pool.counters().live_bytes().saturating_add(request.range.size),
+            live_bytes: pool.counts().live_bytes().saturating_add(request.range.size),
             block_cap: settings.growth.cap,
             driver: self.requirements.dedicated,
             caller: self.caller(),

@@ -1,20 +1,25 @@
-//! How a request is served: the short way for a plain one that an existing block has room for, the long way for all else.
+//! How a request is served: the short way for a plain one that a slot is at hand for, a longer one for any other that an
+//! existing block can serve, the long way for what none can.
 //!
 //! ```text
-//!   plain      best pool (table lookup) -> lock -> range -> handle              one inlined function
-//!   otherwise  checks -> candidates -> descent of the ladder -> handle
+//!   plain, a slot at hand     best pool (table lookup) -> lock -> slot -> handle      one function without a call
+//!   plain, other               the same with a call: a slab is made, or a range cut
+//!   with a wish                custom pool, name, end; or another memory type than the best of all
+//!   no room                    checks -> candidates -> descent of the ladder -> handle
 //! ```
 
 use super::Allocator;
-use super::allocation::{Allocation, Origin};
-use super::descent::{self, IndexedPool, Perform};
+use super::allocation::Allocation;
+use super::descent::{self, Perform};
 use super::error::AllocationError;
 use super::ledger::{LedgerKey, NewEntry};
-use super::pools::PoolRef;
-use super::request::{AllocationRequest, DeviceAddress};
+use super::pools::{NumberedPool, PoolRef};
+use super::request::{AllocationRequest, AllocationRequirements, DeviceAddress};
+use super::stamp::{Stamp, Trait};
 use crate::device::Mapping;
 use crate::memory_type::{Candidates, TypeRequest};
-use crate::pool::{Attempt, Placement, Pool, PoolSettings};
+use crate::pool::{Attempt, Busy, Kind, Placement};
+use crate::suballocator::Request;
 
 impl Allocator {
     /// Serves a request for a resource.
@@ -25,83 +30,117 @@ impl Allocator {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn serve(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
+        let Some((pool, range)) = self.best_if_plain(&request) else { return self.serve_otherwise(request) };
+        match pool.allocate_ready(&range) {
+            Some(placement) => Ok(stamped(&request, &placement, pool)),
+            None => self.serve_from(request, pool, &range),
+        }
+    }
+
+    /// Returns the pool that serves a plain request best, and the range to be cut there; `None` for any other request.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    fn best_if_plain(&self, request: &AllocationRequest<'_>) -> Option<(&NumberedPool, Request)> {
+        let AllocationRequirements { size, alignment, memory_type_bits, kind, device_address, .. } =
+            *request.requirements;
+        if !request.is_plain() || self.tracks_all || device_address == DeviceAddress::Needed {
+            return None;
+        }
+        let memory_type_index = self.selector.best_if_first(request.info.intent, memory_type_bits)?;
+        let pool = self.pools.own_shard_if_ready(memory_type_index, kind)?;
+        let (size, alignment) = pool.round(kind, size, alignment)?;
+        Some((pool, Request::new(size, alignment)))
+    }
+
+    /// Serves a plain request that no slot at hand can serve.
+    #[inline(never)]
+    fn serve_from(
+        &self,
+        request: AllocationRequest<'_>,
+        pool: &NumberedPool,
+        range: &Request,
+    ) -> Result<Allocation, AllocationError> {
+        match pool.try_allocate_existing(range) {
+            Ok(Some(placement)) => Ok(stamped(&request, &placement, pool)),
+            Ok(None) => self.descend(request),
+            Err(Busy) => self.serve_otherwise(request),
+        }
+    }
+
+    #[inline(never)]
+    fn serve_otherwise(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
         match self.place_in_existing(&request) {
-            Some((index, pool, placement)) => Ok(self.hand_out(&request, &placement, (index, pool.settings()))),
+            Some((placement, stamp)) => Ok(self.hand_out(&request, &placement, stamp)),
             None => self.descend(request),
         }
     }
 
-    /// The short way: a range of an existing block, for a plain request.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    fn place_in_existing<'a>(&'a self, request: &AllocationRequest<'a>) -> Option<(u16, &'a Pool, Placement)> {
-        if !request.is_plain() || self.lacks_address(request) {
+    /// The longer way: a range of an existing block, whatever the pool, the name, the end.
+    fn place_in_existing(&self, request: &AllocationRequest<'_>) -> Option<(Placement, Stamp)> {
+        if !request.prefers_sharing() || self.lacks_address(request) {
             return None;
         }
-        let (index, pool) = self.best_pool(request)?;
+        let pool = self.best_pool(request)?;
         if pool.settings().is_lazy {
             return None;
         }
-        let placement = pool.allocate_existing(&request.range_in(pool)?)?;
-        Some((index, pool, placement))
+        let range = request.range_in(pool)?;
+        match pool.try_allocate_existing(&range) {
+            Ok(placement) => Some((placement?, pool.stamp())),
+            Err(Busy) => self.place_in_another(pool, request.requirements.kind, &range),
+        }
     }
 
-    /// The long way: whatever is not plain, or needs a new block.
+    /// Does the same when the thread's shard is busy, in another one if that has happened often.
+    #[cold]
+    fn place_in_another(&self, busy: &NumberedPool, kind: Kind, range: &Request) -> Option<(Placement, Stamp)> {
+        let pool = self.pools.own_shard_when_busy(busy, kind);
+        Some((pool.allocate_existing(range)?, pool.stamp()))
+    }
+
+    /// The long way: whatever does not prefer sharing, or needs a new block.
     #[cold]
     #[inline(never)]
     fn descend(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
         request.check()?;
         let candidates = self.candidates_for(&request)?;
         let found = descent::run(self, &request, candidates, &mut Perform)?;
-        let (_, pool) = self.pool_for(&request, found.memory_type_index);
-        let mut allocation = self.hand_out(&request, &found.output, (found.pool, pool.settings()));
-        if matches!(found.attempt, Attempt::Grow { .. } | Attempt::Own) {
-            allocation.mark_opener();
-        }
-        Ok(allocation)
+        let (placement, stamp) = found.output;
+        let opener = matches!(found.attempt, Attempt::Grow { .. } | Attempt::Own);
+        Ok(self.hand_out(&request, &placement, stamp.with(Trait::Opener, opener && !placement.is_dedicated)))
     }
 
-    /// Returns the pool that a plain request looks at first.
-    #[inline]
-    fn best_pool<'a>(&'a self, request: &AllocationRequest<'a>) -> Option<(u16, &'a Pool)> {
+    /// Returns the pool that a request looks at first.
+    fn best_pool<'a>(&'a self, request: &AllocationRequest<'a>) -> Option<&'a NumberedPool> {
         let requirements = request.requirements;
         let Some(custom) = request.info.pool else {
             let memory_type_index = self.selector.best(request.info.intent, requirements.memory_type_bits)?;
-            return Some(self.pools.default_pool(memory_type_index, requirements.kind));
+            return Some(self.pools.own_shard(memory_type_index, requirements.kind));
         };
         let is_allowed = requirements.memory_type_bits & (1 << custom.memory_type_index()) != 0;
         let is_reachable =
             custom.pool.settings().mapping == Mapping::Persistent || !request.info.intent.needs_host_access();
-        (custom.owner == self.owner && is_allowed && is_reachable).then_some((custom.index, &*custom.pool))
+        let is_own = custom.pool.stamp().owner() == self.owner;
+        (is_own && is_allowed && is_reachable).then_some(&*custom.pool)
     }
 
-    #[inline]
-    fn hand_out(
-        &self,
-        request: &AllocationRequest<'_>,
-        placement: &Placement,
-        (pool, settings): (u16, &PoolSettings),
-    ) -> Allocation {
+    fn hand_out(&self, request: &AllocationRequest<'_>, placement: &Placement, stamp: Stamp) -> Allocation {
         let is_in_ledger = request.info.name.is_some() || self.tracks_all;
-        let origin = Origin {
-            owner: self.owner,
-            pool,
-            memory_type_index: settings.memory_type_index,
-            kind: request.requirements.kind,
-            is_non_coherent: settings.is_non_coherent,
-            is_tied: request.dedication().is_some(),
-            is_in_ledger,
-        };
+        let stamp = stamp
+            .with(Trait::NonLinear, request.requirements.kind == Kind::NonLinear)
+            .with(Trait::Dedicated, placement.is_dedicated)
+            .with(Trait::Tied, placement.is_dedicated && request.dedication().is_some())
+            .with(Trait::InLedger, is_in_ledger);
         if is_in_ledger {
-            self.enter_ledger(request, LedgerKey::new(pool, placement.is_dedicated, placement.key), settings);
+            self.enter_ledger(request, LedgerKey::new(stamp.pool(), placement.is_dedicated, placement.key), stamp);
         }
-        Allocation::new(placement, request.requirements.size, &origin)
+        Allocation::new(placement, request.requirements.size, stamp)
     }
 
     #[cold]
-    fn enter_ledger(&self, request: &AllocationRequest<'_>, key: LedgerKey, settings: &PoolSettings) {
+    fn enter_ledger(&self, request: &AllocationRequest<'_>, key: LedgerKey, stamp: Stamp) {
         let (name, size) = (request.info.name.unwrap_or_default(), request.requirements.size);
-        self.ledger.enter(key, &NewEntry { name, size, memory_type_index: settings.memory_type_index });
+        self.ledger.enter(key, &NewEntry { name, size, memory_type_index: stamp.memory_type_index() });
     }
 
     /// Returns whether a device address is needed that the device does not give.
@@ -137,18 +176,24 @@ impl Allocator {
     }
 
     /// Returns the pool that serves a request in a memory type.
-    pub(crate) fn pool_for(&self, request: &AllocationRequest<'_>, memory_type_index: u32) -> IndexedPool<'_> {
+    pub(crate) fn pool_for(&self, request: &AllocationRequest<'_>, memory_type_index: u32) -> PoolRef<'_> {
         if let Some(custom) = request.info.pool {
-            return (custom.index, PoolRef::Shared(custom.pool.clone()));
+            return PoolRef::Shared(custom.pool.clone());
         }
         let kind = request.requirements.kind;
         let declared = self.device.features().memory_priority;
         if let Some(priority) = request.info.priority.filter(|_| declared) {
-            if let Some((index, pool)) = self.pools.with_priority(memory_type_index, kind, priority) {
-                return (index, PoolRef::Shared(pool));
+            if let Some(pool) = self.pools.with_priority(memory_type_index, kind, priority) {
+                return PoolRef::Shared(pool);
             }
         }
-        let (index, pool) = self.pools.default_pool(memory_type_index, kind);
-        (index, PoolRef::Borrowed(pool))
+        PoolRef::Borrowed(self.pools.own_shard(memory_type_index, kind))
     }
+}
+
+/// Makes the handle of a plain request.
+#[inline]
+fn stamped(request: &AllocationRequest<'_>, placement: &Placement, pool: &NumberedPool) -> Allocation {
+    let AllocationRequirements { size, kind, .. } = *request.requirements;
+    Allocation::new(placement, size, pool.stamp().with(Trait::NonLinear, kind == Kind::NonLinear))
 }

@@ -48,20 +48,17 @@ impl PoolStatistics {
     }
 
     fn of(pool: &Pool) -> Self {
-        let counters = pool.counters();
-        // Freed first: read in this order, the count alive is never below zero.
-        let freed_count = counters.freed.get();
-        let allocated_count = counters.allocated.get();
+        let counts = pool.counts();
         Self {
-            block_count: counters.block_count.get(),
-            block_bytes: counters.block_bytes.get(),
-            empty_bytes: counters.empty_bytes.get(),
-            dedicated_count: counters.dedicated_count.get(),
-            dedicated_bytes: counters.dedicated_bytes.get(),
-            allocation_count: allocated_count.saturating_sub(freed_count),
-            allocation_bytes: counters.live_bytes(),
-            allocated_count,
-            freed_count,
+            block_count: counts.block_count,
+            block_bytes: counts.block_bytes,
+            empty_bytes: counts.empty_bytes,
+            dedicated_count: counts.dedicated_count,
+            dedicated_bytes: counts.dedicated_bytes,
+            allocation_count: counts.live_count(),
+            allocation_bytes: counts.live_bytes(),
+            allocated_count: counts.allocated,
+            freed_count: counts.freed,
         }
     }
 
@@ -108,7 +105,8 @@ pub struct Statistics {
     pub heaps: Vec<HeapStatistics>,
     /// One entry for each memory type.
     pub memory_types: Vec<MemoryTypeStatistics>,
-    /// Pools by their index, with memory type.
+    /// Pools by their index, with memory type. A default pool in which threads collided has further shards, each an entry
+    /// of its own.
     pub pools: Vec<(u16, MemoryTypeStatistics)>,
     /// The sum over all heaps.
     pub total: PoolStatistics,
@@ -191,7 +189,8 @@ pub struct DetailedStatistics {
 }
 
 impl Allocator {
-    /// Reads all counters. No pool's lock is taken; with threads at work the numbers are of slightly different moments.
+    /// Counts what every pool holds, one pool's lock at a time; with threads at work the pools are of slightly different
+    /// moments.
     pub fn statistics(&self) -> Statistics {
         let properties = self.properties();
         let mut statistics = Statistics {
@@ -202,10 +201,10 @@ impl Allocator {
             max_object_count: self.budget().max_object_count(),
             ..Statistics::default()
         };
-        for (index, pool) in self.pools().all() {
+        for pool in self.pools().all() {
             let counters = PoolStatistics::of(&pool);
             let memory_type_index = pool.settings().memory_type_index;
-            statistics.pools.push((index, MemoryTypeStatistics { memory_type_index, counters }));
+            statistics.pools.push((pool.index(), MemoryTypeStatistics { memory_type_index, counters }));
             statistics.memory_types[memory_type_index as usize].counters.add(&counters);
             statistics.heaps[self.heap_of(memory_type_index) as usize].counters.add(&counters);
             statistics.total.add(&counters);
@@ -219,8 +218,8 @@ impl Allocator {
     /// Linear in all ranges. For reports, not for frames.
     pub fn detailed_statistics(&self) -> DetailedStatistics {
         let mut walk = Walk::default();
-        for (index, pool) in self.pools().all() {
-            walk.pool_index = index;
+        for pool in self.pools().all() {
+            walk.pool_index = pool.index();
             walk.memory_type_index = pool.settings().memory_type_index;
             walk.first_block = walk.found.blocks.len();
             walk.regions.clear();

@@ -53,7 +53,7 @@ impl Allocator {
         offset: u64,
         values: &[T],
     ) -> Result<(), AccessError> {
-        if allocation.owner() != self.owner {
+        if !self.owns(allocation) {
             return Err(AccessError::Foreign);
         }
         allocation.write(offset, values)?;
@@ -113,7 +113,7 @@ impl Allocator {
     }
 
     fn check_mapped_range(&self, range: &AllocationRange<'_>) -> Result<(), AccessError> {
-        if range.allocation.owner() != self.owner {
+        if !self.owns(range.allocation) {
             return Err(AccessError::Foreign);
         }
         range.allocation.check_range(range.offset, range.size)?;
@@ -138,7 +138,7 @@ impl Allocator {
     pub fn prewarm(&self, intent: Intent, bytes: u64) -> Result<u64, AllocationError> {
         let candidates = self.candidates(&intent.into(), u32::MAX)?;
         let memory_type_index = candidates.first().unwrap_or_default();
-        let (_, pool) = self.pools.default_pool(memory_type_index, Kind::Linear);
+        let pool = self.pools.own_shard(memory_type_index, Kind::Linear);
         if pool.settings().is_lazy {
             return Err(AllocationError::Unsupported {
                 what: "room for transient images beforehand",
@@ -147,7 +147,7 @@ impl Allocator {
         }
         let mut opened = 0;
         loop {
-            let empty_bytes = pool.counters().empty_bytes.get();
+            let empty_bytes = pool.counts().empty_bytes;
             pool.keep_prewarmed(bytes.min(empty_bytes));
             if empty_bytes >= bytes {
                 return Ok(opened);
@@ -175,34 +175,35 @@ impl Allocator {
     /// Counts a frame: refreshes the budgets, and gives back blocks that have been empty for 300 ticks.
     pub fn tick(&self) {
         let now = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
-        for (_, pool) in self.pools.all() {
+        for pool in self.pools.all() {
             pool.charge_commitments(self.backing());
         }
         self.update_budget();
         let Some(before) = now.checked_sub(AGED_AFTER) else { return };
-        for (_, pool) in self.pools.all() {
+        for pool in self.pools.all() {
             pool.give_back_aged(self.backing(), before);
         }
     }
 
     /// Trims the pools of one heap, or all; returns the bytes given back.
     pub(crate) fn trim_pools(&self, heap_index: Option<u32>) -> u64 {
-        self.pools_on(heap_index).iter().map(|(_, pool)| pool.trim(self.backing())).sum()
+        self.pools_on(heap_index).iter().map(|pool| pool.trim(self.backing())).sum()
     }
 
     /// Returns the pools whose memory lies on a heap, or all.
-    pub(crate) fn pools_on(&self, heap_index: Option<u32>) -> Vec<(u16, PoolRef<'_>)> {
+    pub(crate) fn pools_on(&self, heap_index: Option<u32>) -> Vec<PoolRef<'_>> {
         let is_on = |pool: &Pool| heap_index.is_none_or(|heap| self.heap_of(pool.settings().memory_type_index) == heap);
-        self.pools.all().into_iter().filter(|(_, pool)| is_on(pool)).collect()
+        self.pools.all().into_iter().filter(|pool| is_on(pool)).collect()
     }
 
     /// Returns the bytes of all memory objects that the allocator holds.
     pub(crate) fn reserved_bytes(&self) -> u64 {
-        self.pools.sum(|pool| pool.counters().block_bytes.get() + pool.counters().dedicated_bytes.get())
+        self.pools.sum(|pool| pool.counts().reserved_bytes())
     }
 
     /// Hears that memory was opened: the peak may have risen.
     pub(crate) fn note_opening(&self) {
+        self.openings.fetch_add(1, Ordering::Relaxed);
         self.peak_bytes.fetch_max(self.reserved_bytes(), Ordering::Relaxed);
         self.idle.lock().note_opening(self.allocation_clock());
     }
@@ -210,15 +211,20 @@ impl Allocator {
     /// Gives back what an idle allocator need not keep; called when a pool has become empty.
     #[cold]
     pub(crate) fn release_if_idle(&self) {
-        if self.pools.sum(|pool| pool.counters().live_count()) > 0 || self.has_nothing_to_release() {
+        let openings = self.openings.load(Ordering::Relaxed);
+        if self.rested_at.load(Ordering::Relaxed) == openings || self.pools.sum(|pool| pool.counts().live_count()) > 0 {
+            return;
+        }
+        if self.has_nothing_to_release() {
+            self.rested_at.store(openings, Ordering::Relaxed);
             return;
         }
         if !self.idle.lock().should_release(self.allocation_clock()) {
             return;
         }
-        for (_, pool) in self.pools.all() {
+        for pool in self.pools.all() {
             let spare = pool.spare_blocks(Kept::Prewarmed);
-            let keep = growth::choose_idle_keep(spare.iter().copied());
+            let keep = if pool.is_further_shard() { None } else { growth::choose_idle_keep(spare.iter().copied()) };
             for (region, _) in spare.into_iter().filter(|&(region, _)| Some(region) != keep) {
                 pool.give_back(self.backing(), region);
             }
@@ -228,15 +234,15 @@ impl Allocator {
     /// Returns whether every pool holds no more than one small block.
     fn has_nothing_to_release(&self) -> bool {
         let is_small = |pool: &Pool| {
-            let counters = pool.counters();
-            counters.block_count.get() <= 1 && counters.block_bytes.get() <= growth::IDLE_BLOCK_MAX
+            let counts = pool.counts();
+            counts.block_count <= 1 && counts.block_bytes <= growth::IDLE_BLOCK_MAX
         };
         self.pools.sum(|pool| u64::from(!is_small(pool))) == 0
     }
 
     /// Counts allocations: the allocator's only clock beside the tick.
     fn allocation_clock(&self) -> u64 {
-        self.pools.sum(|pool| pool.counters().allocated.get())
+        self.pools.sum(|pool| pool.counts().allocated)
     }
 
     pub(super) fn open_empty(&self, pool: &Pool, bytes: u64) -> Result<(), AllocationError> {

@@ -45,7 +45,7 @@ use self::state::{ArenaBuffer, Placed, State};
 use crate::allocator::{AccessError, AllocationError};
 use crate::pool::HostAccess;
 use crate::resource::AllocatorRef;
-use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU64, Condvar, Mutex, Ordering};
 
 /// What offsets and sizes are multiples of, in bytes, unless atoms are larger: vertex and index strides are multiples of
 /// 4, and smaller pieces would only be gaps.
@@ -157,6 +157,8 @@ impl<A: AllocatorRef> Arena<A> {
     /// - `ZeroSize`, `ZeroAlignment`, `TooLarge`: no arena could serve it.
     /// - `ByteLimit`, `BufferLimit`: the arena may not grow that far.
     /// - `Allocation`: the driver or the budget refuses a further buffer.
+    ///
+    /// Every live range is as it was; empty buffers may have gone, to make room below a limit.
     ///
     /// # Complexity
     /// O(1) where a buffer has room; no driver call and, in steady state, no heap call then. A larger range than any
@@ -358,7 +360,7 @@ impl<A: AllocatorRef> Arena<A> {
         bytes
     }
 
-    fn hand_out(&self, state: &MutexGuard<'_, State>, placed: Placed, fit: &Fit) -> ArenaRange {
+    fn hand_out(&self, state: &State, placed: Placed, fit: &Fit) -> ArenaRange {
         let Placed { region, start, key } = placed;
         debug_assert_eq!(start % fit.alignment(), 0);
         let buffer = state.buffer(region).expect("S1: a region has its buffer");

@@ -65,9 +65,22 @@ impl BlockList {
         Self { suballocator, blocks: Vec::new(), sites: Vec::new(), reserved: 0, count: 0 }
     }
 
-    /// Cuts a range from any block; `None` where none has room.
+    /// Cuts a slot of a class that is at hand; `None` where [`allocate`](Self::allocate) must look further.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn allocate_ready(&mut self, class: usize) -> Option<Cut> {
+        let range = self.suballocator.allocate_ready(class)?;
+        Some(self.cut(range))
+    }
+
+    /// Frees a slot whose block stays in use; `false`, and nothing changed, where [`free`](Self::free) must look closer.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn free_ready(&mut self, key: RangeKey) -> bool {
+        self.suballocator.free_ready(key)
+    }
+
+    /// Cuts a range from any block; `None` where none has room.
     pub(crate) fn allocate(&mut self, request: &Request) -> Option<Cut> {
         let range = self.suballocator.allocate(request)?;
         Some(self.cut(range))
@@ -123,8 +136,6 @@ impl BlockList {
     ///
     /// # Errors
     /// `StaleKey` where the key names no live range; nothing changes.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn free(&mut self, key: RangeKey, now: u64) -> Result<Freed, StaleKey> {
         let freed = self.suballocator.free(key)?;
         if freed.is_region_empty {
@@ -181,6 +192,11 @@ impl BlockList {
     /// Returns the bytes of all live ranges.
     pub(crate) fn used_bytes(&self) -> u64 {
         self.suballocator.used_bytes()
+    }
+
+    /// Returns the number of live ranges.
+    pub(crate) fn range_count(&self) -> u64 {
+        self.suballocator.range_count()
     }
 
     /// Returns the number of blocks.

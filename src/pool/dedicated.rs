@@ -41,6 +41,7 @@ impl DedicatedMemory {
 pub(crate) struct DedicatedTable {
     slots: Vec<Slot>,
     vacant: Vec<u32>,
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl DedicatedTable {
     pub(crate) fn insert(&mut self, memory: Memory) -> RangeKey {
         let index = self.vacant.pop().unwrap_or_else(|| self.push_slot());
         let slot = &mut self.slots[index as usize];
+        self.bytes += memory.size();
         slot.object = Some(Arc::new(DedicatedMemory::new(memory)));
         RangeKey::new(index, slot.generation)
     }
@@ -70,6 +72,7 @@ impl DedicatedTable {
         let object = slot.object.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.vacant.push(key.index());
+        self.bytes -= object.memory.size();
         Some(object)
     }
 
@@ -77,6 +80,24 @@ impl DedicatedTable {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (RangeKey, &Arc<DedicatedMemory>)> + '_ {
         let slots = (0u32..).zip(&self.slots);
         slots.filter_map(|(index, slot)| Some((RangeKey::new(index, slot.generation), slot.object.as_ref()?)))
+    }
+
+    /// Returns the bytes of all memory objects.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the number of memory objects.
+    pub(crate) fn count(&self) -> u64 {
+        (self.slots.len() - self.vacant.len()) as u64
+    }
+
+    /// Checks that bytes and number are those of the objects that are there.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let (count, bytes) =
+            self.iter().fold((0, 0), |(count, bytes), (_, object)| (count + 1, bytes + object.memory.size()));
+        let counted = (self.count(), self.bytes);
+        if (count, bytes) == counted { Ok(()) } else { Err(format!("dedicated table: {counted:?} is counted")) }
     }
 
     fn push_slot(&mut self) -> u32 {

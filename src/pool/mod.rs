@@ -12,14 +12,14 @@
 //!
 //! Invariants:
 //! - I1: the driver is never called, and nobody waits, while the lock is held.
-//! - I2: the counters are exact whenever the lock is free.
+//! - I2: nothing is counted twice: what a pool holds is counted from what is there, when somebody asks.
 //! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`.
 //! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared.
 
 #![forbid(unsafe_code)]
 
 mod class;
-mod counters;
+mod counts;
 mod dedicated;
 mod opening;
 pub(crate) mod placement;
@@ -34,7 +34,6 @@ use ash::vk;
 
 pub(crate) use self::class::BlockClass;
 pub use self::class::{Kind, MemoryPriority};
-pub(crate) use self::counters::Counters;
 use self::dedicated::{DedicatedMemory, DedicatedTable};
 pub use self::placement::DedicatedUse;
 pub(crate) use self::ticket::{GrowthTicket, Joined};
@@ -45,8 +44,8 @@ use crate::block::growth::GrowthSettings;
 use crate::block::{Backing, OpenError, Retired};
 use crate::device::{DedicatedFor, DriverError, Mapping};
 use crate::memory_type::{Bound, Refused};
-use crate::suballocator::{self, Algorithm, RangeKey, Request, StaleKey, Suballocator};
-use crate::sync::Mutex;
+use crate::suballocator::{self, Algorithm, RangeKey, Request, SlotRule, StaleKey, Suballocator};
+use crate::sync::BriefMutex;
 
 /// What a pool is made of; never changes afterwards.
 #[derive(Clone, Debug)]
@@ -86,6 +85,19 @@ pub(crate) struct PoolRequest {
     pub dedicated_for: Option<DedicatedFor>,
     pub bound: Bound,
 }
+
+/// How requests of one kind are rounded for a pool.
+#[derive(Clone, Copy, Debug)]
+struct Rounding {
+    /// Sizes are multiples of one more than this: a page, or 1.
+    mask: u64,
+    /// The least alignment in bytes.
+    alignment: u64,
+}
+
+/// No lock was had at once: another thread is at work in the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busy;
 
 /// Whether the host must reach a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,9 +177,11 @@ pub(crate) enum Making {
 #[derive(Debug)]
 pub(crate) struct Pool {
     settings: PoolSettings,
-    state: Mutex<State>,
+    /// By kind.
+    rounding: [Rounding; 2],
+    slots: SlotRule,
+    state: BriefMutex<State>,
     growth: GrowthTicket,
-    counters: Counters,
 }
 
 #[derive(Debug)]
@@ -178,22 +192,36 @@ struct State {
     prewarmed_bytes: u64,
     /// Blocks that are being opened with no lock held, so that I3 holds meanwhile.
     opening_count: u32,
+    /// Allocations ever made.
+    allocated: u64,
 }
 
 impl Pool {
     /// Creates a pool without blocks.
     pub(crate) fn new(settings: PoolSettings) -> Self {
-        let blocks = BlockList::new(Suballocator::new(settings.algorithm, settings.suballocator));
-        let state = State { blocks, dedicated: DedicatedTable::default(), prewarmed_bytes: 0, opening_count: 0 };
-        Self { settings, state: Mutex::new(state), growth: GrowthTicket::default(), counters: Counters::default() }
+        let suballocator = Suballocator::new(settings.algorithm, settings.suballocator);
+        let slots = suballocator.slot_rule();
+        let blocks = BlockList::new(suballocator);
+        let dedicated = DedicatedTable::default();
+        let state = State { blocks, dedicated, prewarmed_bytes: 0, opening_count: 0, allocated: 0 };
+        let linear = Rounding { mask: 0, alignment: settings.min_alignment };
+        let page = settings.non_linear_page.max(1);
+        let non_linear = Rounding { mask: page - 1, alignment: settings.min_alignment.max(page) };
+        let rounding = [linear, non_linear];
+        Self { settings, rounding, slots, state: BriefMutex::new(state), growth: GrowthTicket::default() }
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
         &self.settings
     }
 
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
+    /// Rounds size and alignment of a resource to what the pool cuts; `None` for a size of 0 or one that overflows.
+    #[inline]
+    pub(crate) fn round(&self, kind: Kind, size: u64, alignment: u64) -> Option<(u64, u64)> {
+        let Rounding { mask, alignment: least } = self.rounding[kind as usize];
+        // A size of 0 wraps around twice, one that overflows once: both end at 0.
+        let size = (size.wrapping_sub(1) | mask).wrapping_add(1);
+        if size == 0 { None } else { Some((size, alignment.max(least))) }
     }
 
     pub(crate) fn growth(&self) -> &GrowthTicket {
@@ -218,14 +246,43 @@ impl Pool {
         }
     }
 
-    /// Cuts a range from a block that the pool has.
+    /// Cuts a slot that is at hand; `None` where [`allocate_existing`](Self::allocate_existing) must look further, or
+    /// another thread is at work in the pool.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(crate) fn allocate_existing(&self, range: &Request) -> Option<Placement> {
-        let mut state = self.state.lock();
-        let cut = state.blocks.allocate(range)?;
-        self.count_allocated(&state, &cut);
+    pub(crate) fn allocate_ready(&self, range: &Request) -> Option<Placement> {
+        let class = self.slots.class_of(range)?;
+        let mut state = self.state.try_lock()?;
+        let cut = state.blocks.allocate_ready(class)?;
+        state.allocated += 1;
         Some(placement(&cut))
+    }
+
+    /// Frees a slot whose block stays in use; `false`, and nothing changed, where [`free`](Self::free) must look closer,
+    /// or another thread is at work in the pool.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn free_ready(&self, key: RangeKey) -> bool {
+        match self.state.try_lock() {
+            Some(mut state) => state.blocks.free_ready(key),
+            None => false,
+        }
+    }
+
+    /// Cuts a range from a block that the pool has.
+    pub(crate) fn allocate_existing(&self, range: &Request) -> Option<Placement> {
+        self.state.lock().allocate(range)
+    }
+
+    /// Does the same unless another thread is at work in the pool.
+    ///
+    /// # Errors
+    /// `Busy` where one is; nothing was looked at then.
+    pub(crate) fn try_allocate_existing(&self, range: &Request) -> Result<Option<Placement>, Busy> {
+        match self.state.try_lock() {
+            Some(mut state) => Ok(state.allocate(range)),
+            None => Err(Busy),
+        }
     }
 
     /// Returns the offset at which [`Attempt::Existing`] would place the request, and changes nothing.
@@ -243,13 +300,9 @@ impl Pool {
     ///
     /// # Errors
     /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn free(&self, backing: Backing<'_>, key: RangeKey, now: u64) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
         let freed = state.blocks.free(key, now)?;
-        self.counters.freed.add(1);
-        self.counters.used_bytes.subtract(freed.size);
         // Where a block is still in use, the pool is too.
         Ok(if freed.is_region_empty { self.settle(backing, state) } else { Left::Live })
     }
@@ -261,13 +314,10 @@ impl Pool {
     pub(crate) fn free_dedicated(&self, backing: Backing<'_>, key: RangeKey) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
         let object = state.dedicated.remove(key).ok_or(StaleKey)?;
-        self.counters.freed.add(1);
-        self.counters.dedicated_bytes.set(self.counters.dedicated_bytes.get() - object.memory.size());
-        self.counters.dedicated_count.set(self.counters.dedicated_count.get() - 1);
-        let retired = retire_last(backing, object);
+        let (left, retired) = (state.left(), retire_last(backing, object));
         drop(state);
         retired.map(Retired::finish);
-        Ok(self.left())
+        Ok(left)
     }
 
     /// Takes an allocation back with which a larger operation failed, as if it had never been made: it does not count,
@@ -284,48 +334,27 @@ impl Pool {
     ) -> Result<(), StaleKey> {
         if making == Making::Dedicated {
             self.free_dedicated(backing, key)?;
-            let _lock = self.state.lock();
-            self.counters.allocated.take_back();
-            self.counters.freed.take_back();
+            self.state.lock().allocated -= 1;
             return Ok(());
         }
         let mut state = self.state.lock();
         let freed = state.blocks.free(key, now)?;
-        self.counters.allocated.take_back();
-        self.counters.used_bytes.set(state.blocks.used_bytes());
+        state.allocated -= 1;
         let retired = match making {
             Making::WithBlock => self.take_out_spare(backing, &mut state, freed.region),
             _ => None,
         };
-        self.count_blocks(&state);
         drop(state);
         retired.map(Retired::finish);
         Ok(())
     }
+}
 
-    #[inline]
-    fn count_allocated(&self, state: &State, cut: &Cut) {
-        self.counters.allocated.add(1);
-        self.counters.used_bytes.add(cut.range.size);
-        // Only where a block was empty can the range have been cut from one.
-        if self.counters.empty_bytes.get() > 0 {
-            self.counters.empty_bytes.set(state.blocks.empty_bytes());
-        }
-    }
-
-    fn count_blocks(&self, state: &State) {
-        self.counters.block_bytes.set(state.blocks.reserved_bytes());
-        self.counters.block_count.set(u64::from(state.blocks.block_count()));
-        self.counters.empty_bytes.set(state.blocks.empty_bytes());
-    }
-
-    #[inline]
-    fn left(&self) -> Left {
-        if self.counters.live_count() == 0 { Left::Nothing } else { Left::Live }
-    }
-
-    fn block_count(&self) -> u64 {
-        self.counters.block_count.get()
+impl State {
+    fn allocate(&mut self, range: &Request) -> Option<Placement> {
+        let cut = self.blocks.allocate(range)?;
+        self.allocated += 1;
+        Some(placement(&cut))
     }
 }
 
@@ -336,6 +365,7 @@ fn retire_last(backing: Backing<'_>, object: Arc<DedicatedMemory>) -> Option<Ret
     Some(backing.retire_charged(object.memory, charged))
 }
 
+#[inline]
 fn placement(cut: &Cut) -> Placement {
     let Cut { memory, mapped, range } = *cut;
     Placement { memory, offset: range.offset, mapped, key: range.key, is_dedicated: false }

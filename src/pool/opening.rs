@@ -30,8 +30,7 @@ impl Pool {
         if attempt != Attempt::Dedicated {
             self.check_slot(request)?;
         }
-        let is_full = || self.block_count() >= u64::from(settings.max_block_count) && !self.has_spare_block();
-        if attempt != Attempt::Dedicated && is_full() {
+        if attempt != Attempt::Dedicated && self.is_full() {
             return Err(Refusal::BlockLimit { max: settings.max_block_count });
         }
         Ok(())
@@ -70,7 +69,6 @@ impl Pool {
         let mut state = self.state.lock();
         state.blocks.add(memory, now);
         slot.publish(&mut state);
-        self.count_blocks(&state);
         Ok(())
     }
 
@@ -90,10 +88,9 @@ impl Pool {
         let mut state = self.state.lock();
         let cut = state.blocks.add_with(memory, &request.range);
         slot.publish(&mut state);
-        self.count_blocks(&state);
         match cut {
             Ok(cut) => {
-                self.count_allocated(&state, &cut);
+                state.allocated += 1;
                 Ok(placement(&cut))
             }
             Err(memory) => {
@@ -112,12 +109,10 @@ impl Pool {
 
     /// Stores a memory object that serves one resource alone.
     fn store_dedicated(&self, memory: Memory) -> Placement {
-        let (handle, mapped, size) = (memory.handle(), memory.mapped_ptr(), memory.size());
+        let (handle, mapped) = (memory.handle(), memory.mapped_ptr());
         let mut state = self.state.lock();
         let key = state.dedicated.insert(memory);
-        self.counters.allocated.add(1);
-        self.counters.dedicated_bytes.add(size);
-        self.counters.dedicated_count.add(1);
+        state.allocated += 1;
         Placement { memory: handle, offset: 0, mapped, key, is_dedicated: true }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Left, Pool, State, retire_last};
 use crate::block::growth;
 use crate::block::{Backing, Retired};
-use crate::sync::MutexGuard;
+use crate::sync::BriefMutexGuard;
 
 /// Which empty blocks are not spare, beside the pool's minimum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Pool {
         state.blocks.reclaim();
         let mut retired = Vec::new();
         while let Some(region) = self.largest_spare(&state, u64::MAX) {
-            retired.extend(self.take_out(backing, &mut state, region));
+            retired.extend(take_out(backing, &mut state, region));
         }
         drop(state);
         retired.into_iter().map(Retired::finish).sum()
@@ -43,7 +43,6 @@ impl Pool {
     pub(crate) fn spare_blocks(&self, kept: Kept) -> Vec<(u32, u64)> {
         let mut state = self.state.lock();
         state.blocks.reclaim();
-        self.count_blocks(&state);
         let mut left = self.spare_count(&state);
         let mut spare_bytes = state.blocks.empty_bytes().saturating_sub(match kept {
             Kept::Prewarmed => state.prewarmed_bytes,
@@ -70,9 +69,6 @@ impl Pool {
 
     /// Gives one block back that has been empty since before a tick; returns its bytes, 0 where there is none.
     pub(crate) fn give_back_aged(&self, backing: Backing<'_>, tick: u64) -> u64 {
-        if self.counters.empty_bytes.get() == 0 {
-            return 0;
-        }
         let state = self.state.lock();
         let Some(region) = state.blocks.empty_since_before(tick, unreserved_bytes(&state)) else { return 0 };
         drop(state);
@@ -81,7 +77,7 @@ impl Pool {
 
     /// Charges the budget with what lazily allocated memory has committed by now.
     pub(crate) fn charge_commitments(&self, backing: Backing<'_>) {
-        if !self.settings.is_lazy || self.counters.dedicated_count.get() == 0 {
+        if !self.settings.is_lazy {
             return;
         }
         let objects: Vec<_> =
@@ -104,7 +100,6 @@ impl Pool {
         let mut state = self.state.lock();
         let retired: Vec<Retired<'_>> =
             state.blocks.take_all_empty().into_iter().map(|memory| backing.retire(memory)).collect();
-        self.count_blocks(&state);
         drop(state);
         for retired in retired {
             retired.finish();
@@ -113,27 +108,25 @@ impl Pool {
 
     /// Does what is due when a block has become empty, and says what is left.
     #[inline(never)]
-    pub(super) fn settle(&self, backing: Backing<'_>, state: MutexGuard<'_, State>) -> Left {
+    pub(super) fn settle(&self, backing: Backing<'_>, state: BriefMutexGuard<'_, State>) -> Left {
+        let left = state.left();
         if surplus_bytes(&state) > 0 {
             self.retire_surplus(backing, state);
-        } else {
-            self.counters.empty_bytes.set(state.blocks.empty_bytes());
         }
-        self.left()
+        left
     }
 
     /// Gives back the empty blocks that the policy does not keep, after the lock is dropped.
     #[cold]
-    fn retire_surplus(&self, backing: Backing<'_>, mut state: MutexGuard<'_, State>) {
+    fn retire_surplus(&self, backing: Backing<'_>, mut state: BriefMutexGuard<'_, State>) {
         if state.blocks.used_bytes() == 0 {
             state.blocks.reclaim();
         }
         let mut retired = Vec::new();
         while surplus_bytes(&state) > 0 {
             let Some(region) = self.largest_spare(&state, unreserved_bytes(&state)) else { break };
-            retired.extend(self.take_out(backing, &mut state, region));
+            retired.extend(take_out(backing, &mut state, region));
         }
-        self.count_blocks(&state);
         drop(state);
         for retired in retired {
             retired.finish();
@@ -149,14 +142,16 @@ impl Pool {
         growth::choose_give_back(empties, u64::MAX).map(|(region, _)| region)
     }
 
-    /// Returns whether an empty block may go.
-    pub(super) fn has_spare_block(&self) -> bool {
-        self.largest_spare(&self.state.lock(), u64::MAX).is_some()
+    /// Returns whether the pool has as many blocks as it may have, and none that may go.
+    pub(super) fn is_full(&self) -> bool {
+        let state = self.state.lock();
+        let is_full = state.blocks.block_count() >= self.settings.max_block_count;
+        is_full && self.largest_spare(&state, u64::MAX).is_none()
     }
 
     pub(super) fn take_out_largest_spare<'a>(&self, backing: Backing<'a>, state: &mut State) -> Option<Retired<'a>> {
         let region = self.largest_spare(state, u64::MAX)?;
-        self.take_out(backing, state, region)
+        take_out(backing, state, region)
     }
 
     /// Returns how many blocks lie above the pool's minimum.
@@ -175,14 +170,14 @@ impl Pool {
             return None;
         }
         state.blocks.reclaim();
-        self.take_out(backing, state, region)
+        take_out(backing, state, region)
     }
+}
 
-    fn take_out<'a>(&self, backing: Backing<'a>, state: &mut State, region: u32) -> Option<Retired<'a>> {
-        let memory = state.blocks.take(region)?;
-        self.count_blocks(state);
-        Some(backing.retire(memory))
-    }
+/// Takes an empty block out and announces that it goes back; `None` where it is in use.
+fn take_out<'a>(backing: Backing<'a>, state: &mut State, region: u32) -> Option<Retired<'a>> {
+    let memory = state.blocks.take(region)?;
+    Some(backing.retire(memory))
 }
 
 /// Returns the bytes of empty blocks above what was prewarmed.

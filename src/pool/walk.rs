@@ -41,10 +41,10 @@ impl Pool {
     pub(crate) fn validate(&self) -> Result<(), String> {
         let state = self.state.lock();
         state.blocks.validate()?;
-        let counted = (self.counters.used_bytes.get(), self.counters.block_bytes.get());
-        let held = (state.blocks.used_bytes(), state.blocks.reserved_bytes());
-        if counted != held {
-            return Err(format!("pool I2: (used, reserved) counted {counted:?}, held {held:?}"));
+        state.dedicated.validate()?;
+        let live_count = state.blocks.range_count() + state.dedicated.count();
+        if live_count > state.allocated {
+            return Err(format!("pool I2: {live_count} allocations are alive, {} were ever made", state.allocated));
         }
         Ok(())
     }

@@ -104,10 +104,16 @@ impl FreeLists {
     #[inline]
     pub(super) fn link(&mut self, ranges: &mut RangeList, index: u32) {
         let class = size_class::floor(ranges.nodes[index as usize].size());
+        self.link_of(class, &mut ranges.nodes, index);
+    }
+
+    /// Does the same for a range whose class is known.
+    #[inline]
+    pub(super) fn link_of(&mut self, class: usize, nodes: &mut [Node], index: u32) {
         let next = core::mem::replace(&mut self.heads[class], index);
-        let node = &mut ranges.nodes[index as usize];
+        let node = &mut nodes[index as usize];
         (node.list_prev, node.list_next) = (NIL, next);
-        if let Some(node) = ranges.nodes.get_mut(next as usize) {
+        if let Some(node) = nodes.get_mut(next as usize) {
             node.list_prev = index;
         }
         self.words[(class >> 6) % WORD_COUNT] |= 1 << (class & 63);
@@ -126,16 +132,37 @@ impl FreeLists {
             return;
         }
         let class = size_class::floor(ranges.nodes[index as usize].size());
-        self.heads[class] = next;
-        if next == NIL {
-            self.clear_bit(class);
+        self.behead(class, next);
+    }
+
+    /// Does the same for a range whose class is known.
+    #[inline]
+    pub(super) fn unlink_of(&mut self, class: usize, nodes: &mut [Node], index: u32) {
+        let Node { list_prev: prev, list_next: next, .. } = nodes[index as usize];
+        if let Some(node) = nodes.get_mut(next as usize) {
+            node.list_prev = prev;
         }
+        match nodes.get_mut(prev as usize) {
+            Some(node) => node.list_next = next,
+            None => self.behead(class, next),
+        }
+    }
+
+    /// Takes the head off a list: `next` is the head now.
+    #[inline]
+    fn behead(&mut self, class: usize, next: u32) {
+        self.heads[class] = next;
+        let is_empty = u64::from(next == NIL);
+        let word = &mut self.words[(class >> 6) % WORD_COUNT];
+        *word &= !(is_empty << (class & 63));
+        self.summary &= !(u32::from(*word == 0) << (class >> 6));
     }
 
     /// Finds where the wanted piece fits: a few ranges of its own class (the tightest of them), the head of the next
     /// list up, then the list whose every range surely holds it. Aligned requests get one more chance: the head of
     /// each longer list.
-    #[inline(never)]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "its one hot caller; the others call `find_apart`")]
     pub(super) fn find(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
         let class = size_class::floor(want.units);
         let cut = self.find_in_class(ranges, want, class);
@@ -143,6 +170,12 @@ impl FreeLists {
             return cut;
         }
         self.find_above(ranges, want, class + 1)
+    }
+
+    /// Does the same, as a call.
+    #[inline(never)]
+    pub(super) fn find_apart(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
+        self.find(ranges, want)
     }
 
     /// Returns the size of the largest free range, in units. Walks the topmost list.
@@ -231,14 +264,5 @@ impl FreeLists {
         }
         let word = above.trailing_zeros() as usize;
         Some((word << 6) + self.words[word % WORD_COUNT].trailing_zeros() as usize)
-    }
-
-    #[inline]
-    fn clear_bit(&mut self, class: usize) {
-        let word = &mut self.words[(class >> 6) % WORD_COUNT];
-        *word &= !(1 << (class & 63));
-        if *word == 0 {
-            self.summary &= !(1 << (class >> 6));
-        }
     }
 }

@@ -249,7 +249,7 @@ impl RangeList {
     fn grow(&mut self) -> u32 {
         let length = self.nodes.len();
         assert!(length < SLAB_BIT as usize, "a suballocator has at most 2^31 ranges");
-        reserve_quarter(&mut self.nodes);
+        reserve_quarter(&mut self.nodes, 16);
         self.nodes.push(Node { place: 0, extent: 0, prev: NIL, next: NIL, list_prev: NIL, list_next: NIL });
         u32::try_from(length).unwrap_or(NIL)
     }
@@ -262,10 +262,10 @@ impl RangeList {
     }
 }
 
-/// Makes room for one more element, growing by about a quarter.
-pub(super) fn reserve_quarter<T>(elements: &mut Vec<T>) {
+/// Makes room for one more element, growing by about a quarter and at least by `least`.
+pub(super) fn reserve_quarter<T>(elements: &mut Vec<T>, least: usize) {
     if elements.len() == elements.capacity() {
-        elements.reserve_exact((elements.len() / 4).max(16));
+        elements.reserve_exact((elements.len() / 4).max(least));
     }
 }
 
@@ -322,7 +322,7 @@ mod tests {
     fn the_arena_grows_by_a_quarter() {
         let mut elements = Vec::<u64>::new();
         for element in 0..1_000 {
-            reserve_quarter(&mut elements);
+            reserve_quarter(&mut elements, 16);
             elements.push(element);
         }
         assert!(elements.capacity() <= 1_250);

@@ -23,7 +23,7 @@ pub(crate) const SIZE_BITS: u32 = 42;
 /// The largest size and offset, in units.
 pub(crate) const MAX_SIZE: u64 = (1 << SIZE_BITS) - 1;
 
-/// Largest slot of a slab, in units, so that a class fits a `u8`.
+/// Largest slot of a slab, in units and in bytes: it fits a `u32`, and its class a `u8`.
 pub(crate) const MAX_SLAB_SLOT: u64 = 1 << 31;
 
 /// Returns the class that a free range of `size` units is stored in.
@@ -52,9 +52,14 @@ pub(crate) const fn smallest(class: usize) -> u64 {
 
 /// Returns the slab class whose slots hold `size` units, `size` being from 1 to [`MAX_SLAB_SLOT`].
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "what is shifted down is below 16")]
 pub(crate) const fn slab_class(size: u64) -> usize {
-    let last = size - 1;
+    slab_class_of_last(size - 1)
+}
+
+/// Returns the same for the size `last + 1`, whatever `last` is: a class that no table reaches for large ones.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "what is shifted down is below 16")]
+pub(crate) const fn slab_class_of_last(last: u64) -> usize {
     let exponent = 60 - (last | 8).leading_zeros();
     ((exponent << 3) as usize) + (last >> exponent) as usize
 }

@@ -1,40 +1,56 @@
 //! Slabs: up to 64 equal slots in one used range of the TLSF, one bit each.
 //!
 //! ```text
-//! class 12, 832-byte slots      head ─> slab 5 ⇄ slab 2          slabs with a free slot
-//! slab 5   one cache line       free 0b…0110, full, place, node, links
+//! class 12, 832-byte slots      room   0b01        one bit per word that is not 0
+//!                               words  0b0110 | 0  one bit per slab with a free slot, by its place in the class
+//!                               places 7 2 5 9     slab numbers
+//! slab 2   one cache line       free 0b…0110, full, offset, node
 //! its range                     [ slot 0 ][ slot 1 ][ slot 2 ] … [ slot n-1 ]
 //! ```
 //!
-//! An allocation from a slab touches its class head and this one cache line: no range is split, none merged. The first
-//! slabs of a class have one slot, so a small program pays rounding only; later ones at most half as many as the class
-//! has, so no slab strands much. A slab that becomes empty while its class has another with room goes back to its
-//! range at once; the last one stays, so that allocating and freeing in turn never rebuilds it.
+//! An allocation from a slab touches its class and this one cache line: no range is split, none merged, no other slab's
+//! line written. That a slab is full, or has room again, is a bit that is written without a branch: which of the two it
+//! is cannot be predicted. The lowest place with room serves, so later slabs drain. The first slabs of a class have one
+//! slot, so a small program pays rounding only; later ones at most half as many as the class has, so no slab strands
+//! much. A slab that becomes empty while its class has another with room goes back to its range at once; the last one
+//! stays, so that allocating and freeing in turn never rebuilds it.
 //!
 //! Invariants:
 //! * S1: a slab's range is used, carries the slab's index as its mark, starts where slot 0 does, and is exactly
 //!   `count` slots long.
 //! * S2: `free` has no bit outside `full`.
-//! * S3: a slab is in the list of its class if and only if it has a free slot.
+//! * S3: the bit of a place is set in `words` if and only if its slab has a free slot, and the bit of a word in `room` if
+//!   and only if the word is not 0. Every slab has one place in its class.
 //! * S4: a class's `slots` is the sum of its slabs' slots; `empty` is its one slab without a used slot, if any;
-//!   `cached_units` is the size of all such slabs together.
+//!   `kept_bytes` is the size of all such slabs together.
 //! * S5: a slab's generation changes when it is given back. Keys of one slab life are told apart by slot only: that
 //!   one slot serves two owners is excluded by its bit, that an owner keeps a key after freeing it by move-only keys.
 //!
 //! What it does not do: it never touches ranges. [`tlsf`](super::tlsf) cuts them, and gives them back.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::RangeKey;
 use super::range_list::{NIL, SLAB_BIT, reserve_quarter};
 use super::size_class::{MAX_SLAB_SLOT, slab_class, slab_slot};
+use super::{RangeKey, Spot};
 
 /// Slots of a large slab: one machine word of bits.
 const SLOT_COUNT: u64 = 64;
 
-/// Largest slab in bytes: what one remaining slot can pin. Two slots of the largest class: with one, mixed sizes of up to
-/// 1 MiB take 8 % more instructions and half as many host bytes again, and the recorded applications save nothing.
+/// Largest slab in bytes while its class is small: what one remaining slot can pin. Two slots of the largest class: with
+/// one, mixed sizes of up to 1 MiB take 8 % more instructions and half as many host bytes again, and the recorded
+/// applications save nothing.
 const SLAB_BYTES: u64 = 512 << 10;
+
+/// Smallest slab in bytes, so that sizes of no account cost few slabs.
+const SLAB_LEAST: u64 = 4 << 10;
+
+/// A slab of a large class may take this share (1/n) of it: so a class of any size has few slabs.
+const SLAB_SHARE: u64 = 64;
+
+/// Slabs of one class: as many as two levels of bits count.
+const PLACE_COUNT: usize = 64 * 64;
 
 /// "Not for slabs": a class that no table reaches.
 pub(super) const NO_CLASS: usize = usize::MAX;
@@ -47,158 +63,250 @@ pub(super) struct Slab {
     pub(super) free: u64,
     /// One bit per slot; 0 marks a spare slab.
     pub(super) full: u64,
-    /// Region and offset of slot 0, packed as in a node.
-    pub(super) place: u64,
-    /// Units of one slot.
+    /// Offset of slot 0 in its region, in bytes.
+    pub(super) offset: u64,
+    /// Bytes of one slot.
     pub(super) slot: u32,
-    /// The range it lies in.
-    pub(super) node: u32,
-    /// Neighbours in the list of its class.
-    pub(super) prev: u32,
-    pub(super) next: u32,
+    pub(super) region: u32,
     pub(super) generation: u32,
+    /// The range it lies in. Of a spare slab: the next spare one.
+    pub(super) node: u32,
+    /// Its place among the slabs of its class.
+    pub(super) place: u16,
     pub(super) class: u8,
 }
 
 impl Slab {
-    pub(super) const fn units(&self) -> u64 {
+    pub(super) const fn bytes(&self) -> u64 {
         self.full.count_ones() as u64 * self.slot as u64
     }
 
-    pub(super) const fn place_of(&self, slot: u32) -> u64 {
-        self.place + slot as u64 * self.slot as u64
+    #[inline]
+    const fn offset_of(&self, slot: u32) -> u64 {
+        self.offset + slot as u64 * self.slot as u64
+    }
+
+    /// Returns where a slot lies, in bytes.
+    pub(super) fn spot(&self, slot: u32) -> Spot {
+        Spot { region: self.region, offset: self.offset_of(slot), size: u64::from(self.slot) }
+    }
+
+    /// Returns which slot is taken next; the slab has one.
+    #[inline]
+    pub(super) const fn next_slot(&self) -> u32 {
+        self.free.trailing_zeros()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.free == self.full
     }
 }
 
-/// What a class has.
-#[derive(Clone, Copy, Debug)]
+/// What a class has: one cache line.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(super) struct SlabClass {
-    /// First slab with a free slot.
-    pub(super) head: u32,
+    /// One bit for each of `words` that is not 0.
+    pub(super) room: u64,
+    /// One bit for each place whose slab has a free slot.
+    pub(super) words: Box<[u64]>,
+    /// By place: the slab; of a vacant place: the next vacant one.
+    pub(super) places: Vec<u32>,
+    /// The first vacant place.
+    vacant: u32,
     /// The slab without a used slot.
     pub(super) empty: u32,
     /// Slots of all its slabs.
     pub(super) slots: u32,
 }
 
+impl SlabClass {
+    fn new() -> Self {
+        Self { room: 0, words: Box::default(), places: Vec::new(), vacant: NIL, empty: NIL, slots: 0 }
+    }
+
+    /// Returns the lowest place whose slab has a free slot.
+    #[inline]
+    fn first(&self) -> Option<usize> {
+        let word = self.room.trailing_zeros() as usize;
+        // Where no word has a bit, `word` is 64, which no table reaches.
+        Some(word << 6 | self.words.get(word)?.trailing_zeros() as usize)
+    }
+
+    fn set_room(&mut self, place: u16) {
+        let word = usize::from(place >> 6);
+        self.words[word] |= 1 << (place & 63);
+        self.room |= 1 << word;
+    }
+
+    fn clear_room(&mut self, place: u16) {
+        let word = usize::from(place >> 6);
+        self.words[word] &= !(1 << (place & 63));
+        self.room &= !(u64::from(self.words[word] == 0) << word);
+    }
+
+    /// Gives a slab the lowest place that was never used, or the one that was vacated last.
+    fn enter(&mut self, slab: u32) -> u16 {
+        let place = if let Some(next) = self.places.get(self.vacant as usize).copied() {
+            core::mem::replace(&mut self.vacant, next) as usize
+        } else {
+            reserve_quarter(&mut self.places, 2);
+            self.places.push(NIL);
+            self.places.len() - 1
+        };
+        self.places[place] = slab;
+        if place >> 6 == self.words.len() {
+            self.words = self.words.iter().copied().chain([0]).collect();
+        }
+        debug_assert!(place < PLACE_COUNT, "a class is asked for no more slabs than it has places");
+        u16::try_from(place).unwrap_or(u16::MAX)
+    }
+
+    fn leave(&mut self, place: u16) {
+        self.clear_room(place);
+        self.places[usize::from(place)] = core::mem::replace(&mut self.vacant, u32::from(place));
+    }
+
+    fn host_bytes(&self) -> usize {
+        size_of::<Self>() + self.words.len() * size_of::<u64>() + self.places.capacity() * size_of::<u32>()
+    }
+}
+
 /// All slabs of one suballocator.
 #[derive(Clone, Debug)]
 pub(super) struct Slabs {
     pub(super) table: Vec<Slab>,
-    pub(super) spare: u32,
+    spare: u32,
     pub(super) classes: Vec<SlabClass>,
-    /// Largest size served, in units; 0 for none.
-    pub(super) limit: u64,
-    /// Largest slab in units.
-    largest: u64,
-    pub(super) cached_units: u64,
+    shift: u32,
+    pub(super) kept_bytes: u64,
 }
 
 impl Slabs {
-    /// Makes classes for sizes of up to `limit` units.
+    /// Makes classes for sizes of up to `limit` bytes, in units of `1 << shift`; none for 0.
     pub(super) fn new(limit: u64, shift: u32) -> Self {
-        let limit = limit.min(MAX_SLAB_SLOT);
+        let limit = limit.min(MAX_SLAB_SLOT) >> shift;
         let count = if limit == 0 { 0 } else { slab_class(limit) + 1 };
-        let class = SlabClass { head: NIL, empty: NIL, slots: 0 };
-        let classes = alloc::vec![class; count];
-        Self { table: Vec::new(), spare: NIL, classes, limit, largest: SLAB_BYTES >> shift, cached_units: 0 }
+        let classes = alloc::vec![SlabClass::new(); count];
+        Self { table: Vec::new(), spare: NIL, classes, shift, kept_bytes: 0 }
     }
 
-    /// Returns a slab of the class that has a free slot.
+    /// Returns a slab of the class that has a free slot: the one that [`take`](Self::take) takes from.
     #[inline]
     pub(super) fn with_room(&self, class: usize) -> Option<u32> {
-        let head = self.classes.get(class)?.head;
-        self.table.get(head as usize).map(|_| head)
+        let entry = self.classes.get(class)?;
+        Some(entry.places[entry.first()?])
     }
 
-    /// Returns how many slots the next slab of a class has: at most half of what the class has.
+    /// Returns how many slots the next slab of a class has: at most half of what the class has. 0 where there is no place
+    /// for it.
     pub(super) fn next_count(&self, class: usize) -> u64 {
-        let slots = u64::from(self.classes[class].slots / 2).max(1);
-        let count = slots.min(self.largest / slab_slot(class)).clamp(1, SLOT_COUNT);
+        let entry = &self.classes[class];
+        if entry.vacant == NIL && entry.places.len() == PLACE_COUNT {
+            return 0;
+        }
+        let (slot, slots) = (slab_slot(class) << self.shift, u64::from(entry.slots));
+        let largest = SLAB_BYTES.max(slots * slot / SLAB_SHARE);
+        let count = (slots / 2).max(SLAB_LEAST / slot).min(largest / slot).clamp(1, SLOT_COUNT);
         1 << count.ilog2()
     }
 
     /// Adds a slab of `count` free slots in the used range `node`: the empty slab of its class.
-    pub(super) fn add(&mut self, class: usize, count: u64, node: u32, place: u64) -> u32 {
+    pub(super) fn add(&mut self, class: usize, count: u64, node: u32, (region, offset): (u32, u64)) -> u32 {
         let index = self.take_spare();
+        let place = self.classes[class].enter(index);
         let full = u64::MAX >> (64 - count);
         let slab = &mut self.table[index as usize];
-        (slab.free, slab.full, slab.place, slab.node) = (full, full, place, node);
-        #[expect(clippy::cast_possible_truncation, reason = "slot sizes end at 2^31 units, their classes at 255")]
+        (slab.free, slab.full, slab.offset, slab.region) = (full, full, offset, region);
+        (slab.node, slab.place) = (node, place);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "slots have at most 2^31 bytes, their classes are below 256"
+        )]
         {
-            (slab.slot, slab.class) = (slab_slot(class) as u32, class as u8);
+            (slab.slot, slab.class) = ((slab_slot(class) << self.shift) as u32, class as u8);
             self.classes[class].slots += count as u32;
         }
-        self.push(index);
+        self.classes[class].set_room(place);
         self.keep(index);
         index
     }
 
-    /// Takes a slot; the slab has one.
+    /// Takes the lowest free slot of the class's first slab with room; `None` where it has none. With `IN_USE`, also
+    /// where that slab is empty: then nothing has changed.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn take(&mut self, index: u32) -> Taken {
+    pub(super) fn take<const IN_USE: bool>(&mut self, class: usize) -> Option<Taken> {
+        let entry = self.classes.get_mut(class)?;
+        let word = entry.room.trailing_zeros() as usize;
+        let bits = entry.words.get_mut(word)?;
+        let bit = bits.trailing_zeros();
+        let index = entry.places[word << 6 | bit as usize];
         let slab = &mut self.table[index as usize];
-        let slot = slab.free.trailing_zeros();
-        let was_empty = slab.free == slab.full;
-        slab.free &= slab.free - 1;
-        let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
-        let taken = Taken { place: slab.place_of(slot), units: u64::from(slab.slot), key, was_empty };
-        if slab.free == 0 {
-            let (class, next) = (slab.class, slab.next);
-            self.pop(class, next);
+        let slot = slab.next_slot();
+        let was_empty = slab.is_empty();
+        if IN_USE && was_empty {
+            return None;
         }
-        taken
+        slab.free &= slab.free - 1;
+        *bits &= !(u64::from(slab.free == 0) << bit);
+        entry.room &= !(u64::from(*bits == 0) << word);
+        let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
+        let Slab { region, slot: size, .. } = *slab;
+        Some(Taken { region, offset: slab.offset_of(slot), size: u64::from(size), key, slab: index, was_empty })
     }
 
-    /// Gives a slot back, unless the key is stale.
+    /// Gives a slot back, unless the key is stale. With `IN_USE`, not the last one of its slab either.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn put(&mut self, key: RangeKey) -> Option<Put> {
+    pub(super) fn put<const IN_USE: bool>(&mut self, key: RangeKey) -> Option<Put> {
         let (index, slot) = split_key(key);
         let slab = self.table.get_mut(index as usize)?;
         let bit = 1 << slot;
         if slab.generation != key.generation || slab.full & !slab.free & bit == 0 {
             return None;
         }
-        let before = slab.free;
-        slab.free |= bit;
-        let is_empty = slab.free == slab.full;
-        let put = Put { slab: index, place: slab.place_of(slot), units: u64::from(slab.slot), is_empty };
-        if before == 0 {
-            self.push(index);
+        if IN_USE && slab.free | bit == slab.full {
+            return None;
         }
-        Some(put)
+        slab.free |= bit;
+        let slab = &*slab;
+        self.classes[usize::from(slab.class)].set_room(slab.place);
+        let Slab { region, slot: size, .. } = *slab;
+        let (offset, is_empty) = (slab.offset_of(slot), slab.is_empty());
+        Some(Put { slab: index, region, offset, size: u64::from(size), is_empty })
     }
 
-    /// Returns place and units of the slot that a key names, unless the key is stale.
-    pub(super) fn resolve(&self, key: RangeKey) -> Option<(u64, u64)> {
+    /// Returns the slab and slot that a key names, unless the key is stale.
+    pub(super) fn resolve(&self, key: RangeKey) -> Option<(&Slab, u32)> {
         let (index, slot) = split_key(key);
         let slab = self.table.get(index as usize)?;
         let is_live = slab.generation == key.generation && slab.full & !slab.free & (1 << slot) != 0;
-        is_live.then(|| (slab.place_of(slot), u64::from(slab.slot)))
+        is_live.then_some((slab, slot))
     }
 
     /// Tells whether a slab is the only one of its class with room.
     pub(super) fn is_alone(&self, index: u32) -> bool {
         let slab = &self.table[index as usize];
-        slab.prev == NIL && slab.next == NIL
+        let class = &self.classes[usize::from(slab.class)];
+        let (word, bit) = (slab.place >> 6, slab.place & 63);
+        class.room == 1 << word && class.words[usize::from(word)] == 1 << bit
     }
 
     /// Remembers a slab as the empty one of its class.
     #[inline]
     pub(super) fn keep(&mut self, index: u32) {
         let slab = &self.table[index as usize];
-        self.cached_units += slab.units();
-        self.classes[slab.class as usize].empty = index;
+        self.kept_bytes += slab.bytes();
+        self.classes[usize::from(slab.class)].empty = index;
     }
 
     /// Notes that the empty slab of a class is empty no more.
     #[inline]
     pub(super) fn reuse(&mut self, index: u32) {
         let slab = &self.table[index as usize];
-        self.cached_units -= slab.units();
-        self.classes[slab.class as usize].empty = NIL;
+        self.kept_bytes -= slab.bytes();
+        self.classes[usize::from(slab.class)].empty = NIL;
     }
 
     /// Walks the empty slabs, those of the largest slots first.
@@ -213,19 +321,13 @@ impl Slabs {
 
     /// Takes a slab without used slots out of its class and returns its range. Its keys become stale.
     pub(super) fn remove(&mut self, index: u32) -> u32 {
-        if self.classes[self.table[index as usize].class as usize].empty == index {
+        let Slab { full, node, place, class, .. } = self.table[index as usize];
+        if self.classes[usize::from(class)].empty == index {
             self.reuse(index);
         }
-        let Slab { full, node, prev, next, class, .. } = self.table[index as usize];
-        let entry = &mut self.classes[class as usize];
+        let entry = &mut self.classes[usize::from(class)];
         entry.slots -= full.count_ones();
-        match self.table.get_mut(prev as usize) {
-            Some(slab) => slab.next = next,
-            None => entry.head = next,
-        }
-        if let Some(slab) = self.table.get_mut(next as usize) {
-            slab.prev = prev;
-        }
+        entry.leave(place);
         self.put_spare(index);
         node
     }
@@ -236,46 +338,26 @@ impl Slabs {
         for index in (0..self.table.len()).rev() {
             self.put_spare(u32::try_from(index).unwrap_or(NIL));
         }
-        self.classes.fill(SlabClass { head: NIL, empty: NIL, slots: 0 });
-        self.cached_units = 0;
+        self.classes.fill(SlabClass::new());
+        self.kept_bytes = 0;
     }
 
     pub(super) fn host_bytes(&self) -> usize {
-        self.table.capacity() * size_of::<Slab>() + self.classes.capacity() * size_of::<SlabClass>()
-    }
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    fn push(&mut self, index: u32) {
-        let slab = &self.table[index as usize];
-        let next = core::mem::replace(&mut self.classes[slab.class as usize].head, index);
-        let slab = &mut self.table[index as usize];
-        (slab.prev, slab.next) = (NIL, next);
-        if let Some(slab) = self.table.get_mut(next as usize) {
-            slab.prev = index;
-        }
-    }
-
-    /// Takes the head off the list of its class.
-    #[inline]
-    fn pop(&mut self, class: u8, next: u32) {
-        self.classes[class as usize].head = next;
-        if let Some(slab) = self.table.get_mut(next as usize) {
-            slab.prev = NIL;
-        }
+        let classes: usize = self.classes.iter().map(SlabClass::host_bytes).sum();
+        self.table.capacity() * size_of::<Slab>() + classes
     }
 
     fn take_spare(&mut self) -> u32 {
         let index = self.spare;
         if let Some(slab) = self.table.get(index as usize) {
-            self.spare = slab.next;
+            self.spare = slab.node;
             return index;
         }
         let length = self.table.len();
         assert!(length < 1 << 25, "a suballocator has at most 2^25 slabs");
-        reserve_quarter(&mut self.table);
-        let (prev, next) = (NIL, NIL);
-        self.table.push(Slab { free: 0, full: 0, place: 0, slot: 0, node: NIL, prev, next, generation: 0, class: 0 });
+        reserve_quarter(&mut self.table, 16);
+        let (node, region) = (NIL, NIL);
+        self.table.push(Slab { free: 0, full: 0, offset: 0, slot: 0, region, generation: 0, node, place: 0, class: 0 });
         u32::try_from(length).unwrap_or(NIL)
     }
 
@@ -283,26 +365,29 @@ impl Slabs {
         let slab = &mut self.table[index as usize];
         (slab.free, slab.full) = (0, 0);
         slab.generation = slab.generation.wrapping_add(1);
-        slab.next = core::mem::replace(&mut self.spare, index);
+        slab.node = core::mem::replace(&mut self.spare, index);
     }
 }
 
-/// A slot that was taken.
+/// A slot that was taken, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
-    pub(super) place: u64,
-    pub(super) units: u64,
+    pub(super) region: u32,
+    pub(super) offset: u64,
+    pub(super) size: u64,
     pub(super) key: RangeKey,
+    pub(super) slab: u32,
     /// Whether no slot of its slab was used before.
     pub(super) was_empty: bool,
 }
 
-/// A slot that was given back.
+/// A slot that was given back, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Put {
     pub(super) slab: u32,
-    pub(super) place: u64,
-    pub(super) units: u64,
+    pub(super) region: u32,
+    pub(super) offset: u64,
+    pub(super) size: u64,
     /// Whether no slot of its slab is used any more.
     pub(super) is_empty: bool,
 }

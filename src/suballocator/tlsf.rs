@@ -15,18 +15,20 @@
 //!
 //! Invariants, beside those of [`range_list`](super::range_list), [`free_lists`](super::free_lists) and
 //! [`slab`](super::slab):
-//! * A1: `used_units` and `range_count` are the sum and the number of the live suballocations.
+//! * A1: `used_bytes` and `range_count` are the sum and the number of the live suballocations.
 //! * A2: a region's `busy` is its used ranges less the slabs in it that are empty. So a kept slab never keeps a region.
 //!
 //! Source: M. Masmano et al., "TLSF: a new dynamic memory allocator for real-time systems" (2004).
 
 mod slots;
 
+pub(crate) use slots::SlotRule;
+
 use super::free_lists::{FreeLists, Want};
 use super::range_list::{Cut, NIL, Node, RangeList, SLAB_BIT, region_of};
 use super::region_table::Region;
 use super::size_class::{self, MAX_SIZE};
-use super::slab::{NO_CLASS, Slabs};
+use super::slab::Slabs;
 use super::{End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
 
 /// Where a search ended.
@@ -48,7 +50,7 @@ pub(crate) struct Tlsf {
     pub(super) slabs: Slabs,
     pub(super) shift: u32,
     high_end_from: u64,
-    pub(super) used_units: u64,
+    pub(super) used_bytes: u64,
     pub(super) range_count: u64,
 }
 
@@ -58,10 +60,10 @@ impl Tlsf {
         Self {
             ranges: RangeList::new(),
             lists: FreeLists::new(),
-            slabs: Slabs::new(settings.slab_limit >> shift, shift),
+            slabs: Slabs::new(settings.slab_limit, shift),
             shift,
             high_end_from: settings.high_end_from,
-            used_units: 0,
+            used_bytes: 0,
             range_count: 0,
         }
     }
@@ -86,15 +88,18 @@ impl Tlsf {
         true
     }
 
-    /// Takes a range, or a slot of a slab that is made for it: for where [`take_free_slot`](Self::take_free_slot) found
-    /// none.
+    /// Takes a slot, or a range; a slab may be made for it.
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let class = self.slot_class(request);
+        let slot = self.take_slot(class);
+        if slot.is_some() {
+            return slot;
+        }
         let cut = match self.find(&self.want(request)?, class)? {
             Found::Range(cut) => cut,
             Found::Slab { cut, class, count } => {
-                let slab = self.add_slab(cut, class, count);
-                return Some(self.take_slot(slab));
+                self.add_slab(cut, class, count);
+                return self.take_slot(class);
             }
             Found::Reclaimed(cut) => {
                 self.release_span(cut.node);
@@ -116,7 +121,7 @@ impl Tlsf {
         let class = self.slot_class(request);
         if let Some(slab) = self.slabs.with_room(class) {
             let slab = &self.slabs.table[slab as usize];
-            return Some(self.spot(slab.place_of(slab.free.trailing_zeros()), u64::from(slab.slot)));
+            return Some(slab.spot(slab.next_slot()));
         }
         let (cut, units) = match self.find(&self.want(request)?, class)? {
             Found::Slab { cut, class, .. } => (cut, size_class::slab_slot(class)),
@@ -126,14 +131,18 @@ impl Tlsf {
         Some(self.spot(node.place - node.offset() + cut.offset, units))
     }
 
-    /// Frees a range: for a key that [`free_slot`](Self::free_slot) does not know.
+    /// Frees a slot or a range.
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
+        if key.index & SLAB_BIT != 0 {
+            return self.free_slot(key).ok_or(StaleKey);
+        }
         let &Node { place, extent, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
-        let mut freed = self.take_back(place, extent & MAX_SIZE);
+        let Spot { region, offset, size } = self.spot(place, extent & MAX_SIZE);
+        self.count_freed(size);
         self.release_range(key.index);
-        freed.is_region_empty = self.ranges.regions.vacate(freed.region);
+        let is_region_empty = self.ranges.regions.vacate(region);
         self.bound_empty_slabs();
-        Ok(freed)
+        Ok(Freed { region, offset, size, is_region_empty })
     }
 
     /// Gives every empty slab back to its range.
@@ -152,17 +161,15 @@ impl Tlsf {
                 self.lists.link(&mut self.ranges, first);
             }
         }
-        (self.used_units, self.range_count) = (0, 0);
+        (self.used_bytes, self.range_count) = (0, 0);
     }
 
     /// Returns place and size of a live suballocation.
     pub(super) fn resolve(&self, key: RangeKey) -> Option<Spot> {
-        let (place, units) = if key.index & SLAB_BIT == 0 {
-            self.ranges.resolve(key).map(|node| (node.place, node.size()))
-        } else {
-            self.slabs.resolve(key)
-        }?;
-        Some(self.spot(place, units))
+        if key.index & SLAB_BIT == 0 {
+            return self.ranges.resolve(key).map(|node| self.spot(node.place, node.size()));
+        }
+        self.slabs.resolve(key).map(|(slab, slot)| slab.spot(slot))
     }
 
     pub(super) fn largest_free_range(&self) -> u64 {
@@ -211,7 +218,7 @@ impl Tlsf {
     #[inline]
     fn find(&self, want: &Want, class: usize) -> Option<Found> {
         let rounded = want.rounded();
-        if class != NO_CLASS {
+        if class < self.slabs.classes.len() {
             let found = self.find_slab(class, want.end);
             if found.is_some() {
                 return found;
@@ -227,7 +234,7 @@ impl Tlsf {
     #[cold]
     fn find_exactly(&self, want: &Want, rounded: &Want) -> Option<Found> {
         if want.units < rounded.units {
-            if let Some(cut) = self.lists.find(&self.ranges, want) {
+            if let Some(cut) = self.lists.find_apart(&self.ranges, want) {
                 return Some(Found::Range(cut));
             }
         }
@@ -241,15 +248,21 @@ impl Tlsf {
         let key = self.ranges.set_used(node, NIL);
         let place = self.ranges.nodes[node as usize].place;
         self.ranges.regions.occupy(region_of(place));
-        self.hand_out(place, cut.units, key)
+        let Spot { region, offset, size } = self.spot(place, cut.units);
+        self.count_used(size);
+        Suballocation { region, offset, size, key }
     }
 
     #[inline]
-    fn hand_out(&mut self, place: u64, units: u64, key: RangeKey) -> Suballocation {
-        self.used_units += units;
+    fn count_used(&mut self, size: u64) {
+        self.used_bytes += size;
         self.range_count += 1;
-        let Spot { region, offset, size } = self.spot(place, units);
-        Suballocation { region, offset, size, key }
+    }
+
+    #[inline]
+    fn count_freed(&mut self, size: u64) {
+        self.used_bytes -= size;
+        self.range_count -= 1;
     }
 
     /// Cuts a piece out of a free range and returns its node, in no list. What is left stays free and listed.
@@ -258,17 +271,15 @@ impl Tlsf {
     fn carve(&mut self, cut: Cut) -> u32 {
         let free = &self.ranges.nodes[cut.node as usize];
         let (size, front) = (free.size(), cut.offset - free.offset());
+        let (class, front_class) = (size_class::floor(size), size_class::floor(front));
+        if front == 0 || class != front_class {
+            self.lists.unlink_of(class, &mut self.ranges.nodes, cut.node);
+        }
         let mut node = cut.node;
-        if front == 0 {
-            self.lists.unlink(&mut self.ranges, node);
-        } else {
-            let is_kept = size_class::floor(size) == size_class::floor(front);
-            if !is_kept {
-                self.lists.unlink(&mut self.ranges, cut.node);
-            }
+        if front > 0 {
             node = self.ranges.split(cut.node, front);
-            if !is_kept {
-                self.lists.link(&mut self.ranges, cut.node);
+            if class != front_class {
+                self.lists.link_of(front_class, &mut self.ranges.nodes, cut.node);
             }
         }
         if size - front > cut.units {
@@ -276,14 +287,6 @@ impl Tlsf {
             self.lists.link(&mut self.ranges, tail);
         }
         node
-    }
-
-    #[inline]
-    fn take_back(&mut self, place: u64, units: u64) -> Freed {
-        self.used_units -= units;
-        self.range_count -= 1;
-        let Spot { region, offset, size } = self.spot(place, units);
-        Freed { region, offset, size, is_region_empty: false }
     }
 
     /// Frees a range, merges it with its free neighbours and stores the result. A left neighbour keeps its node, and

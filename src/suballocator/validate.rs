@@ -14,7 +14,7 @@ use super::free_lists::FreeLists;
 use super::linear::{Linear, UPPER};
 use super::range_list::{NIL, Node, RangeList};
 use super::region_table::RegionTable;
-use super::slab::Slabs;
+use super::slab::{Slab, SlabClass, Slabs};
 use super::tlsf::Tlsf;
 use super::{Suballocator, size_class};
 
@@ -54,7 +54,7 @@ fn check_tlsf(tlsf: &Tlsf) -> Checked {
     check_regions(&tlsf.ranges.regions)?;
     check_ranges(&tlsf.ranges)?;
     check_lists(&tlsf.lists, &tlsf.ranges)?;
-    check_slabs(&tlsf.slabs, &tlsf.ranges)?;
+    check_slabs(&tlsf.slabs, &tlsf.ranges, tlsf.shift)?;
     check_slab_classes(&tlsf.slabs)?;
     check_tlsf_accounts(tlsf)
 }
@@ -136,7 +136,7 @@ fn check_lists(lists: &FreeLists, ranges: &RangeList) -> Checked {
 }
 
 /// S1, S2.
-fn check_slabs(slabs: &Slabs, ranges: &RangeList) -> Checked {
+fn check_slabs(slabs: &Slabs, ranges: &RangeList, shift: u32) -> Checked {
     let mut marked = 0;
     for (index, node) in indexed(&ranges.nodes) {
         if node.is_used() && node.list_prev != NIL {
@@ -152,7 +152,10 @@ fn check_slabs(slabs: &Slabs, ranges: &RangeList) -> Checked {
             continue;
         }
         count += 1;
-        let fits = |node: &Node| node.is_used() && node.place == slab.place && node.size() == slab.units();
+        let fits = |node: &Node| {
+            let (offset, bytes) = (node.offset() << shift, node.size() << shift);
+            node.is_used() && (node.region(), offset, bytes) == (slab.region, slab.offset, slab.bytes())
+        };
         ensure(ranges.nodes.get(slab.node as usize).is_some_and(fits), "S1", "slab", index)?;
     }
     ensure(count == marked, "S1", "slab count", count)
@@ -160,53 +163,59 @@ fn check_slabs(slabs: &Slabs, ranges: &RangeList) -> Checked {
 
 /// S3, S4.
 fn check_slab_classes(slabs: &Slabs) -> Checked {
-    let mut is_listed = alloc::vec![false; slabs.table.len()];
-    let mut cached = 0;
+    let mut kept = 0;
     for (number, class) in indexed(&slabs.classes) {
-        let (mut prev, mut next) = (NIL, class.head);
-        while let Some(slab) = slabs.table.get(next as usize) {
-            let is_here = u32::from(slab.class) == number && slab.free != 0 && slab.prev == prev;
-            ensure(is_here && !is_listed[next as usize], "S3", "slab", next)?;
-            is_listed[next as usize] = true;
-            (prev, next) = (next, slab.next);
-        }
+        check_rooms(class, number)?;
         let own = indexed(&slabs.table).filter(|(_, slab)| slab.full != 0 && u32::from(slab.class) == number);
-        let (mut slots, mut empty) = (0, NIL);
+        let (mut slots, mut with_room, mut empty) = (0, 0, NIL);
         for (index, slab) in own {
+            let (place, word) = (slab.place, usize::from(slab.place >> 6));
+            ensure(class.places.get(usize::from(place)) == Some(&index), "S3", "slab", index)?;
+            let has_room = class.words.get(word).is_some_and(|word| word & (1 << (place & 63)) != 0);
+            ensure(has_room == (slab.free != 0), "S3", "slab", index)?;
+            with_room += u32::from(has_room);
             slots += slab.full.count_ones();
-            if slab.free == slab.full {
+            if slab.is_empty() {
                 ensure(empty == NIL, "S4", "slab", index)?;
                 empty = index;
-                cached += slab.units();
+                kept += slab.bytes();
             }
         }
+        let bits: u32 = class.words.iter().map(|word| word.count_ones()).sum();
+        ensure(bits == with_room, "S3", "class", number)?;
         ensure(slots == class.slots && empty == class.empty, "S4", "class", number)?;
     }
-    for (index, slab) in indexed(&slabs.table) {
-        ensure(is_listed[index as usize] == (slab.free != 0), "S3", "slab", index)?;
-    }
-    ensure(cached == slabs.cached_units, "S4", "cached units", cached)
+    ensure(kept == slabs.kept_bytes, "S4", "kept bytes", kept)
+}
+
+/// S3: the two levels of bits of a class agree.
+fn check_rooms(class: &SlabClass, number: u32) -> Checked {
+    let expected = indexed(&class.words).fold(0, |room, (word, &bits)| room | u64::from(bits != 0) << word);
+    ensure(class.room == expected, "S3", "class", number)
 }
 
 /// A1, A2.
 fn check_tlsf_accounts(tlsf: &Tlsf) -> Checked {
     let mut busy = alloc::vec![0; tlsf.ranges.regions.entries.len()];
-    let (mut units, mut count) = (0, 0);
+    let (mut bytes, mut count) = (0, 0);
     for node in tlsf.ranges.nodes.iter().filter(|node| node.is_used()) {
         let (used, slots) = match tlsf.slabs.table.get(node.list_prev as usize) {
-            Some(slab) => {
-                let slots = u64::from((slab.full & !slab.free).count_ones());
-                (slots * u64::from(slab.slot), slots)
-            }
-            None => (node.size(), 1),
+            Some(slab) => used_of(slab),
+            None => (node.size() << tlsf.shift, 1),
         };
-        units += used;
+        bytes += used;
         count += slots;
         busy[node.region() as usize] += u32::from(slots > 0);
     }
     check_accounts(&tlsf.ranges.regions, &busy)?;
-    ensure(units == tlsf.used_units, "A1", "used units", units)?;
+    ensure(bytes == tlsf.used_bytes, "A1", "used bytes", bytes)?;
     ensure(count == tlsf.range_count, "A1", "range count", count)
+}
+
+/// Returns bytes and number of the used slots of a slab.
+fn used_of(slab: &Slab) -> (u64, u64) {
+    let slots = u64::from((slab.full & !slab.free).count_ones());
+    (slots * u64::from(slab.slot), slots)
 }
 
 /// A2.

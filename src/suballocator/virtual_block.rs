@@ -23,7 +23,7 @@ pub use error::{VirtualAllocateError, VirtualBlockError, VirtualFreeError};
 use super::fixed::MAX_SLOT_COUNT;
 use super::range_list::SLAB_BIT;
 use super::size_class::MAX_SIZE;
-use super::{Algorithm, RangeKey, RangeState, Request, Settings, Spot, Suballocator, Violation, align};
+use super::{Algorithm, RangeKey, RangeState, Request, Settings, SlotRule, Spot, Suballocator, Violation, align};
 
 /// Sizes from here on are placed at the high end of a free range, so that small and large do not mix: 64 KiB did best
 /// on recorded applications.
@@ -173,6 +173,7 @@ pub struct VirtualStatistics {
 #[derive(Debug)]
 pub struct VirtualBlock {
     suballocator: Suballocator,
+    rule: SlotRule,
     id: u32,
     epoch: u32,
     /// By the key's index: ranges, then slots of slabs. Empty until the first is set.
@@ -190,7 +191,8 @@ impl VirtualBlock {
         let mut suballocator = Suballocator::new(info.algorithm, settings);
         suballocator.add_region(info.size);
         let id = next_id().ok_or(VirtualBlockError::NoIdLeft)?;
-        Ok(Self { suballocator, id, epoch: 0, user_data: [const { Vec::new() }; 2] })
+        let rule = suballocator.slot_rule();
+        Ok(Self { suballocator, rule, id, epoch: 0, user_data: [const { Vec::new() }; 2] })
     }
 
     /// Takes a range.
@@ -204,7 +206,8 @@ impl VirtualBlock {
     #[inline]
     pub fn allocate(&mut self, request: &Request) -> Result<VirtualAllocation, VirtualAllocateError> {
         request.check()?;
-        let Some(range) = self.suballocator.allocate(request) else {
+        let ready = self.rule.class_of(request).and_then(|class| self.suballocator.allocate_ready(class));
+        let Some(range) = ready.or_else(|| self.suballocator.allocate(request)) else {
             return Err(self.no_room(request));
         };
         let key = VirtualKey { block: self.id, epoch: self.epoch, range: range.key };
@@ -234,7 +237,7 @@ impl VirtualBlock {
         if key.block != self.id {
             return Err(VirtualFreeError::Foreign(key));
         }
-        if key.epoch != self.epoch || self.suballocator.free(key.range).is_err() {
+        if key.epoch != self.epoch || !self.free_range(key.range) {
             return Err(VirtualFreeError::Stale(key));
         }
         if let Some(user_data) = self.user_data_mut(key.range) {
@@ -315,6 +318,11 @@ impl VirtualBlock {
     /// The first [`Violation`] found: a bug in this library, worth a report.
     pub fn validate(&self) -> Result<(), Violation> {
         self.suballocator.validate()
+    }
+
+    #[inline]
+    fn free_range(&mut self, key: RangeKey) -> bool {
+        self.suballocator.free_ready(key) || self.suballocator.free(key).is_ok()
     }
 
     #[cold]

@@ -33,7 +33,9 @@ pub struct OutdatedMemory {
 #[derive(Debug)]
 #[must_use = "what is outdated must be freed, and resources be made anew where something has changed"]
 pub struct TransientChange {
-    /// Whether every resource lies where it lay: those that exist go on.
+    /// Whether every resource lies where it lay: those that exist go on. Where not, they must be made anew, and the first
+    /// frame of the new plan must wait for all of the last frame of the old one: the plan's takeovers name its own
+    /// resources only.
     pub is_same: bool,
     /// Memory that is no longer needed.
     pub outdated: OutdatedMemory,

@@ -201,10 +201,8 @@ impl TransientPlan {
         for ((&resource, item), offset) in members.iter().zip(&items).zip(offsets) {
             self.placements[resource] = TransientPlacement { page: number, offset, size: item.size };
             let Item { size, first_use, last_use, .. } = *item;
-            // What a linear resource leaves of a granularity page is not its own, but whoever comes next waits for it.
-            let end = (offset + size).next_multiple_of(page_size);
-            let offset = offset & !(page_size - 1);
-            extents.push(Extent { resource, offset, end, first_use, last_use });
+            // Its bytes are enough: one of the other kind that comes to their pages has the whole of them (P1).
+            extents.push(Extent { resource, offset, end: offset + size, first_use, last_use });
         }
         each_takeover(&mut extents, |taker, takeover| takeovers.push((taker, takeover)));
     }

@@ -20,10 +20,11 @@ pub(crate) const APART: &str = "sim";
 
 /// The room of pure arithmetic: it imports no other room, not even the ground, and none of these crates.
 pub(crate) const PURE: &str = "suballocator";
-pub(crate) const NOT_PURE: [&str; 5] = ["std", "ash", "log", "parking_lot", "bytemuck"];
+pub(crate) const NOT_PURE: [&str; 6] = ["std", "ash", "log", "parking_lot", "lock_api", "bytemuck"];
 
 /// Rooms, and single files, that may hold `unsafe`.
-const UNSAFE: [&str; 12] = [
+const UNSAFE: [&str; 13] = [
+    "sync/brief_lock.rs",
     "device/",
     "allocator/mod.rs",
     "allocator/allocation.rs",

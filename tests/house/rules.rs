@@ -153,7 +153,7 @@ fn outside_fault(room: &str, path: &[String], is_test: bool) -> Option<String> {
     }
     let is_lock = match segments[..] {
         ["std", "sync", name, ..] => !matches!(name, "Arc" | "Weak"),
-        ["parking_lot", ..] | ["std" | "alloc", "sync"] => true,
+        ["parking_lot" | "lock_api", ..] | ["std" | "alloc", "sync"] => true,
         ["core", "sync", ..] => room != PURE,
         _ => false,
     };

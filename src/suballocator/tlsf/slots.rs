@@ -10,9 +10,9 @@
 //! else may merge.
 
 use super::super::free_lists::Want;
-use super::super::range_list::{Cut, Node, SLAB_BIT, region_of};
+use super::super::range_list::{Cut, Node, SLAB_BIT};
 use super::super::size_class;
-use super::super::slab::NO_CLASS;
+use super::super::slab::{NO_CLASS, Put, Slab, Taken};
 use super::super::{End, Freed, RangeKey, RangeState, RangeView, Request, Spot, Suballocation};
 use super::{Found, Tlsf};
 
@@ -22,32 +22,59 @@ const SLAB_ALIGNMENT: u64 = 4096;
 /// Empty slabs are kept up to this many bytes and a 32nd of what is live: one small block's worth.
 pub(super) const KEPT_BYTES: u64 = 1 << 20;
 
-impl Tlsf {
-    /// Returns the class of the slot that serves a request, or [`NO_CLASS`].
+/// Which requests are served by slots, and of which class: what never changes, so that no lock is needed to know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlotRule {
+    shift: u32,
+    /// Largest alignment, less one.
+    largest_mask: u64,
+    class_count: usize,
+}
+
+impl SlotRule {
+    /// The rule of an algorithm without slabs.
+    pub(in super::super) const NONE: Self = Self { shift: 0, largest_mask: 0, class_count: 0 };
+
+    /// Returns the class of the slot that serves a request; `None` where a range does.
     ///
     /// A size is rounded up to its alignment first: the slot that holds a multiple of an alignment is such a multiple
     /// too, as its steps are powers of two. Where that would waste more than a quarter, a range serves it.
     #[inline]
-    pub(super) fn slot_class(&self, request: &Request) -> usize {
+    pub(crate) fn class_of(&self, request: &Request) -> Option<usize> {
         let last = request.size.wrapping_sub(1) >> self.shift;
         let mask = request.alignment.wrapping_sub(1) >> self.shift;
         let rounded = last | mask;
-        let is_aligned = mask <= SLAB_ALIGNMENT >> self.shift && (rounded - last) << 2 <= last;
-        if rounded < self.slabs.limit && is_aligned && request.end.is_none() {
-            size_class::slab_class(rounded + 1)
-        } else {
-            NO_CLASS
-        }
+        let is_aligned = mask <= self.largest_mask && (rounded - last) << 2 <= last;
+        let class = size_class::slab_class_of_last(rounded);
+        let is_served = is_aligned && request.end.is_none() && class < self.class_count;
+        if is_served { Some(class) } else { None }
+    }
+}
+
+impl Tlsf {
+    /// Returns which requests slots serve.
+    pub(in super::super) fn slot_rule(&self) -> SlotRule {
+        let largest_mask = SLAB_ALIGNMENT >> self.shift;
+        SlotRule { shift: self.shift, largest_mask, class_count: self.slabs.classes.len() }
+    }
+
+    /// Returns the class of the slot that serves a request, or one that there is not.
+    #[inline]
+    pub(super) fn slot_class(&self, request: &Request) -> usize {
+        self.slot_rule().class_of(request).unwrap_or(NO_CLASS)
     }
 
     /// Finds room for a new slab, aligned so that its slots are as aligned as their size.
     #[inline(never)]
     pub(super) fn find_slab(&self, class: usize, end: End) -> Option<Found> {
         let (slot, count) = (size_class::slab_slot(class), self.slabs.next_count(class));
+        if count == 0 {
+            return None;
+        }
         let largest = (SLAB_ALIGNMENT >> self.shift).max(1);
         let alignment = (1 << slot.trailing_zeros()).min(largest);
         let want = Want { units: slot * count, mask: alignment - 1, end };
-        let cut = self.lists.find(&self.ranges, &want)?;
+        let cut = self.lists.find_apart(&self.ranges, &want)?;
         Some(Found::Slab { cut, class, count })
     }
 
@@ -76,7 +103,7 @@ impl Tlsf {
     }
 
     fn is_empty_slab(&self, slab: u32) -> bool {
-        self.slabs.table.get(slab as usize).is_some_and(|slab| slab.free == slab.full)
+        self.slabs.table.get(slab as usize).is_some_and(Slab::is_empty)
     }
 
     /// Gives back the empty slabs from a node on, up to the first range that is in use. The first node stays.
@@ -94,52 +121,66 @@ impl Tlsf {
         }
     }
 
-    /// Takes a free slot of a slab that there is; `None` where no slab serves the request or none has a free slot.
+    /// Takes a slot of a class from a slab that is in use; `None`, and nothing changed, where there is none.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(in super::super) fn take_free_slot(&mut self, request: &Request) -> Option<Suballocation> {
-        let slab = self.slabs.with_room(self.slot_class(request))?;
-        Some(self.take_slot(slab))
+    pub(in super::super) fn take_ready(&mut self, class: usize) -> Option<Suballocation> {
+        let Taken { region, offset, size, key, .. } = self.slabs.take::<true>(class)?;
+        self.count_used(size);
+        Some(Suballocation { region, offset, size, key })
     }
 
-    /// Takes a slot of a slab that has one.
+    /// Frees a slot of a slab that stays in use; `false`, and nothing changed, for any other key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn take_slot(&mut self, slab: u32) -> Suballocation {
-        let taken = self.slabs.take(slab);
-        if taken.was_empty {
-            self.reuse_slab(slab, taken.place);
+    pub(in super::super) fn free_ready(&mut self, key: RangeKey) -> bool {
+        if key.index & SLAB_BIT == 0 {
+            return false;
         }
-        self.hand_out(taken.place, taken.units, taken.key)
+        match self.slabs.put::<true>(key) {
+            Some(put) => {
+                self.count_freed(put.size);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes a slot of a class; `None` where it has none that is free, and for a class that there is not.
+    #[inline]
+    pub(super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
+        let Taken { region, offset, size, key, slab, was_empty } = self.slabs.take::<false>(class)?;
+        if was_empty {
+            self.reuse_slab(slab, region);
+        }
+        self.count_used(size);
+        Some(Suballocation { region, offset, size, key })
     }
 
     #[inline(never)]
-    fn reuse_slab(&mut self, slab: u32, place: u64) {
+    fn reuse_slab(&mut self, slab: u32, region: u32) {
         self.slabs.reuse(slab);
-        self.ranges.regions.occupy(region_of(place));
+        self.ranges.regions.occupy(region);
     }
 
     #[inline(never)]
-    pub(super) fn add_slab(&mut self, cut: Cut, class: usize, count: u64) -> u32 {
+    pub(super) fn add_slab(&mut self, cut: Cut, class: usize, count: u64) {
         let node = self.carve(cut);
-        let slab = self.slabs.add(class, count, node, self.ranges.nodes[node as usize].place);
+        let Spot { region, offset, .. } = self.spot(self.ranges.nodes[node as usize].place, cut.units);
+        let slab = self.slabs.add(class, count, node, (region, offset));
         self.ranges.set_used(node, slab);
-        slab
     }
 
     /// Frees a slot; `None` for the key of a range, and for one that is stale.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(in super::super) fn free_slot(&mut self, key: RangeKey) -> Option<Freed> {
+    #[inline]
+    pub(super) fn free_slot(&mut self, key: RangeKey) -> Option<Freed> {
         if key.index & SLAB_BIT == 0 {
             return None;
         }
-        let put = self.slabs.put(key)?;
-        let mut freed = self.take_back(put.place, put.units);
-        if put.is_empty {
-            freed.is_region_empty = self.empty_slab(put.slab, freed.region);
-        }
-        Some(freed)
+        let Put { slab, region, offset, size, is_empty } = self.slabs.put::<false>(key)?;
+        self.count_freed(size);
+        let is_region_empty = is_empty && self.empty_slab(slab, region);
+        Some(Freed { region, offset, size, is_region_empty })
     }
 
     /// Keeps a slab that has become empty if its class has no other with room, else gives it back.
@@ -158,7 +199,7 @@ impl Tlsf {
     /// Gives empty slabs back, the largest slots first, until the rest is within the bound.
     #[inline]
     pub(super) fn bound_empty_slabs(&mut self) {
-        while self.slabs.cached_units > (self.used_units >> 5) + (KEPT_BYTES >> self.shift) {
+        while self.slabs.kept_bytes > (self.used_bytes >> 5) + KEPT_BYTES {
             let Some(slab) = self.slabs.largest_empty() else {
                 return;
             };
@@ -173,13 +214,13 @@ impl Tlsf {
     }
 
     pub(super) fn empty_slab_in(&self, region: u32) -> Option<u32> {
-        self.slabs.empty().find(|&slab| region_of(self.slabs.table[slab as usize].place) == region)
+        self.slabs.empty().find(|&slab| self.slabs.table[slab as usize].region == region)
     }
 
     pub(super) fn for_each_slot(&self, index: u32, visit: &mut dyn FnMut(RangeView)) {
         let slab = &self.slabs.table[index as usize];
         for slot in 0..slab.full.count_ones() {
-            let Spot { region, offset, size } = self.spot(slab.place_of(slot), u64::from(slab.slot));
+            let Spot { region, offset, size } = slab.spot(slot);
             let is_free = slab.free & (1 << slot) != 0;
             let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
             let state = if is_free { RangeState::FreeSlot } else { RangeState::Used(key) };

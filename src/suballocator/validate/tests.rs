@@ -9,11 +9,13 @@ fn settings() -> Settings {
 
 /// Ranges of two regions, used and free, with slabs of several classes, one of them empty.
 fn tlsf() -> Tlsf {
-    let mut subject = Suballocator::new(Algorithm::Tlsf, settings());
-    subject.add_region(1 << 16);
-    subject.add_region(1 << 12);
+    // Slots of a page and more: their first slabs have one slot.
+    let large = Settings { unit: 16 << 8, slab_limit: 256 << 8, high_end_from: 1 << 28 };
+    let mut subject = Suballocator::new(Algorithm::Tlsf, large);
+    subject.add_region(256 << 16);
+    subject.add_region(256 << 12);
     let sizes = [16, 16, 16, 16, 16, 32, 300, 400, 500, 600, 700, 256];
-    let keys: Vec<_> = sizes.iter().filter_map(|&size| subject.allocate(&Request::new(size, 16))).collect();
+    let keys: Vec<_> = sizes.iter().filter_map(|&size| subject.allocate(&Request::new(256 * size, 16))).collect();
     for index in [5, 7, 9] {
         subject.free(keys[index].key).expect("the key is live");
     }
@@ -127,7 +129,7 @@ fn lists() {
 #[test]
 fn slabs() {
     let empty = |tlsf: &Tlsf| tlsf.slabs.empty().next().expect("one slab was emptied") as usize;
-    notices_in_tlsf("S1", |tlsf| tlsf.slabs.table[0].place += 1);
+    notices_in_tlsf("S1", |tlsf| tlsf.slabs.table[0].offset += 1);
     notices_in_tlsf("S1", |tlsf| {
         let node = tlsf.slabs.table[0].node as usize;
         tlsf.ranges.nodes[node].list_prev = NIL;
@@ -135,23 +137,26 @@ fn slabs() {
     notices_in_tlsf("S2", |tlsf| tlsf.slabs.table[0].free |= 1 << 63);
     notices_in_tlsf("S3", |tlsf| {
         let class = tlsf.slabs.table[empty(tlsf)].class as usize;
-        tlsf.slabs.classes[class].head = NIL;
+        tlsf.slabs.classes[class].words[0] = 0;
     });
+    notices_in_tlsf("S3", |tlsf| tlsf.slabs.classes[0].room ^= 1);
+    notices_in_tlsf("S3", |tlsf| tlsf.slabs.classes[0].words[0] |= 1 << 40);
+    notices_in_tlsf("S3", |tlsf| tlsf.slabs.classes[0].places[0] = 77);
     notices_in_tlsf("S3", |tlsf| {
         let index = empty(tlsf);
-        tlsf.slabs.table[index].next = u32::try_from(index).expect("it is an index");
+        tlsf.slabs.table[index].place ^= 1;
     });
     notices_in_tlsf("S4", |tlsf| {
         let class = tlsf.slabs.table[empty(tlsf)].class as usize;
         tlsf.slabs.classes[class].empty = NIL;
     });
     notices_in_tlsf("S4", |tlsf| tlsf.slabs.classes[0].slots += 1);
-    notices_in_tlsf("S4", |tlsf| tlsf.slabs.cached_units += 1);
+    notices_in_tlsf("S4", |tlsf| tlsf.slabs.kept_bytes += 1);
 }
 
 #[test]
 fn accounts() {
-    notices_in_tlsf("A1", |tlsf| tlsf.used_units += 1);
+    notices_in_tlsf("A1", |tlsf| tlsf.used_bytes += 1);
     notices_in_tlsf("A1", |tlsf| tlsf.range_count -= 1);
 }
 

@@ -1,0 +1,56 @@
+//! Peers that several threads use at once: freestone as it is, the others behind the standard library's mutex.
+
+use std::sync::Mutex;
+
+use crate::driver::Driver;
+use crate::own::Freestone;
+use crate::peer::Peer;
+use crate::request::Request;
+
+/// An allocator for many threads.
+pub(crate) trait Shared: Sync {
+    /// What frees an allocation, on any thread.
+    type Handle: Send;
+
+    fn new(driver: &Driver) -> Self;
+    fn allocate(&self, request: &Request) -> Option<Self::Handle>;
+    fn free(&self, handle: Self::Handle);
+}
+
+/// A peer that wants `&mut self`, locked for each call.
+pub(crate) struct Locked<P>(Mutex<P>);
+
+impl<P: Peer + Send> Shared for Locked<P>
+where
+    P::Handle: Send,
+{
+    type Handle = P::Handle;
+
+    fn new(driver: &Driver) -> Self {
+        Self(Mutex::new(P::new(driver)))
+    }
+
+    fn allocate(&self, request: &Request) -> Option<P::Handle> {
+        self.0.lock().expect("no peer panics").allocate(request)
+    }
+
+    fn free(&self, handle: P::Handle) {
+        self.0.lock().expect("no peer panics").free(handle);
+    }
+}
+
+impl Shared for Freestone {
+    type Handle = freestone::Allocation;
+
+    fn new(driver: &Driver) -> Self {
+        Self::open(driver)
+    }
+
+    fn allocate(&self, request: &Request) -> Option<freestone::Allocation> {
+        self.serve(request)
+    }
+
+    fn free(&self, handle: freestone::Allocation) {
+        self.take_back(handle);
+    }
+}

@@ -1,0 +1,112 @@
+//! The shards of a default pool: pools of one memory type and class that share nothing but their settings.
+//!
+//! ```text
+//!   one thread       open = 1   every thread -> first
+//!   32 collisions    open = 2   thread 0, 2, 4 ... -> first,  thread 1, 3 ... -> the second
+//!   32 more          open = 4   thread number modulo 4
+//! ```
+//!
+//! A thread stays with its shard: threads that moved on when a lock is busy would scatter their allocations, and collide
+//! when they free them. Without contention nothing opens, so one thread has one pool and the same placement on every
+//! run. An allocation is freed into the shard that its stamp names, whoever frees it.
+//!
+//! Invariants:
+//! - H1: `open` is a power of two, never falls, and is at most [`SHARD_COUNT`] and twice the threads that have collided.
+//! - H2: a shard is made before anybody is sent to it, or by the first who is.
+
+use super::NumberedPool;
+use crate::sync::{AtomicU32, OnceLock, Ordering, known_thread_number, thread_number, threads_seen};
+
+/// How many shards a default pool can have: one for each core of most machines, and ten times the throughput of one.
+pub(crate) const SHARD_COUNT: usize = 16;
+
+/// Collisions between two openings: few enough to answer within a millisecond of contention, more than threads that meet
+/// once in a while have.
+const COLLISIONS_TO_OPEN: u32 = 32;
+
+/// A default pool and, once threads collide in it, its further shards.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    first: NumberedPool,
+    open: AtomicU32,
+    collisions: AtomicU32,
+    more: OnceLock<Box<[OnceLock<NumberedPool>; SHARD_COUNT - 1]>>,
+}
+
+impl Shards {
+    pub(super) fn new(first: NumberedPool) -> Self {
+        Self { first, open: AtomicU32::new(1), collisions: AtomicU32::new(0), more: OnceLock::new() }
+    }
+
+    /// Returns the shard that serves everybody as long as nobody collides.
+    #[inline]
+    pub(super) const fn first(&self) -> &NumberedPool {
+        &self.first
+    }
+
+    /// Returns the shard of the calling thread, if thread and shard have met before.
+    #[inline]
+    pub(super) fn own_if_ready(&self) -> Option<&NumberedPool> {
+        let open = self.open.load(Ordering::Relaxed);
+        if open == 1 { Some(&self.first) } else { self.get((known_thread_number()? & (open - 1)) as usize) }
+    }
+
+    /// Returns the shard of the calling thread. `make` makes the pool of a shard that nobody has used yet.
+    pub(super) fn own(&self, make: impl FnOnce(usize) -> NumberedPool) -> &NumberedPool {
+        let open = self.open.load(Ordering::Relaxed);
+        let shard = (thread_number() & (open - 1)) as usize;
+        let Some(index) = shard.checked_sub(1) else { return &self.first };
+        let more = self.more.get_or_init(|| Box::new([const { OnceLock::new() }; SHARD_COUNT - 1]));
+        more[index].get_or_init(|| make(shard))
+    }
+
+    /// Returns a shard that there is.
+    #[inline]
+    pub(super) fn get(&self, shard: usize) -> Option<&NumberedPool> {
+        match shard.checked_sub(1) {
+            None => Some(&self.first),
+            Some(index) => self.more.get()?.get(index)?.get(),
+        }
+    }
+
+    /// Returns all shards that there are, in order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &NumberedPool> {
+        let more = self.more.get().into_iter().flat_map(|more| more.iter());
+        core::iter::once(&self.first).chain(more.filter_map(OnceLock::get))
+    }
+
+    /// Hears that the calling thread found its shard busy. A thread that collides has a number from then on.
+    #[cold]
+    pub(super) fn note_collision(&self) {
+        thread_number();
+        let collisions = self.collisions.fetch_add(1, Ordering::Relaxed) + 1;
+        let open = self.open.load(Ordering::Relaxed);
+        if let Some(wider) = next_open(open, collisions, threads_seen()) {
+            if self.open.compare_exchange(open, wider, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                self.collisions.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// *Policy*: how many shards are open after so many collisions since the last opening; `None` for as many as before.
+fn next_open(open: u32, collisions: u32, threads: u32) -> Option<u32> {
+    let most = threads.checked_next_power_of_two().unwrap_or(u32::MAX).min(SHARD_COUNT as u32);
+    (collisions >= COLLISIONS_TO_OPEN && open < most).then_some(open * 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_double_after_32_collisions_up_to_the_threads_seen() {
+        assert_eq!(next_open(1, 31, 2), None);
+        assert_eq!(next_open(1, 32, 2), Some(2));
+        assert_eq!(next_open(2, 500, 2), None);
+        assert_eq!(next_open(2, 32, 3), Some(4));
+        assert_eq!(next_open(8, 32, 1_000), Some(16));
+        assert_eq!(next_open(16, 32, u32::MAX), None);
+        assert_eq!(next_open(1, 32, 1), None, "a thread does not collide with itself");
+    }
+}

@@ -1,0 +1,74 @@
+//! What a pool holds, counted: read behind its lock from what is there, so there is nothing that could drift.
+//!
+//! Identities:
+//! - allocations alive = `allocated` - `freed`
+//! - bytes reserved = `block_bytes` + `dedicated_bytes`
+//! - bytes of blocks = used + free; `used_bytes` counts what suballocations occupy, their rounding included
+
+use super::{Left, Pool, State};
+
+/// A snapshot of one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Allocations ever made, dedicated ones included.
+    pub allocated: u64,
+    /// Allocations ever freed, dedicated ones included.
+    pub freed: u64,
+    /// Bytes that suballocations occupy, rounding included.
+    pub used_bytes: u64,
+    /// Bytes of blocks.
+    pub block_bytes: u64,
+    /// Number of blocks.
+    pub block_count: u64,
+    /// Bytes of blocks that nothing is cut from.
+    pub empty_bytes: u64,
+    /// Bytes of dedicated memory objects.
+    pub dedicated_bytes: u64,
+    /// Number of dedicated memory objects.
+    pub dedicated_count: u64,
+}
+
+impl Counts {
+    /// Returns how many allocations are alive.
+    pub(crate) const fn live_count(&self) -> u64 {
+        self.allocated - self.freed
+    }
+
+    /// Returns the bytes alive: used ranges and dedicated memory.
+    pub(crate) const fn live_bytes(&self) -> u64 {
+        self.used_bytes + self.dedicated_bytes
+    }
+
+    /// Returns the bytes taken from the driver.
+    pub(crate) const fn reserved_bytes(&self) -> u64 {
+        self.block_bytes + self.dedicated_bytes
+    }
+}
+
+impl Pool {
+    /// Counts what the pool holds.
+    pub(crate) fn counts(&self) -> Counts {
+        let state = self.state.lock();
+        let (blocks, dedicated) = (&state.blocks, &state.dedicated);
+        Counts {
+            allocated: state.allocated,
+            freed: state.allocated - state.live_count(),
+            used_bytes: blocks.used_bytes(),
+            block_bytes: blocks.reserved_bytes(),
+            block_count: u64::from(blocks.block_count()),
+            empty_bytes: blocks.empty_bytes(),
+            dedicated_bytes: dedicated.bytes(),
+            dedicated_count: dedicated.count(),
+        }
+    }
+}
+
+impl State {
+    fn live_count(&self) -> u64 {
+        self.blocks.range_count() + self.dedicated.count()
+    }
+
+    pub(super) fn left(&self) -> Left {
+        if self.live_count() == 0 { Left::Nothing } else { Left::Live }
+    }
+}
