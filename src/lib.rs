@@ -34,9 +34,9 @@
 //! | 6 | `resource` | buffers and images with their memory |
 //! | 7 | `frame_ring` | [`FrameRing`]: what the CPU writes for one frame |
 //! | 7 | `retire` | [`RetireQueue`]: what waits until the GPU is done with it |
+//! | 7 | `upload` | staging: [`Uploader`], [`Readback`] |
 //! | 7 | `arena` | [`Arena`]: many ranges inside a few large buffers |
 //! | 7 | `transient` | [`TransientMemory`], [`TransientPlan`]: attachments that share memory |
-//! | 7 | `upload` | staging: [`Uploader`], [`Readback`] |
 //! | 8 | `trace` | recorded applications (feature `cli`) |
 //! | apart | `sim` | a Vulkan driver of no hardware (feature `sim`) |
 //!
@@ -75,13 +75,13 @@ mod frame_ring;
 mod retire;
 
 #[cfg(feature = "vulkan")]
+mod upload;
+
+#[cfg(feature = "vulkan")]
 mod arena;
 
 #[cfg(feature = "vulkan")]
 mod transient;
-
-#[cfg(feature = "vulkan")]
-mod upload;
 
 #[cfg(feature = "cli")]
 pub mod trace;
@@ -144,3 +144,9 @@ pub use upload::{
 #[cfg(feature = "sim")]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// What must not compile, as doc tests.
+#[cfg(doctest)]
+#[cfg(feature = "vulkan")]
+#[doc = include_str!("../tests/peers/does_not_compile.md")]
+pub struct DoesNotCompile;

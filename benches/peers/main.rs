@@ -49,6 +49,7 @@ mod peer;
 mod random;
 mod report;
 mod request;
+mod ring;
 mod rivals;
 mod row;
 mod scaling;
@@ -164,7 +165,7 @@ fn main() {
         ["--unshared", other] => unshared::run(other),
         ["--goals", ..] => verdicts::print(),
         ["--charts", ..] => charts::write(),
-        ["--churn", ..] => churn::run(effort),
+        ["--churn", ..] => churn::run(),
         ["--growth", ..] => scaling::run(effort),
         ["--behaviour", ..] => {
             behaviour::run();

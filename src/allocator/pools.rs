@@ -201,7 +201,7 @@ impl Pools {
     ) -> Result<Arc<NumberedPool>, CreatePoolError> {
         let class = BlockClass { priority: info.class_priority(), ..self.template.class() };
         let settings = info.settings(self.template.settings(memory_type_index, class))?;
-        let max = u32::from(u16::MAX) + 1 - FIRST_OTHER as u32;
+        let max = u32::try_from(usize::from(u16::MAX) + 1 - FIRST_OTHER).unwrap_or(u32::MAX);
         self.others.write().insert(self.owner, settings).ok_or(CreatePoolError::TooManyPools { max })
     }
 

@@ -46,7 +46,7 @@ impl State {
     pub(super) fn new(unit: u64) -> Self {
         // Without slabs: they would round sizes up, and an arena's ranges are meant to lie close. All at the low end:
         // see `Fit::request`.
-        let settings = Settings { unit, slab_limit: 0, high_end_from: u64::MAX };
+        let settings = Settings::plain(unit);
         Self {
             suballocator: Suballocator::new(Algorithm::Tlsf, settings),
             buffers: Vec::new(),

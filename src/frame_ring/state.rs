@@ -123,7 +123,7 @@ pub struct FrameRingStatistics {
 impl State {
     /// Makes the state of a ring without blocks.
     pub(super) fn new(sizing: &Sizing) -> Self {
-        let settings = Settings { unit: sizing.unit, slab_limit: 0, high_end_from: u64::MAX };
+        let settings = Settings::plain(sizing.unit);
         let record = |_| FrameRecord { phase: Phase::Free, chunks: Vec::with_capacity(CHUNKS_RESERVED) };
         Self {
             suballocator: Suballocator::new(Algorithm::Linear, settings),

@@ -195,7 +195,7 @@ impl Shadow {
 }
 
 fn settings(unit: u64, slab_limit: u64) -> Settings {
-    Settings { unit, slab_limit, high_end_from: 64 * unit }
+    Settings { unit, slab_limit, high_end_from: 64 * unit, sliver_shift: 5 }
 }
 
 fn run(algorithm: Algorithm, settings: Settings, program: &[Step]) {

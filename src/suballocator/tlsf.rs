@@ -28,7 +28,7 @@ use super::free_lists::{FreeLists, Want};
 use super::range_list::{Cut, NIL, Node, RangeList, SLAB_BIT, region_of};
 use super::region_table::Region;
 use super::size_class::{self, MAX_SIZE};
-use super::slab::Slabs;
+use super::slab::{NO_CLASS, Slabs};
 use super::{End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
 
 /// Where a search ended.
@@ -50,6 +50,7 @@ pub(crate) struct Tlsf {
     pub(super) slabs: Slabs,
     pub(super) shift: u32,
     high_end_from: u64,
+    sliver_shift: u32,
     pub(super) used_bytes: u64,
     pub(super) range_count: u64,
 }
@@ -63,6 +64,7 @@ impl Tlsf {
             slabs: Slabs::new(settings.slab_limit, shift),
             shift,
             high_end_from: settings.high_end_from,
+            sliver_shift: settings.sliver_shift,
             used_bytes: 0,
             range_count: 0,
         }
@@ -91,9 +93,11 @@ impl Tlsf {
     /// Takes a slot, or a range; a slab may be made for it.
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let class = self.slot_class(request);
-        let slot = self.take_slot(class);
-        if slot.is_some() {
-            return slot;
+        if class != NO_CLASS {
+            let slot = self.take_slot(class);
+            if slot.is_some() {
+                return slot;
+            }
         }
         let cut = match self.find(&self.want(request)?, class)? {
             Found::Range(cut) => cut,
@@ -218,16 +222,26 @@ impl Tlsf {
     #[inline]
     fn find(&self, want: &Want, class: usize) -> Option<Found> {
         let rounded = want.rounded();
-        if class < self.slabs.classes.len() {
+        if class != NO_CLASS {
             let found = self.find_slab(class, want.end);
             if found.is_some() {
                 return found;
             }
         }
         if let Some(cut) = self.lists.find(&self.ranges, &rounded) {
-            return Some(Found::Range(cut));
+            return Some(Found::Range(self.with_sliver(cut, want)));
         }
         self.find_exactly(want, &rounded)
+    }
+
+    /// Widens a cut to the whole free range where the rest would be a sliver: no range is split then, and none merged when
+    /// it is freed.
+    #[inline]
+    fn with_sliver(&self, cut: Cut, want: &Want) -> Cut {
+        let free = &self.ranges.nodes[cut.node as usize];
+        let (start, size) = (free.offset(), free.size());
+        let is_sliver = size - cut.units <= cut.units >> self.sliver_shift && start & want.mask == 0;
+        if is_sliver { Cut { offset: start, units: size, ..cut } } else { cut }
     }
 
     /// Searches for room for no more than what was asked, where there is none for the rounded size.

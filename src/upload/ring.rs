@@ -76,7 +76,7 @@ impl<A: AllocatorRef> Ring<A> {
         }
         let whole = asked.checked_next_multiple_of(unit).filter(|&bytes| bytes <= max);
         settings.block_bytes = whole.ok_or(TransferError::RingTooLarge { asked, max })?;
-        let floor = Settings { unit, slab_limit: 0, high_end_from: u64::MAX };
+        let floor = Settings::plain(unit);
         let ranges = Suballocator::new(Algorithm::Linear, floor);
         let mut ring = Self { blocks: Vec::new(), ranges, settings, unit, allocator };
         ring.open()?;

@@ -20,6 +20,10 @@ use crate::sync::{AtomicU32, OnceLock, Ordering, known_thread_number, thread_num
 /// How many shards a default pool can have: one for each core of most machines, and ten times the throughput of one.
 pub(crate) const SHARD_COUNT: usize = 16;
 
+/// The same, as `open` counts.
+const MOST_OPEN: u32 = 16;
+const _: () = assert!(MOST_OPEN as usize == SHARD_COUNT, "one constant in two types");
+
 /// Collisions between two openings: few enough to answer within a millisecond of contention, more than threads that meet
 /// once in a while have.
 const COLLISIONS_TO_OPEN: u32 = 32;
@@ -91,7 +95,7 @@ impl Shards {
 
 /// *Policy*: how many shards are open after so many collisions since the last opening; `None` for as many as before.
 fn next_open(open: u32, collisions: u32, threads: u32) -> Option<u32> {
-    let most = threads.checked_next_power_of_two().unwrap_or(u32::MAX).min(SHARD_COUNT as u32);
+    let most = threads.checked_next_power_of_two().unwrap_or(u32::MAX).min(MOST_OPEN);
     (collisions >= COLLISIONS_TO_OPEN && open < most).then_some(open * 2)
 }
 

@@ -16,6 +16,10 @@ const UNIT: u64 = 64;
 const SLAB_LIMIT: u64 = 256 << 10;
 /// Sizes from this on lie at the high end of a free range, in bytes: small and large do not mix.
 const HIGH_END_FROM: u64 = 64 << 10;
+/// What would be left of a free range is served with it up to a 32nd of what is asked for. Measured on the recorded
+/// applications, November 2026: 1.127 reserved / live instead of 1.130, a level that streams 1.07 instead of 1.10 and
+/// 7 % less time; a 16th costs 1 % of memory.
+const SLIVER_SHIFT: u32 = 5;
 /// Above this granularity, in bytes, kinds get blocks of their own; up to it, rounding wastes less. Measured on the
 /// recorded applications: at 65,536 rounding costs 3 % of memory.
 const ROUNDED_GRANULARITY_MAX: u64 = 4096;
@@ -63,7 +67,12 @@ impl Template {
             memory_type_index,
             class,
             algorithm: Algorithm::Tlsf,
-            suballocator: suballocator::Settings { unit, slab_limit: SLAB_LIMIT, high_end_from: HIGH_END_FROM },
+            suballocator: suballocator::Settings {
+                unit,
+                slab_limit: SLAB_LIMIT,
+                high_end_from: HIGH_END_FROM,
+                sliver_shift: SLIVER_SHIFT,
+            },
             growth: GrowthSettings::for_heap(heap_size, max_object_size),
             min_block_count: 0,
             max_block_count: u32::MAX,

@@ -4,7 +4,7 @@ use super::super::{Algorithm, Suballocator};
 use super::*;
 
 fn fixed(slot_size: u64, region_sizes: &[u64]) -> Suballocator {
-    let settings = Settings { unit: 4, slab_limit: 0, high_end_from: 0 };
+    let settings = Settings::plain(4);
     let mut fixed = Suballocator::new(Algorithm::Fixed { slot_size }, settings);
     for &size in region_sizes {
         fixed.add_region(size);

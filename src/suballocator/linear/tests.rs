@@ -9,7 +9,7 @@ struct Line {
 
 impl Line {
     fn new(region_sizes: &[u64]) -> Self {
-        let settings = Settings { unit: 1, slab_limit: 0, high_end_from: 0 };
+        let settings = Settings::plain(1);
         let mut subject = Suballocator::new(Algorithm::Linear, settings);
         for &size in region_sizes {
             subject.add_region(size);

@@ -2,12 +2,15 @@
 
 use alloc::vec::Vec;
 
-use super::super::{Algorithm, Suballocator};
-use super::slots::KEPT_BYTES;
+use super::super::slab::kept_bound;
+use super::super::{Algorithm, NO_SLIVERS, Suballocator};
 use super::*;
 
 fn tlsf(unit: u64, slab_limit: u64, region_sizes: &[u64]) -> Suballocator {
-    let mut subject = Suballocator::new(Algorithm::Tlsf, Settings { unit, slab_limit, high_end_from: 64 << 10 });
+    let mut subject = Suballocator::new(
+        Algorithm::Tlsf,
+        Settings { unit, slab_limit, high_end_from: 64 << 10, sliver_shift: NO_SLIVERS },
+    );
     for &size in region_sizes {
         subject.add_region(size);
     }
@@ -251,7 +254,7 @@ fn kept_slabs_stay_within_their_bound() {
     for key in keys {
         subject.free(key).expect("the key is live");
         let Suballocator::Tlsf(tlsf) = &subject else { unreachable!("it was made as one") };
-        assert!(tlsf.slabs.kept_bytes <= (tlsf.used_bytes >> 5) + KEPT_BYTES);
+        assert!(tlsf.slabs.kept_bytes <= kept_bound(tlsf.used_bytes));
     }
     subject.validate().expect("the invariants hold");
 }
@@ -309,4 +312,20 @@ fn a_region_as_large_as_the_request_serves_it_at_any_alignment() {
             subject.validate().expect("the invariants hold");
         }
     }
+}
+
+#[test]
+fn slivers_are_served_with_what_they_would_be_left_of() {
+    let settings = Settings { unit: 64, slab_limit: 0, high_end_from: 64 << 10, sliver_shift: 5 };
+    let mut subject = Suballocator::new(Algorithm::Tlsf, settings);
+    subject.add_region(33 << 16);
+    let whole = Request::new(32 << 16, 1 << 16);
+    let (probed, taken) = (subject.probe(&whole), subject.allocate(&whole).expect("it has room"));
+    assert_eq!((taken.offset, taken.size), (0, 33 << 16), "a 32nd of it would be left");
+    assert_eq!(probed.map(|spot| (spot.offset, spot.size)), Some((taken.offset, taken.size)));
+    subject.free(taken.key).expect("the key is live");
+    let less = subject.allocate(&Request::new((32 << 16) - 64, 64)).expect("it has room");
+    assert_eq!((less.offset, less.size), ((1 << 16) + 64, (32 << 16) - 64), "more than a 32nd is left");
+    assert_eq!(subject.used_bytes(), less.size);
+    subject.validate().expect("the invariants hold");
 }

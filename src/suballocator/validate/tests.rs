@@ -1,16 +1,16 @@
 //! Does `validate` notice? Each invariant is broken by hand, and must be named.
 
-use super::super::{Algorithm, Request, Settings};
+use super::super::{Algorithm, NO_SLIVERS, Request, Settings};
 use super::*;
 
 fn settings() -> Settings {
-    Settings { unit: 16, slab_limit: 256, high_end_from: 1 << 20 }
+    Settings { unit: 16, slab_limit: 256, high_end_from: 1 << 20, sliver_shift: NO_SLIVERS }
 }
 
 /// Ranges of two regions, used and free, with slabs of several classes, one of them empty.
 fn tlsf() -> Tlsf {
     // Slots of a page and more: their first slabs have one slot.
-    let large = Settings { unit: 16 << 8, slab_limit: 256 << 8, high_end_from: 1 << 28 };
+    let large = Settings { unit: 16 << 8, slab_limit: 256 << 8, high_end_from: 1 << 28, sliver_shift: NO_SLIVERS };
     let mut subject = Suballocator::new(Algorithm::Tlsf, large);
     subject.add_region(256 << 16);
     subject.add_region(256 << 12);
