@@ -93,7 +93,7 @@ use exercise::Exercise;
 use headless::Vulkan;
 use headless::vulkan::{Counter, Headless, Program};
 use options::Options;
-use renderer::Renderer;
+use renderer::{Keep, Renderer};
 use window::{Next, Surface, Window};
 
 /// Opens the window and the device, and draws until it is over.
@@ -132,9 +132,10 @@ fn run(vulkan: &Vulkan<'_>, counter: &Counter, window: &mut Window, options: &Op
             renderer.note_change();
             drawn_extent = extent;
         }
-        let is_last = options.frame_count == Some(frame + 1) && options.screenshot.is_some();
+        let is_kept = options.frame_count == Some(frame + 1) && options.screenshot.is_some();
+        let keep = if is_kept { Keep::Picture } else { Keep::Nothing };
         let before = counter.count();
-        let drawn = renderer.draw(options.time(frame, start.elapsed().as_secs_f32()), extent, is_last)?;
+        let drawn = renderer.draw(options.time(frame, start.elapsed().as_secs_f32()), extent, keep)?;
         if let Some(exercise) = &mut exercise {
             exercise.after(frame, &drawn, renderer.extent(), counter.count().since(&before))?;
         }
@@ -142,7 +143,7 @@ fn run(vulkan: &Vulkan<'_>, counter: &Counter, window: &mut Window, options: &Op
             window.nap();
         }
         // The frame whose picture is wanted is drawn again where the window has changed under it.
-        frame += u32::from(drawn.is_shown || !is_last);
+        frame += u32::from(drawn.is_shown || !is_kept);
     }
     let seconds = start.elapsed().as_secs_f32();
     println!("{frame} frames in {seconds:.1} s, {:.1} ms each", seconds * 1000.0 / frame.max(1) as f32);

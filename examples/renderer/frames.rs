@@ -44,8 +44,8 @@ impl<'a> Frames<'a> {
         Ok(frames)
     }
 
-    /// Waits until the next frame's slot is free, and opens its command buffer; returns it with the last frame that is
-    /// complete. The queue works in order, so all frames before that one are complete too.
+    /// Waits until the next frame's slot is free; returns it with the last frame that is complete. The queue works in
+    /// order, so all frames before that one are complete too.
     ///
     /// # Errors
     /// Where a call of Vulkan fails.

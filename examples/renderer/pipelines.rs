@@ -223,10 +223,11 @@ impl<'a> Pipelines<'a> {
             ..picture(&overlay, c"overlay_fragment", screen)
         };
         let device = self.device;
-        let made = [down, up, compose, smooth, overlay].map(|recipe| recipe.make(device));
-        let [down, up, compose, smooth, overlay] = made;
-        (self.down, self.up, self.compose) = (down?, up?, compose?);
-        (self.smooth, self.overlay) = (smooth?, overlay?);
+        self.down = down.make(device)?;
+        self.up = up.make(device)?;
+        self.compose = compose.make(device)?;
+        self.smooth = smooth.make(device)?;
+        self.overlay = overlay.make(device)?;
         Ok(())
     }
 

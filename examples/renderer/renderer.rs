@@ -58,6 +58,13 @@ pub(crate) struct Renderer<'a> {
     is_outdated: bool,
 }
 
+/// What becomes of a frame's picture besides being shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Nothing,
+    Picture,
+}
+
 /// What a frame came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Drawn {
@@ -149,7 +156,7 @@ impl<'a> Renderer<'a> {
     ///
     /// # Errors
     /// Where there is no memory, or a call of Vulkan fails.
-    pub(crate) fn draw(&mut self, time: f32, window: vk::Extent2D, keep: bool) -> Result<Drawn, Box<dyn Error>> {
+    pub(crate) fn draw(&mut self, time: f32, window: vk::Extent2D, keep: Keep) -> Result<Drawn, Box<dyn Error>> {
         let (was_outdated, was_busy) = (self.is_outdated, self.streaming.is_busy());
         if was_outdated {
             self.fit(window)?;
@@ -157,20 +164,18 @@ impl<'a> Renderer<'a> {
         if self.swapchain.extent.width == 0 {
             return Ok(Drawn { is_busy: true, ..Drawn::default() });
         }
-        if (self.frames.next_point - self.first_point) % OVERLAY_EVERY == 0
-            || self.overlay.quads().is_empty()
-            || was_outdated
-        {
+        let number = self.frames.next_point - self.first_point;
+        if number % OVERLAY_EVERY == 0 || was_outdated {
             self.write_overlay();
         }
         let heap_before = heap::calls();
         let is_shown = self.draw_fitting(time, keep)?;
         let heap_calls = heap::calls() - heap_before;
-        let is_busy = keep || was_outdated || was_busy || self.streaming.is_busy();
+        let is_busy = keep == Keep::Picture || was_outdated || was_busy || self.streaming.is_busy();
         Ok(Drawn { is_shown, is_busy, heap_calls })
     }
 
-    fn draw_fitting(&mut self, time: f32, keep: bool) -> Result<bool, Box<dyn Error>> {
+    fn draw_fitting(&mut self, time: f32, keep: Keep) -> Result<bool, Box<dyn Error>> {
         let (slot, completed) = self.frames.wait()?;
         self.ring.reclaim(completed);
         self.streaming.collect(completed);
@@ -193,17 +198,19 @@ impl<'a> Renderer<'a> {
             time,
         };
         passes.record(&bound, &shown, self.swapchain.extent);
-        if keep {
-            let screenshot = Screenshot::record(self.allocator, commands, &self.swapchain, &shown)?;
-            self.screenshot = Some((screenshot, point));
-        } else {
+        let mut screenshot = match keep {
+            Keep::Picture => Some(Screenshot::record(self.allocator, commands, &self.swapchain, &shown)?),
+            Keep::Nothing => None,
+        };
+        if screenshot.is_none() {
             passes.show(&shown);
         }
         self.frames.submit(&slot, shown.drawn)?;
         self.streaming.submitted(point)?;
-        if let Some((screenshot, _)) = self.screenshot.as_mut().filter(|_| keep) {
+        if let Some(screenshot) = &mut screenshot {
             screenshot.submitted(point)?;
         }
+        self.screenshot = screenshot.map(|screenshot| (screenshot, point));
         self.is_outdated = !self.swapchain.present(image)?;
         Ok(true)
     }
@@ -237,7 +244,9 @@ impl<'a> Renderer<'a> {
         let instances = frame.reserve(bytes as u64, size_of::<Instance>() as u64)?;
         let room = instances.bytes.chunks_exact_mut(size_of::<Instance>());
         for ((place, seen), (shape, instance)) in room.zip(&mut self.seen).zip(self.scene.instances(time)) {
-            place.iter_mut().zip(bytemuck::bytes_of(&instance)).for_each(|(to, byte)| _ = to.write(*byte));
+            for (to, byte) in place.iter_mut().zip(bytemuck::bytes_of(&instance)) {
+                to.write(*byte);
+            }
             *seen = data.sees(shape, &instance);
         }
         let instances = instances.slice;

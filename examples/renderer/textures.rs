@@ -69,7 +69,10 @@ impl<'a> Texture<'a> {
         // SAFETY: the create-info is valid; textures go through the queue that waits for the GPU.
         let image = unsafe { Image::new(allocator, &info, &memory) }?;
         let view = colour_view(vulkan.device, image.handle(), texels.format, texels.level_count)?;
-        let set = sets.allocate(view)?;
+        let set = sets.allocate(view).inspect_err(|_| {
+            // SAFETY: nothing uses the view yet.
+            unsafe { vulkan.device.destroy_image_view(view, None) };
+        })?;
         let target = ImageTarget::new(image.handle(), &info);
         let sampled = ResourceUse::image(
             vk::PipelineStageFlags::FRAGMENT_SHADER,
