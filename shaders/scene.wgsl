@@ -133,14 +133,18 @@ fn stone_fragment(point: Point) -> @location(0) vec4f {
     }
     let above = 0.5 + 0.5 * normal.y;
     let ambient = mix(BOUNCE, vec3f(0.34, 0.42, 0.56), above);
-    let colour = light + albedo * ambient * open;
-    return vec4f(hazed(mix(colour, instance.tint.rgb * instance.tint.a, step(0.001, instance.tint.a)), point.position), 1.0);
+    var colour = light + albedo * ambient * open;
+    if instance.tint.a > 0.0 {
+        colour = instance.tint.rgb * instance.tint.a;
+    }
+    return vec4f(hazed(colour, point.position), 1.0);
 }
 
 // The slope of small waves: four that run across each other, none of them straight.
 fn waves(place: vec2f) -> vec2f {
-    let bend = vec2f(sin(place.y * 0.9 + frame.time * 0.31) + sin(place.y * 2.3), cos(place.x * 0.7 + frame.time * 0.23) + cos(place.x * 1.9));
-    let at = place + bend * 0.45;
+    let across = sin(place.y * 0.9 + frame.time * 0.31) + sin(place.y * 2.3);
+    let along = cos(place.x * 0.7 + frame.time * 0.23) + cos(place.x * 1.9);
+    let at = place + vec2f(across, along) * 0.45;
     var slope = vec2f(0.0);
     for (var i = 0; i < 4; i++) {
         let n = f32(i);
