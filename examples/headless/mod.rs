@@ -115,6 +115,7 @@ impl<'a> Vulkan<'a> {
 }
 
 /// Makes writes of earlier commands visible to later ones, and at last to the host.
+#[allow(dead_code, reason = "the renderer has barriers of its own")]
 pub(crate) fn memory_barrier(
     device: &ash::Device,
     commands: vk::CommandBuffer,
@@ -129,6 +130,7 @@ pub(crate) fn memory_barrier(
 }
 
 /// Moves a colour image of one level from a layout to another, between two transfers.
+#[allow(dead_code, reason = "the renderer has barriers of its own")]
 pub(crate) fn move_layout(
     device: &ash::Device,
     commands: vk::CommandBuffer,

@@ -29,6 +29,8 @@ pub(crate) struct Count {
     pub(crate) frees: u64,
     /// Calls of `vkAllocateMemory` that the driver refused.
     pub(crate) refusals: u64,
+    /// Calls of `vkMapMemory`.
+    pub(crate) mappings: u64,
     /// Bytes of live memory objects, as asked for.
     pub(crate) live_bytes: u64,
     /// The highest `live_bytes` ever was.
@@ -39,12 +41,31 @@ pub(crate) struct Count {
     pub(crate) peak_pages_bytes: u64,
 }
 
+impl Count {
+    /// Returns how often the driver was called, refusals included.
+    pub(crate) fn calls(&self) -> u64 {
+        self.allocations + self.frees + self.refusals + self.mappings
+    }
+
+    /// Returns the calls since an earlier count, with the bytes of this one.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            allocations: self.allocations - before.allocations,
+            frees: self.frees - before.frees,
+            refusals: self.refusals - before.refusals,
+            mappings: self.mappings - before.mappings,
+            ..*self
+        }
+    }
+}
+
 /// The real functions of a watched device, and what went through them.
 #[derive(Clone, Copy)]
 struct Real {
     get_device_proc_addr: vk::PFN_vkGetDeviceProcAddr,
     allocate_memory: vk::PFN_vkAllocateMemory,
     free_memory: vk::PFN_vkFreeMemory,
+    map_memory: vk::PFN_vkMapMemory,
 }
 
 struct Watched {
@@ -80,6 +101,7 @@ impl Counter {
             get_device_proc_addr: instance.fp_v1_0().get_device_proc_addr,
             allocate_memory: device.fp_v1_0().allocate_memory,
             free_memory: device.fp_v1_0().free_memory,
+            map_memory: device.fp_v1_0().map_memory,
         };
         let watched = Watched { real, page_size, count: Count::default(), sizes: BTreeMap::new() };
         let before = table().insert(device.handle(), watched);
@@ -165,6 +187,10 @@ unsafe extern "system" fn get_device_proc_addr(device: vk::Device, name: *const 
         // SAFETY: as above.
         return Some(unsafe { std::mem::transmute::<vk::PFN_vkFreeMemory, unsafe extern "system" fn()>(free_memory) });
     }
+    if name == c"vkMapMemory" {
+        // SAFETY: as above.
+        return Some(unsafe { std::mem::transmute::<vk::PFN_vkMapMemory, unsafe extern "system" fn()>(map_memory) });
+    }
     Some(function)
 }
 
@@ -204,4 +230,22 @@ unsafe extern "system" fn free_memory(
     }
     // SAFETY: the caller's own arguments.
     unsafe { (real.free_memory)(device, memory, callbacks) };
+}
+
+unsafe extern "system" fn map_memory(
+    device: vk::Device,
+    memory: vk::DeviceMemory,
+    offset: vk::DeviceSize,
+    size: vk::DeviceSize,
+    flags: vk::MemoryMapFlags,
+    data: *mut *mut std::ffi::c_void,
+) -> vk::Result {
+    let Some(real) = real(device) else {
+        return vk::Result::ERROR_DEVICE_LOST;
+    };
+    if let Some(watched) = table().get_mut(&device) {
+        watched.count.mappings += 1;
+    }
+    // SAFETY: the caller's own arguments.
+    unsafe { (real.map_memory)(device, memory, offset, size, flags, data) }
 }

@@ -26,8 +26,14 @@ const WANTED: [(&CStr, u32); 10] = [
     (amd::device_coherent_memory::NAME, 0),
 ];
 
+/// Extensions that are never enabled, with the core version that took them in.
+const CORE_ONLY: [(&CStr, u32); 1] = [(khr::dynamic_rendering::NAME, vk::API_VERSION_1_3)];
+
 /// Extensions that only a replay enables: recorded applications created resources with their usage bits.
 const RECORDED: [&CStr; 2] = [ext::transform_feedback::NAME, ext::attachment_feedback_loop_layout::NAME];
+
+/// Extensions that only a program with a window enables.
+const WINDOWED: [&CStr; 1] = [khr::swapchain::NAME];
 
 /// What was enabled on a device, as plain data.
 #[derive(Clone, Debug)]
@@ -45,6 +51,7 @@ pub(crate) struct Enabled {
     pub(crate) buffer_device_address: bool,
     pub(crate) maintenance4: bool,
     pub(crate) synchronization2: bool,
+    pub(crate) dynamic_rendering: bool,
     pub(crate) memory_priority: bool,
     pub(crate) pageable_device_local_memory: bool,
     pub(crate) device_coherent_memory: bool,
@@ -74,6 +81,7 @@ impl Enabled {
             buffer_device_address: false,
             maintenance4: false,
             synchronization2: false,
+            dynamic_rendering: false,
             memory_priority: false,
             pageable_device_local_memory: false,
             device_coherent_memory: false,
@@ -87,7 +95,7 @@ impl Enabled {
     pub(crate) fn has(&self, extension: &CStr) -> bool {
         let in_core =
             |&(name, version): &(&CStr, u32)| name == extension && version != 0 && self.api_version >= version;
-        self.extensions.contains(&extension) || WANTED.iter().any(in_core)
+        self.extensions.contains(&extension) || WANTED.iter().chain(&CORE_ONLY).any(in_core)
     }
 
     fn with_offered_features(self, instance: &Instance, physical_device: vk::PhysicalDevice) -> Self {
@@ -142,6 +150,8 @@ impl Enabled {
         let mut maintenance4 = vk::PhysicalDeviceMaintenance4Features::default().maintenance4(self.maintenance4);
         let mut synchronization2 =
             vk::PhysicalDeviceSynchronization2Features::default().synchronization2(self.synchronization2);
+        let mut rendering =
+            vk::PhysicalDeviceDynamicRenderingFeatures::default().dynamic_rendering(self.dynamic_rendering);
         let mut priority = vk::PhysicalDeviceMemoryPriorityFeaturesEXT::default().memory_priority(self.memory_priority);
         let mut pageable = vk::PhysicalDevicePageableDeviceLocalMemoryFeaturesEXT::default()
             .pageable_device_local_memory(self.pageable_device_local_memory);
@@ -163,6 +173,7 @@ impl Enabled {
             address if khr::buffer_device_address::NAME;
             maintenance4 if khr::maintenance4::NAME;
             synchronization2 if khr::synchronization2::NAME;
+            rendering if khr::dynamic_rendering::NAME;
             priority if ext::memory_priority::NAME;
             pageable if ext::pageable_device_local_memory::NAME;
             coherent if amd::device_coherent_memory::NAME;
@@ -175,6 +186,7 @@ impl Enabled {
             buffer_device_address: address.buffer_device_address != 0,
             maintenance4: maintenance4.maintenance4 != 0,
             synchronization2: synchronization2.synchronization2 != 0,
+            dynamic_rendering: rendering.dynamic_rendering != 0,
             memory_priority: priority.memory_priority != 0,
             pageable_device_local_memory: pageable.pageable_device_local_memory != 0,
             device_coherent_memory: coherent.device_coherent_memory != 0,
@@ -199,6 +211,10 @@ fn offered_extensions(
     // Vulkan 1.0 gets those that work without the structures of vkGetPhysicalDeviceFeatures2.
     let wanted: &[_] = if api_version < vk::API_VERSION_1_1 { &WANTED[..3] } else { &WANTED };
     let outside_core = wanted.iter().filter(|&&(_, core)| core == 0 || api_version < core).map(|wanted| wanted.0);
-    let recorded: &[_] = if instance.program == Program::Replay { &RECORDED } else { &[] };
-    Ok(outside_core.chain(recorded.iter().copied()).filter(is_listed).collect())
+    let special: &[_] = match instance.program {
+        Program::Replay => &RECORDED,
+        Program::Renderer => &WINDOWED,
+        _ => &[],
+    };
+    Ok(outside_core.chain(special.iter().copied()).filter(is_listed).collect())
 }

@@ -48,9 +48,18 @@ impl Instance {
     ///
     /// [`Unavailable`], any but a device without queue.
     pub(crate) fn load(program: Program, layers: Layers) -> Result<Self, Unavailable> {
+        Self::load_with(program, layers, &[])
+    }
+
+    /// Creates one with further extensions of the instance, such as those that a window's surface needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Instance::load`]; an extension that is missing is a failed call.
+    pub(crate) fn load_with(program: Program, layers: Layers, extensions: &[&CStr]) -> Result<Self, Unavailable> {
         // SAFETY: the library found under the loader's well-known name is a Vulkan loader, whose initialisers are sound.
         let entry = unsafe { Entry::load() }.map_err(|error| Unavailable::NoLoader(error.to_string()))?;
-        Self::new(entry, program, layers)
+        Self::create(entry, program, layers, extensions)
     }
 
     /// Creates an instance of any implementation.
@@ -59,9 +68,13 @@ impl Instance {
     ///
     /// [`Unavailable::NoDriver`], [`Unavailable::NoLayers`], [`Unavailable::Call`].
     pub(crate) fn new(entry: Entry, program: Program, layers: Layers) -> Result<Self, Unavailable> {
+        Self::create(entry, program, layers, &[])
+    }
+
+    fn create(entry: Entry, program: Program, layers: Layers, extensions: &[&CStr]) -> Result<Self, Unavailable> {
         let validation = validation_wanted(&entry, program, layers)?;
         let api_version = instance_version(&entry)?;
-        let raw = create(&entry, api_version, validation.as_ref())?;
+        let raw = create_raw(&entry, api_version, validation.as_ref(), extensions)?;
         let mut instance = Self { entry, raw, api_version, program, messenger: None, validation };
         instance.listen()?;
         Ok(instance)
@@ -151,15 +164,21 @@ pub(crate) const fn without_patch(version: u32) -> u32 {
     vk::make_api_version(0, vk::api_version_major(version), vk::api_version_minor(version), 0)
 }
 
-fn create(entry: &Entry, api_version: u32, validation: Option<&Arc<Validation>>) -> Result<ash::Instance, Unavailable> {
+fn create_raw(
+    entry: &Entry,
+    api_version: u32,
+    validation: Option<&Arc<Validation>>,
+    further: &[&CStr],
+) -> Result<ash::Instance, Unavailable> {
     let application = vk::ApplicationInfo::default().application_name(c"freestone").api_version(api_version);
-    let (layers, extensions) = match validation {
+    let (layers, mut extensions) = match validation {
         Some(_) => (
             vec![VALIDATION_LAYER.as_ptr()],
             vec![ext::debug_utils::NAME.as_ptr(), ext::validation_features::NAME.as_ptr()],
         ),
         None => (Vec::new(), Vec::new()),
     };
+    extensions.extend(further.iter().map(|name| name.as_ptr()));
     let mut info = vk::InstanceCreateInfo::default()
         .application_info(&application)
         .enabled_layer_names(&layers)

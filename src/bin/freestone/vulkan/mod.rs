@@ -29,6 +29,7 @@ pub(crate) use mistake::Mistake;
 pub(crate) use validation::{Driver, Exception, Message, Program, Validation};
 
 use ash::vk;
+use std::ffi::CStr;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -91,6 +92,15 @@ impl Headless {
     /// Every variant of [`Unavailable`].
     pub(crate) fn load(program: Program, layers: Layers) -> Result<Self, Unavailable> {
         Self::first_of(Instance::load(program, layers)?)
+    }
+
+    /// Opens the same with further extensions of the instance, such as those that a window's surface needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Headless::load`].
+    pub(crate) fn load_with(program: Program, layers: Layers, extensions: &[&CStr]) -> Result<Self, Unavailable> {
+        Self::first_of(Instance::load_with(program, layers, extensions)?)
     }
 
     /// Opens the first device of any implementation, such as a simulated one in this process.

@@ -44,6 +44,8 @@ pub(crate) enum Program {
     Test,
     Quickstart,
     Compute,
+    /// Draws into a window, which the others do not.
+    Renderer,
     Devices,
     /// Creates resources as recorded applications did, with the usage bits of extensions that others do not enable.
     Replay,
