@@ -144,3 +144,9 @@ pub use upload::{
 #[cfg(feature = "sim")]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// What must not compile, as doc tests.
+#[cfg(doctest)]
+#[cfg(feature = "vulkan")]
+#[doc = include_str!("../tests/peers/does_not_compile.md")]
+pub struct DoesNotCompile;

@@ -139,6 +139,21 @@ fn a_simulated_profile_that_there_is_not_is_2() {
 }
 
 #[test]
+fn a_device_file_of_the_user_s_own() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own.device");
+    let driver = format!("sim:{}", file.display());
+    fs::write(&file, "name = own\nheap = 64 MiB DEVICE_LOCAL\nmemory = heap 0 DEVICE_LOCAL\n")
+        .expect("a writable folder");
+    let output = freestone(&["devices", "--driver", &driver]);
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("own (Vulkan 1.3)"), "{output:?}");
+    fs::write(&file, "name = own\nheap = 64 pounds\n").expect("a writable folder");
+    let output = freestone(&["devices", "--driver", &driver]);
+    assert_eq!(complaint(&file, &output), "line 2: \"pounds\" is none of bytes, KiB, MiB, GiB");
+    let missing = freestone(&["devices", "--driver", "sim:no/such.device"]);
+    assert!(complaint(Path::new("no/such.device"), &missing).contains("os error 2"));
+}
+
+#[test]
 fn a_replay_writes_table_and_json() {
     let json = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vkcube.json");
     let (trace, file) = (recorded("vkcube.csv.zst"), json.to_string_lossy());

@@ -8,142 +8,13 @@ mod common;
 
 use ash::vk;
 use ash::vk::Handle;
-use common::{Rig, State, buffer_info, create_info, image_info, linear, mib, requirements, state_of};
+use common::failing::{Made, Tally, fail_each_call, furnished, on_every_profile};
+use common::{Rig, buffer_info, create_info, image_info, linear, mib, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
-    Allocation, AllocationCreateInfo, AllocationRequirements, Allocator, CustomPool, DedicatedPreference, DedicatedUse,
-    Intent, Kind, PoolCreateInfo,
+    AllocationCreateInfo, AllocationRequirements, Allocator, DedicatedPreference, DedicatedUse, Intent, Kind,
+    PoolCreateInfo,
 };
-
-/// What an operation yields, to be undone.
-#[derive(Default)]
-struct Made {
-    allocations: Vec<Allocation>,
-    buffers: Vec<vk::Buffer>,
-    images: Vec<vk::Image>,
-    pools: Vec<CustomPool>,
-    /// Memory was opened for later: only a trim gives it back.
-    is_kept: bool,
-}
-
-impl Made {
-    fn of(allocations: Vec<Allocation>) -> Self {
-        Self { allocations, ..Self::default() }
-    }
-
-    fn undo(self, rig: &Rig) {
-        for buffer in self.buffers {
-            // SAFETY: the GPU has never seen it.
-            unsafe { rig.vulkan.device().destroy_buffer(buffer, None) };
-        }
-        for image in self.images {
-            // SAFETY: the GPU has never seen it.
-            unsafe { rig.vulkan.device().destroy_image(image, None) };
-        }
-        for allocation in self.allocations {
-            rig.free(allocation).expect("it is alive");
-        }
-        for pool in self.pools {
-            rig.destroy_pool(pool).expect("nothing of it is alive");
-        }
-        if self.is_kept {
-            rig.trim();
-        }
-    }
-}
-
-type Operation<'a> = &'a dyn Fn(&Rig) -> Result<Made, String>;
-
-/// How often an operation failed and how often it got by.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
-    failed: u32,
-    survived: u32,
-}
-
-/// What is compared: everything but the numbers of what was ever made, which an operation that got by has raised.
-fn without_history(mut state: State) -> State {
-    state.forget_history();
-    state
-}
-
-/// Lets the nth call fail, for all n and all results, until the operation has no nth call.
-#[track_caller]
-fn fail_each_call(rig: &Rig, operation: Operation<'_>) -> Tally {
-    let mut tally = Tally::default();
-    let fired = rig.control().faults_fired().len();
-    for n in 1.. {
-        let results = results_of_call(rig, n, operation);
-        if results.is_empty() {
-            break;
-        }
-        for result in results {
-            let before = state_of(rig);
-            rig.control().fail_nth(n, result);
-            let outcome = operation(rig);
-            rig.control().clear_faults();
-            let what = format!("call {n} answers {result:?}");
-            match outcome {
-                Err(error) => {
-                    tally.failed += 1;
-                    assert_eq!(state_of(rig), before, "{what}: {error}");
-                }
-                Ok(made) => {
-                    tally.survived += 1;
-                    made.undo(rig);
-                    rig.trim();
-                    assert_eq!(without_history(state_of(rig)), without_history(before), "{what}, which was survived");
-                }
-            }
-            rig.control().assert_clean();
-            rig.validate().unwrap_or_else(|violation| panic!("{what}: {violation}"));
-            let again = operation(rig).unwrap_or_else(|error| panic!("{what}, once; the second time: {error}"));
-            again.undo(rig);
-            rig.trim();
-        }
-    }
-    assert_eq!(
-        rig.control().faults_fired().len() - fired,
-        (tally.failed + tally.survived) as usize,
-        "each failure happened"
-    );
-    tally
-}
-
-/// Returns the results with which the nth call of an operation may fail; none if there is no such call.
-fn results_of_call(rig: &Rig, n: u64, operation: Operation<'_>) -> Vec<vk::Result> {
-    rig.control().take_calls();
-    let made = operation(rig).expect("nothing fails yet");
-    let calls = rig.control().take_calls();
-    made.undo(rig);
-    rig.trim();
-    let nth = usize::try_from(n - 1).expect("few calls");
-    let mut failable = calls.iter().filter(|call| call.function.can_fail());
-    failable.nth(nth).map_or(Vec::new(), |call| call.function.failures().to_vec())
-}
-
-/// An allocator with something alive in several pools and nothing empty.
-fn furnished(profile: Profile) -> (Rig, Vec<Allocation>) {
-    let rig = Rig::new(profile);
-    let infos = [AllocationCreateInfo::gpu_only(), AllocationCreateInfo::upload(), AllocationCreateInfo::readback()];
-    let live = infos.map(|info| rig.allocate(&linear(mib(1) - 256), &info).expect("there is memory")).into();
-    rig.trim();
-    (rig, live)
-}
-
-/// Runs an operation on every profile, on an allocator that is empty and on one that is not.
-fn on_every_profile(operation: Operation<'_>) -> Tally {
-    let mut sum = Tally::default();
-    for profile in Profile::all() {
-        for (rig, live) in [(Rig::new(profile.clone()), Vec::new()), furnished(profile)] {
-            let Tally { failed, survived } = fail_each_call(&rig, operation);
-            sum = Tally { failed: sum.failed + failed, survived: sum.survived + survived };
-            Made::of(live).undo(&rig);
-            rig.finish();
-        }
-    }
-    sum
-}
 
 fn allocate(rig: &Rig, request: &AllocationRequirements, info: &AllocationCreateInfo<'_>) -> Result<Made, String> {
     let allocation = rig.allocate(request, info).map_err(|error| error.to_string())?;
@@ -217,7 +88,7 @@ fn create_image_undoes_everything() {
 
 #[test]
 fn aliasing_creation_undoes_everything() {
-    for profile in Profile::all() {
+    for profile in common::every_device() {
         let rig = Rig::new(profile);
         rig.control().allow_aliasing(true);
         let room = requirements(mib(1), 65_536, Kind::NonLinear);
@@ -257,7 +128,7 @@ fn prewarm_and_create_pool_keep_nothing() {
 /// Freeing calls only functions that cannot fail, whatever else does.
 #[test]
 fn free_and_trim_call_nothing_that_can_fail() {
-    for profile in Profile::all() {
+    for profile in common::every_device() {
         let (rig, live) = furnished(profile);
         let more = rig.allocate(&linear(mib(40)), &AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always));
         rig.prewarm(Intent::GpuOnly, mib(2)).expect("there is memory");
@@ -300,7 +171,7 @@ fn flush_and_invalidate_report_every_failure() {
 
 #[test]
 fn a_new_allocator_reports_every_failure_and_leaves_nothing() {
-    for profile in Profile::all() {
+    for profile in common::every_device() {
         let vulkan = SimDevice::new(profile);
         let control = vulkan.control().clone();
         // SAFETY: the objects belong together and outlive the allocator.

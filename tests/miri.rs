@@ -1,5 +1,13 @@
-//! What Miri looks at: mapped access, dropping with live allocations, foreign keys, two threads, frames of a ring. Small
-//! sizes.
+//! What Miri looks at: mapped access, dropping with live allocations, foreign keys, two threads, every way to get memory,
+//! failures under way, frames of a ring. Small sizes.
+//!
+//! | floor | what runs here |
+//! |---|---|
+//! | 0 | `every_algorithm_cuts`; TLSF, linear and fixed under every pool |
+//! | 1 | all that calls Vulkan, with chains: `owned_resources`, `every_way_to_get_memory`; failures undone |
+//! | 2 to 4 | budgets, blocks, dedicated memory, pools: opened, trimmed, refused |
+//! | 5, 6 | all of the above through the allocator; drop, foreign keys, aliases |
+//! | 7 | frames of a ring, and what waits for a frame |
 //!
 //! The simulated driver's host-visible bytes start uninitialised, so that Miri sees a read of what nobody wrote.
 
@@ -7,11 +15,13 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{Rig, buffer_info, create_info, image_info, linear, tiny};
-use freestone::sim::SimDevice;
+use ash::vk;
+use common::{Rig, buffer_info, create_info, image_info, linear, requirements, tiny};
+use freestone::sim::{Function, KIB, SimDevice};
 use freestone::{
-    Allocation, AllocationCreateInfo, Allocator, Buffer, DedicatedUse, FrameRing, FrameRingCreateInfo, FreeErrorReason,
-    Image, LeakReport, RetireQueue,
+    Algorithm, Allocation, AllocationCreateInfo, Allocator, Buffer, DedicatedUse, FrameRing, FrameRingCreateInfo,
+    FreeErrorReason, Image, Intent, Kind, LeakReport, PoolCreateInfo, Request, RetireQueue, VirtualBlock,
+    VirtualBlockCreateInfo,
 };
 
 fn upload(rig: &Allocator, size: u64) -> Allocation {
@@ -136,9 +146,88 @@ fn owned_resources() {
 }
 
 #[test]
+fn every_algorithm_cuts() {
+    for algorithm in [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 32 }] {
+        let info = VirtualBlockCreateInfo::new(1024).algorithm(algorithm).slab_limit(64);
+        let mut block = VirtualBlock::new(&info).expect("a block");
+        let mut keys: Vec<_> = (1..12).map(|size| block.allocate(&Request::new(size, 8)).expect("room").key).collect();
+        assert!(block.set_user_data(&keys[3], 5));
+        block.free(keys.swap_remove(5)).expect("it is alive");
+        block.validate().expect("the invariants hold");
+        block.clear();
+        assert!(block.free(keys.swap_remove(0)).is_err());
+    }
+}
+
+#[test]
+fn every_way_to_get_memory() {
+    let rig = Rig::new(tiny());
+    let upload = AllocationCreateInfo::upload();
+    let mut made = vec![
+        rig.allocate(&linear(64 * KIB), &upload.dedicated(DedicatedUse::Always)).expect("dedicated"),
+        rig.allocate(&requirements(50 * KIB, 1024, Kind::NonLinear), &upload.name("in a block")).expect("in a block"),
+    ];
+    let pools = [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 512 }].map(|algorithm| {
+        let info = PoolCreateInfo::for_intent(Intent::Upload).algorithm(algorithm).block_size(4096).min_block_count(1);
+        rig.create_pool(&info).expect("a pool")
+    });
+    for pool in &pools {
+        made.extend(rig.allocate_many(&[linear(300); 3], &upload.pool(pool)).expect("in a pool"));
+    }
+    for (value, allocation) in (1_u8..).zip(&mut made) {
+        rig.write(allocation, 1, &[value; 200]).expect("it is mapped");
+    }
+    rig.control().allow_aliasing(true);
+    // SAFETY: the create-info is valid; nothing is submitted.
+    let alias = unsafe { rig.create_aliasing_buffer(&buffer_info(256), &made[0], 0) }.expect("an alias");
+    // SAFETY: the GPU has never seen it.
+    unsafe { rig.vulkan.device().destroy_buffer(alias, None) };
+    assert_eq!(rig.detailed_statistics().ranges.used_count, made.len() as u64);
+    for (value, allocation) in (1_u8..).zip(made) {
+        let mut bytes = [0_u8; 200];
+        // SAFETY: the bytes were written above; no device writes them.
+        unsafe { rig.read(&allocation, 1, &mut bytes) }.expect("it is mapped");
+        assert_eq!(bytes, [value; 200]);
+        rig.free(allocation).expect("it is alive");
+    }
+    for pool in pools {
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
+    rig.prewarm(Intent::Upload, 1000).expect("there is memory");
+    rig.tick();
+    assert!(rig.trim() > 0);
+    rig.finish();
+}
+
+#[test]
+fn failures_are_undone() {
+    let rig = Rig::new(tiny());
+    let control = rig.control();
+    let calls = [
+        (Function::AllocateMemory, vk::Result::ERROR_OUT_OF_HOST_MEMORY),
+        (Function::MapMemory, vk::Result::ERROR_MEMORY_MAP_FAILED),
+        (Function::CreateBuffer, vk::Result::ERROR_OUT_OF_HOST_MEMORY),
+        (Function::BindBufferMemory, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY),
+    ];
+    for (function, result) in calls {
+        control.fail_nth_of(function, 1, result);
+        // SAFETY: the create-info is valid; nothing is submitted.
+        let made = unsafe { rig.create_buffer(&buffer_info(1000), &AllocationCreateInfo::upload().name("failing")) };
+        if let Ok((buffer, memory)) = made {
+            // SAFETY: the GPU has never seen it.
+            unsafe { rig.destroy_buffer(buffer, memory) }.expect("it is alive");
+        }
+        control.clear_faults();
+        rig.trim();
+        assert_eq!(control.memory_object_count(), 0, "{function}");
+    }
+    rig.finish();
+}
+
+#[test]
 fn frames_of_a_ring() {
     let world = Rig::new(tiny());
-    let info = FrameRingCreateInfo::new(ash::vk::BufferUsageFlags::VERTEX_BUFFER).initial_size(4096);
+    let info = FrameRingCreateInfo::new(vk::BufferUsageFlags::VERTEX_BUFFER).initial_size(4096);
     // SAFETY: the usage is valid; nothing is submitted.
     let ring = unsafe { FrameRing::new(&*world, &info) }.expect("a ring");
     let queue = RetireQueue::new();

@@ -69,7 +69,6 @@ fn run(rig: &Rig, steps: &[Step]) {
                     if number % keep == 0 { live.push(allocation) } else { rig.free(allocation).expect("it is alive") }
                 }
             }
-            Step::Free(_) | Step::Fail { .. } => {}
             Step::Trim => drop(rig.trim()),
             Step::Prewarm(intent, bytes) => drop(rig.prewarm(*intent, *bytes)),
             Step::Tick(count) => (0..*count).for_each(|_| rig.tick()),
@@ -81,6 +80,7 @@ fn run(rig: &Rig, steps: &[Step]) {
                 rig.control().set_foreign_usage(*heap_index, *bytes);
                 rig.update_budget();
             }
+            _ => {}
         }
     }
     for allocation in live {
@@ -97,11 +97,11 @@ fn roomy(mut profile: Profile) -> Profile {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn allocate_does_what_was_planned(profile in program::profile_name(), steps in vec(program::step(), 1..60)) {
-        let rig = Rig::new(roomy(program::profile(profile)));
+        let rig = Rig::new(roomy(program::profile(&profile)));
         run(&rig, &steps);
         rig.finish();
     }
@@ -112,7 +112,7 @@ proptest! {
         limits in [mib(1)..mib(64), mib(1)..mib(64), mib(1)..mib(64)],
         steps in vec(program::step(), 1..60),
     ) {
-        let rig = Rig::with(SimDevice::new(roomy(program::profile(profile))), |info| {
+        let rig = Rig::with(SimDevice::new(roomy(program::profile(&profile))), |info| {
             (0..).zip(limits).fold(info, |info, (heap_index, bytes)| info.heap_limit(heap_index, bytes))
         });
         run(&rig, &steps);
@@ -125,7 +125,7 @@ proptest! {
 
     #[test]
     fn limits_promise_what_can_be_had(profile in program::profile_name(), steps in vec(program::step(), 1..40)) {
-        let rig = Rig::new(roomy(program::profile(profile)));
+        let rig = Rig::new(roomy(program::profile(&profile)));
         let frees = steps.iter().filter(|step| !matches!(step, Step::Free(_))).cloned().collect::<Vec<_>>();
         let mut live = Vec::new();
         for step in &frees {

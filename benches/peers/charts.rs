@@ -21,6 +21,10 @@ pub(crate) fn write() {
     std::fs::create_dir_all(file("charts")).expect("the folder of the benches can be written");
     for (name, chart) in charts {
         let path = file("charts").join(format!("{name}.svg"));
+        if chart.series.is_empty() {
+            println!("No chart of \"{}\": its figures could not be measured.\n", chart.title);
+            continue;
+        }
         std::fs::write(path, chart.svg()).expect("the folder of the charts can be written");
         println!("![{}](charts/{name}.svg)\n", chart.title);
     }
@@ -125,12 +129,22 @@ fn threads(values: &Values) -> Chart {
 }
 
 fn growth(values: &Values) -> Chart {
-    let counts = [10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
-    let ns = |peer: &str, index: usize| values.get(Place("scaling", &format!("live-{}", counts[index]), "ns"), peer);
+    let counts = [
+        (10, "10"),
+        (100, "100"),
+        (1000, "1,000"),
+        (10_000, "10,000"),
+        (100_000, "100,000"),
+        (1_000_000, "1 million"),
+        (10_000_000, "10 million"),
+    ];
+    let at = |peer: &str, count: u32| values.get(Place("scaling", &format!("live-{count}"), "ns"), peer);
+    let counts: Vec<(u32, &str)> = counts.into_iter().filter(|(count, _)| at("freestone", *count).is_some()).collect();
+    let ns = |peer: &str, index: usize| at(peer, counts[index].0);
     Chart {
         title: "Growth of cost with what is alive".into(),
         across: "live allocations".into(),
-        positions: strings(&["10", "100", "1,000", "10,000", "100,000", "1 million", "10 million"]),
+        positions: counts.iter().map(|(_, label)| (*label).to_owned()).collect(),
         up: "nanoseconds a pair, logarithmic".into(),
         scale: Scale::Logarithmic,
         form: Form::Lines,

@@ -1,6 +1,5 @@
 //! A long churn: a day of frames, two operations each, then levels unloaded and loaded.
 
-use crate::Effort;
 use crate::driver::{Driver, MIB, Objects};
 use crate::peer::Peer;
 use crate::random::Random;
@@ -30,15 +29,17 @@ struct Story {
     peak: f64,
 }
 
+/// The whole day takes a few seconds.
+const HOURS: usize = 24;
+
 /// Prints reserved by live bytes over the day, and what levels leave behind.
-pub(crate) fn run(effort: Effort) {
-    let hours = if effort.is_full { 24 } else { 2 };
-    let stories = [tell::<crate::own::Freestone>(hours), tell::<GpuAlloc>(hours)];
-    let frames = hours * FRAMES_PER_HOUR;
+pub(crate) fn run() {
+    let stories = [tell::<crate::own::Freestone>(), tell::<GpuAlloc>()];
+    let frames = HOURS * FRAMES_PER_HOUR;
     println!("\n### A long churn: {frames} frames, in each one of 10,000 resources freed and one allocated\n");
     println!("gpu-allocator is left out: it would take minutes.\n");
     println!("| | freestone | gpu-alloc |\n|---|---|---|");
-    for hour in [0, 1, 2, 4, 8, 12, 16, 20, 24].into_iter().filter(|hour| *hour <= hours) {
+    for hour in [0, 1, 2, 4, 8, 12, 16, 20, HOURS] {
         line(&format!("reserved / live after {hour} h"), &stories, |story| ratio(story.hours[hour]));
     }
     line("driver calls per 1,000 frames, the first hour left out", &stories, |story| {
@@ -56,7 +57,7 @@ pub(crate) fn run(effort: Effort) {
         for (hour, ratio) in story.hours.iter().enumerate() {
             note(Place("churn", "hours", &format!("{hour:02}")), peer, *ratio);
         }
-        note(Place("churn", "all", "last by first hour"), peer, story.hours[hours] / story.hours[1]);
+        note(Place("churn", "all", "last by first hour"), peer, story.hours[HOURS] / story.hours[1]);
         note(Place("churn", "all", "calls per 1000 frames"), peer, story.calls_per_thousand_frames);
         note(Place("churn", "all", "left after trim"), peer, story.left_after_trim_mib);
     }
@@ -97,7 +98,7 @@ impl<P: Peer> Level<'_, P> {
     }
 }
 
-fn tell<P: Peer>(hours: usize) -> Story {
+fn tell<P: Peer>() -> Story {
     let driver = Driver::new(Objects::Promised);
     let mut level = Level {
         peer: P::new(&driver),
@@ -110,7 +111,7 @@ fn tell<P: Peer>(hours: usize) -> Story {
     (0..RESOURCES).for_each(|slot| level.load(slot));
     let mut story = Story { hours: vec![level.ratio()], ..Story::default() };
     let mut calls_before = 0;
-    for hour in 0..hours {
+    for hour in 0..HOURS {
         for _ in 0..FRAMES_PER_HOUR {
             let slot = level.random.below(RESOURCES);
             level.unload(slot);
@@ -121,7 +122,7 @@ fn tell<P: Peer>(hours: usize) -> Story {
             calls_before = driver.calls();
         }
     }
-    let frames = ((hours - 1) * FRAMES_PER_HOUR) as f64;
+    let frames = ((HOURS - 1) * FRAMES_PER_HOUR) as f64;
     story.calls_per_thousand_frames = (driver.calls() - calls_before) as f64 / frames * 1000.0;
     (0..RESOURCES).filter(|slot| slot % KEPT > 0).for_each(|slot| level.unload(slot));
     (story.unloaded, story.unloaded_mib) = (level.ratio(), mib(driver.reserved()));

@@ -164,7 +164,7 @@ fn main() {
         ["--unshared", other] => unshared::run(other),
         ["--goals", ..] => verdicts::print(),
         ["--charts", ..] => charts::write(),
-        ["--churn", ..] => churn::run(effort),
+        ["--churn", ..] => churn::run(),
         ["--growth", ..] => scaling::run(effort),
         ["--behaviour", ..] => {
             behaviour::run();

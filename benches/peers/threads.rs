@@ -61,9 +61,10 @@ pub(crate) fn run(effort: Effort) {
     let machine = std::thread::available_parallelism().map_or(1, usize::from);
     println!(
         "\nThis machine has {machine} cores, shared with whatever else runs. *Cores*: CPU time of the threads by wall time; \
-         *waited*: share of their time in which they were ready and had no core. Medians of the half of the rounds that \
-         waited least; *starved*: even these had not the cores that the machine has, so the figure says nothing of the \
-         peer.\n"
+         *waited*: share of their time in which they were ready and had no core. Medians of the {} \
+         rounds of each row that waited least; *starved*: even these had not the cores that the machine has, so the figure says nothing of the \
+         peer.\n",
+        effort.thread_rounds / 2
     );
     // The first in the process finds cold code.
     measure::<Freestone>(Work::OneType, 1);
@@ -81,13 +82,21 @@ fn table(work: Work, name: &str, machine: usize, effort: Effort) {
     let mut alone = [f64::NAN; PEERS.len()];
     for threads in counts {
         let mut rounds: [Vec<Outcome>; PEERS.len()] = Default::default();
-        for _ in 0..effort.thread_rounds {
+        for _ in 0..4 * effort.thread_rounds {
+            // Enough rounds, half of them with the cores that they need: no more are waited for.
+            let has_cores = |rounds: &Vec<Outcome>| {
+                let with_cores = rounds.iter().filter(|outcome| !is_starved(outcome, threads, machine)).count();
+                rounds.len() >= effort.thread_rounds && 2 * with_cores >= effort.thread_rounds
+            };
+            if rounds.iter().all(has_cores) {
+                break;
+            }
             for (peer, rounds) in PEERS.iter().zip(&mut rounds) {
                 rounds.push(by_name(peer, work, threads));
             }
         }
         for ((peer, rounds), alone) in PEERS.iter().zip(rounds).zip(&mut alone) {
-            let outcome = join(rounds);
+            let outcome = join(rounds, effort.thread_rounds / 2);
             let is_starved = is_starved(&outcome, threads, machine);
             if threads == 1 {
                 *alone = outcome.pairs_per_second;
@@ -127,10 +136,10 @@ fn extra(threads: usize, peer: &str, reserved: f64) {
     note_all("threads", &format!("one type {threads}"), peer, &[("extra", reserved / alone - 1.0)]);
 }
 
-/// Takes the half of the rounds that waited least for a core, and of these the median of each figure.
-fn join(mut rounds: Vec<Outcome>) -> Outcome {
+/// Takes so many rounds that waited least for a core, and of these the median of each figure.
+fn join(mut rounds: Vec<Outcome>, count: usize) -> Outcome {
     rounds.sort_by(|a, b| a.cores.kept_waiting.total_cmp(&b.cores.kept_waiting));
-    rounds.truncate(rounds.len().div_ceil(2));
+    rounds.truncate(count);
     let over = |field: fn(&Outcome) -> f64| median(&mut rounds.iter().map(field).collect::<Vec<_>>());
     let kept_waiting = over(|outcome| outcome.cores.kept_waiting);
     Outcome {
@@ -209,7 +218,7 @@ fn measure<S: Shared>(work: Work, threads: usize) -> Outcome {
         };
         start.wait();
         let begin = Instant::now();
-        std::thread::sleep(Duration::from_millis(60));
+        std::thread::sleep(Duration::from_millis(30));
         stop.store(true, Ordering::Relaxed);
         let wall = begin.elapsed();
         start.wait();

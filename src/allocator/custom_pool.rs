@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::error::AllocationError;
+use super::error::{AllocationError, Attempts};
 use super::pools::NumberedPool;
 use super::{AllocationRequest, Allocator};
 use crate::memory_type::{Candidates, ExtraFlags, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
@@ -285,10 +285,25 @@ fn fixed_size(block_size: u64, settings: &PoolSettings) -> Result<u64, CreatePoo
 impl Allocator {
     /// Creates a pool of the user's own, with its first blocks.
     ///
+    /// Where the intent's best memory type has no room for them, the pool is made of the next best.
+    ///
     /// # Errors
     /// What is wrong with the create-info, or why the first blocks could not be opened; nothing is kept then.
     pub fn create_pool(&self, info: &PoolCreateInfo) -> Result<CustomPool, CreatePoolError> {
-        let memory_type_index = self.resolve_type(info.choice)?;
+        let (mut refused_bytes, mut refusals) = (0, Vec::new());
+        for memory_type_index in self.resolve_types(info.choice)?.iter() {
+            match self.create_pool_in(info, memory_type_index) {
+                Err(CreatePoolError::Allocation(AllocationError::OutOfMemory { size, attempts })) => {
+                    refused_bytes = size;
+                    refusals.extend(attempts.0);
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(AllocationError::OutOfMemory { size: refused_bytes, attempts: Attempts(refusals) }.into())
+    }
+
+    fn create_pool_in(&self, info: &PoolCreateInfo, memory_type_index: u32) -> Result<CustomPool, CreatePoolError> {
         let pool = self.pools.add_custom(info, memory_type_index)?;
         let custom = CustomPool { pool };
         if let Err(error) = self.open_first_blocks(&custom, info.min_block_count) {
@@ -314,7 +329,8 @@ impl Allocator {
         Ok(())
     }
 
-    fn resolve_type(&self, choice: TypeChoice) -> Result<u32, CreatePoolError> {
+    /// Returns the memory types that a pool may be made of, best first.
+    fn resolve_types(&self, choice: TypeChoice) -> Result<Candidates, CreatePoolError> {
         match choice {
             TypeChoice::Index(memory_type_index) => {
                 let count = u32::try_from(self.properties().memory_types.len()).unwrap_or(u32::MAX);
@@ -331,11 +347,10 @@ impl Allocator {
                 }
                 let flags = self.properties().flags_of(memory_type_index);
                 self.selector.check_required(flags).map_err(AllocationError::from)?;
-                Ok(memory_type_index)
+                Ok(Candidates::only(memory_type_index))
             }
             TypeChoice::Intent(intent, extra, memory_type_bits) => {
-                let candidates = self.candidates(&TypeRequest { intent, extra }, memory_type_bits)?;
-                candidates.first().ok_or(CreatePoolError::NoSuchMemoryType { memory_type_index: 0, count: 0 })
+                Ok(self.candidates(&TypeRequest { intent, extra }, memory_type_bits)?)
             }
         }
     }

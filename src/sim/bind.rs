@@ -84,6 +84,7 @@ pub(super) extern "system" fn bind_buffer2(
         let asks = infos
             .iter()
             .map(|info| buffer_ask(function, &BindRules::BUFFER2, info.buffer, info.memory, info.memory_offset));
+        judge_count(device, function, count, "VUID-vkBindBufferMemory2-bindInfoCount-arraylength");
         bind_all(device, asks)
     })
 }
@@ -100,8 +101,15 @@ pub(super) extern "system" fn bind_image2(
         let asks = infos
             .iter()
             .map(|info| image_ask(function, &BindRules::IMAGE2, info.image, info.memory, info.memory_offset));
+        judge_count(device, function, count, "VUID-vkBindImageMemory2-bindInfoCount-arraylength");
         bind_all(device, asks)
     })
+}
+
+fn judge_count(device: &DeviceObject, function: Function, count: u32, rule: &'static str) {
+    if count == 0 {
+        device.violate(rule, function, "nothing is to be bound".to_owned());
+    }
 }
 
 fn bind_all(device: &DeviceObject, asks: impl Iterator<Item = BindAsk>) -> vk::Result {

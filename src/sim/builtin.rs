@@ -1,78 +1,46 @@
-//! The four built-in profiles, with the source of their values.
+//! The devices that come with the simulation: what they have in common, and the files with what is their own.
 //!
-//! | profile | modelled on | granularity | atom | page |
+//! Four are *models*, on which most tests run:
+//!
+//! | model | modelled on | granularity | atom | page |
 //! |---|---|---|---|---|
 //! | `discrete-rebar` | AMD Radeon RX 6800 XT, resizable BAR on, Mesa RADV | 1 | 64 | 4 KiB |
 //! | `discrete-bar256` | NVIDIA `GeForce` of 8 GiB, resizable BAR off | 1024 | 64 | 64 KiB |
 //! | `unified` | Intel integrated graphics that share the last-level cache, Mesa ANV | 1 | 64 | 4 KiB |
 //! | `noncoherent` | the worst of several embedded devices in one | 65536 | 256 | 64 KiB |
 //!
+//! The others are the *corpus*: memory layouts of real hardware. Each file of `src/sim/devices/` names its sources and
+//! what of it is approximate; `device_file.rs` describes the format.
+//!
 //! # Source
 //!
-//! * RADV (`src/amd/vulkan` of Mesa): `maxMemoryAllocationCount` `UINT32_MAX`, `bufferImageGranularity` 1,
-//!   `maxMemoryAllocationSize` `0xFFFFFFFC`, sizes of memory objects rounded to 4 KiB; each ordinary memory type
-//!   comes a second time as device-coherent and device-uncached (`VK_AMD_device_coherent_memory`).
-//! * ANV (`src/intel/vulkan` of Mesa, parts with a shared cache): one heap, type 0 device-local, type 1 all of device-local,
-//!   visible, coherent and cached.
-//! * NVIDIA, from public hardware reports (the device profiles that came with the validation layers): 4096 allocations,
-//!   granularity 1024 and atom 64, a third heap of 256 MiB behind the BAR. The page is the 64 KiB "big page" of the
-//!   open kernel modules.
-//! * `noncoherent`: granularity 65536 as on NVIDIA's Kepler and Tegra generations; atom 256 as on Broadcom's V3D; cached
-//!   types without coherence, lazily allocated and protected memory as on ARM's Mali.
-//! * Alignments: the `hw` model under which the recorded applications were measured (256 bytes for texel, uniform and
-//!   storage buffers, 16 for others; 1 KiB, 4 KiB or 64 KiB for optimal images by size). Taste, between the vendors.
+//! Alignments: the `hw` model under which the recorded applications were measured (256 bytes for texel, uniform and
+//! storage buffers, 16 for others; 1 KiB, 4 KiB or 64 KiB for optimal images by size). Taste, between the vendors.
 
-use super::profile::{
-    BufferModel, DedicatedModel, Features, GIB, Heap, ImageModel, KIB, MIB, MemoryType, Profile, QueueFamily,
-};
+use super::profile::{BufferModel, DedicatedModel, Features, GIB, ImageModel, KIB, MIB, Profile, QueueFamily};
 use ash::vk;
-use std::ffi::CStr;
 
-const DEVICE: vk::MemoryPropertyFlags = vk::MemoryPropertyFlags::DEVICE_LOCAL;
-const VISIBLE: vk::MemoryPropertyFlags = vk::MemoryPropertyFlags::HOST_VISIBLE;
-const COHERENT: vk::MemoryPropertyFlags = vk::MemoryPropertyFlags::HOST_COHERENT;
-const CACHED: vk::MemoryPropertyFlags = vk::MemoryPropertyFlags::HOST_CACHED;
-const LAZY: vk::MemoryPropertyFlags = vk::MemoryPropertyFlags::LAZILY_ALLOCATED;
-const PROTECTED: vk::MemoryPropertyFlags = vk::MemoryPropertyFlags::PROTECTED;
-const AMD_COHERENT: vk::MemoryPropertyFlags = vk::MemoryPropertyFlags::DEVICE_COHERENT_AMD;
-const AMD_UNCACHED: vk::MemoryPropertyFlags = vk::MemoryPropertyFlags::DEVICE_UNCACHED_AMD;
-
-/// Extensions that every profile lists.
-const COMMON_EXTENSIONS: [&CStr; 12] = [
-    c"VK_KHR_dedicated_allocation",
-    c"VK_KHR_get_memory_requirements2",
-    c"VK_KHR_bind_memory2",
-    c"VK_KHR_maintenance3",
-    c"VK_KHR_maintenance4",
-    c"VK_KHR_buffer_device_address",
-    c"VK_KHR_map_memory2",
-    c"VK_KHR_synchronization2",
-    c"VK_KHR_timeline_semaphore",
-    c"VK_EXT_memory_budget",
-    c"VK_EXT_memory_priority",
-    c"VK_EXT_pageable_device_local_memory",
-];
-
-fn types<const N: usize>(list: [(&[vk::MemoryPropertyFlags], u32); N]) -> Vec<MemoryType> {
-    let join = |flags: &[vk::MemoryPropertyFlags]| {
-        flags.iter().fold(vk::MemoryPropertyFlags::empty(), |all, flag| all | *flag)
-    };
-    list.iter().map(|(flags, heap_index)| MemoryType { property_flags: join(flags), heap_index: *heap_index }).collect()
+macro_rules! files {
+    ($($name:literal)+) => { &[$(include_str!(concat!("devices/", $name, ".device")),)+] };
 }
 
-fn device_heap(size: u64) -> Heap {
-    Heap { size, flags: vk::MemoryHeapFlags::DEVICE_LOCAL, budget: None, foreign_usage: 0 }
-}
+const MODELS: &[&str] = files!("discrete-rebar" "discrete-bar256" "unified" "noncoherent");
 
-fn system_heap(size: u64) -> Heap {
-    Heap { size, flags: vk::MemoryHeapFlags::empty(), budget: None, foreign_usage: 0 }
-}
+const CORPUS: &[&str] = files!(
+    "geforce-rtx-3070" "geforce-rtx-3070-rebar" "geforce-rtx-2070" "geforce-hidden" "h100"
+    "radeon-bar256" "radeon-rebar" "radeon-780m" "steam-deck" "steam-deck-one-heap" "hidden-carve-out"
+    "intel-iris-xe" "intel-no-llc" "intel-arc-a770" "intel-arc-a770-bar256"
+    "apple-m1" "adreno-6xx" "mali-g78" "raspberry-pi-4" "lavapipe" "swiftshader" "mock"
+);
 
-/// What all profiles have in common; each overrides what is its own.
-fn base(name: &str) -> Profile {
+/// What a device file that says nothing would describe.
+pub(super) fn base() -> Profile {
     let everything = vk::QueueFlags::GRAPHICS | vk::QueueFlags::COMPUTE | vk::QueueFlags::TRANSFER;
     Profile {
-        name: name.to_owned(),
+        name: String::new(),
+        modelled_on: String::new(),
+        sources: Vec::new(),
+        approximate: Vec::new(),
         api_version: vk::API_VERSION_1_3,
         device_type: vk::PhysicalDeviceType::DISCRETE_GPU,
         vendor_id: 0x10005,
@@ -86,14 +54,8 @@ fn base(name: &str) -> Profile {
         max_memory_allocation_count: 4096,
         max_memory_allocation_size: 4 * GIB,
         max_buffer_size: 4 * GIB,
-        device_extensions: COMMON_EXTENSIONS.to_vec(),
-        features: Features::BUFFER_DEVICE_ADDRESS
-            | Features::MEMORY_PRIORITY
-            | Features::PAGEABLE_DEVICE_LOCAL_MEMORY
-            | Features::MAINTENANCE4
-            | Features::SYNCHRONIZATION2
-            | Features::TIMELINE_SEMAPHORE
-            | Features::SPARSE_BINDING,
+        device_extensions: Vec::new(),
+        features: Features::NONE,
         queue_families: vec![
             QueueFamily { flags: everything, count: 2 },
             QueueFamily { flags: vk::QueueFlags::TRANSFER, count: 1 },
@@ -124,88 +86,100 @@ fn base(name: &str) -> Profile {
     }
 }
 
+fn read_all(files: &[&str]) -> Vec<Profile> {
+    files.iter().filter_map(|text| Profile::parse(text).ok()).collect()
+}
+
+/// A test below reads every file, so the first branch is the only one.
+fn model(index: usize) -> Profile {
+    Profile::parse(MODELS[index]).unwrap_or_else(|error| unreachable!("{error}"))
+}
+
 impl Profile {
+    /// Returns the four models, in the order in which an instance lists them.
+    pub fn all() -> Vec<Self> {
+        read_all(MODELS)
+    }
+
+    /// Returns the memory layouts of real hardware.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use freestone::sim::Profile;
+    ///
+    /// let deck = Profile::corpus().into_iter().find(|profile| profile.name == "steam-deck").unwrap();
+    /// assert_eq!((deck.heaps.len(), deck.memory_types.len()), (2, 11));
+    /// println!("{}: {:?}, but {:?} are approximate", deck.modelled_on, deck.sources, deck.approximate);
+    /// ```
+    pub fn corpus() -> Vec<Self> {
+        read_all(CORPUS)
+    }
+
+    /// Returns the model or the device of the corpus of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        let mut devices = Self::all().into_iter().chain(Self::corpus());
+        devices.find(|profile| profile.name == name)
+    }
+
     /// Returns a discrete card whose whole memory the host can map; it also lists AMD's device-coherent types.
     pub fn discrete_rebar() -> Self {
-        let mut profile = base("discrete-rebar");
-        profile.vendor_id = 0x1002;
-        profile.driver_id = vk::DriverId::MESA_RADV;
-        profile.heaps = vec![device_heap(16 * GIB), system_heap(32 * GIB)];
-        profile.memory_types = types([
-            (&[DEVICE], 0),
-            (&[VISIBLE, COHERENT], 1),
-            (&[DEVICE, VISIBLE, COHERENT], 0),
-            (&[VISIBLE, COHERENT, CACHED], 1),
-            (&[DEVICE, AMD_COHERENT, AMD_UNCACHED], 0),
-            (&[VISIBLE, COHERENT, AMD_COHERENT, AMD_UNCACHED], 1),
-            (&[DEVICE, VISIBLE, COHERENT, AMD_COHERENT, AMD_UNCACHED], 0),
-            (&[VISIBLE, COHERENT, CACHED, AMD_COHERENT, AMD_UNCACHED], 1),
-        ]);
-        profile.min_memory_map_alignment = 4096;
-        profile.max_memory_allocation_count = u32::MAX;
-        profile.max_memory_allocation_size = 0xFFFF_FFFC;
-        profile.max_buffer_size = 0xFFFF_FFFC;
-        profile.device_extensions.push(c"VK_AMD_device_coherent_memory");
-        profile.features |= Features::DEVICE_COHERENT_MEMORY;
-        profile
+        model(0)
     }
 
     /// Returns a discrete card of which the host sees 256 MiB, with a granularity of 1 KiB.
     pub fn discrete_bar256() -> Self {
-        let mut profile = base("discrete-bar256");
-        profile.vendor_id = 0x10DE;
-        profile.driver_id = vk::DriverId::NVIDIA_PROPRIETARY;
-        profile.heaps = vec![device_heap(8 * GIB), system_heap(16 * GIB), device_heap(256 * MIB)];
-        profile.memory_types = types([
-            (&[], 1),
-            (&[DEVICE], 0),
-            (&[VISIBLE, COHERENT], 1),
-            (&[VISIBLE, COHERENT, CACHED], 1),
-            (&[DEVICE, VISIBLE, COHERENT], 2),
-        ]);
-        profile.page_size = 64 * KIB;
-        profile.buffer_image_granularity = 1024;
-        profile.max_memory_allocation_size = 0xFFE0_0000;
-        // Images with optimal tiling stay out of the memory behind the BAR and out of the cached type.
-        profile.images.optimal_memory_type_bits = 0b0_0111;
-        profile
+        model(1)
     }
 
     /// Returns an integrated device: one heap that processor and GPU share.
     pub fn unified() -> Self {
-        let mut profile = base("unified");
-        profile.device_type = vk::PhysicalDeviceType::INTEGRATED_GPU;
-        profile.vendor_id = 0x8086;
-        profile.driver_id = vk::DriverId::INTEL_OPEN_SOURCE_MESA;
-        profile.heaps = vec![device_heap(12 * GIB)];
-        profile.memory_types = types([(&[DEVICE], 0), (&[DEVICE, VISIBLE, COHERENT, CACHED], 0)]);
-        profile.min_memory_map_alignment = 4096;
-        profile.max_memory_allocation_count = u32::MAX;
-        profile.dedicated.prefer_attachments_from = None;
-        profile
+        model(2)
     }
 
     /// Returns an embedded device with non-coherent, lazily allocated and protected memory, and coarse pages and atoms.
     pub fn noncoherent() -> Self {
-        let mut profile = base("noncoherent");
-        profile.device_type = vk::PhysicalDeviceType::INTEGRATED_GPU;
-        profile.vendor_id = 0x13B5;
-        profile.driver_id = vk::DriverId::ARM_PROPRIETARY;
-        profile.heaps = vec![device_heap(4 * GIB), device_heap(256 * MIB)];
-        profile.memory_types = types([
-            (&[DEVICE], 0),
-            (&[DEVICE, VISIBLE], 0),
-            (&[DEVICE, VISIBLE, CACHED], 0),
-            (&[DEVICE, VISIBLE, COHERENT], 0),
-            (&[DEVICE, LAZY], 0),
-            (&[DEVICE, PROTECTED], 1),
-        ]);
-        profile.page_size = 64 * KIB;
-        profile.buffer_image_granularity = 64 * KIB;
-        profile.non_coherent_atom_size = 256;
-        profile.max_memory_allocation_size = GIB;
-        profile.max_buffer_size = GIB;
-        profile.features |= Features::PROTECTED_MEMORY;
-        profile
+        model(3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_file_can_be_read_and_names_its_sources() {
+        let mut names = BTreeSet::new();
+        for text in MODELS.iter().chain(CORPUS) {
+            let profile = Profile::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            assert!(!profile.sources.is_empty() && !profile.modelled_on.is_empty(), "{}", profile.name);
+            assert!(Profile::by_name(&profile.name).is_some());
+            assert!(names.insert(profile.name), "two devices of one name");
+        }
+        assert!(names.len() > 20);
+    }
+
+    /// Vulkan promises host-visible coherent memory and device-local memory; so do the files.
+    #[test]
+    fn every_device_keeps_what_vulkan_promises() {
+        for profile in Profile::all().into_iter().chain(Profile::corpus()) {
+            let has = |wanted| profile.memory_types.iter().any(|kind| kind.property_flags.contains(wanted));
+            let coherent = vk::MemoryPropertyFlags::HOST_VISIBLE | vk::MemoryPropertyFlags::HOST_COHERENT;
+            assert!(has(coherent) && has(vk::MemoryPropertyFlags::DEVICE_LOCAL), "{}", profile.name);
+            for kind in &profile.memory_types {
+                let is_local = kind.property_flags.contains(vk::MemoryPropertyFlags::DEVICE_LOCAL);
+                let heap = profile.heaps[kind.heap_index as usize];
+                assert_eq!(is_local, heap.flags.contains(vk::MemoryHeapFlags::DEVICE_LOCAL), "{}", profile.name);
+            }
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "reads a folder")]
+    fn every_file_of_the_folder_is_listed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sim/devices");
+        let files = std::fs::read_dir(folder).unwrap().count();
+        assert_eq!(files, MODELS.len() + CORPUS.len());
     }
 }

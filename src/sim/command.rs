@@ -14,6 +14,7 @@ use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, CommandBufferObject, DeviceObject, LOADER_WORD};
 use super::pnext::array;
+use super::world::ResourceId;
 use ash::vk;
 use ash::vk::Handle;
 use core::mem::MaybeUninit;
@@ -52,9 +53,27 @@ pub(super) enum Command {
     UpdateBuffer { destination: u64, offset: u64, bytes: Vec<u8> },
     CopyBufferToImage { buffer: u64, image: u64, regions: Vec<vk::BufferImageCopy> },
     CopyImageToBuffer { image: u64, buffer: u64, regions: Vec<vk::BufferImageCopy> },
+    ClearImage { image: u64, word: u32, ranges: Vec<vk::ImageSubresourceRange> },
 }
 
 impl Command {
+    /// Returns the resources that the command uses.
+    pub(super) fn uses(&self) -> impl Iterator<Item = ResourceId> + use<> {
+        let (first, second) = match *self {
+            Self::CopyBuffer { source, destination, .. } => {
+                ((ObjectKind::Buffer, source), Some((ObjectKind::Buffer, destination)))
+            }
+            Self::FillBuffer { destination, .. } | Self::UpdateBuffer { destination, .. } => {
+                ((ObjectKind::Buffer, destination), None)
+            }
+            Self::CopyBufferToImage { buffer, image, .. } | Self::CopyImageToBuffer { image, buffer, .. } => {
+                ((ObjectKind::Buffer, buffer), Some((ObjectKind::Image, image)))
+            }
+            Self::ClearImage { image, .. } => ((ObjectKind::Image, image), None),
+        };
+        core::iter::once(first).chain(second).map(|(kind, handle)| ResourceId { kind, handle })
+    }
+
     /// Returns the function that recorded the command.
     pub(super) fn function(&self) -> Function {
         match self {
@@ -63,6 +82,7 @@ impl Command {
             Self::UpdateBuffer { .. } => Function::CmdUpdateBuffer,
             Self::CopyBufferToImage { .. } => Function::CmdCopyBufferToImage,
             Self::CopyImageToBuffer { .. } => Function::CmdCopyImageToBuffer,
+            Self::ClearImage { .. } => Function::CmdClearColorImage,
         }
     }
 }

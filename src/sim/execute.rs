@@ -58,6 +58,7 @@ pub(super) fn execute(device: &DeviceObject, world: &mut World, command: &Comman
             let buffer = executor.resolve(ObjectKind::Buffer, *buffer, "VUID-vkCmdCopyImageToBuffer-dstBuffer-00192");
             executor.copy_image(buffer, image, regions, Direction::OutOfImage);
         }
+        Command::ClearImage { image, word, ranges } => executor.clear_image(*image, *word, ranges),
     }
 }
 
@@ -165,16 +166,41 @@ impl Executor<'_> {
         if !self.is_inside(to, &(offset..end), "VUID-vkCmdFillBuffer-size-00027") {
             return;
         }
-        let Some(bytes) = self.bytes(to, offset) else {
+        self.fill(to, &(offset..end), word);
+    }
+
+    /// Repeats a word in a range of a resource, whose bounds were checked.
+    fn fill(&mut self, to: Place, range: &Range<u64>, word: u32) {
+        let Some(bytes) = self.bytes(to, range.start) else {
             return;
         };
-        for (index, byte) in
-            (0..usize::try_from(end - offset).unwrap_or(0) / 4 * 4).zip(word.to_ne_bytes().iter().cycle())
-        {
-            // SAFETY: `offset + index < end`, which is inside the resource, and that inside its memory.
+        let length = usize::try_from(range.end - range.start).unwrap_or(0) / 4 * 4;
+        for (index, byte) in (0..length).zip(word.to_ne_bytes().iter().cycle()) {
+            // SAFETY: `range.start + index < range.end`, which is inside the resource, and that inside its memory.
             let place = unsafe { bytes.add(index) };
             // SAFETY: as above; the locked world keeps the memory alive.
             unsafe { place.write(*byte) };
+        }
+    }
+
+    /// Clears the subresources of an image whose texels are words; others are judged and left as they are.
+    fn clear_image(&mut self, image: u64, word: u32, ranges: &[vk::ImageSubresourceRange]) {
+        let Some(to) = self.resolve(ObjectKind::Image, image, "VUID-vkCmdClearColorImage-image-00003") else {
+            return;
+        };
+        let Some(shape) = to.shape.filter(|shape| shape.is_word) else {
+            return;
+        };
+        let count = |given: u32, base: u32, all: u32| given.min(all.saturating_sub(base));
+        for range in ranges {
+            let (level, layer) = (range.base_mip_level, range.base_array_layer);
+            for level in (level..).take(count(range.level_count, level, shape.mip_levels) as usize) {
+                for layer in (layer..).take(count(range.layer_count, layer, shape.array_layers) as usize) {
+                    if let Some(part) = shape.subresource(level, layer) {
+                        self.fill(to, &(part.offset..part.offset + part.size), word);
+                    }
+                }
+            }
         }
     }
 

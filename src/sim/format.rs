@@ -108,6 +108,11 @@ pub(super) fn is_plain(format: vk::Format) -> bool {
     (1..=184).contains(&format.as_raw()) && !(128..=130).contains(&format.as_raw())
 }
 
+/// Tells whether a texel is one word of 32 bits, integer or floating-point.
+pub(super) fn is_word(format: vk::Format) -> bool {
+    [vk::Format::R32_UINT, vk::Format::R32_SINT, vk::Format::R32_SFLOAT].contains(&format)
+}
+
 /// What an image looks like in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ImageShape {
@@ -118,6 +123,8 @@ pub(super) struct ImageShape {
     pub(super) block: TexelBlock,
     /// One aspect in one plane, so that its texels can be copied as they lie.
     pub(super) is_plain: bool,
+    /// A texel is one word of 32 bits, so that a clear needs no conversion.
+    pub(super) is_word: bool,
     /// Rows start at multiples of this many bytes.
     pub(super) row_alignment: u64,
 }
@@ -196,8 +203,16 @@ mod tests {
     fn subresources_follow_each_other() {
         let block = TexelBlock { width: 1, height: 1, bytes: 4 };
         let extent = vk::Extent3D { width: 4, height: 4, depth: 1 };
-        let shape =
-            ImageShape { extent, mip_levels: 3, array_layers: 2, samples: 1, block, is_plain: true, row_alignment: 1 };
+        let shape = ImageShape {
+            extent,
+            mip_levels: 3,
+            array_layers: 2,
+            samples: 1,
+            block,
+            is_plain: true,
+            is_word: false,
+            row_alignment: 1,
+        };
         let mut end = 0;
         for level in 0..3 {
             for layer in 0..2 {

@@ -59,6 +59,8 @@ functions! {
     GetPhysicalDeviceImageFormatProperties2 = "vkGetPhysicalDeviceImageFormatProperties2" MEMORY;
     GetPhysicalDeviceProperties = "vkGetPhysicalDeviceProperties" &[];
     GetPhysicalDeviceProperties2 = "vkGetPhysicalDeviceProperties2" &[];
+    GetPhysicalDeviceSparseImageFormatProperties = "vkGetPhysicalDeviceSparseImageFormatProperties" &[];
+    GetPhysicalDeviceSparseImageFormatProperties2 = "vkGetPhysicalDeviceSparseImageFormatProperties2" &[];
     GetPhysicalDeviceQueueFamilyProperties = "vkGetPhysicalDeviceQueueFamilyProperties" &[];
     GetPhysicalDeviceQueueFamilyProperties2 = "vkGetPhysicalDeviceQueueFamilyProperties2" &[];
     GetPhysicalDeviceMemoryProperties = "vkGetPhysicalDeviceMemoryProperties" &[];
@@ -117,6 +119,7 @@ functions! {
     CmdUpdateBuffer = "vkCmdUpdateBuffer" &[];
     CmdCopyBufferToImage = "vkCmdCopyBufferToImage" &[];
     CmdCopyImageToBuffer = "vkCmdCopyImageToBuffer" &[];
+    CmdClearColorImage = "vkCmdClearColorImage" &[];
     CmdPipelineBarrier = "vkCmdPipelineBarrier" &[];
     CmdPipelineBarrier2 = "vkCmdPipelineBarrier2" &[];
     QueueSubmit = "vkQueueSubmit" MEMORY_OR_LOST;

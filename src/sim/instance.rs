@@ -1,7 +1,7 @@
 //! Entry points of instances: creation, enumeration, and which functions exist.
 //!
-//! An instance lists one physical device for each profile: the built-in ones, or those that `SimDevice` plants in the
-//! `pNext` chain (`InstanceSeed`). It has no layers.
+//! An instance lists one physical device for each profile: those that `SimDevice` plants in the `pNext` chain
+//! (`InstanceSeed`), else those that `list_devices` named, else the models. It has no layers.
 
 use super::control::Control;
 use super::entry_points::{self, Level};
@@ -21,6 +21,21 @@ use std::sync::Arc;
 
 /// Extensions of the instance.
 pub(super) const INSTANCE_EXTENSIONS: [&CStr; 2] = [c"VK_KHR_get_physical_device_properties2", c"VK_EXT_debug_utils"];
+
+/// What instances list that nothing was planted in; empty: the models.
+static LISTED: Mutex<Vec<Profile>> = Mutex::new(Vec::new());
+
+/// Names the physical devices that later instances of [`entry`](super::entry) list, in the whole process; an empty list
+/// brings the models back. For a driver that a Vulkan loader opens: see `examples/driver`.
+pub fn list_devices(profiles: Vec<Profile>) {
+    *LISTED.lock() = profiles;
+}
+
+fn listed_devices() -> Vec<(Profile, Control)> {
+    let listed = LISTED.lock().clone();
+    let profiles = if listed.is_empty() { Profile::all() } else { listed };
+    profiles.into_iter().map(|profile| (profile.clone(), Control::new(&profile, Checks::ALL))).collect()
+}
 
 /// Physical devices that a test plants in `VkInstanceCreateInfo::pNext`.
 #[repr(C)]
@@ -99,7 +114,7 @@ pub(super) extern "system" fn create_instance(
     // SAFETY: the application hands over a valid chain.
     let seed = unsafe { find::<InstanceSeed>(info.p_next) };
     let devices = seed.map_or_else(
-        || Profile::all().into_iter().map(|profile| (profile.clone(), Control::new(&profile, Checks::ALL))).collect(),
+        listed_devices,
         // SAFETY: whoever plants a seed gives the array that it names.
         |seed| unsafe { array(seed.devices, seed.device_count) }.to_vec(),
     );

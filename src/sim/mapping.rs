@@ -22,6 +22,7 @@ struct MapAsk<'a> {
     memory: vk::DeviceMemory,
     offset: u64,
     size: u64,
+    flags: vk::MemoryMapFlags,
 }
 
 fn map(device: &DeviceObject, ask: &MapAsk<'_>) -> Result<*mut c_void, vk::Result> {
@@ -34,7 +35,7 @@ fn map(device: &DeviceObject, ask: &MapAsk<'_>) -> Result<*mut c_void, vk::Resul
             return Err(failed);
         }
     };
-    if !judge_map(device, ask.function, ask.rules, memory, (ask.offset, ask.size)) {
+    if !judge_map(device, ask.function, ask.rules, memory, (ask.offset, ask.size, ask.flags)) {
         return Err(failed);
     }
     let end = if ask.size == vk::WHOLE_SIZE { memory.size() } else { ask.offset + ask.size };
@@ -53,12 +54,12 @@ pub(super) extern "system" fn map_memory(
     memory: vk::DeviceMemory,
     offset: u64,
     size: u64,
-    _: vk::MemoryMapFlags,
+    flags: vk::MemoryMapFlags,
     pointer: &mut MaybeUninit<*mut c_void>,
 ) -> vk::Result {
     let function = Function::MapMemory;
     device.call(Ask::sized(function, size), || {
-        answer_map(pointer, map(device, &MapAsk { function, rules: &MAP, memory, offset, size }))
+        answer_map(pointer, map(device, &MapAsk { function, rules: &MAP, memory, offset, size, flags }))
     })
 }
 
@@ -68,7 +69,8 @@ pub(super) extern "system" fn map_memory2(
     pointer: &mut MaybeUninit<*mut c_void>,
 ) -> vk::Result {
     let function = Function::MapMemory2;
-    let ask = MapAsk { function, rules: &MAP2, memory: info.memory, offset: info.offset, size: info.size };
+    let ask =
+        MapAsk { function, rules: &MAP2, memory: info.memory, offset: info.offset, size: info.size, flags: info.flags };
     device.call(Ask::sized(function, info.size), || answer_map(pointer, map(device, &ask)))
 }
 
@@ -77,6 +79,10 @@ fn unmap(device: &DeviceObject, memory: vk::DeviceMemory, function: Function, ru
     match world.memories.get_mut(memory.as_raw()) {
         Err(bad) => device.violate(rules[0], function, format!("memory {memory:?} {bad}")),
         Ok(object) => {
+            if let Some(loan) = object.loans.first_within(&(0..object.size())) {
+                let message = format!("bytes {loan:?} of memory {memory:?} are borrowed");
+                device.violate("SIM-unmap-while-lent", function, message);
+            }
             if object.mapping.take().is_none() {
                 device.violate(rules[1], function, format!("memory {memory:?} is not mapped"));
             }
@@ -122,6 +128,13 @@ fn synchronise(
     ranges: *const vk::MappedMemoryRange<'_>,
 ) -> vk::Result {
     device.call(Ask::new(function), || {
+        if count == 0 {
+            let rule = match function {
+                Function::FlushMappedMemoryRanges => "VUID-vkFlushMappedMemoryRanges-memoryRangeCount-arraylength",
+                _ => "VUID-vkInvalidateMappedMemoryRanges-memoryRangeCount-arraylength",
+            };
+            device.violate(rule, function, "no range is given".to_owned());
+        }
         // SAFETY: the application gives `count` valid ranges.
         for range in unsafe { array(ranges, count) } {
             let ask = RangeAsk { function, memory: range.memory, offset: range.offset, size: range.size };

@@ -12,9 +12,10 @@ use super::cache::HostCache;
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
+use super::loan::Loans;
 use super::memory_rules::judge_allocate;
 use super::object::{Ask, DeviceObject};
-use super::pnext::find;
+use super::pnext::{find, tags};
 use super::storage::{Bytes, Storage};
 use super::world::{Memory, ResourceId};
 use ash::vk;
@@ -34,7 +35,11 @@ pub(super) struct AllocateAsk {
     pub(super) memory_type_index: u32,
     pub(super) dedicated: Option<(vk::Buffer, vk::Image)>,
     pub(super) flags: vk::MemoryAllocateFlags,
+    pub(super) device_mask: u32,
+    pub(super) capture_address: u64,
     pub(super) priority: Option<f32>,
+    /// The structures in the chain.
+    pub(super) chain: Vec<vk::StructureType>,
 }
 
 impl AllocateAsk {
@@ -45,12 +50,19 @@ impl AllocateAsk {
         let flags = unsafe { find::<vk::MemoryAllocateFlagsInfo<'_>>(info.p_next) };
         // SAFETY: as above.
         let priority = unsafe { find::<vk::MemoryPriorityAllocateInfoEXT<'_>>(info.p_next) };
+        // SAFETY: as above.
+        let capture = unsafe { find::<vk::MemoryOpaqueCaptureAddressAllocateInfo<'_>>(info.p_next) };
+        // SAFETY: as above.
+        let chain = unsafe { tags(info.p_next) };
         Self {
             size: info.allocation_size,
             memory_type_index: info.memory_type_index,
             dedicated: dedicated.map(|dedicated| (dedicated.buffer, dedicated.image)),
             flags: flags.map_or(vk::MemoryAllocateFlags::empty(), |flags| flags.flags),
+            device_mask: flags.map_or(0, |flags| flags.device_mask),
+            capture_address: capture.map_or(0, |capture| capture.opaque_capture_address),
             priority: priority.map(|priority| priority.priority),
+            chain,
         }
     }
 
@@ -124,6 +136,7 @@ fn allocate(
         bound: BTreeMap::new(),
         longest_bound: 0,
         shadow,
+        loans: Loans::default(),
     });
     drop(world);
     if inserted.is_some() {
@@ -143,13 +156,23 @@ pub(super) extern "system" fn free_memory(
         if memory == vk::DeviceMemory::null() {
             return;
         }
-        let removed = device.world().memories.remove(memory.as_raw());
+        let mut world = device.world();
+        if world.pending.uses(ObjectKind::DeviceMemory, memory.as_raw()) {
+            let message = format!("nobody has waited for a submission that uses memory {memory:?}");
+            device.violate("VUID-vkFreeMemory-memory-00677", Function::FreeMemory, message);
+        }
+        let removed = world.memories.remove(memory.as_raw());
+        drop(world);
         match removed {
             Err(bad) => {
                 let message = format!("memory {memory:?} {bad}");
                 device.violate("VUID-vkFreeMemory-memory-parameter", Function::FreeMemory, message);
             }
             Ok(memory) => {
+                if let Some(loan) = memory.loans.first_within(&(0..memory.size())) {
+                    let message = format!("bytes {loan:?} of the memory are borrowed");
+                    device.violate("SIM-free-while-lent", Function::FreeMemory, message);
+                }
                 device.state().count_free(!memory.bound.is_empty(), memory.mapping.is_some());
                 device.state().accounts().release(&memory.charge);
                 device.state().died(ObjectKind::DeviceMemory, 1);
@@ -210,6 +233,12 @@ pub(super) extern "system" fn set_priority(device: &DeviceObject, memory: vk::De
             function,
             format!("memory {memory:?} {bad}"),
         ),
-        Ok(object) => object.priority = Some(priority),
+        Ok(object) => {
+            if !(0.0..=1.0).contains(&priority) {
+                let message = format!("priority {priority} is not in 0 to 1");
+                device.violate("VUID-vkSetDeviceMemoryPriorityEXT-priority-06258", function, message);
+            }
+            object.priority = Some(priority);
+        }
     });
 }

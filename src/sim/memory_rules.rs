@@ -36,12 +36,66 @@ pub(super) fn judge_allocate(device: &DeviceObject, ask: &AllocateAsk) {
         let message = format!("{count} memory objects live, which is the limit");
         wrong("VUID-vkAllocateMemory-maxMemoryAllocationCount-04101", message);
     }
+    let largest = device.profile.max_memory_allocation_size;
+    if largest != 0 && size > largest {
+        let message = format!("{size} bytes asked for, maxMemoryAllocationSize is {largest}");
+        wrong("SIM-allocation-above-maxMemoryAllocationSize", message);
+    }
     judge_features(device, ask, kind.property_flags);
+    judge_chain(device, ask);
     if let Some(priority) = ask.priority.filter(|priority| !(0.0..=1.0).contains(priority)) {
         wrong("VUID-VkMemoryPriorityAllocateInfoEXT-priority-02602", format!("priority {priority} is not in 0 to 1"));
     }
     if let Some(dedicated) = ask.dedicated {
         judge_dedicated(device, ask, dedicated);
+    }
+}
+
+/// The structures chained to an allocation: each once, each of a version or extension that is enabled, each filled rightly.
+fn judge_chain(device: &DeviceObject, ask: &AllocateAsk) {
+    let wrong = |rule, message| device.violate(rule, Function::AllocateMemory, message);
+    for (place, tag) in ask.chain.iter().enumerate() {
+        if ask.chain[..place].contains(tag) {
+            wrong("VUID-VkMemoryAllocateInfo-sType-unique", format!("{tag:?} is chained twice"));
+        }
+        if !may_be_chained(device, *tag) {
+            let message = format!("{tag:?} is chained, but no version or extension that has it is enabled");
+            wrong("VUID-VkMemoryAllocateInfo-pNext-pNext", message);
+        }
+    }
+    let mask = ask.device_mask;
+    let capture = vk::MemoryAllocateFlags::DEVICE_ADDRESS_CAPTURE_REPLAY;
+    if ask.flags.contains(vk::MemoryAllocateFlags::DEVICE_MASK) {
+        if mask & !1 != 0 {
+            let message = format!("device mask {mask:#b}, but there is one physical device");
+            wrong("VUID-VkMemoryAllocateFlagsInfo-deviceMask-00675", message);
+        }
+        if mask == 0 {
+            wrong("VUID-VkMemoryAllocateFlagsInfo-deviceMask-00676", "the device mask is zero".to_owned());
+        }
+    }
+    if ask.flags.contains(capture) {
+        let message = "capture and replay of the address is asked for, bufferDeviceAddressCaptureReplay is not enabled";
+        wrong("VUID-VkMemoryAllocateInfo-flags-03330", message.to_owned());
+    }
+    if ask.capture_address != 0 && !ask.flags.contains(capture) {
+        let message = "an address is to be replayed, but the flag that says so is not set".to_owned();
+        wrong("VUID-VkMemoryAllocateInfo-opaqueCaptureAddress-03329", message);
+    }
+}
+
+fn may_be_chained(device: &DeviceObject, tag: vk::StructureType) -> bool {
+    let since = |version| device.version >= version;
+    let has_addresses = device.has_extension(c"VK_KHR_buffer_device_address");
+    match tag {
+        vk::StructureType::MEMORY_DEDICATED_ALLOCATE_INFO => {
+            since(vk::API_VERSION_1_1) || device.has_extension(c"VK_KHR_dedicated_allocation")
+        }
+        vk::StructureType::MEMORY_ALLOCATE_FLAGS_INFO => since(vk::API_VERSION_1_1) || has_addresses,
+        vk::StructureType::MEMORY_OPAQUE_CAPTURE_ADDRESS_ALLOCATE_INFO => since(vk::API_VERSION_1_2) || has_addresses,
+        vk::StructureType::EXPORT_MEMORY_ALLOCATE_INFO => since(vk::API_VERSION_1_1),
+        vk::StructureType::MEMORY_PRIORITY_ALLOCATE_INFO_EXT => device.has_extension(c"VK_EXT_memory_priority"),
+        _ => false,
     }
 }
 
@@ -116,6 +170,7 @@ pub(super) struct MapRules {
     not_zero: &'static str,
     inside: &'static str,
     host_visible: &'static str,
+    flags: &'static str,
 }
 
 /// Rules of `vkMapMemory`.
@@ -126,6 +181,7 @@ pub(super) const MAP: MapRules = MapRules {
     not_zero: "VUID-vkMapMemory-size-00680",
     inside: "VUID-vkMapMemory-size-00681",
     host_visible: "VUID-vkMapMemory-memory-00682",
+    flags: "VUID-vkMapMemory-flags-zerobitmask",
 };
 
 /// Rules of `vkMapMemory2KHR`.
@@ -136,6 +192,7 @@ pub(super) const MAP2: MapRules = MapRules {
     not_zero: "VUID-VkMemoryMapInfoKHR-size-07960",
     inside: "VUID-VkMemoryMapInfoKHR-size-07961",
     host_visible: "VUID-VkMemoryMapInfoKHR-memory-07962",
+    flags: "VUID-VkMemoryMapInfoKHR-flags-zerobitmask",
 };
 
 /// Records what is wrong with a mapping; tells whether it can be made.
@@ -144,7 +201,7 @@ pub(super) fn judge_map(
     function: Function,
     rules: &MapRules,
     memory: &Memory,
-    (offset, size): (u64, u64),
+    (offset, size, flags): (u64, u64, vk::MemoryMapFlags),
 ) -> bool {
     let total = memory.size();
     let is_inside = size == vk::WHOLE_SIZE || size <= total.saturating_sub(offset);
@@ -155,6 +212,7 @@ pub(super) fn judge_map(
         (size != 0, rules.not_zero, "the size is zero"),
         (is_inside, rules.inside, "the range ends outside the memory"),
         (memory.is_host_visible(), rules.host_visible, "the memory is not host visible"),
+        (flags.is_empty(), rules.flags, "flags are given, of which there are none"),
     ];
     device.judge(function, &checks, || format!("offset {offset}, size {size}, memory of {total} bytes"))
 }

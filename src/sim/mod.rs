@@ -38,6 +38,7 @@ mod command;
 mod control;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod device;
+mod device_file;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod entry_points;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
@@ -49,6 +50,7 @@ mod function;
 mod handle;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod instance;
+mod loan;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod mapping;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
@@ -58,6 +60,7 @@ mod memory_rules;
 mod object;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod passive;
+mod pending;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod physical_device;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
@@ -85,8 +88,11 @@ mod world;
 
 pub use accounts::HeapState;
 pub use control::{Control, Failure, Snapshot};
+pub use device_file::ProfileError;
 pub use function::Function;
 pub use handle::ObjectKind;
+pub use instance::list_devices;
+pub use loan::Loan;
 pub use profile::{
     BufferModel, DedicatedModel, Features, GIB, Heap, ImageModel, KIB, MIB, MemoryType, Profile, QueueFamily,
 };

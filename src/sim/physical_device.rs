@@ -40,10 +40,49 @@ fn limits(profile: &Profile) -> vk::PhysicalDeviceLimits {
         min_texel_buffer_offset_alignment: 16,
         min_uniform_buffer_offset_alignment: 256,
         min_storage_buffer_offset_alignment: 64,
-        framebuffer_color_sample_counts: vk::SampleCountFlags::TYPE_1 | vk::SampleCountFlags::TYPE_4,
         optimal_buffer_copy_offset_alignment: 1,
         optimal_buffer_copy_row_pitch_alignment: 1,
         non_coherent_atom_size: profile.non_coherent_atom_size,
+        ..drawing_limits()
+    }
+}
+
+/// Returns the limits of what the simulation does not do, but images and descriptors are judged by.
+fn drawing_limits() -> vk::PhysicalDeviceLimits {
+    let samples = vk::SampleCountFlags::TYPE_1 | vk::SampleCountFlags::TYPE_4;
+    vk::PhysicalDeviceLimits {
+        max_per_stage_descriptor_samplers: 1 << 20,
+        max_per_stage_descriptor_uniform_buffers: 1 << 20,
+        max_per_stage_descriptor_storage_buffers: 1 << 20,
+        max_per_stage_descriptor_sampled_images: 1 << 20,
+        max_per_stage_descriptor_storage_images: 1 << 20,
+        max_per_stage_descriptor_input_attachments: 1 << 20,
+        max_per_stage_resources: 1 << 20,
+        max_descriptor_set_samplers: 1 << 20,
+        max_descriptor_set_uniform_buffers: 1 << 20,
+        max_descriptor_set_uniform_buffers_dynamic: 16,
+        max_descriptor_set_storage_buffers: 1 << 20,
+        max_descriptor_set_storage_buffers_dynamic: 16,
+        max_descriptor_set_sampled_images: 1 << 20,
+        max_descriptor_set_storage_images: 1 << 20,
+        max_descriptor_set_input_attachments: 1 << 20,
+        max_viewports: 16,
+        max_viewport_dimensions: [16384; 2],
+        viewport_bounds_range: [-32768.0, 32767.0],
+        max_framebuffer_width: 16384,
+        max_framebuffer_height: 16384,
+        max_framebuffer_layers: 2048,
+        framebuffer_color_sample_counts: samples,
+        framebuffer_depth_sample_counts: samples,
+        framebuffer_stencil_sample_counts: samples,
+        framebuffer_no_attachments_sample_counts: samples,
+        sampled_image_color_sample_counts: samples,
+        sampled_image_integer_sample_counts: samples,
+        sampled_image_depth_sample_counts: samples,
+        sampled_image_stencil_sample_counts: samples,
+        storage_image_sample_counts: samples,
+        max_color_attachments: 8,
+        max_sample_mask_words: 1,
         ..Default::default()
     }
 }
@@ -337,4 +376,29 @@ pub(super) extern "system" fn get_image_format_properties2(
         output.image_format_properties = image_format_properties(info).unwrap_or_default();
         image_format_properties(info).err().unwrap_or(vk::Result::SUCCESS)
     })
+}
+
+/// No format can be sparse; a loader asks for the function nevertheless.
+pub(super) extern "system" fn get_sparse_formats(
+    physical: &PhysicalObject,
+    _: vk::Format,
+    _: vk::ImageType,
+    _: vk::SampleCountFlags,
+    _: vk::ImageUsageFlags,
+    _: vk::ImageTiling,
+    count: &mut u32,
+    _: *mut vk::SparseImageFormatProperties,
+) {
+    called(physical, Function::GetPhysicalDeviceSparseImageFormatProperties);
+    *count = 0;
+}
+
+pub(super) extern "system" fn get_sparse_formats2(
+    physical: &PhysicalObject,
+    _: *const vk::PhysicalDeviceSparseImageFormatInfo2<'_>,
+    count: &mut u32,
+    _: *mut vk::SparseImageFormatProperties2<'_>,
+) {
+    called(physical, Function::GetPhysicalDeviceSparseImageFormatProperties2);
+    *count = 0;
 }

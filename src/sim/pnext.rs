@@ -45,6 +45,22 @@ pub(super) unsafe fn find_pointer(mut next: *const vk::BaseInStructure<'_>, tag:
     core::ptr::null()
 }
 
+/// Returns the tags of the structures in a chain, in order.
+///
+/// # Safety
+///
+/// 1. `next` is null or starts a valid chain.
+pub(super) unsafe fn tags(next: *const c_void) -> Vec<vk::StructureType> {
+    let mut next: *const vk::BaseInStructure<'_> = next.cast();
+    let mut tags = Vec::new();
+    // SAFETY: each pointer of the chain is null or valid (1).
+    while let Some(structure) = unsafe { next.as_ref() } {
+        tags.push(structure.s_type);
+        next = structure.p_next.cast();
+    }
+    tags
+}
+
 /// Returns the array that Vulkan passes as a count and a pointer.
 ///
 /// # Safety

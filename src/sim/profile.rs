@@ -7,8 +7,8 @@
 //!      └──► api_version + extensions + features: which functions exist (entry_points.rs)
 //! ```
 //!
-//! The built-in profiles and where their values come from are in `builtin.rs`. Nothing here is checked: a profile that
-//! no real device could have is the tester's own business.
+//! The built-in profiles are read from the files in `src/sim/devices/`, which name their sources; see `builtin.rs`. What a
+//! test alters is not checked: a profile that no real device could have is the tester's own business.
 
 use ash::vk;
 use core::fmt;
@@ -38,6 +38,12 @@ pub const GIB: u64 = 1 << 30;
 pub struct Profile {
     /// Name of the device, as in `VkPhysicalDeviceProperties::deviceName`.
     pub name: String,
+    /// The hardware that it is modelled on.
+    pub modelled_on: String,
+    /// Where the values come from.
+    pub sources: Vec<String>,
+    /// What of it is not exact.
+    pub approximate: Vec<String>,
     /// Version of Vulkan that the device implements.
     pub api_version: u32,
     /// Kind of device. The library must not decide by it.
@@ -180,6 +186,24 @@ impl Features {
     /// Features that a device of the simulation enables only when asked by name.
     pub const OPT_IN: Self = Self(Self::PROTECTED_MEMORY.0 | Self::DEVICE_COHERENT_MEMORY.0 | Self::SPARSE_BINDING.0);
 
+    /// Vulkan's names, by bit.
+    const NAMES: [&'static str; 9] = [
+        "bufferDeviceAddress",
+        "protectedMemory",
+        "deviceCoherentMemory",
+        "memoryPriority",
+        "pageableDeviceLocalMemory",
+        "maintenance4",
+        "synchronization2",
+        "timelineSemaphore",
+        "sparseBinding",
+    ];
+
+    /// Returns the feature of that name in Vulkan.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().position(|listed| *listed == name).map(|bit| Self(1 << bit))
+    }
+
     /// Tells whether every feature of `other` is in this set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -207,34 +231,13 @@ impl BitOrAssign for Features {
 
 impl fmt::Debug for Features {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 9] = [
-            "bufferDeviceAddress",
-            "protectedMemory",
-            "deviceCoherentMemory",
-            "memoryPriority",
-            "pageableDeviceLocalMemory",
-            "maintenance4",
-            "synchronization2",
-            "timelineSemaphore",
-            "sparseBinding",
-        ];
         f.debug_set()
-            .entries(NAMES.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name))
+            .entries(Self::NAMES.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name))
             .finish()
     }
 }
 
 impl Profile {
-    /// Returns the built-in profiles, in the order in which an instance lists them.
-    pub fn all() -> Vec<Self> {
-        vec![Self::discrete_rebar(), Self::discrete_bar256(), Self::unified(), Self::noncoherent()]
-    }
-
-    /// Returns the built-in profile of that name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::all().into_iter().find(|profile| profile.name == name)
-    }
-
     /// Returns the same device as Vulkan 1.0 with no extension and no feature: the poorest that the library must serve.
     #[must_use]
     pub fn vulkan_1_0(mut self) -> Self {

@@ -28,11 +28,20 @@ fn requirements(device: &DeviceObject, id: ResourceId, function: Function, rule:
     }
 }
 
-fn fill(device: &DeviceObject, requirements: Requirements, output: &mut vk::MemoryRequirements2<'_>) {
+fn fill(
+    device: &DeviceObject,
+    function: Function,
+    requirements: Requirements,
+    output: &mut vk::MemoryRequirements2<'_>,
+) {
     output.memory_requirements = requirements.to_vk();
     let knows_dedicated = device.version >= vk::API_VERSION_1_1 || device.has_extension(c"VK_KHR_dedicated_allocation");
     // SAFETY: the application hands over a valid chain to which nothing else refers.
     let dedicated = unsafe { find_mut::<vk::MemoryDedicatedRequirements<'_>>(output.p_next) };
+    if dedicated.is_some() && !knows_dedicated {
+        let message = "VkMemoryDedicatedRequirements, but VK_KHR_dedicated_allocation is not enabled".to_owned();
+        device.violate("VUID-VkMemoryRequirements2-pNext-pNext", function, message);
+    }
     if let Some(dedicated) = dedicated.filter(|_| knows_dedicated) {
         dedicated.prefers_dedicated_allocation = vk::Bool32::from(requirements.prefers_dedicated);
         dedicated.requires_dedicated_allocation = vk::Bool32::from(requirements.requires_dedicated);
@@ -73,6 +82,7 @@ pub(super) extern "system" fn buffer_requirements2(
     device.call(Ask::new(function), || {
         fill(
             device,
+            function,
             requirements(device, id, function, "VUID-VkBufferMemoryRequirementsInfo2-buffer-parameter"),
             output,
         );
@@ -87,7 +97,12 @@ pub(super) extern "system" fn image_requirements2(
     let id = ResourceId { kind: ObjectKind::Image, handle: info.image.as_raw() };
     let function = Function::GetImageMemoryRequirements2;
     device.call(Ask::new(function), || {
-        fill(device, requirements(device, id, function, "VUID-VkImageMemoryRequirementsInfo2-image-parameter"), output);
+        fill(
+            device,
+            function,
+            requirements(device, id, function, "VUID-VkImageMemoryRequirementsInfo2-image-parameter"),
+            output,
+        );
     });
 }
 
@@ -99,7 +114,7 @@ pub(super) extern "system" fn device_buffer_requirements(
     device.call(Ask::new(Function::GetDeviceBufferMemoryRequirements), || {
         // SAFETY: null, or valid by Vulkan's rules.
         if let Some(info) = unsafe { info.p_create_info.as_ref() } {
-            fill(device, of_buffer(&device.profile, info), output);
+            fill(device, Function::GetDeviceBufferMemoryRequirements, of_buffer(&device.profile, info), output);
         }
     });
 }
@@ -113,7 +128,7 @@ pub(super) extern "system" fn device_image_requirements(
         // SAFETY: null, or valid by Vulkan's rules.
         let info = unsafe { info.p_create_info.as_ref() };
         if let Some(requirements) = info.and_then(|info| of_image(&device.profile, info)) {
-            fill(device, requirements, output);
+            fill(device, Function::GetDeviceImageMemoryRequirements, requirements, output);
         }
     });
 }

@@ -81,6 +81,22 @@ pub(super) extern "system" fn copy_image_to_buffer(
     record(shell, Function::CmdCopyImageToBuffer, "VUID-vkCmdCopyImageToBuffer-commandBuffer-recording", Some(command));
 }
 
+pub(super) extern "system" fn clear_color_image(
+    shell: &CommandBufferObject,
+    image: vk::Image,
+    _: vk::ImageLayout,
+    color: &vk::ClearColorValue,
+    count: u32,
+    ranges: *const vk::ImageSubresourceRange,
+) {
+    // SAFETY: the application gives `count` valid ranges.
+    let ranges = unsafe { array(ranges, count) }.to_vec();
+    // SAFETY: the three ways to read the colour have the same bytes, and all bits are valid.
+    let [word, ..] = unsafe { color.uint32 };
+    let command = Command::ClearImage { image: image.as_raw(), word, ranges };
+    record(shell, Function::CmdClearColorImage, "VUID-vkCmdClearColorImage-commandBuffer-recording", Some(command));
+}
+
 #[rustfmt::skip]
 pub(super) extern "system" fn pipeline_barrier(
     shell: &CommandBufferObject,

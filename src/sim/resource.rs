@@ -158,6 +158,12 @@ fn destroy(device: &DeviceObject, id: ResourceId, function: Function, rule: &'st
         return None;
     }
     let mut world = device.world();
+    if world.pending.uses(id.kind, id.handle) {
+        let is_image = id.kind == ObjectKind::Image;
+        let rule = if is_image { "VUID-vkDestroyImage-image-01000" } else { "VUID-vkDestroyBuffer-buffer-00922" };
+        let message = format!("nobody has waited for a submission that uses {:?} {:#x}", id.kind, id.handle);
+        device.violate(rule, function, message);
+    }
     match world.resources(id.kind).remove(id.handle) {
         Err(bad) => {
             device.violate(rule, function, format!("{:?} {:#x} {bad}", id.kind, id.handle));

@@ -3,6 +3,7 @@
 use super::control::Control;
 use super::handle::ObjectKind;
 use super::instance::{INSTANCE_EXTENSIONS, InstanceSeed, get_instance_proc_addr};
+use super::loan::{Loan, lend};
 use super::object::{DeviceObject, PhysicalObject};
 use super::profile::{Features, Profile};
 use super::state::Checks;
@@ -11,6 +12,7 @@ use ash::vk;
 use ash::vk::TaggedStructure;
 use core::ffi::{c_char, c_void};
 use core::fmt;
+use core::ops::Range;
 use std::ffi::CStr;
 
 /// Returns an `ash` entry into the simulated driver, whose instances list the built-in profiles.
@@ -314,6 +316,12 @@ impl SimDevice {
             bound_count: memory.bound.len(),
         };
         world.memories.iter().map(view).collect()
+    }
+
+    /// Says that mapped bytes are borrowed until the loan is dropped. Freeing or unmapping them meanwhile is recorded, and
+    /// so is a second loan that shares a byte.
+    pub fn lend(&self, memory: vk::DeviceMemory, range: Range<u64>) -> Loan {
+        lend(self.object(), memory, range)
     }
 
     /// Destroys device and instance and returns every violation, leaks included.

@@ -86,12 +86,18 @@ pub(super) extern "system" fn reset_fences(device: &DeviceObject, count: u32, fe
 
 pub(super) extern "system" fn fence_status(device: &DeviceObject, fence: vk::Fence) -> vk::Result {
     let function = Function::GetFenceStatus;
-    device.call(Ask::new(function), || match device.world().fences.get(fence.as_raw()) {
-        Ok(object) if object.is_signaled => vk::Result::SUCCESS,
-        Ok(_) => vk::Result::NOT_READY,
-        Err(bad) => {
-            device.violate("VUID-vkGetFenceStatus-fence-parameter", function, format!("fence {fence:?} {bad}"));
-            vk::Result::ERROR_DEVICE_LOST
+    device.call(Ask::new(function), || {
+        let mut world = device.world();
+        match world.fences.get(fence.as_raw()).map(|object| object.is_signaled) {
+            Ok(true) => {
+                world.pending.saw_fence(fence);
+                vk::Result::SUCCESS
+            }
+            Ok(false) => vk::Result::NOT_READY,
+            Err(bad) => {
+                device.violate("VUID-vkGetFenceStatus-fence-parameter", function, format!("fence {fence:?} {bad}"));
+                vk::Result::ERROR_DEVICE_LOST
+            }
         }
     })
 }
@@ -133,7 +139,7 @@ pub(super) extern "system" fn wait_for_fences(
                 return vk::Result::ERROR_DEVICE_LOST;
             }
         }
-        wait(device, function, timeout, |world| {
+        let result = wait(device, function, timeout, |world| {
             let mut states =
                 fences.iter().map(|fence| world.fences.get(fence.as_raw()).is_ok_and(|fence| fence.is_signaled));
             if wait_all == vk::FALSE {
@@ -141,7 +147,14 @@ pub(super) extern "system" fn wait_for_fences(
             } else {
                 states.all(|is_signaled| is_signaled)
             }
-        })
+        });
+        let mut world = device.world();
+        for fence in fences.iter().filter(|_| result == vk::Result::SUCCESS) {
+            if world.fences.get(fence.as_raw()).is_ok_and(|object| object.is_signaled) {
+                world.pending.saw_fence(*fence);
+            }
+        }
+        result
     })
 }
 
@@ -234,18 +247,19 @@ pub(super) extern "system" fn semaphore_value(
 ) -> vk::Result {
     let function = Function::GetSemaphoreCounterValue;
     value.write(0);
-    device.call(Ask::new(function), || match device.world().semaphores.get(semaphore.as_raw()) {
-        Ok(object) => {
-            value.write(object.value);
-            vk::Result::SUCCESS
-        }
-        Err(bad) => {
-            device.violate(
-                "VUID-vkGetSemaphoreCounterValue-semaphore-parameter",
-                function,
-                format!("semaphore {semaphore:?} {bad}"),
-            );
-            vk::Result::ERROR_DEVICE_LOST
+    device.call(Ask::new(function), || {
+        let mut world = device.world();
+        match world.semaphores.get(semaphore.as_raw()).map(|object| object.value) {
+            Ok(reached) => {
+                world.pending.saw_semaphore(semaphore, reached);
+                value.write(reached);
+                vk::Result::SUCCESS
+            }
+            Err(bad) => {
+                let message = format!("semaphore {semaphore:?} {bad}");
+                device.violate("VUID-vkGetSemaphoreCounterValue-semaphore-parameter", function, message);
+                vk::Result::ERROR_DEVICE_LOST
+            }
         }
     })
 }
@@ -261,11 +275,18 @@ pub(super) extern "system" fn wait_semaphores(
         // SAFETY: the application gives as many values.
         let values = unsafe { array(info.p_values, info.semaphore_count) };
         let is_any = info.flags.contains(vk::SemaphoreWaitFlags::ANY);
-        wait(device, Function::WaitSemaphores, timeout, |world| {
+        let result = wait(device, Function::WaitSemaphores, timeout, |world| {
             let mut reached = semaphores.iter().zip(values).map(|(semaphore, value)| {
                 world.semaphores.get(semaphore.as_raw()).is_ok_and(|object| object.value >= *value)
             });
             if is_any { reached.any(|is_reached| is_reached) } else { reached.all(|is_reached| is_reached) }
-        })
+        });
+        let mut world = device.world();
+        for semaphore in semaphores.iter().filter(|_| result == vk::Result::SUCCESS) {
+            if let Ok(reached) = world.semaphores.get(semaphore.as_raw()).map(|object| object.value) {
+                world.pending.saw_semaphore(*semaphore, reached);
+            }
+        }
+        result
     })
 }

@@ -14,17 +14,18 @@ use super::callbacks::HostShadow;
 use super::command::{CommandBuffer, CommandPool};
 use super::format::ImageShape;
 use super::handle::{ObjectKind, Table};
+use super::loan::Loans;
 use super::passive::Passive;
+use super::pending::Pending;
 use super::requirements::Requirements;
 use super::storage::Storage;
 use ash::vk;
 use core::ops::Range;
 use std::collections::BTreeMap;
 
-/// A resource, as a memory object or a message names it.
+/// A resource (or, in a submission, a memory object), as others name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ResourceId {
-    /// `Buffer` or `Image`.
     pub(super) kind: ObjectKind,
     pub(super) handle: u64,
 }
@@ -55,6 +56,8 @@ pub(super) struct Memory {
     /// No bound resource was ever longer than this.
     pub(super) longest_bound: u64,
     pub(super) shadow: HostShadow,
+    /// Parts of the mapping that the tester says are borrowed, as long as a `Loan` lives.
+    pub(super) loans: Loans,
 }
 
 impl Memory {
@@ -109,6 +112,8 @@ pub(super) struct World {
     pub(super) command_pools: Table<CommandPool>,
     pub(super) command_buffers: Table<CommandBuffer>,
     pub(super) passive: Table<Passive>,
+    /// What is in use on the queues.
+    pub(super) pending: Pending,
     /// Names that the application gave to objects, by handle.
     pub(super) names: BTreeMap<u64, String>,
     /// Device address of the next memory object.
@@ -126,6 +131,7 @@ impl World {
             command_pools: Table::new(ObjectKind::CommandPool, device),
             command_buffers: Table::new(ObjectKind::CommandBuffer, device),
             passive: Table::new(ObjectKind::Passive, device),
+            pending: Pending::default(),
             names: BTreeMap::new(),
             next_address: 1 << 32,
         }

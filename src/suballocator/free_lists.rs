@@ -199,7 +199,8 @@ impl FreeLists {
         self.heads.capacity() * size_of::<u32>()
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a part of `find`")]
     fn find_in_class(&self, ranges: &RangeList, want: &Want, class: usize) -> Option<Cut> {
         let mut index = *self.heads.get(class)?;
         let (mut best, mut least) = (None, u64::MAX);
@@ -217,7 +218,8 @@ impl FreeLists {
         best
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a part of `find`")]
     fn find_above(&self, ranges: &RangeList, want: &Want, from: usize) -> Option<Cut> {
         let class = self.first_list(from)?;
         let cut = self.cut_head(ranges, want, class);

@@ -310,8 +310,8 @@ impl Suballocator {
         }
     }
 
-    /// Takes a slot of a class from a slab that is in use; `None`, and nothing changed, where there is none. What it takes
-    /// is what [`allocate`](Self::allocate) would take, in a tenth of its code.
+    /// Takes a slot of a class in a region that is in use; `None`, and nothing changed, where there is none. What it takes is
+    /// what [`allocate`](Self::allocate) would take, in a tenth of its code.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn allocate_ready(&mut self, class: usize) -> Option<Suballocation> {
@@ -321,7 +321,7 @@ impl Suballocator {
         }
     }
 
-    /// Frees a slot of a slab that stays in use; `false`, and nothing changed, for any other key.
+    /// Frees a slot where that is all there is to do; `false`, and nothing changed, for any other key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn free_ready(&mut self, key: RangeKey) -> bool {

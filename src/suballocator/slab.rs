@@ -32,6 +32,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::range_list::{NIL, SLAB_BIT, reserve_quarter};
+use super::region_table::RegionTable;
 use super::size_class::{MAX_SLAB_SLOT, slab_class, slab_slot};
 use super::{RangeKey, Spot};
 
@@ -51,6 +52,9 @@ const SLAB_SHARE: u64 = 64;
 
 /// Slabs of one class: as many as two levels of bits count.
 const PLACE_COUNT: usize = 64 * 64;
+
+/// Empty slabs are kept up to this many bytes and a 32nd of what is live: one small block's worth.
+const KEPT_BYTES: u64 = 1 << 20;
 
 /// "Not for slabs": a class that no table reaches.
 pub(super) const NO_CLASS: usize = usize::MAX;
@@ -145,6 +149,13 @@ impl SlabClass {
         self.room &= !(u64::from(self.words[word] == 0) << word);
     }
 
+    /// Tells whether no slab has room but the one at a place.
+    #[inline]
+    fn is_alone(&self, place: u16) -> bool {
+        let (word, bit) = (place >> 6, place & 63);
+        self.room & !(1 << word) == 0 && self.words[usize::from(word)] & !(1 << bit) == 0
+    }
+
     /// Gives a slab the lowest place that was never used, or the one that was vacated last.
     fn enter(&mut self, slab: u32) -> u16 {
         let place = if let Some(next) = self.places.get(self.vacant as usize).copied() {
@@ -232,11 +243,26 @@ impl Slabs {
         index
     }
 
-    /// Takes the lowest free slot of the class's first slab with room; `None` where it has none. With `IN_USE`, also
-    /// where that slab is empty: then nothing has changed.
+    /// Takes the lowest free slot of the class's first slab with room; `None`, and nothing changed, where it has none or
+    /// the slab's region is empty.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn take<const IN_USE: bool>(&mut self, class: usize) -> Option<Taken> {
+    pub(super) fn take_in_use(&mut self, class: usize, regions: &mut RegionTable) -> Option<Taken> {
+        self.take_where(class, |region| regions.occupy_if_busy(region))
+    }
+
+    /// Takes the same, whatever the region.
+    pub(super) fn take(&mut self, class: usize, regions: &mut RegionTable) -> Option<Taken> {
+        self.take_where(class, |region| {
+            regions.occupy(region);
+            true
+        })
+    }
+
+    /// Takes the same; `occupies` counts the region of a slab that was empty, or refuses.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
+    fn take_where(&mut self, class: usize, occupies: impl FnOnce(u32) -> bool) -> Option<Taken> {
         let entry = self.classes.get_mut(class)?;
         let word = entry.room.trailing_zeros() as usize;
         let bits = entry.words.get_mut(word)?;
@@ -244,29 +270,54 @@ impl Slabs {
         let index = entry.places[word << 6 | bit as usize];
         let slab = &mut self.table[index as usize];
         let slot = slab.next_slot();
-        let was_empty = slab.is_empty();
-        if IN_USE && was_empty {
-            return None;
+        if slab.is_empty() {
+            if !occupies(slab.region) {
+                return None;
+            }
+            self.kept_bytes -= slab.bytes();
+            entry.empty = NIL;
         }
         slab.free &= slab.free - 1;
         *bits &= !(u64::from(slab.free == 0) << bit);
         entry.room &= !(u64::from(*bits == 0) << word);
         let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
         let Slab { region, slot: size, .. } = *slab;
-        Some(Taken { region, offset: slab.offset_of(slot), size: u64::from(size), key, slab: index, was_empty })
+        Some(Taken { region, offset: slab.offset_of(slot), size: u64::from(size), key })
     }
 
-    /// Gives a slot back, unless the key is stale. With `IN_USE`, not the last one of its slab either.
+    /// Gives back a slot and returns its bytes; `None`, and nothing changed, where the key is stale, or more is to be done
+    /// than that: its slab would be empty and not be kept, or its region be empty.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn put<const IN_USE: bool>(&mut self, key: RangeKey) -> Option<Put> {
+    pub(super) fn put_in_use(&mut self, key: RangeKey, used_bytes: u64, regions: &mut RegionTable) -> Option<u64> {
         let (index, slot) = split_key(key);
         let slab = self.table.get_mut(index as usize)?;
         let bit = 1 << slot;
         if slab.generation != key.generation || slab.full & !slab.free & bit == 0 {
             return None;
         }
-        if IN_USE && slab.free | bit == slab.full {
+        let size = u64::from(slab.slot);
+        let entry = &mut self.classes[usize::from(slab.class)];
+        if slab.free | bit == slab.full {
+            let kept_bytes = self.kept_bytes + slab.bytes();
+            let is_kept = entry.is_alone(slab.place) && kept_bytes <= kept_bound(used_bytes - size);
+            if !is_kept || !regions.vacate_if_busy(slab.region) {
+                return None;
+            }
+            self.kept_bytes = kept_bytes;
+            entry.empty = index;
+        }
+        slab.free |= bit;
+        entry.set_room(slab.place);
+        Some(size)
+    }
+
+    /// Gives a slot back, unless the key is stale.
+    pub(super) fn put(&mut self, key: RangeKey) -> Option<Put> {
+        let (index, slot) = split_key(key);
+        let slab = self.table.get_mut(index as usize)?;
+        let bit = 1 << slot;
+        if slab.generation != key.generation || slab.full & !slab.free & bit == 0 {
             return None;
         }
         slab.free |= bit;
@@ -288,9 +339,7 @@ impl Slabs {
     /// Tells whether a slab is the only one of its class with room.
     pub(super) fn is_alone(&self, index: u32) -> bool {
         let slab = &self.table[index as usize];
-        let class = &self.classes[usize::from(slab.class)];
-        let (word, bit) = (slab.place >> 6, slab.place & 63);
-        class.room == 1 << word && class.words[usize::from(word)] == 1 << bit
+        self.classes[usize::from(slab.class)].is_alone(slab.place)
     }
 
     /// Remembers a slab as the empty one of its class.
@@ -376,9 +425,6 @@ pub(super) struct Taken {
     pub(super) offset: u64,
     pub(super) size: u64,
     pub(super) key: RangeKey,
-    pub(super) slab: u32,
-    /// Whether no slot of its slab was used before.
-    pub(super) was_empty: bool,
 }
 
 /// A slot that was given back, in bytes.
@@ -390,6 +436,12 @@ pub(super) struct Put {
     pub(super) size: u64,
     /// Whether no slot of its slab is used any more.
     pub(super) is_empty: bool,
+}
+
+/// Returns how many bytes of empty slabs are kept, by what is live.
+#[inline]
+pub(super) const fn kept_bound(used_bytes: u64) -> u64 {
+    (used_bytes >> 5) + KEPT_BYTES
 }
 
 #[inline]

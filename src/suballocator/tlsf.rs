@@ -28,7 +28,7 @@ use super::free_lists::{FreeLists, Want};
 use super::range_list::{Cut, NIL, Node, RangeList, SLAB_BIT, region_of};
 use super::region_table::Region;
 use super::size_class::{self, MAX_SIZE};
-use super::slab::Slabs;
+use super::slab::{NO_CLASS, Slabs};
 use super::{End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
 
 /// Where a search ended.
@@ -93,9 +93,11 @@ impl Tlsf {
     /// Takes a slot, or a range; a slab may be made for it.
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let class = self.slot_class(request);
-        let slot = self.take_slot(class);
-        if slot.is_some() {
-            return slot;
+        if class != NO_CLASS {
+            let slot = self.take_slot(class);
+            if slot.is_some() {
+                return slot;
+            }
         }
         let cut = match self.find(&self.want(request)?, class)? {
             Found::Range(cut) => cut,
@@ -220,7 +222,7 @@ impl Tlsf {
     #[inline]
     fn find(&self, want: &Want, class: usize) -> Option<Found> {
         let rounded = want.rounded();
-        if class < self.slabs.classes.len() {
+        if class != NO_CLASS {
             let found = self.find_slab(class, want.end);
             if found.is_some() {
                 return found;

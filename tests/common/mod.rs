@@ -2,6 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 #[cfg(not(miri))]
+pub(crate) mod decode;
+pub(crate) mod failing;
+#[cfg(not(miri))]
+pub(crate) mod model;
+#[cfg(not(miri))]
 pub(crate) mod program;
 
 use core::ops::Deref;
@@ -17,8 +22,20 @@ use freestone::{
 
 /// An allocator on a simulated device; the allocator goes first.
 pub(crate) struct Rig {
-    allocator: Option<Allocator>,
+    allocator: Kept,
     pub(crate) vulkan: SimDevice,
+}
+
+/// An allocator that is left alone when a test has failed: one whose invariants are broken would panic again, and end the
+/// process before the failing program could be made smaller.
+struct Kept(Option<Allocator>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            core::mem::forget(self.0.take());
+        }
+    }
 }
 
 impl Rig {
@@ -36,7 +53,7 @@ impl Rig {
         // SAFETY: the objects belong together; `drop` below lets the allocator go first, and the tests let no
         // allocation out of it.
         let allocator = unsafe { Allocator::new(info) }.expect("a simulated device serves an allocator");
-        Self { allocator: Some(allocator), vulkan }
+        Self { allocator: Kept(Some(allocator)), vulkan }
     }
 
     pub(crate) fn control(&self) -> &Control {
@@ -47,7 +64,7 @@ impl Rig {
     #[track_caller]
     pub(crate) fn finish(mut self) {
         self.validate().expect("every invariant holds");
-        drop(self.allocator.take());
+        drop(self.allocator.0.take());
         self.control().assert_clean();
         let violations = self.vulkan_finish();
         assert!(violations.is_empty(), "at the end: {violations:?}");
@@ -62,7 +79,7 @@ impl Deref for Rig {
     type Target = Allocator;
 
     fn deref(&self) -> &Allocator {
-        self.allocator.as_ref().expect("`finish` alone takes it")
+        self.allocator.0.as_ref().expect("`finish` alone takes it")
     }
 }
 
@@ -118,6 +135,11 @@ pub(crate) fn image_info(edge: u32) -> vk::ImageCreateInfo<'static> {
         .array_layers(1)
         .samples(vk::SampleCountFlags::TYPE_1)
         .usage(vk::ImageUsageFlags::SAMPLED)
+}
+
+/// Returns the models and the devices of the corpus.
+pub(crate) fn every_device() -> Vec<Profile> {
+    Profile::all().into_iter().chain(Profile::corpus()).collect()
 }
 
 /// A device with a heap of its own and one of the host, each of so many bytes and with one memory type.

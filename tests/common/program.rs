@@ -2,7 +2,11 @@
 
 use ash::vk;
 use freestone::sim::Profile;
-use freestone::{AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DedicatedUse, Intent, Kind};
+use freestone::{
+    Algorithm, AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DedicatedUse, Intent, Kind,
+    PoolCreateInfo,
+};
+use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
 use super::{mib, requirements, two_heaps};
@@ -35,10 +39,45 @@ impl Wish {
     }
 }
 
+/// A custom pool.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolWish {
+    pub(crate) intent: Intent,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) block_size: Option<u64>,
+    pub(crate) min_block_count: u32,
+    pub(crate) more_blocks: u32,
+    /// A power of two.
+    pub(crate) min_alignment: u64,
+}
+
+impl PoolWish {
+    pub(crate) fn info(&self) -> PoolCreateInfo {
+        let info = PoolCreateInfo::for_intent(self.intent)
+            .algorithm(self.algorithm)
+            .min_block_count(self.min_block_count)
+            .max_block_count(self.min_block_count.saturating_add(self.more_blocks).max(1))
+            .min_alignment(self.min_alignment);
+        self.block_size.map_or(info.clone(), |bytes| info.block_size(bytes))
+    }
+}
+
 /// One step of a program.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Allocate(Wish),
+    /// Several at once, with the first one's wishes.
+    AllocateMany(Vec<Wish>),
+    /// Rehearses an allocation.
+    Plan(Wish),
+    CreatePool(PoolWish),
+    DestroyPool(usize),
+    /// Allocates in one of the custom pools, by number.
+    AllocateInPool(usize, Wish),
+    CreateBuffer(Wish),
+    CreateImage(Wish),
+    /// Writes to one of the live allocations, by number, and flushes it.
+    Access(usize),
     /// Frees one of the live allocations, by number.
     Free(usize),
     /// Frees all but every nth, so that blocks become empty.
@@ -113,6 +152,41 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn pool_wish() -> impl Strategy<Value = PoolWish> {
+    let algorithm = prop_oneof![
+        2 => Just(Algorithm::Tlsf),
+        1 => Just(Algorithm::Linear),
+        1 => (1_u64..100_000).prop_map(|slot_size| Algorithm::Fixed { slot_size }),
+    ];
+    let block_size = prop_oneof![Just(None), (1_u64..mib(2)).prop_map(Some)];
+    let counts = (0_u32..3, prop_oneof![0_u32..3, Just(u32::MAX)]);
+    (intent(), algorithm, block_size, counts, 0_u32..10).prop_map(
+        |(intent, algorithm, block_size, (min_block_count, more_blocks), alignment)| PoolWish {
+            intent,
+            algorithm,
+            block_size,
+            min_block_count,
+            more_blocks,
+            min_alignment: 1 << alignment,
+        },
+    )
+}
+
+/// Steps of every kind: custom pools, resources, accesses and plans too.
+pub(crate) fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => step_with_failures(),
+        1 => vec(wish(), 1..6).prop_map(Step::AllocateMany),
+        2 => wish().prop_map(Step::Plan),
+        2 => pool_wish().prop_map(Step::CreatePool),
+        1 => any::<usize>().prop_map(Step::DestroyPool),
+        8 => (any::<usize>(), wish()).prop_map(|(number, wish)| Step::AllocateInPool(number, wish)),
+        3 => wish().prop_map(Step::CreateBuffer),
+        3 => wish().prop_map(Step::CreateImage),
+        2 => any::<usize>().prop_map(Step::Access),
+    ]
+}
+
 /// Steps, now and then with a failure ahead.
 pub(crate) fn step_with_failures() -> impl Strategy<Value = Step> {
     let results = [
@@ -125,10 +199,13 @@ pub(crate) fn step_with_failures() -> impl Strategy<Value = Step> {
     prop_oneof![15 => step(), 1 => fail]
 }
 
-/// Names of the built-in profiles, and of one whose heaps are small: a failing case prints a name, not a device.
-pub(crate) fn profile_name() -> impl Strategy<Value = &'static str> {
-    const NAMES: [&str; 5] = ["discrete-rebar", "discrete-bar256", "unified", "noncoherent", "two-heaps"];
-    (0..NAMES.len()).prop_map(|index| NAMES[index])
+/// Names of the models, of one whose heaps are small, and, half of the time, of a device of the corpus: a failing case
+/// prints a name, not a device.
+pub(crate) fn profile_name() -> impl Strategy<Value = String> {
+    const MODELS: [&str; 5] = ["discrete-rebar", "discrete-bar256", "unified", "noncoherent", "two-heaps"];
+    let corpus: Vec<String> = Profile::corpus().into_iter().map(|profile| profile.name).collect();
+    let of_corpus = (0..corpus.len()).prop_map(move |index| corpus[index].clone());
+    prop_oneof![(0..MODELS.len()).prop_map(|index| MODELS[index].to_owned()), of_corpus]
 }
 
 /// Returns the profile of one of those names.

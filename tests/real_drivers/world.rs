@@ -168,14 +168,23 @@ impl World {
         self.headless.enabled.driver == Driver::Mock
     }
 
-    /// Lists the memory types that the host can reach and that no feature must be declared for.
+    /// Lists the memory types that the host can reach, that may hold a buffer (RADV keeps some for itself) and that no
+    /// feature must be declared for.
     pub(crate) fn host_visible_types(&self) -> Vec<u32> {
+        let device = &self.headless.device;
+        // SAFETY: the device and the create-info are valid.
+        let buffer = unsafe { device.create_buffer(&buffer_info(64), None) }.expect("a buffer");
+        // SAFETY: the buffer is alive.
+        let allowed = unsafe { device.get_buffer_memory_requirements(buffer) }.memory_type_bits;
+        // SAFETY: nothing uses it.
+        unsafe { device.destroy_buffer(buffer, None) };
         let usual = vk::MemoryPropertyFlags::from_raw(0b1111);
         let is_usable = |flags: vk::MemoryPropertyFlags| {
             flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE) && usual.contains(flags)
         };
         let types = (0..).zip(&self.allocator.properties().memory_types);
-        types.filter(|(_, memory_type)| is_usable(memory_type.property_flags)).map(|(index, _)| index).collect()
+        let usable = types.filter(|(_, memory_type)| is_usable(memory_type.property_flags));
+        usable.map(|(index, _)| index).filter(|index| allowed >> index & 1 == 1).collect()
     }
 
     /// Whether images of linear tiling can be filled and copied.

@@ -84,13 +84,15 @@ impl Stage {
         unsafe { self.rig.vulkan.device().end_command_buffer(commands) }.expect("recorded");
     }
 
-    /// Submits what was ended: the simulated device executes it before this returns.
+    /// Submits what was ended, and waits for it.
     pub(crate) fn execute(&self, commands: vk::CommandBuffer) {
         let buffers = [commands];
         let submits = [vk::SubmitInfo::default().command_buffers(&buffers)];
         let vulkan = &self.rig.vulkan;
         // SAFETY: what was recorded is valid, or the simulated device says that it is not.
         unsafe { vulkan.device().queue_submit(vulkan.queue(), &submits, vk::Fence::null()) }.expect("submitted");
+        // SAFETY: the queue is the device's. Until somebody waits, the driver takes everything for being in use.
+        unsafe { vulkan.device().queue_wait_idle(vulkan.queue()) }.expect("done");
         self.forget(commands);
     }
 

@@ -199,7 +199,7 @@ fn refusal() -> impl proptest::strategy::Strategy<Value = Refusal> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     /// I1: whatever is answered, the ladder ends; and it never trims all twice, nor exceeds a budget it must keep.
     #[test]

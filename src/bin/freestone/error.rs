@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use freestone::sim::Profile;
+use freestone::sim::{Profile, ProfileError};
 use freestone::trace::TraceError;
 use freestone::{AllocationError, CreateError};
 
@@ -52,6 +52,22 @@ pub(crate) enum CliError {
     /// A simulated driver of a name that there is not.
     #[error("there is no simulated profile {0:?}; there are {names}", names = profile_names())]
     NoSuchProfile(String),
+    /// A device file that cannot be opened.
+    #[error("{file}: {source}")]
+    NoDeviceFile {
+        /// The file's name, as given.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A device file with a mistake.
+    #[error("{file}: {source}")]
+    DeviceFile {
+        /// The file's name, as given.
+        file: String,
+        /// The line, and what is wrong there.
+        source: ProfileError,
+    },
     /// The allocator cannot be created on the device.
     #[error(transparent)]
     Allocator(#[from] CreateError),
@@ -81,7 +97,11 @@ impl CliError {
 
     fn code(&self) -> u8 {
         match self {
-            Self::Trace(_) | Self::Write { .. } | Self::NoSuchProfile(_) => 2,
+            Self::Trace(_)
+            | Self::Write { .. }
+            | Self::NoSuchProfile(_)
+            | Self::NoDeviceFile { .. }
+            | Self::DeviceFile { .. } => 2,
             Self::Vulkan(_)
             | Self::Replay(_)
             | Self::Faults { .. }
@@ -94,5 +114,5 @@ impl CliError {
 }
 
 fn profile_names() -> String {
-    Profile::all().into_iter().map(|profile| profile.name).collect::<Vec<_>>().join(", ")
+    Profile::all().into_iter().chain(Profile::corpus()).map(|profile| profile.name).collect::<Vec<_>>().join(", ")
 }

@@ -65,7 +65,7 @@ struct ReplayArguments {
     /// Recorded traces.
     #[arg(required = true, value_name = "TRACE.csv[.zst]")]
     traces: Vec<PathBuf>,
-    /// The driver: "real", or "sim:PROFILE" for a simulated one.
+    /// The driver: "real", or "sim:PROFILE" for a simulated one: a name, or a device file.
     #[arg(long, default_value = "real", value_name = "real|sim:PROFILE")]
     driver: DriverChoice,
     /// Write the results to this file as well, as JSON.
@@ -82,7 +82,7 @@ struct ReplayArguments {
 
 #[derive(Debug, Args)]
 struct DevicesArguments {
-    /// The driver: "real", or "sim:PROFILE" for a simulated one.
+    /// The driver: "real", or "sim:PROFILE" for a simulated one: a name, or a device file.
     #[arg(long, default_value = "real", value_name = "real|sim:PROFILE")]
     driver: DriverChoice,
 }

@@ -8,6 +8,9 @@
 //!
 //! Invariant: what [`Stage::features`] declares was enabled on the device.
 
+use std::fs;
+use std::path::Path;
+
 use ash::vk;
 use freestone::sim::{self, Checks, Profile, SimDevice};
 use freestone::{Allocator, AllocatorCreateInfo, Features};
@@ -47,10 +50,7 @@ impl Stage {
     pub(crate) fn open(choice: &DriverChoice, layers: Layers) -> Result<Self, CliError> {
         match choice {
             DriverChoice::Real => Ok(Self::Real(Headless::load(Program::Replay, layers)?)),
-            DriverChoice::Simulated(name) => {
-                let profile = Profile::by_name(name).ok_or_else(|| CliError::NoSuchProfile(name.clone()))?;
-                Ok(Self::simulated(profile))
-            }
+            DriverChoice::Simulated(name) => Ok(Self::simulated(profile(name)?)),
         }
     }
 
@@ -216,6 +216,16 @@ impl Stage {
             }
         }
     }
+}
+
+/// Returns the built-in profile of that name, or reads it from a file, whose name ends with `.device`.
+fn profile(name: &str) -> Result<Profile, CliError> {
+    let file = || name.to_owned();
+    if Path::new(name).extension().is_none_or(|extension| extension != "device") {
+        return Profile::by_name(name).ok_or_else(|| CliError::NoSuchProfile(file()));
+    }
+    let text = fs::read_to_string(name).map_err(|source| CliError::NoDeviceFile { file: file(), source })?;
+    Profile::parse(&text).map_err(|source| CliError::DeviceFile { file: file(), source })
 }
 
 impl std::fmt::Debug for Stage {

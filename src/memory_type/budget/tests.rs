@@ -10,7 +10,7 @@ use super::*;
 
 /// One local heap of this many bytes, and so many memory objects.
 fn one_heap(size: u64, max_memory_allocation_count: u32) -> Properties {
-    let mut properties = layouts::SOFTWARE.properties();
+    let mut properties = layouts::of("lavapipe");
     properties.memory_heaps[0].size = size;
     properties.max_memory_allocation_count = max_memory_allocation_count;
     properties
@@ -78,7 +78,7 @@ fn the_heap_s_bound_passes_over_the_budget_only() {
 /// A small BAR keeps its last part free, whatever bound is asked for (`VulkanMemoryAllocator` #278, #390).
 #[test]
 fn a_small_bar_is_never_filled() {
-    let budget = Budget::new(&layouts::AMD_BAR256.properties(), &[]);
+    let budget = Budget::new(&layouts::of("radeon-bar256"), &[]);
     let mut reports = [HeapBudget::default(); MAX_HEAPS];
     reports[2] = HeapBudget { usage: 0, budget: 256 * MIB };
     budget.refresh(|| Some(reports));
@@ -205,7 +205,7 @@ fn a_refusal_does_not_wait_in_vain() {
 
 #[test]
 fn an_object_on_its_way_out_makes_room_on_another_heap() {
-    let mut properties = layouts::NVIDIA.properties();
+    let mut properties = layouts::of("geforce-rtx-3070");
     properties.max_memory_allocation_count = 1;
     let budget = Budget::new(&properties, &[]);
     take(&budget, 1).unwrap();

@@ -37,6 +37,9 @@ fn record_all(sim: &SimDevice, commands: vk::CommandBuffer, one: vk::Buffer, pic
     unsafe { device.cmd_copy_buffer_to_image(commands, one, picture, layout, &region) };
     // SAFETY: as above.
     unsafe { device.cmd_copy_image_to_buffer(commands, picture, layout, one, &region) };
+    let color = vk::ClearColorValue { uint32: [7; 4] };
+    // SAFETY: as above.
+    unsafe { device.cmd_clear_color_image(commands, picture, layout, &color, &[]) };
     // SAFETY: as above.
     unsafe {
         device.cmd_pipeline_barrier(commands, stage, stage, vk::DependencyFlags::empty(), &[], &[], &[]);
@@ -67,6 +70,7 @@ fn commands_are_recorded_while_recording_only_and_their_resources_bound() {
         "VUID-vkCmdUpdateBuffer-commandBuffer-recording",
         "VUID-vkCmdCopyBufferToImage-commandBuffer-recording",
         "VUID-vkCmdCopyImageToBuffer-commandBuffer-recording",
+        "VUID-vkCmdClearColorImage-commandBuffer-recording",
         "VUID-vkCmdPipelineBarrier-commandBuffer-recording",
         "VUID-vkCmdPipelineBarrier2-commandBuffer-recording",
         "VUID-vkCmdBindPipeline-commandBuffer-recording",
@@ -96,6 +100,7 @@ fn commands_are_recorded_while_recording_only_and_their_resources_bound() {
         "VUID-vkCmdCopyBufferToImage-dstImage-07966",
         "VUID-vkCmdCopyImageToBuffer-srcImage-07966",
         "VUID-vkCmdCopyImageToBuffer-dstBuffer-00192",
+        "VUID-vkCmdClearColorImage-image-00003",
     ];
     assert_eq!(rules(&sim), expected);
     // SAFETY: as above.

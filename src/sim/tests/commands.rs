@@ -282,3 +282,35 @@ fn a_lost_device_is_a_failure_like_any_other() {
     unsafe { sim.device().device_wait_idle() }.unwrap();
     assert_eq!(sim.finish(), []);
 }
+
+#[test]
+fn images_of_words_are_cleared_layer_by_layer() {
+    let sim = SimDevice::new(Profile::unified());
+    let info = image_info(4).format(vk::Format::R32_UINT).array_layers(2);
+    let (picture, memory) = (image(&sim, &info), allocate(&sim, 65_536, 1).unwrap());
+    bind_image(&sim, picture, memory, 0).unwrap();
+    let (down, down_memory) = bound(&sim, 128, 1);
+    let layout = vk::ImageLayout::GENERAL;
+    let range = |base, count| {
+        let range = vk::ImageSubresourceRange::default().aspect_mask(vk::ImageAspectFlags::COLOR);
+        range.level_count(vk::REMAINING_MIP_LEVELS).base_array_layer(base).layer_count(count)
+    };
+    let layers = vk::ImageSubresourceLayers::default().aspect_mask(vk::ImageAspectFlags::COLOR).layer_count(2);
+    let extent = vk::Extent3D { width: 4, height: 4, depth: 1 };
+    let region = [vk::BufferImageCopy::default().image_subresource(layers).image_extent(extent)];
+    for (word, range) in [(7, range(0, vk::REMAINING_ARRAY_LAYERS)), (9, range(1, 1))] {
+        let color = vk::ClearColorValue { uint32: [word, 0, 0, 0] };
+        // SAFETY: the image is bound, and the ranges are its own.
+        submit(&sim, |device, commands| unsafe {
+            device.cmd_clear_color_image(commands, picture, layout, &color, &[range]);
+        });
+    }
+    // SAFETY: both are bound and large enough.
+    submit(&sim, |device, commands| unsafe {
+        device.cmd_copy_image_to_buffer(commands, picture, layout, down, &region);
+    });
+    let bytes = read(map(&sim, down_memory, 0, 128).unwrap(), 128);
+    let words: Vec<u8> = bytes.chunks(4).map(|word| word[0]).collect();
+    assert_eq!(words, [[7; 16], [9; 16]].concat());
+    assert_eq!(rules(&sim), [""; 0]);
+}

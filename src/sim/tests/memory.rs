@@ -40,12 +40,17 @@ fn impossible_allocations_are_refused() {
     assert_eq!(allocate(&sim, 16, 2), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
     assert_eq!(rules(&sim), ["VUID-vkAllocateMemory-pAllocateInfo-01714"]);
     assert_eq!(allocate(&sim, 13 * GIB, 0), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
-    assert_eq!(rules(&sim), ["VUID-vkAllocateMemory-pAllocateInfo-01713"]);
+    assert_eq!(
+        rules(&sim),
+        ["VUID-vkAllocateMemory-pAllocateInfo-01713", "SIM-allocation-above-maxMemoryAllocationSize"]
+    );
     assert_eq!(
         allocate(&sim, 5 * GIB, 0),
         Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY),
         "above maxMemoryAllocationSize"
     );
+    assert_eq!(rules(&sim), ["SIM-allocation-above-maxMemoryAllocationSize"]);
+    free(&sim, allocate(&sim, 4 * GIB, 0).unwrap());
     assert_eq!(sim.finish(), []);
 }
 

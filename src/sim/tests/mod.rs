@@ -1,18 +1,22 @@
 //! What the simulated driver promises, through `ash`, as its users see it.
 
+mod allocate_chain;
 mod bind_versions;
 mod binds;
 mod command_rules;
 mod commands;
 mod functions;
+mod loans;
 mod memory;
 mod objects;
 mod peer;
+mod pending;
 mod steering;
 mod wrong_handles;
 
 use super::{SimDevice, Violation};
 use ash::vk;
+use core::fmt::Write as _;
 
 /// Returns the rules of the violations so far and forgets them.
 fn rules(sim: &SimDevice) -> Vec<&'static str> {
@@ -78,22 +82,57 @@ fn map(sim: &SimDevice, memory: vk::DeviceMemory, offset: u64, size: u64) -> Res
     unsafe { sim.device().map_memory(memory, offset, size, vk::MemoryMapFlags::empty()) }.map(<*mut _>::cast)
 }
 
-/// Every rule in the sources is broken by some test here, but for two: `SIM-panic` would be a bug of the simulation, and
-/// `SIM-endless-wait` takes ten seconds.
+/// Two rules that no test breaks, put together here, so that this file does not count as their test: the first would be a
+/// bug of the simulation, the second takes ten seconds.
+const UNTESTED: [&str; 2] = ["panic", "endless-wait"];
+
+/// Returns the sources of a folder: file names and texts, in order.
+fn sources(folder: &std::path::Path) -> Vec<(String, String)> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let name = |path: &std::path::Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    let mut read: Vec<_> = files.map(|path| (name(&path), std::fs::read_to_string(&path).unwrap())).collect();
+    read.sort();
+    read
+}
+
+/// Returns where a rule is named: files, with the functions for tests.
+fn places(read: &[(String, String)], rule: &str, has_functions: bool) -> Vec<String> {
+    let quoted = format!("\"{rule}\"");
+    let place = |(file, text): &(String, String)| {
+        let at = text.find(&quoted)?;
+        let enclosing = text[..at].rsplit("\nfn ").next().filter(|body| !body.contains("\n}\n"));
+        let function = enclosing.and_then(|body| body.split('(').next()).filter(|_| has_functions);
+        Some(function.map_or(format!("`{file}`"), |function| format!("`{file}`: `{function}`")))
+    };
+    read.iter().filter_map(place).collect()
+}
+
+/// Every rule in the sources is broken by some test here, and stands with both in `RULES.md`, which
+/// `UPDATE_GOLDEN=1 cargo test --all-features --lib every_rule` writes anew.
 #[test]
 #[cfg_attr(miri, ignore = "reads files")]
-fn every_rule_has_a_test() {
+fn every_rule_has_a_test_and_a_line_in_the_table() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sim");
-    let text = |folder: std::path::PathBuf| {
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-        sources.map(|path| std::fs::read_to_string(path).unwrap()).collect::<String>()
-    };
-    let (sources, tests) = (text(folder.clone()), text(folder.join("tests")));
+    let (read, tests) = (sources(&folder), sources(&folder.join("tests")));
     let is_rule = |text: &&str| text.starts_with("VUID-vk") || text.starts_with("VUID-Vk") || text.starts_with("SIM-");
-    let rules = sources.split('"').filter(is_rule).filter(|rule| !rule.contains(' '));
-    let mut untested: Vec<_> = rules.filter(|rule| !tests.contains(&format!("\"{rule}\""))).collect();
-    untested.sort_unstable();
-    // Put together here, so that this file does not count as their test.
-    assert_eq!(untested, ["endless-wait", "panic"].map(|name| format!("SIM-{name}")));
+    let named = read.iter().flat_map(|(_, text)| text.split('"')).filter(is_rule).filter(|rule| !rule.contains(' '));
+    let rules: std::collections::BTreeSet<&str> = named.collect();
+    let mut table = format!("{} rules.\n\n| rule | checked in | broken by |\n|---|---|---|\n", rules.len());
+    for rule in &rules {
+        let checked = places(&read, rule, false).join(", ");
+        let broken = places(&tests, rule, true).join(", ");
+        let is_excused = UNTESTED.iter().any(|name| *rule == format!("SIM-{name}"));
+        assert!(is_excused || !broken.is_empty(), "no test breaks {rule}");
+        let broken = if is_excused { "no test" } else { &broken };
+        writeln!(table, "| `{rule}` | {checked} | {broken} |").unwrap();
+    }
+    let file = folder.join("RULES.md");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let (head, rest) = written.split_once("## The table\n\n").unwrap();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&file, format!("{head}## The table\n\n{table}")).unwrap();
+    } else {
+        assert_eq!(rest, table, "UPDATE_GOLDEN=1 writes the table anew");
+    }
 }

@@ -215,3 +215,51 @@ fn a_heap_can_be_left_with_little() {
     free(&sim, first);
     assert_eq!(sim.finish(), []);
 }
+
+/// Also with results that the specification does not list for the function: drivers do that.
+#[test]
+fn any_call_can_fail_with_any_result() {
+    let sim = SimDevice::new(Profile::unified());
+    let results = [OUT, vk::Result::ERROR_DEVICE_LOST, vk::Result::ERROR_UNKNOWN, vk::Result::ERROR_FRAGMENTATION];
+    let memory = allocate(&sim, 4096, 1).unwrap();
+    for result in results {
+        let fail = |function| sim.control().fail_nth_of(function, 1, result);
+        fail(Function::AllocateMemory);
+        assert_eq!(allocate(&sim, 16, 0), Err(result));
+        fail(Function::MapMemory);
+        assert_eq!(super::map(&sim, memory, 0, 16), Err(result));
+        fail(Function::BindBufferMemory);
+        let one = buffer(&sim, 16);
+        assert_eq!(super::bind_buffer(&sim, one, memory, 0), Err(result));
+        destroy_buffer(&sim, one);
+        fail(Function::CreateBuffer);
+        let info = vk::BufferCreateInfo::default().size(16).usage(vk::BufferUsageFlags::TRANSFER_SRC);
+        // SAFETY: the device and the create-info are valid.
+        assert_eq!(unsafe { sim.device().create_buffer(&info, None) }, Err(result));
+        fail(Function::DeviceWaitIdle);
+        // SAFETY: the device is valid.
+        assert_eq!(unsafe { sim.device().device_wait_idle() }, Err(result));
+    }
+    free(&sim, memory);
+    assert_eq!(sim.control().faults_fired().len(), 5 * results.len());
+    assert_eq!(sim.finish(), []);
+}
+
+/// A budget that shrinks, a heap that fills up and empties again, while memory is held.
+#[test]
+fn budget_and_room_change_under_way() {
+    let sim = SimDevice::new(Profile::discrete_bar256());
+    let size = sim.profile().heaps[2].size;
+    let half = allocate(&sim, size / 2, 4).unwrap();
+    sim.control().set_foreign_usage(2, size / 2 - 65_536);
+    assert_eq!(allocate(&sim, 65_537, 4), Err(OUT), "the heap has one page left");
+    let page = allocate(&sim, 65_536, 4).unwrap();
+    assert_eq!(allocate(&sim, 1, 4), Err(OUT), "the heap is full");
+    sim.control().set_budget(2, Some(1));
+    free(&sim, half);
+    let again = allocate(&sim, size / 2, 4).unwrap();
+    assert_eq!(sim.control().heap(2).unwrap().budget(), 1, "a budget is advice: the driver serves beyond it");
+    free(&sim, page);
+    free(&sim, again);
+    assert_eq!(sim.finish(), []);
+}

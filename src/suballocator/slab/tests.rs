@@ -12,16 +12,18 @@ fn a_class_is_one_cache_line() {
     assert_eq!((size_of::<SlabClass>(), align_of::<SlabClass>()), (64, 64));
 }
 
+/// Regions of slabs under test, as many as they name.
+fn regions() -> RegionTable {
+    let mut regions = RegionTable::new();
+    for _ in 0..4 {
+        regions.add(1);
+    }
+    regions
+}
+
 /// Takes every slot of a class and returns their keys.
 fn drain(slabs: &mut Slabs, class: usize) -> Vec<RangeKey> {
-    core::iter::from_fn(|| {
-        let taken = slabs.take::<false>(class)?;
-        if taken.was_empty {
-            slabs.reuse(taken.slab);
-        }
-        Some(taken.key)
-    })
-    .collect()
+    core::iter::from_fn(|| Some(slabs.take(class, &mut regions())?.key)).collect()
 }
 
 #[test]
@@ -55,19 +57,19 @@ fn slots_are_taken_once_and_put_once() {
     let slab = slabs.add(class, 64, 0, (3, 1_000));
     let keys: Vec<_> = (0..64)
         .map(|slot| {
-            let taken = slabs.take::<false>(class).expect("64 slots are free");
-            assert_eq!((taken.region, taken.offset, taken.was_empty), (3, 1_000 + slot * 8, slot == 0));
+            let taken = slabs.take(class, &mut regions()).expect("64 slots are free");
+            assert_eq!((taken.region, taken.offset), (3, 1_000 + slot * 8));
             taken.key
         })
         .collect();
-    assert!(slabs.with_room(class).is_none() && slabs.take::<false>(class).is_none());
-    let put = slabs.put::<false>(keys[7]).map(|put| (put.offset, put.is_empty));
+    assert!(slabs.with_room(class).is_none() && slabs.take(class, &mut regions()).is_none());
+    let put = slabs.put(keys[7]).map(|put| (put.offset, put.is_empty));
     assert_eq!(put, Some((1_056, false)));
-    assert!(slabs.put::<false>(keys[7]).is_none() && slabs.resolve(keys[7]).is_none());
+    assert!(slabs.put(keys[7]).is_none() && slabs.resolve(keys[7]).is_none());
     let spot = slabs.resolve(keys[8]).map(|(slab, slot)| slab.spot(slot));
     assert_eq!(spot, Some(Spot { region: 3, offset: 1_064, size: 8 }));
     assert_eq!(slabs.with_room(class), Some(slab));
-    assert_eq!(slabs.take::<false>(class).map(|taken| taken.key), Some(keys[7]));
+    assert_eq!(slabs.take(class, &mut regions()).map(|taken| taken.key), Some(keys[7]));
 }
 
 #[test]
@@ -75,13 +77,13 @@ fn a_removed_slab_makes_its_keys_stale() {
     let mut slabs = Slabs::new(64, 0);
     let slab = slabs.add(3, 1, 9, (0, 0));
     let key = drain(&mut slabs, 3)[0];
-    assert!(slabs.put::<false>(key).is_some_and(|put| put.is_empty));
+    assert!(slabs.put(key).is_some_and(|put| put.is_empty));
     slabs.keep(slab);
     assert_eq!((slabs.remove(slab), slabs.kept_bytes), (9, 0));
     let again = slabs.add(3, 1, 9, (0, 0));
     assert_eq!(again, slab);
     drain(&mut slabs, 3);
-    assert!(slabs.put::<false>(key).is_none());
+    assert!(slabs.put(key).is_none());
 }
 
 #[test]
@@ -95,7 +97,7 @@ fn the_lowest_place_with_room_serves() {
         .collect();
     assert_eq!(slabs.classes[5].words.len(), 4);
     for &at in &[199, 70, 64, 3] {
-        let put = slabs.put::<false>(keys[at]).expect("the key is live");
+        let put = slabs.put(keys[at]).expect("the key is live");
         assert_eq!((slabs.with_room(5), put.is_empty), (Some(put.slab), false));
         assert_eq!(slabs.is_alone(put.slab), at == 199);
     }
@@ -119,13 +121,32 @@ fn a_class_that_has_all_its_places_gets_no_further_slab() {
 }
 
 #[test]
-fn a_slab_in_use_stays_in_use() {
-    let mut slabs = Slabs::new(64, 0);
+fn the_short_way_leaves_to_the_long_one_what_empties_a_region() {
+    let (mut slabs, mut regions) = (Slabs::new(64, 0), regions());
     let slab = slabs.add(3, 2, 9, (0, 0));
-    assert!(slabs.take::<true>(3).is_none(), "nothing of it is used yet");
-    let keys = drain(&mut slabs, 3);
-    assert!(slabs.put::<true>(keys[0]).is_some_and(|put| !put.is_empty));
-    assert!(slabs.put::<true>(keys[1]).is_none(), "it is the last one");
-    assert!(slabs.resolve(keys[1]).is_some());
-    assert_eq!(slabs.take::<true>(3).map(|taken| (taken.slab, taken.key)), Some((slab, keys[0])));
+    assert!(slabs.take_in_use(3, &mut regions).is_none(), "the region would no longer be empty");
+    assert_eq!((slabs.classes[3].empty, slabs.kept_bytes), (slab, 8), "so nothing has changed");
+    regions.occupy(0);
+    let keys: Vec<_> = (0..2).map(|_| slabs.take_in_use(3, &mut regions).expect("two slots are free").key).collect();
+    assert_eq!((regions.get(0).map(|region| region.busy), slabs.kept_bytes), (Some(2), 0));
+    assert_eq!(slabs.put_in_use(keys[0], 8, &mut regions), Some(4));
+    assert_eq!(slabs.put_in_use(keys[0], 4, &mut regions), None, "it is stale");
+    regions.vacate(0);
+    assert_eq!(slabs.put_in_use(keys[1], 4, &mut regions), None, "the region would be empty");
+    regions.occupy(0);
+    assert_eq!(slabs.put_in_use(keys[1], 4, &mut regions), Some(4));
+    assert_eq!((slabs.classes[3].empty, slabs.kept_bytes), (slab, 8), "the only one of its class is kept");
+}
+
+#[test]
+fn the_short_way_keeps_no_second_empty_slab() {
+    let (mut slabs, mut regions) = (Slabs::new(64, 0), regions());
+    regions.occupy(0);
+    slabs.add(3, 1, 9, (0, 0));
+    let first = slabs.take_in_use(3, &mut regions).expect("one slot is free").key;
+    slabs.add(3, 1, 10, (0, 4));
+    assert_eq!(slabs.put_in_use(first, 4, &mut regions), None, "the other one has room");
+    let second = slabs.take_in_use(3, &mut regions).expect("one slot is free").key;
+    assert_eq!(slabs.put_in_use(first, 8, &mut regions), Some(4));
+    assert_eq!(slabs.put_in_use(second, 4, &mut regions), None, "now the first one has");
 }

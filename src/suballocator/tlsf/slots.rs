@@ -12,15 +12,12 @@
 use super::super::free_lists::Want;
 use super::super::range_list::{Cut, Node, SLAB_BIT};
 use super::super::size_class;
-use super::super::slab::{NO_CLASS, Put, Slab, Taken};
+use super::super::slab::{NO_CLASS, Put, Slab, Taken, kept_bound};
 use super::super::{End, Freed, RangeKey, RangeState, RangeView, Request, Spot, Suballocation};
 use super::{Found, Tlsf};
 
 /// Largest alignment that slabs serve, in bytes: starting every slab of large slots at more would tear holes.
 const SLAB_ALIGNMENT: u64 = 4096;
-
-/// Empty slabs are kept up to this many bytes and a 32nd of what is live: one small block's worth.
-pub(super) const KEPT_BYTES: u64 = 1 << 20;
 
 /// Which requests are served by slots, and of which class: what never changes, so that no lock is needed to know it.
 #[derive(Clone, Copy, Debug)]
@@ -121,25 +118,25 @@ impl Tlsf {
         }
     }
 
-    /// Takes a slot of a class from a slab that is in use; `None`, and nothing changed, where there is none.
+    /// Takes a slot of a class from a slab in a region that is in use; `None`, and nothing changed, where there is none.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(in super::super) fn take_ready(&mut self, class: usize) -> Option<Suballocation> {
-        let Taken { region, offset, size, key, .. } = self.slabs.take::<true>(class)?;
+        let Taken { region, offset, size, key } = self.slabs.take_in_use(class, &mut self.ranges.regions)?;
         self.count_used(size);
         Some(Suballocation { region, offset, size, key })
     }
 
-    /// Frees a slot of a slab that stays in use; `false`, and nothing changed, for any other key.
+    /// Frees a slot where that is all there is to do; `false`, and nothing changed, for any other key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(in super::super) fn free_ready(&mut self, key: RangeKey) -> bool {
         if key.index & SLAB_BIT == 0 {
             return false;
         }
-        match self.slabs.put::<true>(key) {
-            Some(put) => {
-                self.count_freed(put.size);
+        match self.slabs.put_in_use(key, self.used_bytes, &mut self.ranges.regions) {
+            Some(size) => {
+                self.count_freed(size);
                 true
             }
             None => false,
@@ -149,18 +146,9 @@ impl Tlsf {
     /// Takes a slot of a class; `None` where it has none that is free, and for a class that there is not.
     #[inline]
     pub(super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
-        let Taken { region, offset, size, key, slab, was_empty } = self.slabs.take::<false>(class)?;
-        if was_empty {
-            self.reuse_slab(slab, region);
-        }
+        let Taken { region, offset, size, key } = self.slabs.take(class, &mut self.ranges.regions)?;
         self.count_used(size);
         Some(Suballocation { region, offset, size, key })
-    }
-
-    #[inline(never)]
-    fn reuse_slab(&mut self, slab: u32, region: u32) {
-        self.slabs.reuse(slab);
-        self.ranges.regions.occupy(region);
     }
 
     #[inline(never)]
@@ -177,7 +165,7 @@ impl Tlsf {
         if key.index & SLAB_BIT == 0 {
             return None;
         }
-        let Put { slab, region, offset, size, is_empty } = self.slabs.put::<false>(key)?;
+        let Put { slab, region, offset, size, is_empty } = self.slabs.put(key)?;
         self.count_freed(size);
         let is_region_empty = is_empty && self.empty_slab(slab, region);
         Some(Freed { region, offset, size, is_region_empty })
@@ -199,7 +187,7 @@ impl Tlsf {
     /// Gives empty slabs back, the largest slots first, until the rest is within the bound.
     #[inline]
     pub(super) fn bound_empty_slabs(&mut self) {
-        while self.slabs.kept_bytes > (self.used_bytes >> 5) + KEPT_BYTES {
+        while self.slabs.kept_bytes > kept_bound(self.used_bytes) {
             let Some(slab) = self.slabs.largest_empty() else {
                 return;
             };

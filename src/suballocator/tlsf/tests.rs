@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
+use super::super::slab::kept_bound;
 use super::super::{Algorithm, NO_SLIVERS, Suballocator};
-use super::slots::KEPT_BYTES;
 use super::*;
 
 fn tlsf(unit: u64, slab_limit: u64, region_sizes: &[u64]) -> Suballocator {
@@ -254,7 +254,7 @@ fn kept_slabs_stay_within_their_bound() {
     for key in keys {
         subject.free(key).expect("the key is live");
         let Suballocator::Tlsf(tlsf) = &subject else { unreachable!("it was made as one") };
-        assert!(tlsf.slabs.kept_bytes <= (tlsf.used_bytes >> 5) + KEPT_BYTES);
+        assert!(tlsf.slabs.kept_bytes <= kept_bound(tlsf.used_bytes));
     }
     subject.validate().expect("the invariants hold");
 }

@@ -1,0 +1,8 @@
+//! Slots of one size: see `tests/fuzz/targets/suballocators.rs`.
+#![no_main]
+
+#[allow(dead_code, reason = "each target takes its own")]
+#[path = "../../tests/fuzz/targets/suballocators.rs"]
+mod suballocators;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| suballocators::fixed(data));

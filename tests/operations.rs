@@ -1,0 +1,289 @@
+//! Every public operation of the allocator, in one table: what it does when the driver fails.
+//!
+//! An operation either *may fail*: then each of its driver calls fails once, with each result it may have, and nothing
+//! leaks, no counter changes, and the same operation succeeds afterwards. Or it is *silent*: it calls no function of the
+//! driver that can fail, and works on a lost device. A test reads the source and finds operations that the table lacks.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use common::failing::{Made, Operation, fail_each_call, furnished, on_every_profile};
+use common::{Rig, buffer_info, image_info, linear, mib, requirements};
+use freestone::sim::{KIB, Profile};
+use freestone::{
+    Algorithm, Allocation, AllocationCreateInfo, AllocationRange, Buffer, DedicatedUse, Image, Intent, Kind,
+    PoolCreateInfo,
+};
+
+use ash::vk;
+
+/// The operations whose failures are tested: here, or where it says.
+const MAY_FAIL: [(&str, &str); 22] = [
+    ("Allocator::new", "failures.rs"),
+    ("Allocator::allocate", "failures.rs, and here from custom pools"),
+    ("Allocator::allocate_many", "failures.rs"),
+    ("Allocator::create_pool", "failures.rs, and here with every algorithm"),
+    ("Allocator::prewarm", "failures.rs"),
+    ("Allocator::create_buffer", "failures.rs"),
+    ("Allocator::create_image", "failures.rs"),
+    ("Allocator::create_aliasing_buffer", "failures.rs"),
+    ("Allocator::create_aliasing_image", "failures.rs"),
+    ("Allocator::allocate_for_buffer", "here"),
+    ("Allocator::allocate_for_image", "here"),
+    ("Allocator::write", "here"),
+    ("Allocator::read", "here"),
+    ("Allocator::flush", "here"),
+    ("Allocator::flush_many", "here"),
+    ("Allocator::invalidate", "here"),
+    ("Allocator::invalidate_many", "here"),
+    ("Buffer::new", "here"),
+    ("Image::new", "here"),
+    ("Buffer::write", "as Allocator::write"),
+    ("Buffer::read", "as Allocator::read"),
+    ("Image::write", "as Allocator::write"),
+];
+
+/// The operations that call nothing that can fail: tested in `silent_operations_work_on_a_lost_device`.
+const SILENT: [&str; 29] = [
+    "Allocator::free",
+    "Allocator::destroy_buffer",
+    "Allocator::destroy_image",
+    "Allocator::destroy_pool",
+    "Allocator::trim",
+    "Allocator::tick",
+    "Allocator::update_budget",
+    "Allocator::budget_age",
+    "Allocator::plan",
+    "Allocator::plan_many",
+    "Allocator::limits",
+    "Allocator::statistics",
+    "Allocator::detailed_statistics",
+    "Allocator::heap_usage",
+    "Allocator::properties",
+    "Allocator::topology",
+    "Allocator::name_of",
+    "Allocator::validate",
+    "Allocator::buffer_device_address",
+    "Allocator::requirements_of_buffer",
+    "Allocator::requirements_of_image",
+    "Buffer::handle",
+    "Buffer::allocation",
+    "Buffer::into_parts",
+    "Image::handle",
+    "Image::allocation",
+    "Image::into_parts",
+    "Image::read",
+    "Buffer::drop",
+];
+
+/// Finds the public methods of `Allocator`, and those that the macro gives `Buffer` and `Image`.
+fn operations_in(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("the source is there") {
+        let path = entry.expect("the folder can be read").path();
+        if path.is_dir() {
+            operations_in(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = std::fs::read_to_string(&path).expect("the file can be read");
+            let owner = if path.ends_with("owned.rs") { &["Buffer", "Image"][..] } else { &["Allocator"] };
+            collect(&text, owner, found);
+        }
+    }
+}
+
+fn collect(text: &str, owners: &[&str], found: &mut BTreeSet<String>) {
+    let mut is_inside = owners.len() > 1;
+    for line in text.lines() {
+        is_inside |= line == "impl Allocator {";
+        if line == "}" && owners.len() == 1 {
+            is_inside = false;
+        }
+        let line = line.trim_start();
+        let name = line.strip_prefix("pub fn ").or_else(|| line.strip_prefix("pub unsafe fn "));
+        let Some(name) = name.filter(|_| is_inside) else { continue };
+        let name = name.split(['(', '<']).next().unwrap_or_default();
+        found.extend(owners.iter().map(|owner| format!("{owner}::{name}")));
+    }
+}
+
+#[test]
+fn the_table_names_every_public_operation() {
+    let mut found = BTreeSet::from(["Buffer::drop".to_owned()]);
+    for room in ["allocator", "resource"] {
+        operations_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room), &mut found);
+    }
+    let table = MAY_FAIL.iter().map(|(name, _)| *name).chain(SILENT).map(str::to_owned);
+    let table: BTreeSet<String> = table.collect();
+    assert_eq!(found.difference(&table).collect::<Vec<_>>(), Vec::<&String>::new(), "not in the table");
+    assert_eq!(table.difference(&found).collect::<Vec<_>>(), Vec::<&String>::new(), "not in the source");
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "handed to `map_err`")]
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+#[test]
+fn owned_resources_undo_everything() {
+    for info in [AllocationCreateInfo::upload().without_spilling(), AllocationCreateInfo::gpu_only().name("owned")] {
+        let buffers = on_every_profile(&|rig| {
+            // SAFETY: the create-info is valid; nothing is submitted.
+            let buffer = unsafe { Buffer::new(&**rig, &buffer_info(mib(5)), &info) }.map_err(text)?;
+            let (buffer, allocation, _) = buffer.into_parts();
+            Ok(Made { buffers: vec![buffer], ..Made::of(vec![allocation]) })
+        });
+        assert!(buffers.failed >= 40, "{buffers:?}");
+    }
+    let images = on_every_profile(&|rig| {
+        // SAFETY: as above.
+        let image = unsafe { Image::new(&**rig, &image_info(300), &AllocationCreateInfo::gpu_only()) }.map_err(text)?;
+        let (image, allocation, _) = image.into_parts();
+        Ok(Made { images: vec![image], ..Made::of(vec![allocation]) })
+    });
+    assert!(images.failed >= 40, "{images:?}");
+}
+
+#[test]
+fn memory_for_a_resource_is_taken_or_not() {
+    for profile in Profile::all() {
+        let (rig, live) = furnished(profile);
+        let device = rig.vulkan.device();
+        // SAFETY: the create-infos are valid.
+        let buffer = unsafe { device.create_buffer(&buffer_info(mib(2)), None) }.expect("a buffer");
+        // SAFETY: as above.
+        let image = unsafe { device.create_image(&image_info(1024), None) }.expect("an image");
+        let for_buffer = fail_each_call(&rig, &|rig| {
+            // SAFETY: the buffer is alive and stays unbound.
+            let made = unsafe { rig.allocate_for_buffer(buffer, &AllocationCreateInfo::gpu_only()) };
+            Ok(Made::of(vec![made.map_err(text)?]))
+        });
+        let for_image = fail_each_call(&rig, &|rig| {
+            // SAFETY: the image is alive and stays unbound.
+            let made = unsafe { rig.allocate_for_image(image, Kind::NonLinear, &AllocationCreateInfo::gpu_only()) };
+            Ok(Made::of(vec![made.map_err(text)?]))
+        });
+        assert!(for_buffer.failed + for_buffer.survived >= 2, "{}: {for_buffer:?}", rig.properties().device_name);
+        assert!(for_image.failed + for_image.survived >= 2, "{}: {for_image:?}", rig.properties().device_name);
+        Made { buffers: vec![buffer], images: vec![image], ..Made::of(live) }.undo(&rig);
+        rig.finish();
+    }
+}
+
+#[test]
+fn pools_of_every_algorithm_grow_or_do_not() {
+    for algorithm in [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 64 * KIB }] {
+        let pool_info = PoolCreateInfo::for_intent(Intent::Upload).algorithm(algorithm);
+        for info in [pool_info.clone().block_size(256 * KIB), pool_info.clone().min_block_count(2), pool_info] {
+            let created = on_every_profile(&|rig| {
+                let pool = rig.create_pool(&info).map_err(text)?;
+                let request = requirements(50 * KIB, 256, Kind::Linear);
+                match rig.allocate_many(&[request; 7], &AllocationCreateInfo::upload().pool(&pool)) {
+                    Ok(allocations) => Ok(Made { pools: vec![pool], ..Made::of(allocations) }),
+                    Err(error) => {
+                        rig.destroy_pool(pool).expect("nothing of it is alive");
+                        Err(text(error))
+                    }
+                }
+            });
+            assert!(created.failed > 4 && created.failed + created.survived > 40, "{algorithm:?}: {created:?}");
+        }
+    }
+}
+
+/// Runs operations on two allocations of non-coherent memory, each of whose driver calls fails once.
+fn on_non_coherent_memory(operation: impl Fn(&Rig, &mut [Allocation; 2]) -> Result<(), freestone::AccessError>) {
+    let rig = Rig::new(Profile::noncoherent());
+    let info = AllocationCreateInfo::readback().required_flags(vk::MemoryPropertyFlags::HOST_CACHED);
+    let mut pair = [100, 5000].map(|size| rig.allocate(&linear(size), &info).expect("there is memory"));
+    for allocation in &mut pair {
+        assert!(allocation.is_non_coherent());
+        rig.write(allocation, 0, &[1_u8; 100]).expect("it is mapped");
+    }
+    let pair = std::cell::RefCell::new(pair);
+    let run: Operation<'_> = &|rig| operation(rig, &mut pair.borrow_mut()).map(|()| Made::default()).map_err(text);
+    let tally = fail_each_call(&rig, run);
+    assert!(tally.failed >= 2 && tally.survived == 0, "{tally:?}");
+    Made::of(pair.into_inner().into()).undo(&rig);
+    rig.finish();
+}
+
+#[test]
+fn accesses_report_each_failure_and_work_afterwards() {
+    on_non_coherent_memory(|rig, [one, _]| rig.write(one, 3, &[5_u8; 90]));
+    on_non_coherent_memory(|rig, [one, _]| rig.flush(one, 0, 100));
+    on_non_coherent_memory(|rig, [one, _]| rig.invalidate(one, 0, 100));
+    on_non_coherent_memory(|rig, pair| rig.flush_many(&pair.each_ref().map(AllocationRange::whole)));
+    on_non_coherent_memory(|rig, pair| rig.invalidate_many(&pair.each_ref().map(AllocationRange::whole)));
+    on_non_coherent_memory(|rig, [one, _]| {
+        // SAFETY: the bytes were written by `on_non_coherent_memory`; no device writes them.
+        unsafe { rig.read(one, 0, &mut [0_u8; 100]) }
+    });
+}
+
+/// Lets every call of the driver that can fail fail, and none is made.
+#[track_caller]
+fn silently<R>(rig: &Rig, run: impl FnOnce() -> R) -> R {
+    let before = rig.control().failable_calls();
+    rig.control().fail_when(|_| Some(vk::Result::ERROR_DEVICE_LOST));
+    let outcome = run();
+    rig.control().clear_faults();
+    assert_eq!(rig.control().failable_calls(), before);
+    outcome
+}
+
+#[test]
+fn silent_operations_work_on_a_lost_device() {
+    for profile in Profile::all() {
+        let (rig, live) = furnished(profile);
+        let info = AllocationCreateInfo::upload().name("to be freed");
+        let made = [info, info.dedicated(DedicatedUse::Always)].map(|info| {
+            // SAFETY: the create-info is valid; nothing is submitted.
+            unsafe { rig.create_buffer(&buffer_info(mib(1)), &info) }.expect("there is memory")
+        });
+        // SAFETY: as above.
+        let image = unsafe { rig.create_image(&image_info(100), &AllocationCreateInfo::gpu_only()) };
+        let (image, image_memory) = image.expect("there is memory");
+        // SAFETY: as above.
+        let owned = unsafe { Buffer::new(&*rig, &buffer_info(100), &info) }.expect("there is memory");
+        let pool = PoolCreateInfo::for_intent(Intent::Upload).min_block_count(2);
+        let pool = rig.create_pool(&pool).expect("there is memory");
+        let loose = rig.allocate(&linear(1000), &info.pool(&pool)).expect("there is memory");
+        silently(&rig, || look_at_everything(&rig, &live[0]));
+        silently(&rig, || {
+            rig.free(loose).expect("it is alive");
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+            drop(owned);
+            for (buffer, memory) in made {
+                // SAFETY: the GPU has never seen it.
+                unsafe { rig.destroy_buffer(buffer, memory) }.expect("it is alive");
+            }
+            // SAFETY: as above.
+            unsafe { rig.destroy_image(image, image_memory) }.expect("it is alive");
+            Made::of(live).undo(&rig);
+            rig.trim();
+        });
+        assert_eq!(rig.control().reserved_bytes(), 0);
+        rig.finish();
+    }
+}
+
+/// Everything that only looks.
+fn look_at_everything(rig: &Rig, live: &Allocation) {
+    let request = linear(mib(3));
+    let info = AllocationCreateInfo::stream();
+    rig.plan(&request, &info).expect("there is memory");
+    rig.plan_many(&[request; 3], &info).expect("there is memory");
+    rig.limits(Intent::GpuOnly).expect("there is a memory type");
+    (0..310).for_each(|_| rig.tick());
+    assert!(rig.update_budget());
+    assert_eq!(rig.budget_age().operations, 0);
+    rig.validate().expect("every invariant holds");
+    assert_eq!(rig.statistics().total.allocation_count, rig.detailed_statistics().ranges.used_count);
+    assert_eq!(rig.heap_usage(0).size, rig.properties().memory_heaps[0].size);
+    assert_eq!((rig.name_of(live), rig.topology()), (None, rig.topology()));
+    // SAFETY: the create-infos are valid.
+    assert!(unsafe { rig.requirements_of_buffer(&buffer_info(100)) }.is_ok_and(|needs| needs.is_some()));
+    // SAFETY: as above.
+    assert!(unsafe { rig.requirements_of_image(&image_info(100)) }.is_ok_and(|needs| needs.is_some()));
+}
