@@ -268,3 +268,24 @@ impl FreeLists {
         Some((word << 6) + self.words[word % WORD_COUNT].trailing_zeros() as usize)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{End, MAX_SIZE, Want};
+
+    fn rounded(units: u64, alignment: u64) -> u64 {
+        Want { units, mask: alignment - 1, end: End::Low }.rounded().units
+    }
+
+    #[test]
+    fn sizes_are_rounded_to_the_alignment_where_that_wastes_a_sixteenth_at_most() {
+        assert_eq!([rounded(1023, 64), rounded(1024, 64), rounded(1000, 1)], [1024, 1024, 1000]);
+        assert_eq!([rounded(964, 64), rounded(963, 64)], [1024, 963]);
+        assert_eq!([rounded(17, 2), rounded(15, 2), rounded(1, 64)], [18, 15, 1]);
+    }
+
+    #[test]
+    fn no_size_is_rounded_above_the_largest() {
+        assert_eq!([rounded(MAX_SIZE - 2, 2), rounded(MAX_SIZE, 2)], [MAX_SIZE - 1, MAX_SIZE]);
+    }
+}
