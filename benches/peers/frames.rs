@@ -10,12 +10,12 @@ use crate::random::Random;
 use crate::request::{Request, upload};
 use crate::row::{Bench, Live, Row};
 
-const UPLOADS: usize = 2000;
-const IN_FLIGHT: usize = 4;
+pub(crate) const UPLOADS: usize = 2000;
+pub(crate) const IN_FLIGHT: usize = 4;
 /// Frames before anything is timed.
-const WARM_UP: usize = 8;
+pub(crate) const WARM_UP: usize = 8;
 
-fn requests(frames: usize) -> Vec<Request> {
+pub(crate) fn requests(frames: usize) -> Vec<Request> {
     let mut random = Random::new(3);
     (0..frames * UPLOADS).map(|_| upload(&mut random)).collect()
 }

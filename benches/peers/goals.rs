@@ -44,6 +44,7 @@ pub(crate) struct Part {
 
 const OWN: &str = "freestone";
 const POOL: &str = "freestone, linear pool";
+const RING: &str = crate::ring::NAME;
 const SLABS: &str = "freestone TLSF, slabs";
 
 const fn at_most(what: &'static str, measure: Measure, bound: f64) -> Goal {
@@ -127,6 +128,8 @@ const FRAMES_AND_LEVELS: &[Goal] = &[
     at_most("c: time by VMA's", time_by_vma("c"), 1.0 / 9.0),
     at_most("c: time by gpu-allocator's", time_by("c", TRAVERSE), 1.0 / 17.0),
     at_most("c: peak reserved / live", workload("c", "peak"), 1.25),
+    at_most("c, frame ring: instructions", instructions("c"), 40.0).of(RING),
+    at_most("c, frame ring: peak reserved / live", workload("c", "peak"), 1.25).of(RING),
     at_most("c, linear pool: instructions", instructions("c"), 40.0).of(POOL),
     at_most("c, linear pool: peak reserved / live", workload("c", "peak"), 1.25).of(POOL),
     at_most("d: instructions", instructions("d"), 280.0),

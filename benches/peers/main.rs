@@ -49,6 +49,7 @@ mod peer;
 mod random;
 mod report;
 mod request;
+mod ring;
 mod rivals;
 mod row;
 mod scaling;

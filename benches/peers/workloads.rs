@@ -3,7 +3,7 @@
 use crate::row::Row;
 use crate::values::{Place, note};
 use crate::{
-    Effort, FULL, bare, callgrind, driver, frames, level, report, request, scaling, steady, with_bare, with_peer,
+    Effort, FULL, bare, callgrind, driver, frames, level, report, request, ring, scaling, steady, with_bare, with_peer,
 };
 
 const WORKLOADS: [(&str, &str); 10] = [
@@ -31,6 +31,7 @@ fn peers_of(workload: &str, effort: Effort) -> Vec<&'static str> {
     let mut peers = vec!["freestone", "gpu-alloc", "gpu-allocator", "one per resource"];
     if workload == "c" {
         peers.insert(1, "freestone, linear pool");
+        peers.insert(1, ring::NAME);
     }
     // Its search is linear: minutes.
     if workload == "b-100k" || (!effort.is_full && matches!(workload, "b-10k" | "b16-10k" | "d")) {
@@ -107,6 +108,9 @@ fn fills() {
 }
 
 fn check(workload: &str, peer: &str) {
+    if peer == ring::NAME {
+        return ring::check();
+    }
     let is_slow = peer == "gpu-allocator";
     with_peer!(peer, Checked => match (workload, steady::by_name(workload)) {
         (_, Some(steady)) => steady.check::<Checked>(if is_slow { 1000 } else { 2 * steady.live_count }),
@@ -117,6 +121,9 @@ fn check(workload: &str, peer: &str) {
 
 /// Measures one workload with one peer.
 pub(crate) fn run(workload: &str, peer: &str, effort: Effort) -> Row {
+    if peer == ring::NAME {
+        return ring::run(if effort.is_full { 600 } else { 200 });
+    }
     let is_slow = peer == "gpu-allocator";
     let pairs = if is_slow { effort.slow_pairs } else { effort.pairs };
     with_peer!(peer, Measured => match (workload, steady::by_name(workload)) {
@@ -135,6 +142,8 @@ pub(crate) fn count(workload: &str, peer: &str, pairs: usize) {
         with_bare!(peer, Bare => load.count::<Bare>(pairs));
     } else if let Some(steady) = steady::by_name(workload) {
         with_peer!(peer, Counted => steady.count::<Counted>(pairs));
+    } else if peer == ring::NAME {
+        ring::count(pairs);
     } else if workload == "c" {
         with_peer!(peer, Counted => frames::count::<Counted>(pairs));
     } else if workload == "d" {

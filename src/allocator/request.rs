@@ -154,27 +154,21 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn required_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.required |= flags;
-        self.prefers_sharing &= flags.is_empty();
-        self.is_plain &= flags.is_empty();
-        self
+        self.look_closer(!flags.is_empty())
     }
 
     /// Prefers memory types with these flags.
     #[must_use]
     pub fn preferred_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.preferred |= flags;
-        self.prefers_sharing &= flags.is_empty();
-        self.is_plain &= flags.is_empty();
-        self
+        self.look_closer(!flags.is_empty())
     }
 
     /// Avoids memory types with these flags, as long as another will do.
     #[must_use]
     pub fn avoided_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
         self.flags.avoided |= flags;
-        self.prefers_sharing &= flags.is_empty();
-        self.is_plain &= flags.is_empty();
-        self
+        self.look_closer(!flags.is_empty())
     }
 
     /// Names the allocation, for leak reports and statistics. The name is kept in a side table: one heap call.
@@ -189,9 +183,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn dedicated(mut self, dedicated: DedicatedUse) -> Self {
         self.dedicated = dedicated;
-        self.prefers_sharing &= dedicated != DedicatedUse::Always;
-        self.is_plain &= dedicated != DedicatedUse::Always;
-        self
+        self.look_closer(dedicated == DedicatedUse::Always)
     }
 
     /// Announces that other resources will be created inside the allocation: it never carries the dedicated info.
@@ -219,9 +211,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);
-        self.prefers_sharing = false;
-        self.is_plain = false;
-        self
+        self.look_closer(true)
     }
 
     /// Places the range at one end of free space: the two stacks of a linear pool, or a hint to TLSF.
@@ -237,6 +227,13 @@ impl<'a> AllocationCreateInfo<'a> {
     pub fn pool(mut self, pool: &'a CustomPool) -> Self {
         self.pool = Some(pool);
         self.is_plain = false;
+        self
+    }
+
+    /// Notes whether a wish makes a range of an existing block anything but the first choice.
+    fn look_closer(mut self, is_so: bool) -> Self {
+        self.prefers_sharing &= !is_so;
+        self.is_plain &= !is_so;
         self
     }
 

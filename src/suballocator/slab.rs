@@ -28,8 +28,12 @@
 //!
 //! What it does not do: it never touches ranges. [`tlsf`](super::tlsf) cuts them, and gives them back.
 
-use alloc::boxed::Box;
+mod class;
+
 use alloc::vec::Vec;
+
+use class::PLACE_COUNT;
+pub(super) use class::SlabClass;
 
 use super::range_list::{NIL, SLAB_BIT, reserve_quarter};
 use super::region_table::RegionTable;
@@ -49,9 +53,6 @@ const SLAB_LEAST: u64 = 4 << 10;
 
 /// A slab of a large class may take this share (1/n) of it: so a class of any size has few slabs.
 const SLAB_SHARE: u64 = 64;
-
-/// Slabs of one class: as many as two levels of bits count.
-const PLACE_COUNT: usize = 64 * 64;
 
 /// Empty slabs are kept up to this many bytes and a 32nd of what is live: one small block's worth.
 const KEPT_BYTES: u64 = 1 << 20;
@@ -103,83 +104,6 @@ impl Slab {
 
     pub(super) const fn is_empty(&self) -> bool {
         self.free == self.full
-    }
-}
-
-/// What a class has: one cache line.
-#[derive(Clone, Debug)]
-#[repr(align(64))]
-pub(super) struct SlabClass {
-    /// One bit for each of `words` that is not 0.
-    pub(super) room: u64,
-    /// One bit for each place whose slab has a free slot.
-    pub(super) words: Box<[u64]>,
-    /// By place: the slab; of a vacant place: the next vacant one.
-    pub(super) places: Vec<u32>,
-    /// The first vacant place.
-    vacant: u32,
-    /// The slab without a used slot.
-    pub(super) empty: u32,
-    /// Slots of all its slabs.
-    pub(super) slots: u32,
-}
-
-impl SlabClass {
-    fn new() -> Self {
-        Self { room: 0, words: Box::default(), places: Vec::new(), vacant: NIL, empty: NIL, slots: 0 }
-    }
-
-    /// Returns the lowest place whose slab has a free slot.
-    #[inline]
-    fn first(&self) -> Option<usize> {
-        let word = self.room.trailing_zeros() as usize;
-        // Where no word has a bit, `word` is 64, which no table reaches.
-        Some(word << 6 | self.words.get(word)?.trailing_zeros() as usize)
-    }
-
-    fn set_room(&mut self, place: u16) {
-        let word = usize::from(place >> 6);
-        self.words[word] |= 1 << (place & 63);
-        self.room |= 1 << word;
-    }
-
-    fn clear_room(&mut self, place: u16) {
-        let word = usize::from(place >> 6);
-        self.words[word] &= !(1 << (place & 63));
-        self.room &= !(u64::from(self.words[word] == 0) << word);
-    }
-
-    /// Tells whether no slab has room but the one at a place.
-    #[inline]
-    fn is_alone(&self, place: u16) -> bool {
-        let (word, bit) = (place >> 6, place & 63);
-        self.room & !(1 << word) == 0 && self.words[usize::from(word)] & !(1 << bit) == 0
-    }
-
-    /// Gives a slab the lowest place that was never used, or the one that was vacated last.
-    fn enter(&mut self, slab: u32) -> u16 {
-        let place = if let Some(next) = self.places.get(self.vacant as usize).copied() {
-            core::mem::replace(&mut self.vacant, next) as usize
-        } else {
-            reserve_quarter(&mut self.places, 2);
-            self.places.push(NIL);
-            self.places.len() - 1
-        };
-        self.places[place] = slab;
-        if place >> 6 == self.words.len() {
-            self.words = self.words.iter().copied().chain([0]).collect();
-        }
-        debug_assert!(place < PLACE_COUNT, "a class is asked for no more slabs than it has places");
-        u16::try_from(place).unwrap_or(u16::MAX)
-    }
-
-    fn leave(&mut self, place: u16) {
-        self.clear_room(place);
-        self.places[usize::from(place)] = core::mem::replace(&mut self.vacant, u32::from(place));
-    }
-
-    fn host_bytes(&self) -> usize {
-        size_of::<Self>() + self.words.len() * size_of::<u64>() + self.places.capacity() * size_of::<u32>()
     }
 }
 

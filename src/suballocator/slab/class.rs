@@ -1,0 +1,89 @@
+//! What a class of slots has: which of its slabs have room, in two levels of bits.
+//!
+//! The invariant is S3 of [`slab`](super): the bits of `words` say which places have room, those of `room` which words
+//! have a bit.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::super::range_list::{NIL, reserve_quarter};
+
+/// Slabs of one class: as many as two levels of bits count.
+pub(super) const PLACE_COUNT: usize = 64 * 64;
+
+/// What a class has: one cache line.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub(in super::super) struct SlabClass {
+    /// One bit for each of `words` that is not 0.
+    pub(in super::super) room: u64,
+    /// One bit for each place whose slab has a free slot.
+    pub(in super::super) words: Box<[u64]>,
+    /// By place: the slab; of a vacant place: the next vacant one.
+    pub(in super::super) places: Vec<u32>,
+    /// The first vacant place.
+    pub(super) vacant: u32,
+    /// The slab without a used slot.
+    pub(in super::super) empty: u32,
+    /// Slots of all its slabs.
+    pub(in super::super) slots: u32,
+}
+
+impl SlabClass {
+    pub(super) fn new() -> Self {
+        Self { room: 0, words: Box::default(), places: Vec::new(), vacant: NIL, empty: NIL, slots: 0 }
+    }
+
+    /// Returns the lowest place whose slab has a free slot.
+    #[inline]
+    pub(super) fn first(&self) -> Option<usize> {
+        let word = self.room.trailing_zeros() as usize;
+        // Where no word has a bit, `word` is 64, which no table reaches.
+        Some(word << 6 | self.words.get(word)?.trailing_zeros() as usize)
+    }
+
+    pub(super) fn set_room(&mut self, place: u16) {
+        let word = usize::from(place >> 6);
+        self.words[word] |= 1 << (place & 63);
+        self.room |= 1 << word;
+    }
+
+    fn clear_room(&mut self, place: u16) {
+        let word = usize::from(place >> 6);
+        self.words[word] &= !(1 << (place & 63));
+        self.room &= !(u64::from(self.words[word] == 0) << word);
+    }
+
+    /// Tells whether no slab has room but the one at a place.
+    #[inline]
+    pub(super) fn is_alone(&self, place: u16) -> bool {
+        let (word, bit) = (place >> 6, place & 63);
+        self.room & !(1 << word) == 0 && self.words[usize::from(word)] & !(1 << bit) == 0
+    }
+
+    /// Gives a slab the lowest place that was never used, or the one that was vacated last.
+    pub(super) fn enter(&mut self, slab: u32) -> u16 {
+        let place = if let Some(next) = self.places.get(self.vacant as usize).copied() {
+            core::mem::replace(&mut self.vacant, next) as usize
+        } else {
+            reserve_quarter(&mut self.places, 2);
+            self.places.push(NIL);
+            self.places.len() - 1
+        };
+        self.places[place] = slab;
+        if place >> 6 == self.words.len() {
+            self.words = self.words.iter().copied().chain([0]).collect();
+        }
+        debug_assert!(place < PLACE_COUNT, "a class is asked for no more slabs than it has places");
+        u16::try_from(place).unwrap_or(u16::MAX)
+    }
+
+    pub(super) fn leave(&mut self, place: u16) {
+        self.clear_room(place);
+        self.places[usize::from(place)] = core::mem::replace(&mut self.vacant, u32::from(place));
+    }
+
+    pub(super) fn host_bytes(&self) -> usize {
+        size_of::<Self>() + self.words.len() * size_of::<u64>() + self.places.capacity() * size_of::<u32>()
+    }
+}
