@@ -298,8 +298,7 @@ mod tests {
 
     #[test]
     fn room_grows_by_a_quarter_and_at_least_by_what_is_said() {
-        let mut elements = vec![0_u8; 400];
-        elements.shrink_to_fit();
+        let mut elements = Vec::from([0_u8; 400]);
         reserve_quarter(&mut elements, 16);
         assert_eq!(elements.capacity(), 500);
         reserve_quarter(&mut elements, 16);
