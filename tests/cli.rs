@@ -1,4 +1,5 @@
-//! The command-line tool on bad input: one clear line naming file and line, exit code 2, no panic.
+//! The command-line tool on bad input: one clear line naming file and line, exit code 2, no panic; and its soak, which
+//! takes the same steps for the same seed.
 #![cfg(feature = "cli")]
 
 use std::fs;
@@ -192,4 +193,60 @@ fn a_request_that_nothing_can_serve_names_its_place() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.starts_with(&format!("error: {}:1: buffer of id 0 failed: ", file.display())), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+/// Soaks for some steps; returns the exit code and the verdict, without the time that it took.
+fn soak(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = freestone(&[&["soak"], arguments].concat());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(text.lines().count(), 1, "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let (before, rest) = text.split_once(" steps in ").expect("a verdict");
+    let (_, after) = rest.split_once("): ").expect("a verdict");
+    (output.status.code(), format!("{before}: {after}"))
+}
+
+#[test]
+fn a_soak_is_the_same_for_the_same_seed() {
+    let run = |seed| soak(&["--driver", "sim:noncoherent", "--minutes", "5", "--steps", "600", "--seed", seed]);
+    let (code, first) = run("7");
+    assert_eq!(code, Some(0));
+    assert!(first.starts_with("no finding: sim:noncoherent, seed 7, 1 threads, 1 episodes, 600: "), "{first}");
+    assert!(!first.contains(", 0 driver calls failed") && !first.contains(" compared 0 times"), "{first}");
+    assert_eq!(run("7").1, first);
+    assert_ne!(run("8").1, first.replace("seed 7", "seed 8"));
+}
+
+#[test]
+fn a_soak_of_several_threads_and_episodes() {
+    let arguments = ["--driver", "sim:discrete-bar256", "--minutes", "5", "--steps", "4100", "--threads", "2"];
+    let (code, verdict) = soak(&arguments);
+    assert_eq!(code, Some(0));
+    assert!(verdict.starts_with("no finding: sim:discrete-bar256, seed 1, 2 threads, 2 episodes, 8200: "), "{verdict}");
+}
+
+#[test]
+fn a_soak_ends_with_its_time() {
+    let (code, verdict) = soak(&["--driver", "sim:unified", "--minutes", "0.01"]);
+    assert_eq!(
+        (code, verdict.starts_with("no finding: sim:unified, seed 1, 1 threads, 1 episodes, ")),
+        (Some(0), true)
+    );
+}
+
+#[test]
+fn what_cannot_be_soaked_is_2() {
+    for arguments in [
+        &["soak", "--minutes", "0"][..],
+        &["soak", "--minutes", "-1"],
+        &["soak", "--minutes", "inf"],
+        &["soak", "--minutes", "soon"],
+        &["soak", "--threads", "0"],
+        &["soak", "--steps", "0"],
+        &["soak", "--driver", "sim:card"],
+    ] {
+        let output = freestone(arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(output.stdout.is_empty() && !text.contains("panicked"), "{text}");
+    }
 }

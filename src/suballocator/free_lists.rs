@@ -268,3 +268,33 @@ impl FreeLists {
         Some((word << 6) + self.words[word % WORD_COUNT].trailing_zeros() as usize)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{End, FreeLists, MAX_SIZE, Want, size_class};
+
+    fn rounded(units: u64, alignment: u64) -> u64 {
+        Want { units, mask: alignment - 1, end: End::Low }.rounded().units
+    }
+
+    #[test]
+    fn sizes_are_rounded_to_the_alignment_where_that_wastes_a_sixteenth_at_most() {
+        assert_eq!([rounded(1023, 64), rounded(1024, 64), rounded(1000, 1)], [1024, 1024, 1000]);
+        assert_eq!([rounded(964, 64), rounded(963, 64)], [1024, 963]);
+        assert_eq!([rounded(17, 2), rounded(15, 2), rounded(1, 64)], [18, 15, 1]);
+    }
+
+    #[test]
+    fn the_host_pays_four_bytes_for_each_list_that_a_range_may_need() {
+        let mut lists = FreeLists::new();
+        lists.cover(MAX_SIZE);
+        assert_eq!(lists.host_bytes(), 4 * (size_class::floor(MAX_SIZE) + 1));
+        lists.cover(1);
+        assert_eq!(lists.heads.len(), size_class::floor(MAX_SIZE) + 1, "no list is given up");
+    }
+
+    #[test]
+    fn no_size_is_rounded_above_the_largest() {
+        assert_eq!([rounded(MAX_SIZE - 2, 2), rounded(MAX_SIZE, 2)], [MAX_SIZE - 1, MAX_SIZE]);
+    }
+}

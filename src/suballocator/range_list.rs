@@ -279,6 +279,36 @@ mod tests {
     }
 
     #[test]
+    fn the_host_pays_for_whole_nodes_and_regions() {
+        let mut ranges = RangeList::new();
+        assert_eq!(ranges.host_bytes(), 0);
+        let (_, first) = ranges.add_region(MAX_SIZE);
+        for units in 1..400 {
+            ranges.split(first, 1000 - units);
+        }
+        let nodes = 400 * size_of::<Node>();
+        let regions = ranges.regions.host_bytes();
+        assert!(regions >= 16, "a region has an entry of two words and more");
+        let paid = ranges.host_bytes() - regions;
+        assert!(
+            paid >= nodes && paid <= nodes * 5 / 4,
+            "{paid} bytes for {nodes} bytes of nodes: a quarter is spare at most"
+        );
+    }
+
+    #[test]
+    fn room_grows_by_a_quarter_and_at_least_by_what_is_said() {
+        let mut elements = Vec::from([0_u8; 400]);
+        reserve_quarter(&mut elements, 16);
+        assert_eq!(elements.capacity(), 500);
+        reserve_quarter(&mut elements, 16);
+        assert_eq!(elements.capacity(), 500, "there is room already");
+        let mut few = Vec::<u8>::new();
+        reserve_quarter(&mut few, 16);
+        assert_eq!(few.capacity(), 16);
+    }
+
+    #[test]
     fn split_and_absorb_are_inverse() {
         let mut ranges = RangeList::new();
         let (region, first) = ranges.add_region(MAX_SIZE);

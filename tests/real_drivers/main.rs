@@ -8,6 +8,7 @@
 mod arena;
 mod frame_ring;
 mod gpu;
+mod shader;
 mod transient;
 mod upload;
 #[path = "../../src/bin/freestone/vulkan/mod.rs"]

@@ -206,6 +206,14 @@ impl World {
         thing(Shape::Buffer { buffer, size }, memory)
     }
 
+    /// Makes a buffer of another usage than transfers.
+    pub(crate) fn buffer_for(&self, size: u64, usage: vk::BufferUsageFlags, info: &AllocationCreateInfo<'_>) -> Thing {
+        // SAFETY: as above.
+        let made = unsafe { self.allocator.create_buffer(&buffer_info(size).usage(usage), info) };
+        let (buffer, memory) = made.expect("a buffer");
+        thing(Shape::Buffer { buffer, size }, memory)
+    }
+
     pub(crate) fn image(&self, width: u32, height: u32, tiling: vk::ImageTiling, intent: Intent) -> Thing {
         self.image_in(width, height, tiling, &AllocationCreateInfo::new(intent))
     }

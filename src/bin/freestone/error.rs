@@ -15,6 +15,7 @@ use freestone::trace::TraceError;
 use freestone::{AllocationError, CreateError};
 
 use crate::replay::ReplayError;
+use crate::soak::Finding;
 use crate::vulkan::Unavailable;
 
 /// What ends the tool early.
@@ -45,6 +46,9 @@ pub(crate) enum CliError {
         /// Mistakes that the simulated driver recorded.
         violations: u64,
     },
+    /// A soak found something.
+    #[error(transparent)]
+    Finding(#[from] Box<Finding>),
     /// A simulated driver of a name that there is not.
     #[error("there is no simulated profile {0:?}; there are {names}", names = profile_names())]
     NoSuchProfile(String),
@@ -101,6 +105,7 @@ impl CliError {
             Self::Vulkan(_)
             | Self::Replay(_)
             | Self::Faults { .. }
+            | Self::Finding(_)
             | Self::Allocator(_)
             | Self::Allocation(_)
             | Self::Output(_) => 1,

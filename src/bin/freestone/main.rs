@@ -1,7 +1,8 @@
-//! `freestone`: replays recorded applications, and shows how devices look to the allocator.
+//! `freestone`: replays recorded applications, shows how devices look to the allocator, and soaks it.
 //!
 //! ```text
 //! main ── arguments ── trace files read and checked ── session: each replayed on a driver ── JSON, table
+//!   ├── soak: random lifetimes, checked all along ── verdict
 //!   └── error: one line, exit code
 //! ```
 //!
@@ -17,6 +18,7 @@ mod replay;
 mod resources;
 mod session;
 mod sizes;
+mod soak;
 mod stage;
 mod table;
 mod targets;
@@ -27,6 +29,7 @@ mod vulkan;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -53,6 +56,8 @@ enum Command {
     Replay(ReplayArguments),
     /// Print each physical device's heaps and types, and what each intent chooses and why.
     Devices(DevicesArguments),
+    /// Live at random for as long as asked, check contents, invariants and counters all along, print a verdict.
+    Soak(SoakArguments),
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +87,28 @@ struct DevicesArguments {
     driver: DriverChoice,
 }
 
+#[derive(Debug, Args)]
+struct SoakArguments {
+    /// The driver: "real", or "sim:PROFILE" for a simulated one, which is told to fail at random.
+    #[arg(long, default_value = "real", value_name = "real|sim:PROFILE")]
+    driver: DriverChoice,
+    /// Stop after so many minutes.
+    #[arg(long, default_value = "1", value_parser = minutes, value_name = "N")]
+    minutes: Duration,
+    /// Stop after so many steps of each thread.
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    steps: u64,
+    /// Begin with this episode; with one thread, the same seed takes the same steps.
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    seed: u64,
+    /// Let so many threads share the allocator.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8), value_name = "N")]
+    threads: u32,
+    /// Fail where the validation layers are missing.
+    #[arg(long)]
+    require_validation: bool,
+}
+
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -93,12 +120,29 @@ fn run(arguments: &Arguments) -> Result<(), CliError> {
     match &arguments.command {
         Command::Replay(arguments) => replay_all(arguments),
         Command::Devices(arguments) => devices::report(&arguments.driver, &mut io::stdout().lock()),
+        Command::Soak(arguments) => {
+            let SoakArguments { ref driver, minutes: duration, steps, seed, threads, require_validation } = *arguments;
+            let (driver, layers) = (driver.clone(), layers(require_validation));
+            soak::run(&soak::Settings { driver, layers, duration, steps, seed, threads }, &mut io::stdout().lock())
+        }
     }
+}
+
+fn layers(is_required: bool) -> Layers {
+    if is_required { Layers::Required } else { Layers::IfPresent }
+}
+
+/// Reads a number of minutes, with a fraction or without.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| "not a number of minutes")?;
+    let duration = Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())?;
+    // Far beyond any use, and well inside what a clock can count.
+    if minutes > 0.0 && minutes <= 1e6 { Ok(duration) } else { Err("not between 0 and a million minutes".into()) }
 }
 
 fn replay_all(arguments: &ReplayArguments) -> Result<(), CliError> {
     let traces = arguments.traces.iter().map(Trace::read).collect::<Result<Vec<_>, _>>()?;
-    let layers = if arguments.require_validation { Layers::Required } else { Layers::IfPresent };
+    let layers = layers(arguments.require_validation);
     let settings = Settings { driver: arguments.driver.clone(), layers, sizes: arguments.sizes };
     let rows = traces.iter().map(|trace| row(trace, &settings)).collect::<Result<Vec<_>, _>>()?;
     let records: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();

@@ -89,6 +89,22 @@ impl Stage {
         }
     }
 
+    /// Returns a queue that can do everything, and its family.
+    pub(crate) fn queue(&self) -> (vk::Queue, u32) {
+        match self {
+            Self::Real(headless) => (headless.queue, headless.queue_family_index),
+            Self::Simulated(device) => (device.queue(), 0),
+        }
+    }
+
+    /// Returns the tester's side of a simulated device.
+    pub(crate) fn control(&self) -> Option<&sim::Control> {
+        match self {
+            Self::Real(_) => None,
+            Self::Simulated(device) => Some(device.control()),
+        }
+    }
+
     /// Returns whose driver it is; nobody's known where it is simulated.
     pub(crate) fn driver(&self) -> Driver {
         match self {
