@@ -35,20 +35,19 @@ fn allocate(allocator: &Allocator, size: u64) -> Result<Allocation, AllocationEr
     allocator.allocate(&request(size), &info())
 }
 
-/// Runs `work` on a thread that has another shard than the calling one, after collisions that opened it.
-fn in_another_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T + Send) -> T {
-    let here = thread_number() & 1;
+/// Runs `work` on a thread of the second shard, after collisions that opened it. Whoever came before has the first.
+fn in_the_second_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T + Send) -> T {
     let type_index = allocator.best_memory_type(Intent::GpuOnly, !0).expect("there is one");
     let mut work = Some(work);
     let (mut ends, mut found) = (Vec::new(), None);
     thread::scope(|scope| {
-        // Those with a number of the wrong parity live on, so that the next has another.
+        // Those with an even number live on, so that the next has another.
         while found.is_none() {
             let (end, ended) = mpsc::channel::<()>();
             let (sender, receiver) = mpsc::channel();
             let mut own_work = work.take();
             let worker = scope.spawn(move || {
-                if thread_number() & 1 == here {
+                if thread_number() & 1 == 0 {
                     sender.send(own_work.take()).expect("the test listens");
                     let _ = ended.recv();
                     return None;
@@ -57,7 +56,7 @@ fn in_another_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T + S
                 let shards = allocator.pools().shards(type_index, Kind::Linear);
                 (0..32).for_each(|_| shards.note_collision());
                 let index = allocator.pools().own_shard(type_index, Kind::Linear).index();
-                assert!((64..128).contains(&index) == (here == 0), "shard {index}");
+                assert!((64..128).contains(&index), "shard {index}");
                 own_work.map(|work| work())
             });
             match receiver.recv().expect("the thread speaks") {
@@ -89,7 +88,7 @@ fn idle_shards_keep_nothing() {
     let here = allocate(&allocator, 512).expect("there is memory");
     // From a type of its own, so that both shards open a block: the first is full.
     let rest = allocate(&allocator, MIB - 4096).ok();
-    let there = in_another_shard(&allocator, || allocate(&allocator, 700_000)).expect("there is memory");
+    let there = in_the_second_shard(&allocator, || allocate(&allocator, 700_000)).expect("there is memory");
     assert_eq!(allocator.pools().all().len(), 2);
     for allocation in [Some(here), rest, Some(there)].into_iter().flatten() {
         allocator.free(allocation).expect("it is alive");
@@ -104,7 +103,7 @@ fn a_plan_and_the_limits_see_what_another_shard_has_left() {
     let sim = SimDevice::new(Profile::unified());
     let allocator = allocator(&sim, 8 * MIB);
     let pinned = pin_a_large_block(&allocator);
-    let placed = in_another_shard(&allocator, || {
+    let placed = in_the_second_shard(&allocator, || {
         let limits = allocator.limits(Intent::GpuOnly).expect("there is a type");
         assert!(limits.largest_allocation >= 5 * MIB, "{limits:?}");
         let plan = allocator.plan(&request(5 * MIB), &info()).expect("a sibling has room");
@@ -152,7 +151,7 @@ fn a_busy_sibling_is_waited_for_before_a_refusal() {
             thread::sleep(Duration::from_millis(30));
             drop(end);
         });
-        let placed = in_another_shard(&allocator, || allocate(&allocator, 5 * MIB)).expect("there is room for it");
+        let placed = in_the_second_shard(&allocator, || allocate(&allocator, 5 * MIB)).expect("there is room for it");
         assert_eq!(placed.memory(), pinned.memory());
         allocator.free(placed).expect("it is alive");
     });
