@@ -23,6 +23,8 @@ mod descent;
 mod error;
 mod ladder;
 mod ledger;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod plan;
 mod pools;
 mod request;
@@ -60,10 +62,10 @@ use crate::device::{Device, Properties};
 use crate::memory_type::{Budget, HeapUsage, Selector, Topology};
 use crate::pool::Left;
 use crate::suballocator::StaleKey;
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering, StaticU32};
 
 /// Numbers allocators, so that a key of one is foreign to every other. 0 is never given out.
-static NEXT_OWNER: AtomicU32 = AtomicU32::new(1);
+static NEXT_OWNER: StaticU32 = StaticU32::new(1);
 
 /// Suballocates device memory for buffers and images.
 pub struct Allocator {

@@ -148,11 +148,12 @@ impl Allocator {
 
     /// Returns sizes of which the largest that a plan confirms is what a memory type gives, in bytes. A search looks at
     /// a few ranges of the largest class only: where it misses the largest, every range of the class serves a
-    /// sixteenth less.
-    fn promising_sizes(&self, memory_type_index: u32) -> [u64; 3] {
+    /// sixteenth less. What other shards have is within reach too.
+    fn promising_sizes(&self, memory_type_index: u32) -> Vec<u64> {
         let pool = self.pools().own_shard(memory_type_index, Kind::Linear);
-        let free = pool.largest_free_range();
-        [self.largest_opening(pool), free, free - free / 16]
+        let shards = core::iter::once(pool).chain(self.pools().siblings(pool));
+        let free = shards.map(|shard| shard.largest_free_range()).flat_map(|free| [free, free - free / 16]);
+        core::iter::once(self.largest_opening(pool)).chain(free).collect()
     }
 
     /// Returns the largest request that a memory object opened now would serve, in bytes: a block is whole pages, an

@@ -12,6 +12,7 @@
 mod shards;
 mod template;
 
+use core::array;
 use core::ops::Deref;
 use std::sync::Arc;
 
@@ -109,7 +110,7 @@ impl Pools {
     /// Creates a table without pools.
     pub(crate) fn new(device: &Device, owner: u32) -> Self {
         Self {
-            defaults: [const { OnceLock::new() }; DEFAULT_COUNT],
+            defaults: array::from_fn(|_| OnceLock::new()),
             opened: AtomicU64::new(0),
             others: RwLock::default(),
             template: Template::new(device),
@@ -257,7 +258,7 @@ impl Pools {
     }
 
     /// Adds a counter up over all pools.
-    pub(crate) fn sum(&self, counter: impl Fn(&Pool) -> u64) -> u64 {
+    pub(crate) fn sum(&self, counter: impl Fn(&NumberedPool) -> u64) -> u64 {
         let mut opened = self.opened.load(Ordering::Acquire);
         let indices = core::iter::from_fn(|| {
             let index = opened.trailing_zeros() as usize;
@@ -266,7 +267,7 @@ impl Pools {
         });
         let defaults = indices.filter_map(|index| self.defaults[index].get()).flat_map(|shards| shards.all());
         let others = self.others.read();
-        defaults.chain(others.slots.iter().flatten().map(|pool| &**pool)).map(|pool| counter(pool)).sum()
+        defaults.chain(others.slots.iter().flatten().map(|pool| &**pool)).map(counter).sum()
     }
 }
 
@@ -285,3 +286,6 @@ impl Others {
         Some(pool)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

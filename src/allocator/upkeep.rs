@@ -5,7 +5,7 @@ use bytemuck::NoUninit;
 
 use super::allocation::Allocation;
 use super::error::{AccessError, AllocationError, AttemptKind, AttemptRecord, Attempts};
-use super::pools::PoolRef;
+use super::pools::{NumberedPool, PoolRef};
 use super::retention::AGED_AFTER;
 use super::{Allocator, LeakReport, ladder};
 use crate::block::growth;
@@ -231,13 +231,14 @@ impl Allocator {
         }
     }
 
-    /// Returns whether every pool holds no more than one small block.
+    /// Returns whether every pool holds no more than one small block, and a further shard none.
     fn has_nothing_to_release(&self) -> bool {
-        let is_small = |pool: &Pool| {
+        let is_at_rest = |pool: &NumberedPool| {
             let counts = pool.counts();
-            counts.block_count <= 1 && counts.block_bytes <= growth::IDLE_BLOCK_MAX
+            let most = u64::from(!pool.is_further_shard());
+            counts.block_count <= most && counts.block_bytes <= growth::IDLE_BLOCK_MAX
         };
-        self.pools.sum(|pool| u64::from(!is_small(pool))) == 0
+        self.pools.sum(|pool| u64::from(!is_at_rest(pool))) == 0
     }
 
     /// Counts allocations: the allocator's only clock beside the tick.

@@ -45,7 +45,7 @@ use self::state::{ArenaBuffer, Placed, State};
 use crate::allocator::{AccessError, AllocationError};
 use crate::pool::HostAccess;
 use crate::resource::AllocatorRef;
-use crate::sync::{AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{Condvar, Mutex, Ordering, StaticU64};
 
 /// What offsets and sizes are multiples of, in bytes, unless atoms are larger: vertex and index strides are multiples of
 /// 4, and smaller pieces would only be gaps.
@@ -58,7 +58,7 @@ const MAX_UNITS: u64 = (1 << 42) - 1;
 const MAX_BUFFER_COUNT: u32 = 1 << 16;
 
 /// Numbers arenas, so that a range of one is foreign to every other.
-static NEXT_ARENA: AtomicU64 = AtomicU64::new(1);
+static NEXT_ARENA: StaticU64 = StaticU64::new(1);
 
 /// What an [`Arena`] holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -52,11 +52,11 @@ pub use resource::DedicatedPreference;
 pub(crate) use resource::Requirements;
 pub(crate) use transfer::BarrierStages;
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{Ordering, StaticU32};
 use functions::{DeviceCommands, InstanceCommands};
 
 /// Numbers the devices of this process, so that memory given to the wrong one is noticed.
-static NEXT_DEVICE_NUMBER: AtomicU32 = AtomicU32::new(0);
+static NEXT_DEVICE_NUMBER: StaticU32 = StaticU32::new(0);
 
 /// What happened to a memory object, for [`MemoryCallbacks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,10 +48,10 @@ use self::state::{Ending, FLUSH_BATCH, Growth, State};
 use crate::allocator::{AllocationError, Allocator};
 use crate::device::DriverError;
 use crate::resource::AllocatorRef;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{Mutex, Ordering, StaticU64};
 
 /// Numbers rings, so that a frame of one is foreign to every other.
-static NEXT_RING: AtomicU64 = AtomicU64::new(1);
+static NEXT_RING: StaticU64 = StaticU64::new(1);
 
 /// Per-frame linear memory: uniforms, dynamic vertices, staging, whatever the CPU writes for one frame of the GPU.
 ///

@@ -54,9 +54,10 @@ struct State {
     objects: u32,
     /// Memory objects whose release is under way.
     objects_leaving: u32,
-    /// How many releases ever began and ended; they wrap around.
+    /// How many releases ever began; the number of the last one.
     releases_begun: u64,
-    releases_ended: u64,
+    /// The numbers of the releases under way.
+    releases: Vec<u64>,
 }
 
 /// Copies of a heap's numbers that can be read without the lock.
@@ -124,10 +125,11 @@ impl Budget {
     /// [`Refused`], with the numbers.
     pub(crate) fn reserve(&self, heap_index: u32, bytes: u64, bound: Bound) -> Result<Reservation<'_>, Refused> {
         let mut state = self.state.lock();
-        let releases_to_await = state.releases_begun;
+        let last_awaited = state.releases_begun;
         while let Err(refused) = self.check_now(&state, heap_index, bytes, bound) {
-            let has_ended = state.releases_ended >= releases_to_await;
-            if has_ended || self.check_after_releases(&state, heap_index, bytes, bound).is_err() {
+            // By number: one that began later and ended sooner says nothing of those before it.
+            let have_ended = state.releases.iter().all(|&number| number > last_awaited);
+            if have_ended || self.check_after_releases(&state, heap_index, bytes, bound).is_err() {
                 return Err(refused);
             }
             self.release_ended.wait(&mut state);
@@ -167,7 +169,9 @@ impl Budget {
         heap.ever_left = heap.ever_left.wrapping_add(bytes);
         state.objects_leaving += 1;
         state.releases_begun += 1;
-        ReleaseInFlight { budget: self, heap_index, bytes }
+        let number = state.releases_begun;
+        state.releases.push(number);
+        ReleaseInFlight { budget: self, heap_index, bytes, number }
     }
 
     /// Charges a memory object that is held with `now` bytes instead of `before`: what lazily allocated memory has really
@@ -295,7 +299,7 @@ impl Budget {
 impl State {
     fn new(facts: &[HeapFacts; MAX_HEAPS]) -> Self {
         let heaps = facts.map(|facts| HeapState { budget: facts.budget(0), ..HeapState::default() });
-        Self { heaps, objects: 0, objects_leaving: 0, releases_begun: 0, releases_ended: 0 }
+        Self { heaps, objects: 0, objects_leaving: 0, releases_begun: 0, releases: Vec::new() }
     }
 }
 
@@ -338,6 +342,7 @@ pub(crate) struct ReleaseInFlight<'a> {
     budget: &'a Budget,
     heap_index: u32,
     bytes: u64,
+    number: u64,
 }
 
 impl Drop for ReleaseInFlight<'_> {
@@ -348,12 +353,14 @@ impl Drop for ReleaseInFlight<'_> {
         heap.leaving -= self.bytes;
         state.objects = state.objects.saturating_sub(1);
         state.objects_leaving -= 1;
-        state.releases_ended += 1;
+        state.releases.retain(|&number| number != self.number);
         self.budget.publish_operation(&state, self.heap_index as usize);
         drop(state);
         self.budget.release_ended.notify_all();
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -45,7 +45,7 @@ use crate::block::{Backing, OpenError, Retired};
 use crate::device::{DedicatedFor, DriverError, Mapping};
 use crate::memory_type::{Bound, Refused};
 use crate::suballocator::{self, Algorithm, RangeKey, Request, SlotRule, StaleKey, Suballocator};
-use crate::sync::BriefMutex;
+use crate::sync::{BriefMutex, brief_mutex};
 
 /// What a pool is made of; never changes afterwards.
 #[derive(Clone, Debug)]
@@ -208,7 +208,7 @@ impl Pool {
         let page = settings.non_linear_page.max(1);
         let non_linear = Rounding { mask: page - 1, alignment: settings.min_alignment.max(page) };
         let rounding = [linear, non_linear];
-        Self { settings, rounding, slots, state: BriefMutex::new(state), growth: GrowthTicket::default() }
+        Self { settings, rounding, slots, state: brief_mutex(state), growth: GrowthTicket::default() }
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -333,8 +333,13 @@ impl Pool {
         now: u64,
     ) -> Result<(), StaleKey> {
         if making == Making::Dedicated {
-            self.free_dedicated(backing, key)?;
-            self.state.lock().allocated -= 1;
+            let mut state = self.state.lock();
+            let object = state.dedicated.remove(key).ok_or(StaleKey)?;
+            // Behind the same lock: nobody counts it as freed meanwhile.
+            state.allocated -= 1;
+            let retired = retire_last(backing, object);
+            drop(state);
+            retired.map(Retired::finish);
             return Ok(());
         }
         let mut state = self.state.lock();

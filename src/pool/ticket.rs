@@ -85,7 +85,7 @@ impl Drop for Ticket<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -115,3 +115,6 @@ mod tests {
         });
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -14,10 +14,20 @@
 //! - B1: whoever changes `is_held` from false to true owns the lock until it stores false; everyone else only reads.
 //! - B2: what an owner wrote is seen by the next one: the store releases, the exchange acquires.
 
+#[cfg(not(loom))]
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use core::sync::atomic::Ordering;
 use std::time::Duration;
+
+#[cfg(loom)]
+use loom::{hint::spin_loop, thread};
+#[cfg(not(loom))]
+use std::thread;
+
+#[cfg(not(loom))]
+type Flag = core::sync::atomic::AtomicBool;
+#[cfg(loom)]
+type Flag = model::Flag;
 
 /// Looks at the lock before the core is yielded: about what one holder takes.
 const LOOKS: u32 = 64;
@@ -29,7 +39,7 @@ const SLEEP: Duration = Duration::from_micros(50);
 /// The raw lock.
 #[derive(Debug)]
 pub(crate) struct RawBriefLock {
-    is_held: AtomicBool,
+    is_held: Flag,
 }
 
 /// A mutex whose waiters spin.
@@ -37,9 +47,20 @@ pub(crate) type BriefMutex<T> = lock_api::Mutex<RawBriefLock, T>;
 /// The right to what a [`BriefMutex`] guards.
 pub(crate) type BriefMutexGuard<'a, T> = lock_api::MutexGuard<'a, RawBriefLock, T>;
 
+/// Makes a mutex whose waiters spin.
+#[inline]
+pub(crate) fn brief_mutex<T>(value: T) -> BriefMutex<T> {
+    let mutex = BriefMutex::new(value);
+    if cfg!(loom) {
+        // Loom's flag is made by a look, and not while threads race for it.
+        let _ = mutex.is_locked();
+    }
+    mutex
+}
+
 // SAFETY: B1: one owner at a time, as only the exchange from false to true makes one and only the owner ends that.
 unsafe impl lock_api::RawMutex for RawBriefLock {
-    const INIT: Self = Self { is_held: AtomicBool::new(false) };
+    const INIT: Self = Self { is_held: Flag::new(false) };
 
     type GuardMarker = lock_api::GuardSend;
 
@@ -79,12 +100,47 @@ impl RawBriefLock {
                 spin_loop();
             }
             rounds += 1;
-            if rounds <= YIELDS { thread::yield_now() } else { thread::sleep(SLEEP) }
+            if rounds <= YIELDS { thread::yield_now() } else { sleep() }
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(not(loom))]
+fn sleep() {
+    thread::sleep(SLEEP);
+}
+
+#[cfg(loom)]
+fn sleep() {
+    thread::yield_now();
+}
+
+/// Loom's flag, made when it is first looked at: loom has no constants.
+#[cfg(loom)]
+mod model {
+    use core::ops::Deref;
+
+    use loom::sync::atomic::AtomicBool;
+
+    #[derive(Debug)]
+    pub(crate) struct Flag(std::sync::OnceLock<AtomicBool>);
+
+    impl Flag {
+        pub(super) const fn new(_is_set: bool) -> Self {
+            Self(std::sync::OnceLock::new())
+        }
+    }
+
+    impl Deref for Flag {
+        type Target = AtomicBool;
+
+        fn deref(&self) -> &AtomicBool {
+            self.0.get_or_init(|| AtomicBool::new(false))
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -118,6 +174,50 @@ mod tests {
             *held = 7;
             drop(held);
             assert_eq!(waiter.join().expect("the waiter does not panic"), 7);
+        });
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use std::sync::Arc;
+
+    use loom::cell::Cell;
+    use loom::thread;
+
+    use super::{BriefMutex, brief_mutex};
+    use crate::sync::explore;
+
+    /// Loom's cell panics where two threads reach it at once, or one does not see what the other wrote.
+    fn add(counter: &BriefMutex<Cell<u32>>) {
+        let held = counter.lock();
+        held.set(held.get() + 1);
+    }
+
+    #[test]
+    fn loom_one_owner_at_a_time_who_sees_what_the_last_one_wrote() {
+        explore("brief lock: lock and lock", None, || {
+            let counter = Arc::new(brief_mutex(Cell::new(0)));
+            let other = Arc::clone(&counter);
+            let worker = thread::spawn(move || add(&other));
+            add(&counter);
+            worker.join().expect("it does not panic");
+            assert_eq!(counter.lock().get(), 2);
+        });
+    }
+
+    #[test]
+    fn loom_who_does_not_wait_gets_it_or_not() {
+        explore("brief lock: lock and try_lock", None, || {
+            let counter = Arc::new(brief_mutex(Cell::new(0)));
+            let other = Arc::clone(&counter);
+            let worker = thread::spawn(move || {
+                let held = other.try_lock();
+                held.as_deref().map(|value| value.set(value.get() + 1)).is_some()
+            });
+            add(&counter);
+            let was_had = worker.join().expect("it does not panic");
+            assert_eq!(counter.lock().get(), 1 + u32::from(was_had));
         });
     }
 }

@@ -25,10 +25,10 @@ use crate::device::BarrierStages;
 use crate::memory_type::Intent;
 use crate::resource::AllocatorRef;
 use crate::suballocator::RangeKey;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Ordering, StaticU64};
 
 /// Numbers readbacks, so that a ticket of one is foreign to every other.
-static NEXT_READBACK: AtomicU64 = AtomicU64::new(1);
+static NEXT_READBACK: StaticU64 = StaticU64::new(1);
 
 /// How copies read their source.
 const ACCESS: vk::AccessFlags = vk::AccessFlags::TRANSFER_READ;

@@ -11,11 +11,14 @@
 //! run. An allocation is freed into the shard that its stamp names, whoever frees it.
 //!
 //! Invariants:
-//! - H1: `open` is a power of two, never falls, and is at most [`SHARD_COUNT`] and twice the threads that have collided.
+//! - H1: `open` is a power of two, never falls, and is at most [`SHARD_COUNT`] and the threads that have had numbers at
+//!   once, rounded up: threads that contend have shards of their own, whatever their numbers.
 //! - H2: a shard is made before anybody is sent to it, or by the first who is.
 
+use core::array;
+
 use super::NumberedPool;
-use crate::sync::{AtomicU32, OnceLock, Ordering, known_thread_number, thread_number, threads_seen};
+use crate::sync::{AtomicU32, OnceLock, Ordering, known_thread_number, most_threads, thread_number};
 
 /// How many shards a default pool can have: one for each core of most machines, and ten times the throughput of one.
 pub(crate) const SHARD_COUNT: usize = 16;
@@ -26,7 +29,8 @@ const _: () = assert!(MOST_OPEN as usize == SHARD_COUNT, "one constant in two ty
 
 /// Collisions between two openings: few enough to answer within a millisecond of contention, more than threads that meet
 /// once in a while have.
-const COLLISIONS_TO_OPEN: u32 = 32;
+/// Models need fewer steps.
+const COLLISIONS_TO_OPEN: u32 = if cfg!(loom) { 2 } else { 32 };
 
 /// A default pool and, once threads collide in it, its further shards.
 #[derive(Debug)]
@@ -60,7 +64,7 @@ impl Shards {
         let open = self.open.load(Ordering::Relaxed);
         let shard = (thread_number() & (open - 1)) as usize;
         let Some(index) = shard.checked_sub(1) else { return &self.first };
-        let more = self.more.get_or_init(|| Box::new([const { OnceLock::new() }; SHARD_COUNT - 1]));
+        let more = self.more.get_or_init(|| Box::new(array::from_fn(|_| OnceLock::new())));
         more[index].get_or_init(|| make(shard))
     }
 
@@ -83,9 +87,14 @@ impl Shards {
     #[cold]
     pub(super) fn note_collision(&self) {
         thread_number();
-        let collisions = self.collisions.fetch_add(1, Ordering::Relaxed) + 1;
-        let open = self.open.load(Ordering::Relaxed);
-        if let Some(wider) = next_open(open, collisions, threads_seen()) {
+        let (open, threads) = (self.open.load(Ordering::Relaxed), most_threads());
+        // What cannot open a shard is not counted: old collisions would open one for a thread that merely comes by, and
+        // the sum would overflow.
+        if next_open(open, u32::MAX, threads).is_none() {
+            return;
+        }
+        let collisions = self.collisions.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if let Some(wider) = next_open(open, collisions, threads) {
             if self.open.compare_exchange(open, wider, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 self.collisions.store(0, Ordering::Relaxed);
             }
@@ -99,10 +108,14 @@ fn next_open(open: u32, collisions: u32, threads: u32) -> Option<u32> {
     (collisions >= COLLISIONS_TO_OPEN && open < most).then_some(open * 2)
 }
 
+#[cfg(all(test, loom))]
+mod loom_tests;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[cfg(not(loom))]
     #[test]
     fn shards_double_after_32_collisions_up_to_the_threads_seen() {
         assert_eq!(next_open(1, 31, 2), None);

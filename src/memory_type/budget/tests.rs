@@ -190,6 +190,25 @@ fn a_refusal_waits_for_a_release_in_flight() {
     assert_eq!((budget.heap(0).own, budget.object_count()), (500, 1));
 }
 
+/// A release that began later and ends sooner, on another heap, is not the one that was waited for.
+#[test]
+fn a_refusal_waits_for_the_release_that_helps_not_for_any() {
+    let budget = Budget::new(&layouts::of("geforce-rtx-3070"), &[Some(1000)]);
+    take(&budget, 1000).unwrap();
+    budget.reserve(1, 1, Bound::WithinBudget).map(Reservation::commit).unwrap();
+    let large = budget.begin_release(0, 1000);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| take(&budget, 500));
+        // It waits by now, or comes later and finds the same.
+        thread::sleep(std::time::Duration::from_millis(50));
+        drop(budget.begin_release(1, 1));
+        thread::sleep(std::time::Duration::from_millis(50));
+        drop(large);
+        waiting.join().unwrap().unwrap();
+    });
+    assert_eq!((budget.heap(0).own, budget.object_count()), (500, 1));
+}
+
 /// Nothing waits for a release that would not help, and nobody waits for ever: this test would hang.
 #[test]
 fn a_refusal_does_not_wait_in_vain() {

@@ -1,0 +1,79 @@
+//! Two threads at one allocator over the simulated driver, in every order that a few preemptions allow.
+
+use std::sync::Arc;
+
+use super::{Allocation, AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
+use crate::pool::{DedicatedUse, Kind};
+use crate::sim::{Function, ObjectKind, Profile, SimDevice};
+use crate::sync::{explore, spawn};
+use ash::vk;
+
+/// Lets `threads` work on an allocator; checks that nothing is left after it.
+fn model(name: &str, profile: fn() -> Profile, threads: fn(&Arc<Allocator>, &SimDevice)) {
+    explore(name, Some(2), move || {
+        let sim = SimDevice::new(profile());
+        let info = AllocatorCreateInfo::new(sim.entry(), sim.instance(), sim.physical_device(), sim.device());
+        #[expect(unsafe_code, reason = "makes an allocator of a simulated device")]
+        // SAFETY: the objects belong together; `sim` goes last, and no allocation leaves `threads`.
+        let allocator = Arc::new(unsafe { Allocator::new(info) }.expect("a simulated device serves an allocator"));
+        threads(&allocator, &sim);
+        allocator.trim();
+        allocator.validate().expect("every invariant holds");
+        let total = allocator.statistics().total;
+        assert_eq!((total.allocation_count, total.reserved_bytes(), allocator.budget().object_count()), (0, 0, 0));
+        assert_eq!(sim.control().live(ObjectKind::DeviceMemory), 0);
+        drop(allocator);
+        assert!(sim.finish().is_empty());
+    });
+}
+
+fn allocate(allocator: &Allocator, info: &AllocationCreateInfo<'_>) -> Allocation {
+    let requirements = vk::MemoryRequirements { size: 4096, alignment: 256, memory_type_bits: !0 };
+    let requirements = AllocationRequirements::new(requirements, Kind::Linear, DeviceAddress::NotNeeded);
+    allocator.allocate(&requirements, info).expect("there is memory")
+}
+
+#[test]
+fn loom_two_threads_share_the_first_block() {
+    model("allocator: two allocate from nothing", Profile::discrete_rebar, |allocator, sim| {
+        let other = Arc::clone(allocator);
+        let worker = spawn(move || allocate(&other, &AllocationCreateInfo::gpu_only()));
+        let own = allocate(allocator, &AllocationCreateInfo::gpu_only());
+        let foreign = worker.join().expect("it does not panic");
+        assert_eq!(sim.control().count(Function::AllocateMemory), 1);
+        assert!(own.memory() == foreign.memory() && own.offset() != foreign.offset());
+        allocator.free(own).expect("it is alive");
+        allocator.free(foreign).expect("it is alive");
+    });
+}
+
+#[test]
+fn loom_two_threads_free_the_last_of_a_block() {
+    model("allocator: two free all that there is", Profile::discrete_rebar, |allocator, _| {
+        let own = allocate(allocator, &AllocationCreateInfo::gpu_only());
+        let foreign = allocate(allocator, &AllocationCreateInfo::gpu_only());
+        let other = Arc::clone(allocator);
+        let worker = spawn(move || other.free(foreign).expect("it is alive"));
+        allocator.free(own).expect("it is alive");
+        worker.join().expect("it does not panic");
+    });
+}
+
+/// The owner frees a dedicated object while a tick looks at how much of it is committed: whoever is last gives it back.
+#[test]
+fn loom_dedicated_memory_is_handed_over() {
+    model("allocator: a free and a charge of dedicated memory", Profile::noncoherent, |allocator, _| {
+        let own = allocate(allocator, &AllocationCreateInfo::transient().dedicated(DedicatedUse::Always));
+        assert!(
+            allocator
+                .properties()
+                .flags_of(own.memory_type_index())
+                .contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED)
+        );
+        let other = Arc::clone(allocator);
+        let worker =
+            spawn(move || other.pools().all().iter().for_each(|pool| pool.charge_commitments(other.backing())));
+        allocator.free(own).expect("it is alive");
+        worker.join().expect("it does not panic");
+    });
+}

@@ -1,0 +1,182 @@
+//! Shards as the allocator uses them, and the pools' indices. Who contends is made up here, not left to the machine.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+use crate::allocator::{Allocation, AllocationCreateInfo, AllocationRequirements, AllocatorCreateInfo, DeviceAddress};
+use crate::device::Memory;
+use crate::memory_type::Intent;
+use crate::pool::PoolVisitor;
+use crate::sim::{MIB, Profile, SimDevice};
+use crate::suballocator::{RangeKey, RangeView};
+use crate::sync::thread_number;
+use crate::{AllocationError, Allocator, PlannedPlacement};
+
+/// An allocator on a device with one heap, of which it may use so many bytes.
+fn allocator(sim: &SimDevice, limit: u64) -> Allocator {
+    let info = AllocatorCreateInfo::new(sim.entry(), sim.instance(), sim.physical_device(), sim.device());
+    #[expect(unsafe_code, reason = "makes an allocator of a simulated device")]
+    // SAFETY: the objects belong together; the tests drop the allocator before `sim`, and all that came from it.
+    unsafe { Allocator::new(info.heap_limit(0, limit)) }.expect("a simulated device serves an allocator")
+}
+
+fn request(size: u64) -> AllocationRequirements {
+    let requirements = vk::MemoryRequirements { size, alignment: 256, memory_type_bits: !0 };
+    AllocationRequirements::new(requirements, Kind::Linear, DeviceAddress::NotNeeded)
+}
+
+fn info() -> AllocationCreateInfo<'static> {
+    AllocationCreateInfo::gpu_only().within_budget()
+}
+
+fn allocate(allocator: &Allocator, size: u64) -> Result<Allocation, AllocationError> {
+    allocator.allocate(&request(size), &info())
+}
+
+/// Runs `work` on a thread of the second shard, after collisions that opened it. Whoever came before has the first.
+fn in_the_second_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T + Send) -> T {
+    let type_index = allocator.best_memory_type(Intent::GpuOnly, !0).expect("there is one");
+    let mut work = Some(work);
+    let (mut ends, mut found) = (Vec::new(), None);
+    thread::scope(|scope| {
+        // Those with an even number live on, so that the next has another.
+        while found.is_none() {
+            let (end, ended) = mpsc::channel::<()>();
+            let (sender, receiver) = mpsc::channel();
+            let mut own_work = work.take();
+            let worker = scope.spawn(move || {
+                if thread_number() & 1 == 0 {
+                    sender.send(own_work.take()).expect("the test listens");
+                    let _ = ended.recv();
+                    return None;
+                }
+                sender.send(None).expect("the test listens");
+                let shards = allocator.pools().shards(type_index, Kind::Linear);
+                (0..32).for_each(|_| shards.note_collision());
+                let index = allocator.pools().own_shard(type_index, Kind::Linear).index();
+                assert!((64..128).contains(&index), "shard {index}");
+                own_work.map(|work| work())
+            });
+            match receiver.recv().expect("the thread speaks") {
+                None => found = worker.join().expect("no panic"),
+                back => work = back,
+            }
+            ends.push(end);
+        }
+        ends.clear();
+    });
+    found.expect("it was run")
+}
+
+/// Opens 7 MiB of the 8 that there are for the calling thread's shard, and keeps the block from going back.
+fn pin_a_large_block(allocator: &Allocator) -> Allocation {
+    assert_eq!(allocator.prewarm(Intent::GpuOnly, 7 * MIB).ok(), Some(7 * MIB));
+    allocate(allocator, 512).expect("there is memory")
+}
+
+/// Bytes that every pool beside the first shard of each holds.
+fn further_bytes(allocator: &Allocator) -> u64 {
+    allocator.pools().sum(|pool| if pool.is_further_shard() { pool.counts().reserved_bytes() } else { 0 })
+}
+
+#[test]
+fn idle_shards_keep_nothing() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 64 * MIB);
+    let here = allocate(&allocator, 512).expect("there is memory");
+    // From a type of its own, so that both shards open a block: the first is full.
+    let rest = allocate(&allocator, MIB - 4096).ok();
+    let there = in_the_second_shard(&allocator, || allocate(&allocator, 700_000)).expect("there is memory");
+    assert_eq!(allocator.pools().all().len(), 2);
+    for allocation in [Some(here), rest, Some(there)].into_iter().flatten() {
+        allocator.free(allocation).expect("it is alive");
+    }
+    assert_eq!(further_bytes(&allocator), 0);
+    drop(allocator);
+    assert!(sim.finish().is_empty());
+}
+
+#[test]
+fn a_plan_and_the_limits_see_what_another_shard_has_left() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 8 * MIB);
+    let pinned = pin_a_large_block(&allocator);
+    let placed = in_the_second_shard(&allocator, || {
+        let limits = allocator.limits(Intent::GpuOnly).expect("there is a type");
+        assert!(limits.largest_allocation >= 5 * MIB, "{limits:?}");
+        let plan = allocator.plan(&request(5 * MIB), &info()).expect("a sibling has room");
+        assert_eq!(plan.placement, PlannedPlacement::ExistingBlock);
+        let placed = allocate(&allocator, 5 * MIB).expect("a sibling has room");
+        assert_eq!(plan.offset, Some(placed.offset()));
+        placed
+    });
+    allocator.free(placed).expect("it is alive");
+    allocator.free(pinned).expect("it is alive");
+    drop(allocator);
+    assert!(sim.finish().is_empty());
+}
+
+/// Stops in the middle of a walk, so that the pool is busy for as long as the test wants.
+struct Pause {
+    begun: mpsc::Sender<()>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl PoolVisitor for Pause {
+    fn block(&mut self, _: u32, _: &Memory) {
+        let _ = self.begun.send(());
+        let _ = self.ended.recv();
+    }
+
+    fn range(&mut self, _: &RangeView) {}
+
+    fn dedicated(&mut self, _: RangeKey, _: &Memory) {}
+}
+
+/// A shard that is busy at the moment is no reason to refuse a large resource for which it has room.
+#[test]
+fn a_busy_sibling_is_waited_for_before_a_refusal() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 8 * MIB);
+    let pinned = pin_a_large_block(&allocator);
+    let type_index = pinned.memory_type_index();
+    let first = allocator.pools().own_shard(type_index, Kind::Linear);
+    let ((begun, has_begun), (end, ended)) = (mpsc::channel(), mpsc::channel());
+    thread::scope(|scope| {
+        scope.spawn(|| first.walk(&mut Pause { begun, ended }));
+        has_begun.recv().expect("the walk begins");
+        scope.spawn(move || {
+            thread::sleep(Duration::from_millis(30));
+            drop(end);
+        });
+        let placed = in_the_second_shard(&allocator, || allocate(&allocator, 5 * MIB)).expect("there is room for it");
+        assert_eq!(placed.memory(), pinned.memory());
+        allocator.free(placed).expect("it is alive");
+    });
+    allocator.free(pinned).expect("it is alive");
+    drop(allocator);
+    assert!(sim.finish().is_empty());
+}
+
+#[test]
+fn custom_pools_have_indices_of_their_own_up_to_the_last() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 64 * MIB);
+    let pools = allocator.pools();
+    let create = || pools.add_custom(&PoolCreateInfo::for_memory_type(0), 0);
+    let first = create().expect("there is room");
+    assert_eq!((first.index(), FIRST_OTHER), (1024, 1024));
+    // The same pool in every slot but the last stands for 64,511 of them.
+    pools.others.write().slots.resize(usize::from(u16::MAX) - FIRST_OTHER, Some(Arc::clone(&first)));
+    let last = create().expect("there is one index left");
+    assert_eq!(last.index(), u16::MAX);
+    assert_eq!(pools.get(u16::MAX).map(|pool| pool.index()), Some(u16::MAX));
+    assert!(matches!(create(), Err(CreatePoolError::TooManyPools { max: 64_512 })));
+    pools.remove(2000);
+    assert_eq!(create().map(|pool| pool.index()).ok(), Some(2000));
+    pools.others.write().slots.clear();
+    drop(allocator);
+    assert!(sim.finish().is_empty());
+}
