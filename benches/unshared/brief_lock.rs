@@ -8,6 +8,11 @@ pub(crate) struct RawBriefLock;
 pub(crate) type BriefMutex<T> = lock_api::Mutex<RawBriefLock, T>;
 pub(crate) type BriefMutexGuard<'a, T> = lock_api::MutexGuard<'a, RawBriefLock, T>;
 
+/// Makes a mutex.
+pub(crate) fn brief_mutex<T>(value: T) -> BriefMutex<T> {
+    BriefMutex::new(value)
+}
+
 // SAFETY: there is one thread, so nobody else can hold the lock; no function of the crate takes it twice.
 unsafe impl lock_api::RawMutex for RawBriefLock {
     const INIT: Self = Self;
