@@ -86,7 +86,9 @@ impl GrowthSettings {
 
     /// Returns the largest block that growth opens when so much is live, in bytes.
     fn cap_at(&self, live_bytes: u64) -> u64 {
-        align_up(live_bytes / CAP_SHARE, PAGE).unwrap_or(u64::MAX).clamp(self.cap / 2, self.cap.saturating_mul(4))
+        // Blocks of a small heap are small as it is.
+        let least = self.cap.min(BLOCK_CAP / 2);
+        align_up(live_bytes / CAP_SHARE, PAGE).unwrap_or(u64::MAX).clamp(least, self.cap.saturating_mul(4))
     }
 
     /// Returns the next smaller block to ask for after a refusal, in bytes; `None` where no smaller one would hold
@@ -177,6 +179,7 @@ mod tests {
         assert_eq!(settings.block_size(256, 900 * MIB), 32 * MIB);
         assert_eq!(settings.block_size(100 * MIB, 900 * MIB), 100 * MIB);
         assert_eq!(settings.block_size(256, 8192 * MIB), 128 * MIB);
+        assert_eq!(GrowthSettings::for_heap(48 * MIB, u64::MAX).block_size(256, 38 * MIB), 6 * MIB);
     }
 
     #[test]

@@ -34,6 +34,7 @@ const LOOKS: u32 = 64;
 /// Yields before a waiter sleeps: its holder has been stopped, or walks over a whole pool.
 const YIELDS: u32 = 64;
 /// How long a waiter sleeps then.
+#[cfg_attr(loom, expect(dead_code, reason = "loom's threads have no clock"))]
 const SLEEP: Duration = Duration::from_micros(50);
 
 /// The raw lock.

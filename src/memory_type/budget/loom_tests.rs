@@ -12,7 +12,7 @@ const BOUND: Bound = Bound::WithinBudget;
 
 /// A budget of 1000 bytes on heap 0, of which so many are held, and one object of heap 1.
 fn budget(held: u64) -> Arc<Budget> {
-    let budget = Budget::new(&layouts::NVIDIA.properties(), &[Some(1000)]);
+    let budget = Budget::new(&layouts::of("geforce-rtx-3070"), &[Some(1000)]);
     budget.reserve(0, held, BOUND).expect("it fits").commit();
     budget.reserve(1, 1, BOUND).expect("it fits").commit();
     Arc::new(budget)
