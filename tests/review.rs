@@ -180,13 +180,14 @@ fn slots_larger_than_any_memory_object_are_refused() {
 
 #[test]
 fn a_linear_pool_names_the_limit_that_refused() {
-    let rig = Rig::new(Profile::discrete_rebar());
+    let rig = Rig::new(common::two_heaps(mib(800), mib(256)));
     let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Linear));
-    let request = linear(mib(2048));
-    let error =
-        rig.allocate(&request, &AllocationCreateInfo::gpu_only().pool(&pool)).expect_err("blocks end at an eighth of the heap");
+    let request = linear(mib(200));
+    let error = rig
+        .allocate(&request, &AllocationCreateInfo::gpu_only().pool(&pool))
+        .expect_err("blocks end at an eighth of the heap");
     let named =
-        attempts(&error).iter().any(|record| matches!(record.reason, Reason::TooLarge { limit } if limit < mib(2048)));
+        attempts(&error).iter().any(|record| matches!(record.reason, Reason::TooLarge { limit } if limit < mib(200)));
     assert!(named, "{error}");
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
