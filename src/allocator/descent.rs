@@ -14,7 +14,7 @@ use super::{Allocator, retention};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates, Change};
-use crate::pool::{Attempt, Busy, Joined, Kept, Placement, PoolRequest, Refusal};
+use crate::pool::{Attempt, Joined, Kept, Placement, PoolRequest, Refusal};
 use crate::suballocator::Algorithm;
 
 /// Why an attempt ended without a placement.
@@ -181,14 +181,14 @@ impl Descent for Perform {
         request: &PoolRequest,
     ) -> Result<(Placement, Stamp), Ended> {
         if attempt == Attempt::Existing {
-            let found = find_existing(allocator, pool, request);
+            let found = find_existing(allocator, pool, request, Haste::Hurried);
             return Ok(found.ok_or(Refusal::DoesNotFit)?);
         }
         pool.check_opening(attempt, request)?;
         match grow_or_open(allocator, pool, attempt, request) {
             // Room that another shard has is better than a refusal.
             Err(Ended::Refused(refusal)) if attempt != Attempt::Dedicated => {
-                Ok(find_existing(allocator, pool, request).ok_or(refusal)?)
+                Ok(find_existing(allocator, pool, request, Haste::Patient).ok_or(refusal)?)
             }
             ended => ended.map(|placement| (placement, pool.stamp())),
         }
@@ -199,22 +199,33 @@ impl Descent for Perform {
     }
 }
 
-/// Cuts a range from a block that the pool has, or another of its shards: of those at rest first, then of those in which
-/// another thread is at work. Waiting for a moment costs less than a new block.
-fn find_existing(allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<(Placement, Stamp)> {
+/// Whether a look for room waits for a shard that is busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Haste {
+    /// No: a block of one's own ends the collisions.
+    Hurried,
+    /// Yes: what else there is, is a refusal.
+    Patient,
+}
+
+/// Cuts a range from a block that the pool has, or another of its shards.
+fn find_existing(
+    allocator: &Allocator,
+    pool: &NumberedPool,
+    request: &PoolRequest,
+    haste: Haste,
+) -> Option<(Placement, Stamp)> {
     let range = &request.range;
     if let Some(placement) = pool.allocate_existing(range) {
         return Some((placement, pool.stamp()));
     }
-    let mut busy = Vec::new();
-    for sibling in allocator.pools().siblings(pool) {
-        match sibling.try_allocate_existing(range) {
-            Ok(Some(placement)) => return Some((placement, sibling.stamp())),
-            Ok(None) => {}
-            Err(Busy) => busy.push(sibling),
-        }
-    }
-    busy.into_iter().find_map(|sibling| Some((sibling.allocate_existing(range)?, sibling.stamp())))
+    allocator.pools().siblings(pool).find_map(|sibling| {
+        let placement = match haste {
+            Haste::Hurried => sibling.try_allocate_existing(range).ok().flatten(),
+            Haste::Patient => sibling.allocate_existing(range),
+        }?;
+        Some((placement, sibling.stamp()))
+    })
 }
 
 /// Opens memory; a growth waits for another one of the pool that covers its need.
