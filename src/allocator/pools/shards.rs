@@ -12,7 +12,7 @@
 //!
 //! Invariants:
 //! - H1: `open` is a power of two, never falls, and is at most [`SHARD_COUNT`] and the threads that have had numbers at
-//!   once, rounded up: threads that contend have shards of their own, whatever their numbers.
+//!   once, rounded up: up to 16 threads that live at once come apart.
 //! - H2: a shard is made before anybody is sent to it, or by the first who is.
 
 use core::array;
