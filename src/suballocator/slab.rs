@@ -51,6 +51,11 @@ const SLAB_BYTES: u64 = 512 << 10;
 /// Smallest slab in bytes, so that sizes of no account cost few slabs.
 const SLAB_LEAST: u64 = 4 << 10;
 
+/// A class of so many slots has no account of a small program to keep: its next slab has a quarter of them, not a half.
+/// Measured on uploads of four frames in flight: 1.14 reserved / live instead of 1.36, at the same cost; recorded
+/// applications 1.155 instead of 1.154. From 32 slots on 1.158, for every class 1.155 and 13 % more instructions.
+const MANY_SLOTS: u64 = 64;
+
 /// A slab of a large class may take this share (1/n) of it: so a class of any size has few slabs.
 const SLAB_SHARE: u64 = 64;
 
@@ -142,7 +147,7 @@ impl Slabs {
         }
         let (slot, slots) = (slab_slot(class) << self.shift, u64::from(entry.slots));
         let largest = SLAB_BYTES.max(slots * slot / SLAB_SHARE);
-        let count = (slots / 2).max(SLAB_LEAST / slot).min(largest / slot).clamp(1, SLOT_COUNT);
+        let count = (slots / if slots < MANY_SLOTS { 2 } else { 4 }).max(SLAB_LEAST / slot).min(largest / slot).clamp(1, SLOT_COUNT);
         1 << count.ilog2()
     }
 
