@@ -120,6 +120,8 @@ pub(super) struct Slabs {
     pub(super) table: Vec<Slab>,
     spare: u32,
     pub(super) classes: Vec<SlabClass>,
+    /// Largest slot in bytes; 0 where there are no classes.
+    pub(super) limit: u64,
     shift: u32,
     pub(super) kept_bytes: u64,
 }
@@ -127,10 +129,11 @@ pub(super) struct Slabs {
 impl Slabs {
     /// Makes classes for sizes of up to `limit` bytes, in units of `1 << shift`; none for 0.
     pub(super) fn new(limit: u64, shift: u32) -> Self {
-        let limit = limit.min(MAX_SLAB_SLOT) >> shift;
-        let count = if limit == 0 { 0 } else { slab_class(limit) + 1 };
+        let units = limit.min(MAX_SLAB_SLOT) >> shift;
+        let count = if units == 0 { 0 } else { slab_class(units) + 1 };
+        let limit = count.checked_sub(1).map_or(0, |last| slab_slot(last) << shift);
         let classes = alloc::vec![SlabClass::new(); count];
-        Self { table: Vec::new(), spare: NIL, classes, shift, kept_bytes: 0 }
+        Self { table: Vec::new(), spare: NIL, classes, limit, shift, kept_bytes: 0 }
     }
 
     /// Returns a slab of the class that has a free slot: the one that [`take`](Self::take) takes from.

@@ -58,6 +58,9 @@ impl Tlsf {
     /// Returns the class of the slot that serves a request, or one that there is not.
     #[inline]
     pub(super) fn slot_class(&self, request: &Request) -> usize {
+        if request.size > self.slabs.limit {
+            return NO_CLASS;
+        }
         self.slot_rule().class_of(request).unwrap_or(NO_CLASS)
     }
 
