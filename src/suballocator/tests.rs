@@ -214,6 +214,24 @@ fn run(algorithm: Algorithm, settings: Settings, program: &[Step]) {
     assert_eq!(shadow.subject.region_bytes(), 0);
 }
 
+#[test]
+fn a_key_says_what_it_was_made_of() {
+    let key = RangeKey::new(3, 7);
+    assert_eq!((key.index(), key.generation()), (3, 7));
+}
+
+/// A region needs an entry of three words and a range or a bit; the tables may be half empty.
+#[test]
+fn the_host_pays_for_each_region() {
+    for algorithm in [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 4 }] {
+        let mut subject = Suballocator::new(algorithm, settings(4, 0));
+        let before = subject.host_bytes();
+        (0..1_000).for_each(|_| _ = subject.add_region(64));
+        let paid = subject.host_bytes() - before;
+        assert!((25_000..250_000).contains(&paid), "{paid} bytes for 1,000 regions of {algorithm:?}");
+    }
+}
+
 fn program() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), 1..250)
 }

@@ -86,3 +86,17 @@ fn a_region_smaller_than_a_slot_serves_nothing_and_breaks_nothing() {
     assert_eq!(fixed.add_region(64), 0);
     assert!(fixed.allocate(&Request::new(1, 1)).is_some());
 }
+
+#[test]
+fn the_host_pays_a_bit_for_each_slot() {
+    let bitmap = (64 + 1) * size_of::<u64>();
+    assert_eq!(Bitmap::full(64 * 64).host_bytes(), bitmap);
+    let mut subject = fixed(4, &[4 * 64 * 64; 8]);
+    let Suballocator::Fixed(inner) = &subject else { unreachable!("it was made as one") };
+    let tables = 8 * size_of::<FixedRegion>() + inner.regions.host_bytes();
+    assert_eq!(inner.slots.capacity(), 8);
+    assert_eq!(subject.host_bytes(), 8 * bitmap + tables + size_of::<u64>());
+    subject.add_region(4);
+    let Suballocator::Fixed(inner) = &subject else { unreachable!("it was made as one") };
+    assert!(inner.host_bytes() >= 8 * bitmap + 9 * (size_of::<FixedRegion>() + 24), "a further region costs");
+}
