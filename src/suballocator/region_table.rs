@@ -179,3 +179,6 @@ impl RegionTable {
         self.empty_units -= units;
     }
 }
+
+#[cfg(test)]
+mod tests;
