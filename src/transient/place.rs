@@ -371,6 +371,14 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_are_those_of_splitmix64() {
+        let mut random = Random(0);
+        for expected in [0xE220_A839_7B1D_CDAF_u64, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F] {
+            assert_eq!(random.below(1_000_003) as u64, expected % 1_000_003);
+        }
+    }
+
+    #[test]
     fn the_effort_is_bounded() {
         let pair = [item(8, 0, 1), item(8, 3, 4)];
         let mut search = Search::new(&pair, 0);
