@@ -25,6 +25,9 @@ fn the_host_pays_a_cache_line_for_each_class_and_each_slab() {
     let least = 64 * (classes + 100) + 2 * size_of::<u64>() + 100 * size_of::<u32>();
     let paid = slabs.host_bytes();
     assert!(paid >= least && paid <= least + least / 4, "{paid} bytes, {least} at least");
+    // A quarter more places than there are slabs.
+    let class = slabs.classes[5].host_bytes() - 64 - 2 * size_of::<u64>();
+    assert!((400..=500).contains(&class), "{class} bytes for the places of 100 slabs");
 }
 
 /// Regions of slabs under test, as many as they name.

@@ -64,6 +64,10 @@ fn senseless_descriptions_are_errors() {
         assert_eq!(make(info), Err(VirtualBlockError::SlotSize { slot_size, size, unit }));
     }
     assert_eq!(make(info.slab_limit(u64::MAX)), Ok(()));
+    assert_eq!(make(VirtualBlockCreateInfo::new(MAX_SIZE)), Ok(()), "the largest");
+    let bits = Algorithm::Fixed { slot_size: 1 };
+    assert_eq!(VirtualBlockCreateInfo::new(MAX_SLOT_COUNT).algorithm(bits).check(), Ok(()), "the most slots");
+    assert_eq!(make(VirtualBlockCreateInfo::new(64).algorithm(Algorithm::Fixed { slot_size: 64 })), Ok(()));
     assert_eq!(make(VirtualBlockCreateInfo::new(1 << 63).unit(1 << 63).slab_limit(u64::MAX)), Ok(()));
 }
 
