@@ -265,8 +265,12 @@ proptest! {
     fn the_table_holds_what_ranking_yields(properties in any_properties(), features in any_features(), bits in any::<u32>()) {
         let selector = Selector::new(&properties, features);
         for intent in Intent::ALL {
-            let ranked = selector.rank(&Ask::new(&intent.into())).within(bits);
+            let order = selector.rank(&Ask::new(&intent.into()));
+            let ranked = order.within(bits);
             prop_assert_eq!(selector.candidates(&intent.into(), bits), ranked);
+            prop_assert_eq!(selector.best(intent, bits), ranked.first());
+            let first = order.first().filter(|first| bits & 1 << first != 0);
+            prop_assert_eq!(selector.best_if_first(intent, bits), first);
         }
     }
 }
