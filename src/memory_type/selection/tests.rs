@@ -77,6 +77,7 @@ fn guarded_types_need_the_feature_and_the_wish() {
     let (without, with) = (Selector::new(&properties, Features::default()), Selector::new(&properties, declared));
     assert!(without.candidates(&coherent, u32::MAX).is_empty());
     assert_eq!(with.candidates(&coherent, u32::MAX).as_slice(), [4, 5, 7, 6]);
+    assert!(!with.candidates(&coherent, u32::MAX).is_empty());
     assert_eq!(chosen(&with, Intent::Stream), [2, 1, 3], "the feature alone changes nothing");
     let refused = without.check_required(Flags::DEVICE_COHERENT_AMD).unwrap_err();
     assert!(refused.to_string().contains("VK_AMD_device_coherent_memory"), "{refused}");

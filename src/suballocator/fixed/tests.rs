@@ -42,6 +42,7 @@ fn the_lowest_slot_of_the_lowest_region_is_taken() {
     assert_eq!((fixed.used_bytes(), fixed.range_count(), fixed.largest_free_range()), (48, 4, 0));
     fixed.free(places[2].key).expect("the key is live");
     fixed.free(places[1].key).expect("the key is live");
+    assert_eq!(fixed.largest_free_range(), 12);
     let next = fixed.probe(&request).map(|spot| (spot.region, spot.offset));
     assert_eq!(next, Some((0, 12)));
     assert_eq!(fixed.allocate_in(1, &request).map(|range| range.offset), Some(0));

@@ -177,3 +177,12 @@ fn the_host_pays_for_each_region_s_front() {
     let fronts = 100 * size_of::<Front>();
     assert!((fronts..=2 * fronts).contains(&paid), "{paid} bytes for {fronts} bytes of fronts");
 }
+
+#[test]
+fn the_largest_free_range_is_said_in_bytes() {
+    let mut subject = Suballocator::new(Algorithm::Linear, Settings::plain(16));
+    assert_eq!(subject.largest_free_range(), 0);
+    subject.add_region(160);
+    subject.allocate(&Request::new(30, 1)).expect("it has room");
+    assert_eq!(subject.largest_free_range(), 128);
+}
