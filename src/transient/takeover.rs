@@ -183,6 +183,8 @@ mod tests {
         use TakeoverFrame::{Previous, This};
         let found = takeovers(&[(0, 10, 0, 0), (0, 20, 1, 1), (0, 10, 2, 2)]);
         assert_eq!(found, [(0, 2, Previous), (1, 0, This), (1, 1, Previous), (2, 1, This)]);
+        let found = takeovers(&[(10, 20, 0, 0), (0, 20, 1, 1), (10, 20, 2, 2)]);
+        assert_eq!(found, [(0, 2, Previous), (1, 0, This), (1, 1, Previous), (2, 1, This)]);
     }
 
     #[test]

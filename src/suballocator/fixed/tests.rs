@@ -101,3 +101,15 @@ fn the_host_pays_a_bit_for_each_slot() {
     let Suballocator::Fixed(inner) = &subject else { unreachable!("it was made as one") };
     assert!(inner.host_bytes() >= 8 * bitmap + 9 * (size_of::<FixedRegion>() + 24), "a further region costs");
 }
+
+#[test]
+fn a_generation_wraps_into_no_other_field() {
+    let mut fixed = fixed(4, &[4, 4]);
+    for _ in 0..1 << (GENERATION_BITS + 1) {
+        let keys = [(); 2].map(|()| fixed.allocate(&Request::new(4, 4)).expect("it has room").key);
+        let regions = keys.map(|key| fixed.resolve(key).map(|spot| spot.region));
+        assert_eq!(regions, [Some(0), Some(1)]);
+        fixed.clear();
+        assert_eq!(keys.map(|key| fixed.resolve(key)), [None, None]);
+    }
+}
