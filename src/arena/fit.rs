@@ -127,6 +127,7 @@ mod tests {
     fn powers_of_two_need_no_padding() {
         let fit = Fit::new(100, 256).expect("a sound request");
         assert_eq!(fit.anywhere(), Some(fit.bare()));
+        assert_eq!((fit.size(), fit.alignment()), (100, 256));
     }
 
     #[test]
@@ -141,6 +142,7 @@ mod tests {
     fn buffers_are_as_large_as_usual_or_as_needed_or_as_allowed() {
         let bounds = Bounds { unit: 4, buffer_size: 1000, largest: 5000 };
         assert_eq!(next_buffer_size(10, u64::MAX, &bounds), Some(1000));
+        assert_eq!(next_buffer_size(2000, u64::MAX, &bounds), Some(2000));
         assert_eq!(next_buffer_size(2001, u64::MAX, &bounds), Some(2004));
         assert_eq!(next_buffer_size(10, 503, &bounds), Some(500));
         assert_eq!(next_buffer_size(502, 503, &bounds), None);

@@ -173,6 +173,26 @@ mod tests {
     }
 
     #[test]
+    fn the_first_block_has_a_mebibyte() {
+        assert_eq!(SETTINGS.block_size(256, 256), MIB);
+        assert_eq!(GrowthSettings::for_heap(8 << 30, u64::MAX), GrowthSettings { limit: 1 << 30, ..SETTINGS });
+    }
+
+    #[test]
+    fn a_block_that_is_opened_beforehand_holds_what_is_missing() {
+        let sizes = [0, MIB, 5 * MIB + 1, 65 * MIB].map(|missing| prewarm_block(missing, &SETTINGS));
+        assert_eq!(sizes, [MIB, MIB, 5 * MIB + PAGE, 64 * MIB]);
+        let fixed = GrowthSettings { fixed_size: Some(3 * MIB), ..SETTINGS };
+        assert_eq!((prewarm_block(MIB, &fixed), fixed.block_size(MIB, MIB)), (3 * MIB, 3 * MIB));
+        assert_eq!(fixed.smaller(3 * MIB, MIB, None), None, "a pool of fixed blocks opens no others");
+    }
+
+    #[test]
+    fn an_eighth_of_what_is_in_use_is_kept_and_64_mebibytes_at_least() {
+        assert_eq!([0, 512 * MIB, 520 * MIB, 4096 * MIB].map(retained_bound), [64, 64, 65, 512].map(|size| size * MIB));
+    }
+
+    #[test]
     fn a_heap_bounds_what_follows_from_what_is_live() {
         let settings = GrowthSettings::for_heap(1024 * MIB, u64::MAX);
         assert_eq!((settings.cap, settings.limit), (64 * MIB, 128 * MIB));
@@ -208,7 +228,9 @@ mod tests {
     #[test]
     fn a_known_remainder_is_taken_in_one_step() {
         assert_eq!(SETTINGS.smaller(64 * MIB, MIB, Some(20 * MIB + 1)), Some(20 * MIB));
+        assert_eq!(SETTINGS.smaller(64 * MIB, MIB, Some(MIB)), Some(MIB));
         assert_eq!(SETTINGS.smaller(64 * MIB, MIB, Some(MIB - 1)), None);
+        assert_eq!(SETTINGS.smaller(64 * MIB, MIB, Some(40 * MIB)), Some(32 * MIB), "never more than half");
     }
 
     #[test]
@@ -224,12 +246,16 @@ mod tests {
         let empties = [(0, 8), (1, 2), (2, 4)];
         assert_eq!(choose_give_back(empties.into_iter(), 3), Some((2, 4)));
         assert_eq!(choose_give_back(empties.into_iter(), 100), Some((0, 8)));
+        assert_eq!(choose_give_back(empties.into_iter(), 4), Some((2, 4)));
+        assert_eq!(choose_give_back([(0, 8), (1, 8)].into_iter(), 5), Some((0, 8)), "the first of equals");
+        assert_eq!(choose_give_back([(0, 8), (1, 8)].into_iter(), 9), Some((0, 8)), "the first of equals");
         assert_eq!(choose_give_back(core::iter::empty::<(u32, u64)>(), 1), None);
     }
 
     #[test]
     fn an_idle_pool_keeps_one_small_block() {
         assert_eq!(choose_idle_keep([(0, 8 * MIB), (1, MIB), (2, 2 * MIB)].into_iter()), Some(2));
+        assert_eq!(choose_idle_keep([(0, MIB), (1, MIB)].into_iter()), Some(0), "the first of equals");
         assert_eq!(choose_idle_keep([(0, 8 * MIB)].into_iter()), None);
     }
 }

@@ -104,6 +104,26 @@ mod tests {
     }
 
     #[test]
+    fn no_usage_that_is_known_is_taken_for_an_unknown_one() {
+        for (usage, expected) in [
+            (Usage::UNIFORM_TEXEL_BUFFER, 32),
+            (Usage::TRANSFER_DST, 128),
+            (Usage::INDEX_BUFFER, 4),
+            (Usage::VERTEX_BUFFER, 4),
+            (Usage::INDIRECT_BUFFER, 4),
+            (Usage::CONDITIONAL_RENDERING_EXT, 4),
+            (Usage::TRANSFORM_FEEDBACK_BUFFER_EXT, 4),
+            (Usage::TRANSFORM_FEEDBACK_COUNTER_BUFFER_EXT, 4),
+            (Usage::SHADER_DEVICE_ADDRESS, 16),
+            (Usage::ACCELERATION_STRUCTURE_BUILD_INPUT_READ_ONLY_KHR, 16),
+            (Usage::SHADER_BINDING_TABLE_KHR, 64),
+            (Usage::empty(), 1),
+        ] {
+            assert_eq!(of_usage(usage, &properties()), expected, "{usage:?}");
+        }
+    }
+
+    #[test]
     fn the_common_multiple_satisfies_both() {
         assert_eq!(combine(256, 64), Some(256));
         assert_eq!(combine(256, 12), Some(768));

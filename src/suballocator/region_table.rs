@@ -171,3 +171,6 @@ impl RegionTable {
         self.empty_units -= units;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The shadow model: generated programs run on every algorithm and on a plain interval map, step by step.
 
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
@@ -11,8 +12,10 @@ use super::*;
 #[derive(Clone, Debug)]
 enum Step {
     Allocate(Request),
+    AllocateReady(Request),
     AllocateIn(u32, Request),
     Free(usize),
+    FreeReady(usize),
     FreeNewest,
     FreeOldest,
     FreeStale(usize),
@@ -32,9 +35,11 @@ fn request() -> impl Strategy<Value = Request> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        40 => request().prop_map(Step::Allocate),
+        30 => request().prop_map(Step::Allocate),
+        20 => request().prop_map(Step::AllocateReady),
         3 => (0..6u32, request()).prop_map(|(region, request)| Step::AllocateIn(region, request)),
-        24 => any::<usize>().prop_map(Step::Free),
+        18 => any::<usize>().prop_map(Step::Free),
+        12 => any::<usize>().prop_map(Step::FreeReady),
         4 => Just(Step::FreeNewest),
         4 => Just(Step::FreeOldest),
         2 => any::<usize>().prop_map(Step::FreeStale),
@@ -71,6 +76,7 @@ impl Shadow {
                 assert_eq!(expected, got.map(|got| Spot { region: got.region, offset: got.offset, size: got.size }));
                 self.note(&request, got);
             }
+            Step::AllocateReady(request) => self.allocate_ready(&request),
             Step::AllocateIn(region, request) => {
                 let got = self.subject.allocate_in(region, &request);
                 assert!(got.is_none_or(|got| got.region == region));
@@ -78,6 +84,7 @@ impl Shadow {
                     self.note(&request, Some(got));
                 }
             }
+            Step::FreeReady(pick) if !self.order.is_empty() => self.free_ready(pick % self.order.len()),
             Step::Free(pick) if !self.order.is_empty() => self.free(pick % self.order.len()),
             Step::FreeNewest if !self.order.is_empty() => self.free(self.order.len() - 1),
             Step::FreeOldest if !self.order.is_empty() => self.free(0),
@@ -99,6 +106,28 @@ impl Shadow {
             _ => {}
         }
         self.check();
+    }
+
+    /// What the short way takes is what the long one would take.
+    fn allocate_ready(&mut self, request: &Request) {
+        let expected = self.subject.probe(request);
+        let Some(class) = self.subject.slot_rule().class_of(request) else { return };
+        if let Some(got) = self.subject.allocate_ready(class) {
+            assert_eq!(expected, Some(Spot { region: got.region, offset: got.offset, size: got.size }));
+            self.note(request, Some(got));
+        }
+    }
+
+    /// What the short way frees is gone; what it does not free is as it was.
+    fn free_ready(&mut self, index: usize) {
+        let place = self.order[index];
+        let (_, key) = self.live[&place];
+        if self.subject.free_ready(key) {
+            assert_eq!((self.subject.resolve(key), self.subject.free_ready(key)), (None, false));
+            self.order.remove(index);
+            self.live.remove(&place);
+            self.stale.push(key);
+        }
     }
 
     fn note(&mut self, request: &Request, got: Option<Suballocation>) {
@@ -212,6 +241,59 @@ fn run(algorithm: Algorithm, settings: Settings, program: &[Step]) {
     (0..6).for_each(|region| shadow.remove_region(region));
     shadow.check();
     assert_eq!(shadow.subject.region_bytes(), 0);
+}
+
+#[test]
+fn a_key_says_what_it_was_made_of() {
+    let key = RangeKey::new(3, 7);
+    assert_eq!((key.index(), key.generation()), (3, 7));
+}
+
+/// A region needs an entry of three words and a range or a bit; the tables may be half empty.
+#[test]
+fn the_host_pays_for_each_region() {
+    for algorithm in [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 4 }] {
+        let mut subject = Suballocator::new(algorithm, settings(4, 0));
+        let before = subject.host_bytes();
+        (0..1_000).for_each(|_| _ = subject.add_region(64));
+        let paid = subject.host_bytes() - before;
+        assert!((25_000..250_000).contains(&paid), "{paid} bytes for 1,000 regions of {algorithm:?}");
+    }
+}
+
+#[test]
+fn the_short_way_serves_from_a_slab_in_use() {
+    let mut subject = Suballocator::new(Algorithm::Tlsf, settings(64, 4_096));
+    subject.add_region(64 << 10);
+    let request = Request::new(64, 1);
+    let class = subject.slot_rule().class_of(&request).expect("slots serve it");
+    assert_eq!(subject.allocate_ready(class), None, "there is no slab");
+    let first = subject.allocate(&request).expect("it has room");
+    let second = subject.allocate_ready(class).expect("the slab has 63 slots");
+    let lone = subject.allocate(&request.end(End::Low)).expect("it has room");
+    assert_eq!((first.offset, second.offset, second.size), (0, 64, 64));
+    assert!(!subject.free_ready(lone.key), "a range is not freed this way");
+    assert!(subject.free_ready(first.key) && !subject.free_ready(first.key), "it is stale");
+    assert_eq!(subject.allocate_ready(class), Some(first));
+    assert_eq!((subject.range_count(), subject.used_bytes()), (3, 192));
+    for key in [lone.key, second.key] {
+        subject.free(key).expect("the key is live");
+    }
+    assert!(!subject.free_ready(first.key), "its region would be empty");
+    assert!(subject.free(first.key).expect("the key is live").is_region_empty);
+    assert_eq!(subject.allocate_ready(class), None, "the region is empty");
+    subject.validate().expect("the invariants hold");
+}
+
+#[test]
+fn algorithms_without_slabs_have_no_short_way() {
+    for algorithm in [Algorithm::Linear, Algorithm::Fixed { slot_size: 64 }] {
+        let mut subject = Suballocator::new(algorithm, settings(64, 4_096));
+        subject.add_region(64 << 10);
+        let keys = [(); 2].map(|()| subject.allocate(&Request::new(64, 1)).expect("it has room").key);
+        assert_eq!((subject.slot_rule().class_of(&Request::new(64, 1)), subject.allocate_ready(0)), (None, None));
+        assert!(!subject.free_ready(keys[0]) && subject.range_count() == 2);
+    }
 }
 
 fn program() -> impl Strategy<Value = Vec<Step>> {

@@ -310,19 +310,84 @@ mod tests {
     }
 
     #[test]
+    fn each_order_is_what_its_name_says() {
+        let items = [item(300, 0, 9), item(256, 3, 3), item(128, 3, 5), item(512, 20, 20)];
+        let load = Load::new(&items);
+        assert_eq!((load.times.as_slice(), load.bytes.as_slice()), ([0, 3, 20].as_slice(), [304, 688, 512].as_slice()));
+        assert_eq!((load.peak(), items.each_ref().map(|item| load.around(item))), (688, [688, 688, 688, 512]));
+        let by = |order| ordered(&items, &load, order);
+        assert_eq!(by(Order::Breadth), [0, 2, 1, 3]);
+        assert_eq!(by(Order::Size), [3, 0, 1, 2]);
+        assert_eq!(by(Order::Pressure), [0, 1, 2, 3]);
+        assert_eq!(by(Order::Area), [0, 3, 2, 1]);
+        let alike = [item(8, 0, 1); 3];
+        assert_eq!(ordered(&alike, &Load::new(&alike), Order::Area), [0, 1, 2], "of equals the first comes first");
+    }
+
+    /// A frame of so many things at most, that live for a part of 30 uses each.
+    fn frame(random: &mut Random, most: usize) -> Vec<Item> {
+        (0..=random.below(most))
+            .map(|_| {
+                let first_use = u32::try_from(random.below(30)).expect("small");
+                let last_use = first_use + u32::try_from(random.below(12)).expect("small");
+                let alignment = 1 << random.below(9);
+                Item { size: 1 + random.below(1000) as u64, alignment, first_use, last_use }
+            })
+            .collect()
+    }
+
+    #[test]
     fn generated_frames_overlap_nowhere_and_are_the_same_each_time() {
         let mut random = Random(7);
         for _ in 0..200 {
-            let count = 1 + random.below(40);
-            let items: Vec<Item> = (0..count)
-                .map(|_| {
-                    let first_use = u32::try_from(random.below(30)).expect("small");
-                    let last_use = first_use + u32::try_from(random.below(12)).expect("small");
-                    let alignment = 1 << random.below(9);
-                    Item { size: 1 + random.below(1000) as u64, alignment, first_use, last_use }
-                })
-                .collect();
+            let items = frame(&mut random, 40);
             assert_eq!(check(&items), place(&items));
         }
+    }
+
+    /// Tries the orders, for a pile as high as `bound`.
+    fn searched<'a>(items: &'a [Item], load: &Load, bound: u64) -> Search<'a> {
+        let mut search = Search::new(items, bound);
+        for order in ORDERS {
+            search.attempt(&ordered(items, load, order));
+        }
+        search
+    }
+
+    #[test]
+    fn what_the_orders_leave_above_the_bound_is_improved() {
+        let (mut random, mut improved) = (Random(11), 0);
+        for _ in 0..60 {
+            let items = frame(&mut random, 40);
+            let load = Load::new(&items);
+            let mut search = searched(&items, &load, load.peak());
+            let (was_done, steps) = (search.is_done(), search.steps);
+            search.improve();
+            assert!(search.is_done(), "{} of {}", search.best.height, search.best.bound);
+            assert_eq!(was_done, search.steps == steps, "it ends where the bound is reached");
+            improved += usize::from(!was_done);
+        }
+        assert!(improved >= 10, "the orders alone reach the bound in all but {improved} frames");
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_splitmix64() {
+        let mut random = Random(0);
+        for expected in [0xE220_A839_7B1D_CDAF_u64, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F] {
+            assert_eq!(random.below(1_000_003) as u64, expected % 1_000_003);
+        }
+    }
+
+    #[test]
+    fn the_effort_is_bounded() {
+        let pair = [item(8, 0, 1), item(8, 3, 4)];
+        let mut search = Search::new(&pair, 0);
+        assert_eq!((search.attempt(&[0, 1]), search.steps), (None, 2 * STEPS_FOR_ITSELF + 1));
+        assert_eq!((search.attempt(&[1, 0]), search.best.height), (Some(0), 8), "it is as high at once");
+        let items = frame(&mut Random(5), 40);
+        let mut search = searched(&items, &Load::new(&items), 0);
+        search.improve();
+        let most = EFFORT + items.len() as u64 * (items.len() as u64 + STEPS_FOR_ITSELF);
+        assert!((EFFORT..most).contains(&search.steps), "{} steps", search.steps);
     }
 }

@@ -172,6 +172,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_behind_a_hole_is_not_met_in_it() {
+        use TakeoverFrame::{Previous, This};
+        let found = takeovers(&[(0, 30, 0, 0), (10, 20, 1, 1), (10, 20, 2, 2)]);
+        assert_eq!(found, [(0, 0, Previous), (0, 2, Previous), (1, 0, This), (2, 1, This)]);
+    }
+
+    #[test]
+    fn the_previous_frame_had_only_what_nothing_had_in_this_one() {
+        use TakeoverFrame::{Previous, This};
+        let found = takeovers(&[(0, 10, 0, 0), (0, 20, 1, 1), (0, 10, 2, 2)]);
+        assert_eq!(found, [(0, 2, Previous), (1, 0, This), (1, 1, Previous), (2, 1, This)]);
+        let found = takeovers(&[(10, 20, 0, 0), (0, 20, 1, 1), (10, 20, 2, 2)]);
+        assert_eq!(found, [(0, 2, Previous), (1, 0, This), (1, 1, Previous), (2, 1, This)]);
+    }
+
+    #[test]
     fn alone_it_takes_over_from_its_own_last_frame() {
         assert_eq!(takeovers(&[(0, 10, 3, 4)]), [(0, 0, TakeoverFrame::Previous)]);
     }

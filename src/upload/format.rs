@@ -180,6 +180,23 @@ mod tests {
     }
 
     #[test]
+    fn a_format_has_the_aspects_of_its_name() {
+        for (format, expected) in [
+            (Format::D16_UNORM, Aspect::DEPTH),
+            (Format::X8_D24_UNORM_PACK32, Aspect::DEPTH),
+            (Format::D32_SFLOAT, Aspect::DEPTH),
+            (Format::S8_UINT, Aspect::STENCIL),
+            (Format::D16_UNORM_S8_UINT, Aspect::DEPTH | Aspect::STENCIL),
+            (Format::D24_UNORM_S8_UINT, Aspect::DEPTH | Aspect::STENCIL),
+            (Format::D32_SFLOAT_S8_UINT, Aspect::DEPTH | Aspect::STENCIL),
+            (Format::R8G8B8A8_UNORM, Aspect::COLOR),
+            (Format::ASTC_6X6_SRGB_BLOCK, Aspect::COLOR),
+        ] {
+            assert_eq!(aspects_of(format), expected, "{format:?}");
+        }
+    }
+
+    #[test]
     fn what_has_several_planes_or_is_unknown_is_refused() {
         for format in [
             Format::UNDEFINED,

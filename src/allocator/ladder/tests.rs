@@ -94,6 +94,24 @@ fn a_driver_that_refuses_is_asked_for_halves_after_a_trim_too_and_then_the_next_
 }
 
 #[test]
+fn a_refusal_that_says_what_is_left_is_asked_for_just_that() {
+    let (heap_index, is_device_local, asked, left) = (0, true, MIB, 400 << 10);
+    for refused in [
+        Refused::OverBudget { heap_index, is_device_local, asked, usage: 100, budget: 100 + left },
+        Refused::OverLimit { heap_index, is_device_local, asked, usage: 100, limit: 100 + left },
+        Refused::OverHeap { heap_index, is_device_local, asked, own: 100, cap: 100 + left },
+    ] {
+        let refuse = |_, _| Refusal::Budget(refused);
+        let rules = LadderRules { within_budget: true, ..DEFAULT };
+        let (steps, _) = climb(Ladder::new(candidates(1), rules), Strategy::Shared, 0, refuse);
+        let bound = Bound::WithinBudget;
+        // 384 KiB are the whole pages of what is left; 320 those of the request.
+        let opened = [grow(0, 1024, bound), grow(0, 384, bound), grow(0, 320, bound)];
+        assert_eq!(steps[1..4], opened, "{refused}");
+    }
+}
+
+#[test]
 fn a_budget_that_refuses_is_exceeded_only_when_all_types_have_refused() {
     let refuse = |_, bound| match bound {
         Bound::WithinBudget => over_budget(0),

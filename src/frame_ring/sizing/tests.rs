@@ -45,6 +45,7 @@ fn blocks_stay_within_every_limit() {
     assert_eq!(SIZING.block_size(5 * KIB * KIB, 0), None);
     assert_eq!(SIZING.block_size(u64::MAX, 0), None);
     assert_eq!(SIZING.block_size(64, u64::MAX), None, "more than the limit already");
+    assert_eq!(SIZING.block_size(0, SIZING.limit), None, "nothing is no block");
     assert_eq!(SIZING.block_size(4096 * KIB, 0), Some(4096 * KIB));
     assert_eq!(SIZING.block_size(200 * KIB, 3900 * KIB), None);
     assert_eq!(SIZING.block_size(100 * KIB, 3900 * KIB), Some(196 * KIB), "what is left");
@@ -77,6 +78,7 @@ fn several_blocks_become_one() {
 #[test]
 fn a_block_that_is_far_too_large_is_replaced() {
     assert_eq!(reshape(&SIZING, &[1024 * KIB], &demand(100 * KIB, KIB)), Reshape::Replace(192 * KIB));
+    assert_eq!(reshape(&SIZING, &[768 * KIB], &demand(100 * KIB, KIB)), Reshape::Replace(192 * KIB), "just four times");
     assert_eq!(reshape(&SIZING, &[1024 * KIB], &demand(200 * KIB, KIB)), Reshape::Keep, "less than four times");
     assert_eq!(reshape(&SIZING, &[64 * KIB], &demand(0, 0)), Reshape::Keep, "never below the first");
 }

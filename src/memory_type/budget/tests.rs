@@ -184,6 +184,8 @@ fn a_refusal_waits_for_a_release_in_flight() {
             take(&budget, 500)
         });
         has_started.recv().unwrap();
+        // It waits by now, or comes later and finds the room.
+        thread::sleep(std::time::Duration::from_millis(50));
         drop(release);
         waiting.join().unwrap().unwrap();
     });
@@ -231,6 +233,7 @@ fn an_object_on_its_way_out_makes_room_on_another_heap() {
     let release = budget.begin_release(0, 1);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| budget.reserve(1, 1, Bound::WithinBudget).map(Reservation::commit));
+        thread::sleep(std::time::Duration::from_millis(50));
         drop(release);
         waiting.join().unwrap().unwrap();
     });

@@ -77,6 +77,7 @@ fn guarded_types_need_the_feature_and_the_wish() {
     let (without, with) = (Selector::new(&properties, Features::default()), Selector::new(&properties, declared));
     assert!(without.candidates(&coherent, u32::MAX).is_empty());
     assert_eq!(with.candidates(&coherent, u32::MAX).as_slice(), [4, 5, 7, 6]);
+    assert!(!with.candidates(&coherent, u32::MAX).is_empty());
     assert_eq!(chosen(&with, Intent::Stream), [2, 1, 3], "the feature alone changes nothing");
     let refused = without.check_required(Flags::DEVICE_COHERENT_AMD).unwrap_err();
     assert!(refused.to_string().contains("VK_AMD_device_coherent_memory"), "{refused}");
@@ -265,8 +266,12 @@ proptest! {
     fn the_table_holds_what_ranking_yields(properties in any_properties(), features in any_features(), bits in any::<u32>()) {
         let selector = Selector::new(&properties, features);
         for intent in Intent::ALL {
-            let ranked = selector.rank(&Ask::new(&intent.into())).within(bits);
+            let order = selector.rank(&Ask::new(&intent.into()));
+            let ranked = order.within(bits);
             prop_assert_eq!(selector.candidates(&intent.into(), bits), ranked);
+            prop_assert_eq!(selector.best(intent, bits), ranked.first());
+            let first = order.first().filter(|first| bits & 1 << first != 0);
+            prop_assert_eq!(selector.best_if_first(intent, bits), first);
         }
     }
 }

@@ -42,6 +42,7 @@ fn the_lowest_slot_of_the_lowest_region_is_taken() {
     assert_eq!((fixed.used_bytes(), fixed.range_count(), fixed.largest_free_range()), (48, 4, 0));
     fixed.free(places[2].key).expect("the key is live");
     fixed.free(places[1].key).expect("the key is live");
+    assert_eq!(fixed.largest_free_range(), 12);
     let next = fixed.probe(&request).map(|spot| (spot.region, spot.offset));
     assert_eq!(next, Some((0, 12)));
     assert_eq!(fixed.allocate_in(1, &request).map(|range| range.offset), Some(0));
@@ -85,4 +86,30 @@ fn a_region_smaller_than_a_slot_serves_nothing_and_breaks_nothing() {
     assert!(fixed.remove_region(0));
     assert_eq!(fixed.add_region(64), 0);
     assert!(fixed.allocate(&Request::new(1, 1)).is_some());
+}
+
+#[test]
+fn the_host_pays_a_bit_for_each_slot() {
+    let bitmap = (64 + 1) * size_of::<u64>();
+    assert_eq!(Bitmap::full(64 * 64).host_bytes(), bitmap);
+    let mut subject = fixed(4, &[4 * 64 * 64; 8]);
+    let Suballocator::Fixed(inner) = &subject else { unreachable!("it was made as one") };
+    let tables = 8 * size_of::<FixedRegion>() + inner.regions.host_bytes();
+    assert_eq!(inner.slots.capacity(), 8);
+    assert_eq!(subject.host_bytes(), 8 * bitmap + tables + size_of::<u64>());
+    subject.add_region(4);
+    let Suballocator::Fixed(inner) = &subject else { unreachable!("it was made as one") };
+    assert!(inner.host_bytes() >= 8 * bitmap + 9 * (size_of::<FixedRegion>() + 24), "a further region costs");
+}
+
+#[test]
+fn a_generation_wraps_into_no_other_field() {
+    let mut fixed = fixed(4, &[4, 4]);
+    for _ in 0..1 << (GENERATION_BITS + 1) {
+        let keys = [(); 2].map(|()| fixed.allocate(&Request::new(4, 4)).expect("it has room").key);
+        let regions = keys.map(|key| fixed.resolve(key).map(|spot| spot.region));
+        assert_eq!(regions, [Some(0), Some(1)]);
+        fixed.clear();
+        assert_eq!(keys.map(|key| fixed.resolve(key)), [None, None]);
+    }
 }

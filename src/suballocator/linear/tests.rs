@@ -168,3 +168,21 @@ fn further_regions_serve_when_one_is_full() {
     assert_eq!(regions, [Some(0), Some(2), Some(1), None, Some(1)]);
     assert_eq!(line.subject.allocate_in(2, &Request::new(5, 1)).map(|range| range.offset), Some(25));
 }
+
+#[test]
+fn the_host_pays_for_each_region_s_front() {
+    let line = Line::new(&[64; 100]);
+    let Suballocator::Linear(linear) = &line.subject else { unreachable!("it was made as one") };
+    let paid = line.subject.host_bytes() - linear.ranges.host_bytes();
+    let fronts = 100 * size_of::<Front>();
+    assert!((fronts..=2 * fronts).contains(&paid), "{paid} bytes for {fronts} bytes of fronts");
+}
+
+#[test]
+fn the_largest_free_range_is_said_in_bytes() {
+    let mut subject = Suballocator::new(Algorithm::Linear, Settings::plain(16));
+    assert_eq!(subject.largest_free_range(), 0);
+    subject.add_region(160);
+    subject.allocate(&Request::new(30, 1)).expect("it has room");
+    assert_eq!(subject.largest_free_range(), 128);
+}

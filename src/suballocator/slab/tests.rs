@@ -12,6 +12,24 @@ fn a_class_is_one_cache_line() {
     assert_eq!((size_of::<SlabClass>(), align_of::<SlabClass>()), (64, 64));
 }
 
+#[test]
+fn the_host_pays_a_cache_line_for_each_class_and_each_slab() {
+    let mut slabs = Slabs::new(64, 0);
+    let classes = slabs.classes.len();
+    assert_eq!(slabs.host_bytes(), 64 * classes);
+    for _ in 0..100 {
+        slabs.add(5, 1, 0, (0, 0));
+        drain(&mut slabs, 5);
+    }
+    // Two words of bits, and a place of four bytes and more for each slab.
+    let least = 64 * (classes + 100) + 2 * size_of::<u64>() + 100 * size_of::<u32>();
+    let paid = slabs.host_bytes();
+    assert!(paid >= least && paid <= least + least / 4, "{paid} bytes, {least} at least");
+    let places = slabs.classes[5].places.capacity();
+    assert!((100..=125).contains(&places), "a quarter more places than there are slabs at most");
+    assert_eq!(slabs.classes[5].host_bytes(), 64 + 2 * size_of::<u64>() + places * size_of::<u32>());
+}
+
 /// Regions of slabs under test, as many as they name.
 fn regions() -> RegionTable {
     let mut regions = RegionTable::new();

@@ -64,6 +64,10 @@ fn senseless_descriptions_are_errors() {
         assert_eq!(make(info), Err(VirtualBlockError::SlotSize { slot_size, size, unit }));
     }
     assert_eq!(make(info.slab_limit(u64::MAX)), Ok(()));
+    assert_eq!(make(VirtualBlockCreateInfo::new(MAX_SIZE)), Ok(()), "the largest");
+    let bits = Algorithm::Fixed { slot_size: 1 };
+    assert_eq!(VirtualBlockCreateInfo::new(MAX_SLOT_COUNT).algorithm(bits).check(), Ok(()), "the most slots");
+    assert_eq!(make(VirtualBlockCreateInfo::new(64).algorithm(Algorithm::Fixed { slot_size: 64 })), Ok(()));
     assert_eq!(make(VirtualBlockCreateInfo::new(1 << 63).unit(1 << 63).slab_limit(u64::MAX)), Ok(()));
 }
 
@@ -180,4 +184,31 @@ fn a_block_of_a_tebibyte_is_cut_by_the_byte() {
     }
     assert_eq!(block.statistics().largest_free_range, 1 << 40);
     block.validate().expect("the invariants hold");
+}
+
+#[test]
+fn sizes_of_64_kib_and_more_lie_at_the_high_end() {
+    let mut block = VirtualBlock::new(&VirtualBlockCreateInfo::new(1 << 20)).expect("the description is sound");
+    let mut at = |size| block.allocate(&Request::new(size, 1)).map(|range| range.offset);
+    assert_eq!((at((64 << 10) - 1), at(64 << 10)), (Ok(0), Ok((1 << 20) - (64 << 10))));
+}
+
+#[test]
+fn slabs_serve_what_is_asked_to_be_served_by_them() {
+    for (slab_limit, taken) in [(0, 1_000), (512, 1_000), (1_024, 1_024)] {
+        let info = VirtualBlockCreateInfo::new(1 << 20).slab_limit(slab_limit);
+        let mut block = VirtualBlock::new(&info).expect("the description is sound");
+        let size = block.allocate(&Request::new(1_000, 1)).expect("it has room").size;
+        assert_eq!(size, taken, "with slabs of up to {slab_limit} bytes");
+    }
+}
+
+#[test]
+fn the_host_pays_for_user_data_too() {
+    let mut block = block(Algorithm::Tlsf);
+    let keys = [(); 10].map(|()| block.allocate(&Request::new(16, 1)).expect("it has room").key);
+    let before = block.statistics().host_bytes;
+    assert!(keys.iter().all(|key| block.set_user_data(key, 7)));
+    let paid = block.statistics().host_bytes - before;
+    assert!((80..=16 * 80).contains(&paid), "{paid} bytes for ten words");
 }
