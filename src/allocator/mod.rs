@@ -206,7 +206,18 @@ impl Allocator {
                     self.free_from(allocation, pool)
                 }
             }
-            _ => self.free_checked(allocation),
+            _ => self.free_of_other(allocation),
+        }
+    }
+
+    /// Frees what is of a custom pool, or needs all checks.
+    #[inline(never)]
+    fn free_of_other(&self, allocation: Allocation) -> Result<(), FreeError> {
+        let stamp = allocation.stamp();
+        if stamp.is_plain_of(self.owner) && self.pools.free_at_hand_in_other(stamp.pool(), allocation.key()) {
+            Ok(())
+        } else {
+            self.free_checked(allocation)
         }
     }
 
@@ -219,7 +230,7 @@ impl Allocator {
         }
     }
 
-    /// Frees what is dedicated, of a custom pool, or in the ledger.
+    /// Frees what is dedicated, in the ledger, or the last of a custom pool's block.
     #[inline(never)]
     fn free_checked(&self, allocation: Allocation) -> Result<(), FreeError> {
         if !self.owns(&allocation) {

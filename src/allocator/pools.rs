@@ -22,6 +22,7 @@ use super::custom_pool::{CreatePoolError, PoolCreateInfo};
 use super::stamp::{Stamp, Trait};
 use crate::device::Device;
 use crate::pool::{BlockClass, Kind, MemoryPriority, Pool, PoolSettings};
+use crate::suballocator::RangeKey;
 use crate::sync::{AtomicU64, OnceLock, Ordering, RwLock};
 use ash::vk;
 
@@ -247,6 +248,16 @@ impl Pools {
             return self.get_default(index).map(PoolRef::Borrowed);
         }
         self.others.read().get(index).map(PoolRef::Shared)
+    }
+
+    /// Frees a range of a pool that is no default one, where its block stays in use; `false`, and nothing changed, where
+    /// [`Pool::free`] must look closer, or another thread is at work in the pool. The table is read meanwhile, which no
+    /// driver call prolongs.
+    #[inline]
+    pub(crate) fn free_at_hand_in_other(&self, index: u16, key: RangeKey) -> bool {
+        let others = self.others.read();
+        let slot = usize::from(index).checked_sub(FIRST_OTHER).and_then(|slot| others.slots.get(slot));
+        matches!(slot, Some(Some(pool)) if pool.free_at_hand(key))
     }
 
     /// Returns all pools: the default ones by memory type, each with its shards, then the others.

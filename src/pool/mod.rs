@@ -269,6 +269,30 @@ impl Pool {
         }
     }
 
+    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks too.
+    #[inline]
+    pub(crate) fn allocate_at_hand(&self, range: &Request) -> Option<Placement> {
+        if self.settings.algorithm != Algorithm::Linear {
+            return self.allocate_ready(range);
+        }
+        let mut state = self.state.try_lock()?;
+        let cut = state.blocks.allocate_linear(range)?;
+        state.allocated += 1;
+        Some(placement(&cut))
+    }
+
+    /// Does what [`free_ready`](Self::free_ready) does, for linear blocks too.
+    #[inline]
+    pub(crate) fn free_at_hand(&self, key: RangeKey) -> bool {
+        if self.settings.algorithm != Algorithm::Linear {
+            return self.free_ready(key);
+        }
+        match self.state.try_lock() {
+            Some(mut state) => state.blocks.free_linear(key),
+            None => false,
+        }
+    }
+
     /// Cuts a range from a block that the pool has.
     pub(crate) fn allocate_existing(&self, range: &Request) -> Option<Placement> {
         self.state.lock().allocate(range)
