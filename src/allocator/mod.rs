@@ -354,6 +354,27 @@ impl Allocator {
     }
 }
 
+impl Allocator {
+    /// Gives back what nobody uses, and reports what somebody does.
+    fn end(&self) {
+        let report = LeakReport {
+            leaks: self.ledger.leaks(),
+            allocation_count: self.pools.sum(|pool| pool.counts().live_count()),
+            allocation_bytes: self.pools.sum(|pool| pool.counts().live_bytes()),
+        };
+        for pool in self.pools.all() {
+            pool.abandon(self.backing());
+        }
+        if report.allocation_count == 0 || std::thread::panicking() {
+            return;
+        }
+        match &self.leak_callback {
+            Some(callback) => callback(&report),
+            None => report.log(),
+        }
+    }
+}
+
 fn ledger_key(allocation: &Allocation) -> LedgerKey {
     LedgerKey::new(allocation.pool_index(), allocation.is_dedicated(), allocation.key())
 }
@@ -372,20 +393,17 @@ impl Drop for Allocator {
     /// Gives back what nobody uses. What is still in use stays allocated and mapped for whoever holds it, and is
     /// reported; quietly while panicking.
     fn drop(&mut self) {
-        let report = LeakReport {
-            leaks: self.ledger.leaks(),
-            allocation_count: self.pools.sum(|pool| pool.counts().live_count()),
-            allocation_bytes: self.pools.sum(|pool| pool.counts().live_bytes()),
-        };
-        for pool in self.pools.all() {
-            pool.abandon(Backing { device: &self.device, budget: &self.budget });
+        if !std::thread::panicking() {
+            return self.end();
         }
-        if report.allocation_count == 0 || std::thread::panicking() {
-            return;
-        }
-        match &self.leak_callback {
-            Some(callback) => callback(&report),
-            None => report.log(),
+        // What panicked may have been a broken invariant, over which this panics too: a second panic that left a drop
+        // would end the program.
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()));
+        if ended.is_err() {
+            log::error!("an allocator was dropped by a panic, and could not give back all that nobody uses");
         }
     }
 }
+
+#[cfg(all(test, debug_assertions, not(loom)))]
+mod tests;
