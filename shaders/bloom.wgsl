@@ -4,17 +4,6 @@
 @group(0) @binding(1) var other: texture_2d<f32>;
 @group(0) @binding(2) var clamped: sampler;
 
-struct Pixel {
-    @builtin(position) clip: vec4f,
-    @location(0) uv: vec2f,
-}
-
-@vertex
-fn picture_vertex(@builtin(vertex_index) index: u32) -> Pixel {
-    let corner = vec2f(f32((index << 1u) & 2u), f32(index & 2u));
-    return Pixel(vec4f(corner * 2.0 - 1.0, 0.0, 1.0), vec2f(corner.x, 1.0 - corner.y));
-}
-
 // Four taps at the corners of the texel and one in its middle, which between them cover sixteen texels of the source.
 @fragment
 fn down_fragment(pixel: Pixel) -> @location(0) vec4f {

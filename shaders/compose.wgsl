@@ -7,17 +7,6 @@
 const EXPOSURE: f32 = 0.70;
 const BLOOM: f32 = 0.028;
 
-struct Pixel {
-    @builtin(position) clip: vec4f,
-    @location(0) uv: vec2f,
-}
-
-@vertex
-fn picture_vertex(@builtin(vertex_index) index: u32) -> Pixel {
-    let corner = vec2f(f32((index << 1u) & 2u), f32(index & 2u));
-    return Pixel(vec4f(corner * 2.0 - 1.0, 0.0, 1.0), vec2f(corner.x, 1.0 - corner.y));
-}
-
 // The film curve of Narkowicz (2015), an approximation of ACES.
 fn film(x: vec3f) -> vec3f {
     return clamp(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), vec3f(0.0), vec3f(1.0));

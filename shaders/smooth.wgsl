@@ -11,17 +11,6 @@ const LEAST_SHARE: f32 = 0.11;
 // How far along the edge is looked at most, in pixels.
 const REACH: f32 = 6.0;
 
-struct Pixel {
-    @builtin(position) clip: vec4f,
-    @location(0) uv: vec2f,
-}
-
-@vertex
-fn picture_vertex(@builtin(vertex_index) index: u32) -> Pixel {
-    let corner = vec2f(f32((index << 1u) & 2u), f32(index & 2u));
-    return Pixel(vec4f(corner * 2.0 - 1.0, 0.0, 1.0), vec2f(corner.x, 1.0 - corner.y));
-}
-
 fn brightness(at: vec2i, last: vec2i) -> f32 {
     return textureLoad(picture, clamp(at, vec2i(0), last), 0).a;
 }

@@ -110,7 +110,7 @@ pub use device::{
 #[cfg(feature = "vulkan")]
 pub use frame_ring::{
     EndFrameError, EndedFrame, ForeignFrame, Frame, FrameRing, FrameRingCreateInfo, FrameRingError,
-    FrameRingStatistics, FrameSlice, Reservation,
+    FrameRingStatistics, FrameSlice, FrameWriter, Reservation,
 };
 #[cfg(feature = "vulkan")]
 pub use memory_type::{

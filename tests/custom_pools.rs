@@ -6,8 +6,8 @@ use ash::vk;
 use common::{Rig, linear, mib, non_linear, requirements, state_of};
 use freestone::sim::{KIB, Profile};
 use freestone::{
-    Algorithm, Allocation, AllocationCreateInfo, AllocationError, CreatePoolError, CustomPool, DestroyPoolReason, End,
-    Intent, Kind, PoolCreateInfo,
+    Algorithm, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, CreatePoolError, CustomPool,
+    DestroyPoolReason, End, Intent, Kind, PoolCreateInfo,
 };
 
 fn pool_of(rig: &Rig, info: &PoolCreateInfo) -> CustomPool {
@@ -172,11 +172,45 @@ fn a_pool_in_use_and_a_foreign_pool_are_handed_back() {
 fn a_resource_that_does_not_allow_the_pools_type_is_refused() {
     let rig = Rig::new(Profile::discrete_rebar());
     let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(1));
-    let request = freestone::AllocationRequirements { memory_type_bits: 0b1, ..linear(100) };
+    let request = AllocationRequirements { memory_type_bits: 0b1, ..linear(100) };
     let error = rig.allocate(&request, &AllocationCreateInfo::gpu_only().pool(&pool)).expect_err("type 0 only");
     assert!(matches!(error, AllocationError::NoMemoryType { .. }), "{error}");
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
+}
+
+#[test]
+fn room_at_hand_changes_no_refusal_and_no_name() {
+    let (rig, other) = (Rig::new(Profile::discrete_rebar()), Rig::new(Profile::discrete_rebar()));
+    for algorithm in [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 4096 }] {
+        let info = PoolCreateInfo::for_intent(Intent::GpuOnly).algorithm(algorithm).block_size(mib(1));
+        let pool = pool_of(&rig, &info);
+        let (wishes, good) = (AllocationCreateInfo::gpu_only().pool(&pool), linear(256));
+        let mut live: Vec<_> = (0..40).map(|_| rig.allocate(&good, &wishes).expect("there is memory")).collect();
+        assert!(live.iter().all(|allocation| allocation.mapped_ptr().is_none()), "the type is not visible");
+        let before = state_of(&rig);
+        let refused = |requirements, wishes| rig.allocate(&requirements, &wishes).expect_err("no pool serves it");
+        let elsewhere = !(1 << pool.memory_type_index());
+        let empty = refused(AllocationRequirements { size: 0, ..good }, wishes);
+        let crooked = refused(AllocationRequirements { alignment: 3, ..good }, wishes);
+        let barred = refused(AllocationRequirements { memory_type_bits: elsewhere, ..good }, wishes);
+        let hidden = refused(good, AllocationCreateInfo::upload().pool(&pool));
+        let foreign = other.allocate(&good, &wishes).expect_err("another allocator's");
+        assert!(matches!(empty, AllocationError::ZeroSize), "{empty}");
+        assert!(matches!(crooked, AllocationError::BadAlignment { alignment: 3 }), "{crooked}");
+        assert!(matches!(barred, AllocationError::NoMemoryType { .. }), "{barred}");
+        assert!(matches!(hidden, AllocationError::NoMemoryType { .. }), "{hidden}");
+        assert!(matches!(foreign, AllocationError::ForeignPool), "{foreign}");
+        assert_eq!(state_of(&rig), before, "{algorithm:?}");
+        live.push(rig.allocate(&good, &wishes.name("mesh")).expect("there is memory"));
+        assert_eq!(rig.name_of(&live[40]).as_deref(), Some("mesh"));
+        live.swap(3, 40);
+        free_all(&rig, live);
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        rig.validate().expect("every invariant holds");
+    }
+    rig.finish();
+    other.finish();
 }
 
 #[test]

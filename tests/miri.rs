@@ -233,14 +233,17 @@ fn frames_of_a_ring() {
     let queue = RetireQueue::new();
     for round in 0..6_u64 {
         let mut frame = ring.begin_frame().expect("not too many");
-        let (first, second) = (frame.reserve(100, 12).expect("room"), frame.reserve(3000, 1).expect("room"));
         let third = frame.push(&[round; 9]).expect("room");
+        let mut writer = frame.writer();
+        let (first, second) = (writer.reserve(100, 12).expect("room"), writer.reserve(3000, 1).expect("room"));
         std::thread::scope(|scope| {
             for (bytes, value) in [(first.bytes, 1), (second.bytes, 2)] {
                 scope.spawn(move || bytes.fill(std::mem::MaybeUninit::new(value)));
             }
-            scope.spawn(|| frame.push(&[3_u8; 700]).expect("room"));
+            scope.spawn(|| frame.writer().push(&[3_u8; 700]).expect("room"));
+            writer.push(&[4_u8; 300]).expect("room");
         });
+        drop(writer);
         assert_eq!(third.size, 72);
         queue.retire(frame.end_owned().expect("open"), round);
         queue.collect_with(round.saturating_sub(1), 8, |frame| ring.reclaim_frame(frame).expect("its own"));

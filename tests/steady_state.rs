@@ -2,56 +2,19 @@
 //! and no driver call once they have run for a while. Every heap call of a thread is counted, in a binary of its own.
 
 mod common;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../examples/renderer/heap.rs"]
+mod heap;
 
 use ash::vk;
 use common::{Rig, buffer_info};
 use freestone::sim::{Function, Profile};
 use freestone::{AllocationCreateInfo, Allocator, Buffer, EndedFrame, FrameRing, FrameRingCreateInfo, RetireQueue};
 
-/// The system's allocator, counting what this thread asks of it.
-struct Counting;
-
-thread_local! {
-    static HEAP_CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // Late in a thread's life there is nothing to count in any more.
-    let _ = HEAP_CALLS.try_with(|calls| calls.set(calls.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator, with the caller's own promises.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's.
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static HEAP: Counting = Counting;
-
 /// Returns the heap calls of this thread, and the driver's calls, while something runs.
 fn calls_of(world: &Rig, run: impl FnOnce()) -> (u64, u64) {
-    let before = (HEAP_CALLS.get(), world.control().total_calls());
+    let before = (heap::calls(), world.control().total_calls());
     run();
-    (HEAP_CALLS.get() - before.0, world.control().total_calls() - before.1)
+    (heap::calls() - before.0, world.control().total_calls() - before.1)
 }
 
 /// One frame: uniforms, vertices in place, one larger push, sizes that go up and down.

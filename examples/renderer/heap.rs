@@ -1,4 +1,4 @@
-//! Counts heap calls, to show that a frame in steady state makes none.
+//! Counts heap calls, to show that a frame in steady state makes none. `tests/steady_state.rs` counts with it too.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -11,9 +11,9 @@ use crate::targets::{BLOOM_LEVELS, DEPTH_FORMAT, LIGHT_FORMAT, PICTURE_FORMAT};
 use crate::texture_sets::TextureSets;
 
 const SCENE: &str = include_str!("../../shaders/scene.wgsl");
-const BLOOM: &str = include_str!("../../shaders/bloom.wgsl");
-const COMPOSE: &str = include_str!("../../shaders/compose.wgsl");
-const SMOOTH: &str = include_str!("../../shaders/smooth.wgsl");
+const BLOOM: &str = concat!(include_str!("../../shaders/picture.wgsl"), include_str!("../../shaders/bloom.wgsl"));
+const COMPOSE: &str = concat!(include_str!("../../shaders/picture.wgsl"), include_str!("../../shaders/compose.wgsl"));
+const SMOOTH: &str = concat!(include_str!("../../shaders/picture.wgsl"), include_str!("../../shaders/smooth.wgsl"));
 const OVERLAY: &str = include_str!("../../shaders/overlay.wgsl");
 
 /// Sets of two textures: one for each bloom pass, one for each of the last two passes.

@@ -1,17 +1,20 @@
 //! Pools of the user's own: what they are made of, and how they come and go.
 
+mod error;
+
 use core::fmt;
 use std::sync::Arc;
 
-use thiserror::Error;
-
+pub use self::error::{CreatePoolError, DestroyPoolError, DestroyPoolReason};
 use super::error::{AllocationError, Attempts};
 use super::pools::NumberedPool;
-use super::{AllocationRequest, Allocator};
+use super::serve::stamped;
+use super::{Allocation, AllocationRequest, AllocationRequirements, Allocator};
+use crate::device::Mapping;
 use crate::memory_type::{Candidates, ExtraFlags, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
 use crate::pool::{MemoryPriority, PoolSettings};
-use crate::suballocator::Algorithm;
 use crate::suballocator::align::{align_down, align_up};
+use crate::suballocator::{Algorithm, Request};
 
 /// How a custom pool is made.
 ///
@@ -116,87 +119,6 @@ impl PoolCreateInfo {
     }
 }
 
-/// Why a custom pool could not be created. Nothing was kept.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum CreatePoolError {
-    /// The device has no such memory type.
-    #[error("memory type {memory_type_index} does not exist: the device has {count}")]
-    NoSuchMemoryType {
-        /// The index asked for.
-        memory_type_index: u32,
-        /// How many types the device has.
-        count: u32,
-    },
-    /// The minimum alignment is no power of two.
-    #[error("minimum alignment {alignment} is no power of two")]
-    BadAlignment {
-        /// The alignment asked for, in bytes.
-        alignment: u64,
-    },
-    /// Blocks of this size cannot be.
-    #[error("blocks of {block_size} bytes cannot be: they hold from {min} to {max} bytes here")]
-    BadBlockSize {
-        /// The size asked for, in bytes.
-        block_size: u64,
-        /// The smallest possible block, in bytes.
-        min: u64,
-        /// The largest possible block, in bytes.
-        max: u64,
-    },
-    /// More blocks must be kept than may be opened.
-    #[error("at least {min} and at most {max} blocks contradict each other")]
-    BadBlockCount {
-        /// The least number of blocks.
-        min: u32,
-        /// The largest number of blocks.
-        max: u32,
-    },
-    /// Slots of this size cannot be.
-    #[error("slots of 0 bytes cannot be: give the size of what the pool is for")]
-    ZeroSlotSize,
-    /// Slots cannot be so large.
-    #[error("slots of {slot_size} bytes cannot be: no memory object holds one")]
-    SlotTooLarge {
-        /// The size asked for, in bytes.
-        slot_size: u64,
-    },
-    /// The allocator has as many pools as it can count.
-    #[error("an allocator has at most {max} pools")]
-    TooManyPools {
-        /// The limit.
-        max: u32,
-    },
-    /// No memory type, or no memory for the first blocks.
-    #[error(transparent)]
-    Allocation(#[from] AllocationError),
-}
-
-/// Why a custom pool was not destroyed; it is handed back, untouched.
-#[derive(Debug, Error)]
-#[error("{reason}; the pool is handed back")]
-pub struct DestroyPoolError {
-    /// What is in the way.
-    pub reason: DestroyPoolReason,
-    /// The pool.
-    pub pool: CustomPool,
-}
-
-/// What is in the way of destroying a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum DestroyPoolReason {
-    /// Another allocator made it.
-    #[error("the pool belongs to another allocator")]
-    Foreign,
-    /// Free these first.
-    #[error("{count} allocations of the pool are alive")]
-    InUse {
-        /// How many allocations are alive.
-        count: u64,
-    },
-}
-
 /// A pool of the user's own: blocks of one memory type that nothing else shares.
 ///
 /// Hand it to [`AllocationCreateInfo::pool`](super::AllocationCreateInfo::pool), and back to
@@ -204,9 +126,32 @@ pub enum DestroyPoolReason {
 #[must_use = "a pool is destroyed by handing it to the allocator, not by dropping it"]
 pub struct CustomPool {
     pub(crate) pool: Arc<NumberedPool>,
+    /// The memory type, as one bit.
+    memory_type_bit: u32,
+    /// Whether no intent needs a closer look: blocks are mapped and none is lazy.
+    suits_every_intent: bool,
 }
 
 impl CustomPool {
+    fn new(pool: Arc<NumberedPool>) -> Self {
+        let settings = pool.settings();
+        let memory_type_bit = 1 << settings.memory_type_index;
+        let suits_every_intent = settings.mapping == Mapping::Persistent && !settings.is_lazy;
+        Self { pool, memory_type_bit, suits_every_intent }
+    }
+
+    /// Returns whether its memory is of a type that the request allows, and reachable where the host must reach it.
+    #[inline]
+    pub(super) fn suits(&self, request: &AllocationRequest<'_>) -> bool {
+        let is_allowed = request.requirements.memory_type_bits & self.memory_type_bit != 0;
+        is_allowed && (self.suits_every_intent || self.suits_intent(request.info.intent))
+    }
+
+    fn suits_intent(&self, intent: Intent) -> bool {
+        let settings = self.pool.settings();
+        !settings.is_lazy && (settings.mapping == Mapping::Persistent || !intent.needs_host_access())
+    }
+
     /// Returns the memory type of all blocks.
     pub fn memory_type_index(&self) -> u32 {
         self.pool.settings().memory_type_index
@@ -306,7 +251,7 @@ impl Allocator {
 
     fn create_pool_in(&self, info: &PoolCreateInfo, memory_type_index: u32) -> Result<CustomPool, CreatePoolError> {
         let pool = self.pools.add_custom(info, memory_type_index)?;
-        let custom = CustomPool { pool };
+        let custom = CustomPool::new(pool);
         if let Err(error) = self.open_first_blocks(&custom, info.min_block_count) {
             self.retire_pool(&custom);
             return Err(error.into());
@@ -354,6 +299,25 @@ impl Allocator {
                 Ok(self.candidates(&TypeRequest { intent, extra }, memory_type_bits)?)
             }
         }
+    }
+
+    /// Serves a request for a custom pool where that has what is asked for at hand.
+    #[inline(never)]
+    pub(super) fn serve_from_custom(
+        &self,
+        request: AllocationRequest<'_>,
+        custom: &CustomPool,
+    ) -> Result<Allocation, AllocationError> {
+        let pool = &*custom.pool;
+        let is_own = pool.stamp().owner() == self.owner && !self.tracks_all;
+        if is_own && request.is_plain_in_pool() && custom.suits(&request) {
+            let AllocationRequirements { kind, size, alignment, .. } = *request.requirements;
+            let range = pool.round(kind, size, alignment).map(|(size, alignment)| Request::new(size, alignment));
+            if let Some(placement) = range.and_then(|range| pool.allocate_at_hand(&range)) {
+                return Ok(stamped(&request, &placement, pool));
+            }
+        }
+        self.serve_otherwise(request)
     }
 
     /// Returns the memory type of a custom pool as the only candidate, where it suits the request.

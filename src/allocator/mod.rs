@@ -207,7 +207,19 @@ impl Allocator {
                 }
                 None => self.free_from(allocation, pool),
             },
-            _ => self.free_checked(allocation),
+            _ => self.free_of_other(allocation),
+        }
+    }
+
+    /// Frees what is of a custom pool, or needs all checks.
+    #[inline(never)]
+    fn free_of_other(&self, allocation: Allocation) -> Result<(), FreeError> {
+        let stamp = allocation.stamp();
+        let is_plain = stamp.is_plain_of(self.owner);
+        let free = || self.pools.free_at_hand_in_other(stamp.pool(), allocation.key(), || self.now());
+        match is_plain.then(free).flatten() {
+            Some(left) => self.end_free(allocation, Ok(left)),
+            None => self.free_checked(allocation),
         }
     }
 
@@ -220,7 +232,7 @@ impl Allocator {
         }
     }
 
-    /// Frees what is dedicated, of a custom pool, or in the ledger.
+    /// Frees what is dedicated, in the ledger, or the last of a custom pool's block.
     #[inline(never)]
     fn free_checked(&self, allocation: Allocation) -> Result<(), FreeError> {
         if !self.owns(&allocation) {
@@ -344,6 +356,27 @@ impl Allocator {
     }
 }
 
+impl Allocator {
+    /// Gives back what nobody uses, and reports what somebody does.
+    fn end(&self) {
+        let report = LeakReport {
+            leaks: self.ledger.leaks(),
+            allocation_count: self.pools.sum(|pool| pool.counts().live_count()),
+            allocation_bytes: self.pools.sum(|pool| pool.counts().live_bytes()),
+        };
+        for pool in self.pools.all() {
+            pool.abandon(self.backing());
+        }
+        if report.allocation_count == 0 || std::thread::panicking() {
+            return;
+        }
+        match &self.leak_callback {
+            Some(callback) => callback(&report),
+            None => report.log(),
+        }
+    }
+}
+
 fn ledger_key(allocation: &Allocation) -> LedgerKey {
     LedgerKey::new(allocation.pool_index(), allocation.is_dedicated(), allocation.key())
 }
@@ -362,20 +395,17 @@ impl Drop for Allocator {
     /// Gives back what nobody uses. What is still in use stays allocated and mapped for whoever holds it, and is
     /// reported; quietly while panicking.
     fn drop(&mut self) {
-        let report = LeakReport {
-            leaks: self.ledger.leaks(),
-            allocation_count: self.pools.sum(|pool| pool.counts().live_count()),
-            allocation_bytes: self.pools.sum(|pool| pool.counts().live_bytes()),
-        };
-        for pool in self.pools.all() {
-            pool.abandon(Backing { device: &self.device, budget: &self.budget });
+        if !std::thread::panicking() {
+            return self.end();
         }
-        if report.allocation_count == 0 || std::thread::panicking() {
-            return;
-        }
-        match &self.leak_callback {
-            Some(callback) => callback(&report),
-            None => report.log(),
+        // What panicked may have been a broken invariant, over which this panics too: a second panic that left a drop
+        // would end the program.
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()));
+        if ended.is_err() {
+            log::error!("an allocator was dropped by a panic, and could not give back all that nobody uses");
         }
     }
 }
+
+#[cfg(all(test, debug_assertions, not(loom)))]
+mod tests;

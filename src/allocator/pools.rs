@@ -21,7 +21,8 @@ use self::template::Template;
 use super::custom_pool::{CreatePoolError, PoolCreateInfo};
 use super::stamp::{Stamp, Trait};
 use crate::device::Device;
-use crate::pool::{BlockClass, Kind, MemoryPriority, Pool, PoolSettings};
+use crate::pool::{BlockClass, Kind, Left, MemoryPriority, Pool, PoolSettings};
+use crate::suballocator::RangeKey;
 use crate::sync::{AtomicU64, OnceLock, Ordering, RwLock};
 use ash::vk;
 
@@ -247,6 +248,16 @@ impl Pools {
             return self.get_default(index).map(PoolRef::Borrowed);
         }
         self.others.read().get(index).map(PoolRef::Shared)
+    }
+
+    /// Frees a range of a pool that is no default one, where no block may go back for it; `None`, and nothing changed, where
+    /// [`Pool::free`] must look closer, or another thread is at work in the pool. The table is read meanwhile, which no
+    /// driver call prolongs.
+    #[inline]
+    pub(crate) fn free_at_hand_in_other(&self, index: u16, key: RangeKey, now: impl FnOnce() -> u64) -> Option<Left> {
+        let others = self.others.read();
+        let slot = usize::from(index).checked_sub(FIRST_OTHER).and_then(|slot| others.slots.get(slot));
+        slot?.as_ref()?.free_at_hand(key, now)
     }
 
     /// Returns all pools: the default ones by memory type, each with its shards, then the others.

@@ -98,6 +98,8 @@ pub struct AllocationCreateInfo<'a> {
     prefers_sharing: bool,
     /// Whether, besides, no wish needs a closer look than the short way takes: no name, no end, no pool.
     is_plain: bool,
+    /// Whether a pool is the only wish that needs one, if any does.
+    is_plain_in_pool: bool,
 }
 
 impl<'a> AllocationCreateInfo<'a> {
@@ -117,6 +119,7 @@ impl<'a> AllocationCreateInfo<'a> {
             pool: None,
             prefers_sharing: true,
             is_plain: true,
+            is_plain_in_pool: true,
         }
     }
 
@@ -175,7 +178,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn name(mut self, name: &'a str) -> Self {
         self.name = Some(name);
-        self.is_plain = false;
+        (self.is_plain, self.is_plain_in_pool) = (false, false);
         self
     }
 
@@ -218,7 +221,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn end(mut self, end: End) -> Self {
         self.end = Some(end);
-        self.is_plain = false;
+        (self.is_plain, self.is_plain_in_pool) = (false, false);
         self
     }
 
@@ -234,6 +237,7 @@ impl<'a> AllocationCreateInfo<'a> {
     fn look_closer(mut self, is_so: bool) -> Self {
         self.prefers_sharing &= !is_so;
         self.is_plain &= !is_so;
+        self.is_plain_in_pool &= !is_so;
         self
     }
 
@@ -298,6 +302,14 @@ impl AllocationRequest<'_> {
     pub(crate) fn is_plain(&self) -> bool {
         let AllocationRequirements { alignment, dedicated, .. } = *self.requirements;
         alignment.is_power_of_two() && dedicated == DedicatedPreference::None && self.info.is_plain
+    }
+
+    /// Returns whether the pool that it names is its only wish.
+    #[inline]
+    pub(crate) fn is_plain_in_pool(&self) -> bool {
+        let AllocationRequirements { alignment, dedicated, device_address, .. } = *self.requirements;
+        let is_plain = dedicated == DedicatedPreference::None && device_address == DeviceAddress::NotNeeded;
+        self.info.is_plain_in_pool && is_plain && alignment.is_power_of_two()
     }
 
     /// Returns what the caller says of a dedicated allocation: one that others alias is never dedicated.

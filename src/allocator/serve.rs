@@ -4,7 +4,8 @@
 //! ```text
 //!   plain, a slot at hand     best pool (table lookup) -> lock -> slot -> handle      one function without a call
 //!   plain, other               the same with a call: a slab is made, or a range cut
-//!   with a wish                custom pool, name, end; or another memory type than the best of all
+//!   of a custom pool           the pool is in the request -> lock -> what is at hand -> handle
+//!   with a wish                name, end; or another memory type than the best of all
 //!   no room                    checks -> candidates -> descent of the ladder -> handle
 //! ```
 
@@ -16,7 +17,6 @@ use super::ledger::{LedgerKey, NewEntry};
 use super::pools::{NumberedPool, PoolRef};
 use super::request::{AllocationRequest, AllocationRequirements, DeviceAddress};
 use super::stamp::{Stamp, Trait};
-use crate::device::Mapping;
 use crate::memory_type::{Candidates, TypeRequest};
 use crate::pool::{Attempt, Busy, Kind, Placement};
 use crate::suballocator::Request;
@@ -30,7 +30,12 @@ impl Allocator {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn serve(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
-        let Some((pool, range)) = self.best_if_plain(&request) else { return self.serve_otherwise(request) };
+        let Some((pool, range)) = self.best_if_plain(&request) else {
+            return match request.info.pool {
+                Some(custom) => self.serve_from_custom(request, custom),
+                None => self.serve_otherwise(request),
+            };
+        };
         match pool.allocate_ready(&range) {
             Some(placement) => Ok(stamped(&request, &placement, pool)),
             None => self.serve_from(request, pool, &range),
@@ -68,7 +73,7 @@ impl Allocator {
     }
 
     #[inline(never)]
-    fn serve_otherwise(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
+    pub(super) fn serve_otherwise(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
         match self.place_in_existing(&request) {
             Some((placement, stamp)) => Ok(self.hand_out(&request, &placement, stamp)),
             None => self.descend(request),
@@ -117,11 +122,8 @@ impl Allocator {
             let memory_type_index = self.selector.best(request.info.intent, requirements.memory_type_bits)?;
             return Some(self.pools.own_shard(memory_type_index, requirements.kind));
         };
-        let is_allowed = requirements.memory_type_bits & (1 << custom.memory_type_index()) != 0;
-        let is_reachable =
-            custom.pool.settings().mapping == Mapping::Persistent || !request.info.intent.needs_host_access();
         let is_own = custom.pool.stamp().owner() == self.owner;
-        (is_own && is_allowed && is_reachable).then_some(&*custom.pool)
+        (is_own && custom.suits(request)).then_some(&*custom.pool)
     }
 
     fn hand_out(&self, request: &AllocationRequest<'_>, placement: &Placement, stamp: Stamp) -> Allocation {
@@ -193,7 +195,7 @@ impl Allocator {
 
 /// Makes the handle of a plain request.
 #[inline]
-fn stamped(request: &AllocationRequest<'_>, placement: &Placement, pool: &NumberedPool) -> Allocation {
+pub(super) fn stamped(request: &AllocationRequest<'_>, placement: &Placement, pool: &NumberedPool) -> Allocation {
     let AllocationRequirements { size, kind, .. } = *request.requirements;
     Allocation::new(placement, size, pool.stamp().with(Trait::NonLinear, kind == Kind::NonLinear))
 }

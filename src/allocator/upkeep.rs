@@ -25,6 +25,10 @@ pub struct AllocationRange<'a> {
     pub size: u64,
 }
 
+/// So many ranges are flushed or invalidated without a heap call. Taste: half a KiB of stack, and what
+/// one driver call carries.
+const RANGES_ON_STACK: usize = 16;
+
 /// How old the allocator's knowledge of the driver's budgets is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetAge {
@@ -105,11 +109,18 @@ impl Allocator {
         ranges.iter().try_for_each(|range| self.check_mapped_range(range))?;
         let needed = ranges.iter().filter(|range| range.allocation.is_non_coherent() && range.size > 0);
         let mut named = needed.map(|range| range.allocation.memory_range(range.offset, range.size));
-        if ranges.len() == 1 {
-            return named.try_for_each(|range| call(&[range])).map_err(AccessError::Driver);
+        let Some(first) = named.next() else { return Ok(()) };
+        if ranges.len() > RANGES_ON_STACK {
+            let named: Vec<MemoryRange<'_>> = core::iter::once(first).chain(named).collect();
+            return call(&named).map_err(AccessError::Driver);
         }
-        let named: Vec<MemoryRange<'_>> = named.collect();
-        if named.is_empty() { Ok(()) } else { call(&named).map_err(AccessError::Driver) }
+        let mut few = [first; RANGES_ON_STACK];
+        let mut count = 1;
+        for (place, range) in few[1..].iter_mut().zip(named) {
+            *place = range;
+            count += 1;
+        }
+        call(&few[..count]).map_err(AccessError::Driver)
     }
 
     fn check_mapped_range(&self, range: &AllocationRange<'_>) -> Result<(), AccessError> {
@@ -130,7 +141,10 @@ impl Allocator {
 
     /// Opens empty blocks, so that allocations of this intent find `bytes` of room without a driver call.
     ///
-    /// They are kept until [`trim`](Self::trim), or until memory runs out. Returns the bytes opened now.
+    /// The room is for what the calling thread allocates: linear resources, and others where they share blocks. Where threads have collided and have shards of
+    /// their own, empty blocks of another thread's shard do not count, and another thread takes of this room only before
+    /// it would open a block itself. They are kept until [`trim`](Self::trim), or until memory runs out. Returns the bytes
+    /// opened now.
     ///
     /// # Errors
     /// - `NoMemoryType`; `Unsupported` where the memory type is lazily allocated.

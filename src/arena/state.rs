@@ -141,8 +141,8 @@ impl State {
         self.buffers.iter().flatten()
     }
 
-    pub(super) fn buffer_count(&self) -> usize {
-        self.buffers().count()
+    pub(super) fn buffer_count(&self) -> u32 {
+        u32::try_from(self.buffers().count()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn free_bytes(&self) -> u64 {

@@ -90,6 +90,20 @@ impl BlockList {
         Some(freed)
     }
 
+    /// Cuts a range that is at hand in a linear block; `None` where [`allocate`](Self::allocate) must look further.
+    #[inline]
+    pub(crate) fn allocate_linear(&mut self, request: &Request) -> Option<Cut> {
+        let range = self.suballocator.allocate_linear(request)?;
+        Some(self.cut(range))
+    }
+
+    /// Frees a range of a linear block that stays in use; `false`, and nothing changed, where [`free`](Self::free) must
+    /// look closer.
+    #[inline]
+    pub(crate) fn free_linear(&mut self, key: RangeKey) -> bool {
+        self.suballocator.free_linear(key)
+    }
+
     /// Cuts a range from any block; `None` where none has room.
     pub(crate) fn allocate(&mut self, request: &Request) -> Option<Cut> {
         let range = self.suballocator.allocate(request)?;

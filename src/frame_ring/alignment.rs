@@ -44,6 +44,7 @@ pub(super) fn of_usage(usage: Usage, properties: &Properties) -> u64 {
 }
 
 /// Returns the smallest number that is a multiple of both; `None` where one is 0 or it does not fit a `u64`.
+#[inline]
 pub(super) fn combine(one: vk::DeviceSize, other: vk::DeviceSize) -> Option<u64> {
     if one.is_power_of_two() && other.is_power_of_two() {
         return Some(one.max(other));

@@ -119,6 +119,14 @@ impl Block {
     }
 }
 
+/// No block: nothing is ever cut from it.
+impl Default for Source {
+    fn default() -> Self {
+        let base = Base(NonNull::dangling());
+        Self { region: u32::MAX, buffer: vk::Buffer::null(), base, device_address: None }
+    }
+}
+
 impl Written {
     /// Makes it a range for the driver.
     ///
@@ -136,6 +144,7 @@ impl Piece {
     ///
     /// # Safety
     /// The block stays open for `'a`, and the device does not touch the bytes meanwhile.
+    #[inline]
     pub(super) unsafe fn bytes<'a>(self) -> &'a mut [MaybeUninit<u8>] {
         #[expect(clippy::cast_possible_truncation, reason = "mapped: every offset fits the address space")]
         let offset = self.offset as usize;

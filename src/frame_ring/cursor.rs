@@ -1,12 +1,14 @@
-//! Cutting pieces from a chunk: the short way of a push, without the ring's lock.
+//! Cutting pieces from a chunk: the short way of a push, without a lock.
 //!
 //! ```text
 //!   chunk  [ piece ][pad][ piece ][          left         ]
 //!                                 ^ position              ^ end
 //! ```
 //!
+//! Whoever writes has a cursor alone: to cut is to align, to compare and to add.
+//!
 //! Invariants:
-//! - C1: what lies from `position` to `end` was given to this frame and to no piece yet.
+//! - C1: what lies from `position` to `end` was given to this frame, and to no piece and no other cursor.
 //! - C2: a piece never overlaps another, and lies inside its chunk.
 
 use super::alignment;
@@ -33,18 +35,18 @@ pub(super) struct Grant {
     pub(super) size: u64,
 }
 
-/// Where a frame's next piece comes from.
+/// Where the next piece comes from. By default it has nothing to give.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
-    source: Option<Source>,
+    source: Source,
     position: u64,
     end: u64,
 }
 
 /// What a cursor has not given away, of which region.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tail {
-    pub(super) region: Option<u32>,
+    pub(super) region: u32,
     pub(super) position: u64,
     pub(super) end: u64,
 }
@@ -73,17 +75,37 @@ impl Want {
 
 impl Cursor {
     fn of(grant: &Grant) -> Self {
-        Self { source: Some(grant.source), position: grant.offset, end: grant.offset + grant.size }
+        Self { source: grant.source, position: grant.offset, end: grant.offset + grant.size }
     }
 
-    /// Cuts a piece off; `None` where what is left has no room for it.
+    /// Cuts a piece off at a multiple of both alignments, of which that of the usage is a power of two. `None` where what
+    /// is left has no room for it, and for whatever [`Want::new`] must look at: no bytes, or an alignment that is no power
+    /// of two.
     #[inline]
+    pub(super) fn cut(&mut self, size: u64, alignment: u64, usage: u64) -> Option<Piece> {
+        if !alignment.is_power_of_two() {
+            return None;
+        }
+        let mask = (alignment - 1) | (usage - 1);
+        // No sum of a place in a block (below 2^45) and less than 2^63 overflows.
+        let offset = (self.position + mask) & !mask;
+        let room = self.end.checked_sub(offset)?;
+        // Nothing is as good as too much.
+        if size.wrapping_sub(1) >= room {
+            return None;
+        }
+        self.position = offset + size;
+        #[expect(clippy::cast_possible_truncation, reason = "part of a mapped block, which fits the address space")]
+        let size = size as usize;
+        Some(Piece { source: self.source, offset, size })
+    }
+
+    /// Cuts off a piece of any kind; `None` where what is left has no room for it.
     pub(super) fn take(&mut self, want: &Want) -> Option<Piece> {
-        let source = self.source?;
         let offset = alignment::align_up(self.position, want.alignment)?;
         let end = offset.checked_add(want.size as u64).filter(|end| *end <= self.end)?;
         self.position = end;
-        Some(Piece { source, offset, size: want.size })
+        Some(Piece { source: self.source, offset, size: want.size })
     }
 
     /// Cuts a piece off a chunk that was taken for it, and goes on with what is left of the larger of the two.
@@ -95,15 +117,20 @@ impl Cursor {
             (next.position, self.position) = (self.position, self.end);
         }
         let piece = next.take(want).expect("C2: a chunk has room for the push that it was taken for");
-        if next.left() >= self.left() {
-            *self = next;
-        }
+        self.keep_larger(next);
         piece
+    }
+
+    /// Goes on with another one's chunk where more is left of that.
+    pub(super) fn keep_larger(&mut self, other: Self) {
+        if other.left() >= self.left() {
+            *self = other;
+        }
     }
 
     /// Returns what was not given away.
     pub(super) fn tail(&self) -> Tail {
-        Tail { region: self.source.map(|source| source.region), position: self.position, end: self.end }
+        Tail { region: self.source.region, position: self.position, end: self.end }
     }
 
     fn left(&self) -> u64 {
@@ -111,6 +138,6 @@ impl Cursor {
     }
 
     fn continues_with(&self, grant: &Grant) -> bool {
-        self.end == grant.offset && self.source.is_some_and(|source| source.region == grant.source.region)
+        self.end == grant.offset && self.source.region == grant.source.region
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   block (one buffer)   │ frame 6: GPU │ frame 7: GPU      │ frame 8: open ▸│       free           │
-//!                        └─ chunk ─┴─ chunk ─┘                     ▲ cursor: a push is an addition and a copy
+//!                        └─ chunk ─┴─ chunk ─┘                     ▲ cursor: a push is an addition and a copy, no lock
 //!
 //!   begin_frame ─► push, reserve ... ─► end(point) ─► the application submits ─► reclaim(completed point)
 //!                    │ chunk is full       └─ flush, once, where memory is not coherent
@@ -38,7 +38,7 @@ use core::fmt;
 
 pub use self::create_info::FrameRingCreateInfo;
 pub use self::error::{EndFrameError, ForeignFrame, FrameRingError};
-pub use self::frame::{EndedFrame, Frame, FrameSlice, Reservation};
+pub use self::frame::{EndedFrame, Frame, FrameSlice, FrameWriter, Reservation};
 pub use self::state::FrameRingStatistics;
 
 use self::block::{Block, BufferTraits};
@@ -56,7 +56,8 @@ static NEXT_RING: StaticU64 = StaticU64::new(1);
 /// Per-frame linear memory: uniforms, dynamic vertices, staging, whatever the CPU writes for one frame of the GPU.
 ///
 /// `Send` and `Sync` as its allocator reference is; every method takes `&self`. Put it into an `Arc` where a frame must
-/// not borrow the structure that holds the ring.
+/// not borrow the structure that holds the ring. A [`Frame`] belongs to one thread at a time; others write to it by a
+/// [`FrameWriter`] each.
 ///
 /// # Examples
 /// ```

@@ -309,7 +309,7 @@ impl State {
                 end += next.size;
                 batch.next_chunk += 1;
             }
-            if (tail.region, tail.end) == (Some(region), end) {
+            if (tail.region, tail.end) == (region, end) {
                 end = tail.position.max(offset);
             }
             let entry = self.blocks.get(region as usize).and_then(Option::as_ref);

@@ -271,6 +271,27 @@ impl Pool {
         Some(if freed.is_region_empty { state.left() } else { Left::Live })
     }
 
+    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks too.
+    #[inline]
+    pub(crate) fn allocate_at_hand(&self, range: &Request) -> Option<Placement> {
+        if self.settings.algorithm != Algorithm::Linear {
+            return self.allocate_ready(range);
+        }
+        let mut state = self.state.try_lock()?;
+        let cut = state.blocks.allocate_linear(range)?;
+        state.allocated += 1;
+        Some(placement(&cut))
+    }
+
+    /// Does what [`free_ready`](Self::free_ready) does, for linear blocks too.
+    #[inline]
+    pub(crate) fn free_at_hand(&self, key: RangeKey, now: impl FnOnce() -> u64) -> Option<Left> {
+        if self.settings.algorithm != Algorithm::Linear {
+            return self.free_ready(key, now);
+        }
+        self.state.try_lock()?.blocks.free_linear(key).then_some(Left::Live)
+    }
+
     /// Cuts a range from a block that the pool has.
     pub(crate) fn allocate_existing(&self, range: &Request) -> Option<Placement> {
         self.state.lock().allocate(range)

@@ -3,14 +3,19 @@
 //! ```text
 //!   host ──writes──► host view ──flush──► device view ◄──writes── device
 //!                        ▲                    │
-//!                        └────invalidate──────┘         `synced`: both views after the last flush or invalidate
+//!                        └────invalidate──────┘
+//!
+//!   host base, device base: what either saw after the last flush or invalidate
 //! ```
 //!
-//! An atom is *dirty* where the host's view differs from `synced`, *changed* where the device's does. Like a cache, a
+//! An atom is *dirty* where the host's view differs from its base, *changed* where the device's does. Like a cache, a
 //! flush writes back dirty atoms only, and whole; an invalidate fetches whole atoms.
 //!
 //! Losses, by atom: (L1) an invalidate of a dirty atom discards what the host wrote; (L2) a flush of a dirty atom that
 //! the device changed too overwrites what the device wrote; (L3) a device read of a dirty atom misses what the host wrote.
+//!
+//! What the device wrote to a resource that has been destroyed is nobody's ([`HostCache::disown`]): to overwrite it is no
+//! loss. Whoever places the next resource there finds undefined bytes, and its own are what a flush carries over.
 //!
 //! It cannot see a write of the value that was there before, and a host read of an atom that was never invalidated
 //! shows in the bytes only.
@@ -26,7 +31,8 @@ use core::ops::Range;
 pub(super) struct HostCache {
     host: Bytes,
     device: Bytes,
-    synced: Bytes,
+    host_base: Bytes,
+    device_base: Bytes,
     atom: u64,
 }
 
@@ -36,7 +42,8 @@ impl HostCache {
         Some(Self {
             host: Bytes::zeroed(size, alignment)?,
             device: Bytes::zeroed(size, alignment)?,
-            synced: Bytes::zeroed(size, alignment)?,
+            host_base: Bytes::zeroed(size, alignment)?,
+            device_base: Bytes::zeroed(size, alignment)?,
             atom: atom.max(1),
         })
     }
@@ -53,12 +60,13 @@ impl HostCache {
     pub(super) fn flush(&mut self, range: Range<u64>) -> Vec<u64> {
         let mut lost = Vec::new();
         for atom in self.atoms(range) {
-            if !is_equal(&self.host, &self.synced, &atom) {
-                if !is_equal(&self.device, &self.synced, &atom) {
+            if !is_equal(&self.host, &self.host_base, &atom) {
+                if !is_equal(&self.device, &self.device_base, &atom) {
                     lost.push(atom.start);
                 }
                 copy(&self.host, &self.device, &atom);
-                copy(&self.host, &self.synced, &atom);
+                copy(&self.host, &self.host_base, &atom);
+                copy(&self.host, &self.device_base, &atom);
             }
         }
         lost
@@ -68,18 +76,25 @@ impl HostCache {
     pub(super) fn invalidate(&mut self, range: Range<u64>) -> Vec<u64> {
         let mut lost = Vec::new();
         for atom in self.atoms(range) {
-            if !is_equal(&self.host, &self.synced, &atom) {
+            if !is_equal(&self.host, &self.host_base, &atom) {
                 lost.push(atom.start);
             }
             copy(&self.device, &self.host, &atom);
-            copy(&self.device, &self.synced, &atom);
+            copy(&self.device, &self.host_base, &atom);
+            copy(&self.device, &self.device_base, &atom);
         }
         lost
     }
 
+    /// Hears that nobody cares any more for what the device wrote to a range of bytes, which end with the memory.
+    pub(super) fn disown(&mut self, range: Range<u64>) {
+        let end = range.end.min(self.host.size());
+        copy(&self.device, &self.device_base, &(range.start.min(end)..end));
+    }
+
     /// Returns the offsets of the dirty atoms that a device read of this range would miss (L3).
     pub(super) fn unflushed(&self, range: Range<u64>) -> Vec<u64> {
-        let dirty = self.atoms(range).filter(|atom| !is_equal(&self.host, &self.synced, atom));
+        let dirty = self.atoms(range).filter(|atom| !is_equal(&self.host, &self.host_base, atom));
         dirty.map(|atom| atom.start).collect()
     }
 
@@ -149,6 +164,20 @@ mod tests {
         write(cache.device(), 9, 2);
         assert_eq!(cache.flush(0..64), [0]);
         assert_eq!(read(cache.device(), 9), 0);
+    }
+
+    #[test]
+    fn what_the_device_wrote_for_nobody_is_no_loss() {
+        let mut cache = HostCache::new(100, 64, 64).unwrap();
+        write(cache.device(), 9, 2);
+        cache.disown(9..10);
+        write(cache.host(), 3, 1);
+        assert_eq!(cache.flush(0..64), [0_u64; 0]);
+        write(cache.device(), 8, 2);
+        write(cache.device(), 20, 2);
+        cache.disown(9..1000);
+        write(cache.host(), 3, 2);
+        assert_eq!(cache.flush(0..64), [0], "byte 8 is still somebody's");
     }
 
     #[test]

@@ -65,6 +65,14 @@ impl Memory {
         self.charge.bytes
     }
 
+    /// Tells whether a resource is bound to any byte of a range.
+    fn has_bound_in(&self, range: &Range<u64>) -> bool {
+        // A resource that begins further back than the longest one reaches cannot touch the range.
+        let first = range.start.saturating_sub(self.longest_bound);
+        let lowest = ResourceId { kind: ObjectKind::DeviceMemory, handle: 0 };
+        self.bound.range((first, lowest)..(range.end, lowest)).any(|(_, other)| other.end > range.start)
+    }
+
     pub(super) fn is_host_visible(&self) -> bool {
         self.property_flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE)
     }
@@ -142,13 +150,19 @@ impl World {
         if kind == ObjectKind::Image { &mut self.images } else { &mut self.buffers }
     }
 
-    /// Takes a dying resource out of the memory to which it is bound (I1).
+    /// Takes a dying resource out of the memory to which it is bound (I1). What the device wrote there is nobody's from now
+    /// on, unless another resource shares the bytes.
     pub(super) fn unbind(&mut self, id: ResourceId, resource: &Resource) {
         let Some((memory, offset)) = resource.binding else {
             return;
         };
-        if let Ok(memory) = self.memories.get_mut(memory) {
-            memory.bound.remove(&(offset, id));
+        let Ok(memory) = self.memories.get_mut(memory) else { return };
+        let Some(bound) = memory.bound.remove(&(offset, id)) else { return };
+        let range = offset..bound.end;
+        if !memory.has_bound_in(&range) {
+            if let Some(Storage::Cached(cache)) = &mut memory.storage {
+                cache.disown(range);
+            }
         }
     }
 }

@@ -80,6 +80,57 @@ impl Linear {
         Some(self.take(cut, want.end))
     }
 
+    /// Takes the front of the gap of the region that served last, where that is in use and more of the gap is left: nearly
+    /// always. `None`, and nothing changed, where [`allocate`](Self::allocate) must look further; else it takes what that
+    /// would take, in a third of its instructions.
+    #[inline]
+    pub(super) fn allocate_ready(&mut self, request: &Request) -> Option<Suballocation> {
+        if request.end == Some(End::High) {
+            return None;
+        }
+        // As `want` says it, for a size above 0 and an alignment that is a power of two; bounded by the gap below.
+        let units = (request.size.wrapping_sub(1) >> self.shift).wrapping_add(1);
+        let mask = request.alignment.wrapping_sub(1) >> self.shift;
+        let current = self.current;
+        let front = self.fronts.get_mut(current as usize)?;
+        let index = self.ranges.nodes.get(front.head as usize)?.next;
+        let gap = self.ranges.free_neighbour(index)?;
+        let place = gap.place;
+        let is_at_hand = gap.offset() & mask == 0 && units.wrapping_sub(1) < gap.size() - 1;
+        if !(is_at_hand && self.ranges.regions.occupy_if_busy(current)) {
+            return None;
+        }
+        front.head = index;
+        let key = self.ranges.use_front(index, units);
+        self.used_units += units;
+        self.range_count += 1;
+        let Spot { region, offset, size } = self.spot(place, units);
+        Some(Suballocation { region, offset, size, key })
+    }
+
+    /// Frees a range whose region stays in use; `false`, and nothing changed, where [`free`](Self::free) must look closer.
+    #[inline]
+    pub(super) fn free_ready(&mut self, key: RangeKey) -> bool {
+        let Some(&Node { place, extent, prev, next, list_prev: owner, .. }) = self.ranges.resolve(key) else {
+            return false;
+        };
+        let region = region_of(place);
+        if owner == UPPER || self.ranges.regions.vacate_within(region, 0).is_none() {
+            return false;
+        }
+        let units = extent & MAX_SIZE;
+        let is_head = self.fronts[region as usize].head == key.index;
+        let is_oldest = !is_head && self.ranges.free_neighbour(prev).is_some();
+        if is_oldest && self.ranges.free_neighbour(next).is_none() {
+            self.used_units -= units;
+            self.range_count -= 1;
+            self.ranges.free_into(prev, key.index);
+        } else {
+            self.take_out(key.index, (region, units), owner);
+        }
+        true
+    }
+
     pub(super) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
         let want = self.want(request)?;
         let cut = self.find_in(region, &want)?;
@@ -96,17 +147,8 @@ impl Linear {
     #[inline(never)]
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
         let &Node { place, extent, list_prev: owner, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
-        self.used_units -= extent & MAX_SIZE;
-        self.range_count -= 1;
         let Spot { region, offset, size } = self.spot(place, extent & MAX_SIZE);
-        let merged = self.merge(key.index);
-        let front = &mut self.fronts[region as usize];
-        if owner == UPPER {
-            front.upper -= 1;
-        }
-        if front.head == key.index {
-            front.head = self.ranges.nodes[merged as usize].prev;
-        }
+        self.take_out(key.index, (region, extent & MAX_SIZE), owner);
         let is_region_empty = self.ranges.regions.vacate(region);
         Ok(Freed { region, offset, size, is_region_empty })
     }
@@ -218,7 +260,23 @@ impl Linear {
         Suballocation { region, offset, size, key }
     }
 
+    /// Takes a range of so many units out of its region and out of all counters but the region's.
+    #[inline]
+    fn take_out(&mut self, index: u32, (region, units): (u32, u64), owner: u32) {
+        self.used_units -= units;
+        self.range_count -= 1;
+        let merged = self.merge(index);
+        let front = &mut self.fronts[region as usize];
+        if owner == UPPER {
+            front.upper -= 1;
+        }
+        if front.head == index {
+            front.head = self.ranges.nodes[merged as usize].prev;
+        }
+    }
+
     /// Frees a range, merges it with its free neighbours and returns the result.
+    #[inline]
     fn merge(&mut self, index: u32) -> u32 {
         self.ranges.set_free(index);
         let Node { prev, next, .. } = self.ranges.nodes[index as usize];

@@ -226,6 +226,25 @@ impl Suballocator {
         }
     }
 
+    /// Takes what is at hand of a linear suballocator; `None`, and nothing changed, where [`allocate`](Self::allocate) must
+    /// look further. What it takes is what that would take.
+    #[inline]
+    pub(crate) fn allocate_linear(&mut self, request: &Request) -> Option<Suballocation> {
+        match self {
+            Self::Linear(linear) => linear.allocate_ready(request),
+            Self::Tlsf(_) | Self::Fixed(_) => None,
+        }
+    }
+
+    /// Frees a range of a linear suballocator whose region stays in use; `false`, and nothing changed, for any other key.
+    #[inline]
+    pub(crate) fn free_linear(&mut self, key: RangeKey) -> bool {
+        match self {
+            Self::Linear(linear) => linear.free_ready(key),
+            Self::Tlsf(_) | Self::Fixed(_) => false,
+        }
+    }
+
     /// Takes a range; `None` when nothing found fits. See [`Request`] for what makes it valid.
     ///
     /// # Complexity

@@ -190,6 +190,42 @@ impl RangeList {
         node.extent = (node.extent & !USED).wrapping_add(GENERATION);
     }
 
+    /// Splits a range that is free and in no list after `front` units, fewer than it has, and marks the part in front as
+    /// used by nobody in particular: [`split`](Self::split) and [`set_used`](Self::set_used) in one.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(super) fn use_front(&mut self, index: u32, front: u64) -> RangeKey {
+        let back = self.take_spare();
+        let node = &mut self.nodes[index as usize];
+        let (place, units, next) = (node.place + front, node.size() - front, node.next);
+        node.extent = (node.extent - units) | USED;
+        (node.next, node.list_prev) = (back, NIL);
+        let key = RangeKey { index, generation: node.stamp() };
+        let slot = &mut self.nodes[back as usize];
+        (slot.place, slot.prev, slot.next) = (place, index, next);
+        slot.extent |= units;
+        if let Some(node) = self.nodes.get_mut(next as usize) {
+            node.prev = back;
+        }
+        key
+    }
+
+    /// Frees a used range and merges it into the free one in front of it.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(super) fn free_into(&mut self, prev: u32, index: u32) {
+        let node = &mut self.nodes[index as usize];
+        let (units, next) = (node.size(), node.next);
+        node.extent = (node.extent & !(MAX_SIZE | USED)).wrapping_add(GENERATION);
+        node.list_next = core::mem::replace(&mut self.spare, index);
+        let node = &mut self.nodes[prev as usize];
+        node.extent += units;
+        node.next = next;
+        if let Some(node) = self.nodes.get_mut(next as usize) {
+            node.prev = prev;
+        }
+    }
+
     /// Returns the node that a key names, unless the key is stale.
     #[inline]
     pub(super) fn resolve(&self, key: RangeKey) -> Option<&Node> {

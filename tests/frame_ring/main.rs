@@ -67,7 +67,7 @@ fn each_usage_has_its_alignment() {
     for (usage, alignment) in cases {
         let ring = make(&world, &FrameRingCreateInfo::new(usage));
         assert_eq!(ring.alignment(), alignment, "{usage:?}");
-        let frame = ring.begin_frame().expect("the first");
+        let mut frame = ring.begin_frame().expect("the first");
         let slices = [1_usize, 3, 100, 257].map(|count| frame.push(&vec![7_u8; count]).expect("there is room"));
         assert!(slices.iter().all(|slice| slice.offset % alignment == 0), "{usage:?}: {slices:?}");
         assert!(slices.windows(2).all(|pair| pair[0].offset + pair[0].size <= pair[1].offset), "{slices:?}");
@@ -80,7 +80,7 @@ fn alignments_need_not_be_powers_of_two() {
     let world = Rig::new(Profile::unified());
     let (vertices, uniforms) =
         (make(&world, &FrameRingCreateInfo::new(vk::BufferUsageFlags::VERTEX_BUFFER)), make(&world, &copied(UNIFORM)));
-    let (by_12, by_768) = (vertices.begin_frame().expect("a frame"), uniforms.begin_frame().expect("a frame"));
+    let (mut by_12, mut by_768) = (vertices.begin_frame().expect("a frame"), uniforms.begin_frame().expect("a frame"));
     for round in 1..200 {
         let values = vec![[1.0_f32; 3]; round % 7 + 1];
         by_12.push(&[0_u8; 5]).expect("there is room");
@@ -106,7 +106,7 @@ fn sizes_at_the_end_of_numbers_are_refused() {
 
     let world = Rig::new(Profile::unified());
     let ring = make(&world, &FrameRingCreateInfo::new(UNIFORM).max_size(mib(1)));
-    let frame = ring.begin_frame().expect("the first");
+    let mut frame = ring.begin_frame().expect("the first");
     for size in [mib(1) + 1, 1 << 40, 1 << 63, u64::MAX - 255, u64::MAX] {
         let error = frame.reserve(size, 256).expect_err("more than the ring may have");
         assert!(matches!(error, FrameRingError::TooLarge { limit, .. } if limit == mib(1)), "{error}");
@@ -148,7 +148,7 @@ fn what_makes_no_ring() {
     }
     for info in [good.max_size(256), good.initial_size(0), good.initial_size(u64::MAX), good.frames_in_flight(256)] {
         let ring = make(&world, &info);
-        let frame = ring.begin_frame().expect("the first");
+        let mut frame = ring.begin_frame().expect("the first");
         assert_eq!(frame.push(&[5_u8; 256]).expect("at least one push").size, 256);
     }
     world.finish();
@@ -158,14 +158,14 @@ fn what_makes_no_ring() {
 fn the_device_address_is_that_of_the_bytes() {
     let world = Rig::new(Profile::unified());
     let ring = make(&world, &FrameRingCreateInfo::new(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS));
-    let frame = ring.begin_frame().expect("the first");
+    let mut frame = ring.begin_frame().expect("the first");
     let slices = [10_u64, 200, 3000].map(|size| frame.reserve(size, 1).expect("there is room").slice);
     // SAFETY: the buffer is alive, bound, and has the usage.
     let base = unsafe { world.buffer_device_address(slices[0].buffer) }.expect("the feature is declared");
     assert!(slices.iter().all(|slice| slice.device_address == Some(base + slice.offset)), "{slices:?}");
     drop(frame);
     let plain = make(&world, &FrameRingCreateInfo::new(UNIFORM));
-    let frame = plain.begin_frame().expect("the first");
+    let mut frame = plain.begin_frame().expect("the first");
     assert_eq!(frame.push(&[1_u8]).expect("there is room").device_address, None);
     drop(frame);
     drop((ring, plain));
@@ -198,12 +198,17 @@ fn reservations_are_written_in_place_and_side_by_side() {
     let world = Rig::new(non_coherent());
     let ring = make(&world, &copied(UNIFORM));
     let mut frame = ring.begin_frame().expect("the first");
-    let (first, second) = (frame.reserve(300, 1).expect("room"), frame.reserve(300, 1).expect("room"));
+    let mut writer = frame.writer();
+    let (first, second) = (writer.reserve(300, 1).expect("room"), writer.reserve(300, 1).expect("room"));
+    drop(writer);
+    let third = frame.writer().reserve(300, 1).expect("room");
+    third.bytes.fill(MaybeUninit::new(3));
     first.bytes.fill(MaybeUninit::new(1));
     second.bytes.fill(MaybeUninit::new(2));
-    let slices = [first.slice, second.slice];
+    let slices = [first.slice, second.slice, third.slice];
+    assert!(slices.windows(2).all(|pair| pair[1].offset == pair[0].offset + 512), "one chunk: {slices:?}");
     frame.end(1).expect("in order");
-    assert_eq!(gpu::read(&world, &slices), [vec![1; 300], vec![2; 300]]);
+    assert_eq!(gpu::read(&world, &slices), [vec![1; 300], vec![2; 300], vec![3; 300]]);
     drop(frame);
     drop(ring);
     world.finish();
@@ -313,7 +318,7 @@ fn frames_lie_open_side_by_side_and_go_in_any_order() {
     let mut frames = [(); 3].map(|()| ring.begin_frame().expect("three may be in flight"));
     let mut slices = [const { Vec::new() }; 3];
     for round in 0..30 {
-        for (number, frame) in frames.iter().enumerate() {
+        for (number, frame) in frames.iter_mut().enumerate() {
             let value = u8::try_from(number + 3 * round).expect("a byte");
             slices[number].push((frame.push(&[value; 300]).expect("there is room"), value));
         }
@@ -348,9 +353,11 @@ fn threads_push_into_one_frame_and_into_frames_of_their_own() {
                 let (shared, ring) = (&shared, &ring);
                 scope.spawn(move || {
                     let mut own = ring.begin_frame().expect("not too many");
+                    let mut writer = shared.writer();
                     let push = |size: usize| {
-                        let into = [shared, &own][size % 2];
-                        (into.push(&vec![value; size]).expect("there is room"), value)
+                        let values = vec![value; size];
+                        let pushed = if size % 2 == 0 { writer.push(&values) } else { own.push(&values) };
+                        (pushed.expect("there is room"), value)
                     };
                     let pushed: Vec<_> = (1..120).map(push).collect();
                     own.end(point).expect("the common point");
@@ -379,7 +386,10 @@ fn a_ring_may_be_shared_and_outlive_its_maker() {
     // SAFETY: the usage is valid; nothing is submitted.
     let ring = unsafe { FrameRing::new(allocator, &FrameRingCreateInfo::new(UNIFORM)) }.expect("a ring");
     is_send_and_sync(&ring);
-    is_send_and_sync(&ring.begin_frame().expect("the first"));
+    let frame = ring.begin_frame().expect("the first");
+    is_send_and_sync(&frame);
+    is_send_and_sync(&frame.writer());
+    drop(frame);
     let ring = Arc::new(ring);
     let held = Arc::clone(&ring);
     let slice = std::thread::spawn(move || held.begin_frame().expect("the first").push(&[1_u8]).expect("room").size);
@@ -392,10 +402,10 @@ fn a_ring_may_be_shared_and_outlive_its_maker() {
 fn empty_blocks_make_room_for_a_larger_one() {
     let world = Rig::new(Profile::unified());
     let ring = make(&world, &copied(UNIFORM).initial_size(64 * KIB).max_size(128 * KIB).frames_in_flight(2));
-    let frame = ring.begin_frame().expect("the first");
+    let mut frame = ring.begin_frame().expect("the first");
     let slice = frame.reserve(128 * KIB, 1).expect("all that the ring may have").slice;
     assert_eq!((slice.offset, ring.statistics().block_count, ring.statistics().closed_count), (0, 1, 1));
-    let other = ring.begin_frame().expect("the second");
+    let mut other = ring.begin_frame().expect("the second");
     assert!(matches!(other.push(&[1_u8]), Err(FrameRingError::Full { .. })));
     drop(frame);
     other.push(&[1_u8]).expect("the first was cancelled");

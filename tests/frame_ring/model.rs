@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 use ash::vk;
 use freestone::sim::Profile;
 use freestone::{
-    Allocator, EndFrameError, EndedFrame, Frame, FrameRing, FrameRingCreateInfo, FrameRingError, FrameSlice,
+    Allocator, EndFrameError, EndedFrame, Frame, FrameRing, FrameRingCreateInfo, FrameRingError, FrameRingStatistics,
+    FrameSlice, Reservation,
 };
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
@@ -19,6 +20,15 @@ const KIB: u64 = 1 << 10;
 const LIMIT: u64 = 512 * KIB;
 const FRAMES: usize = 3;
 
+/// How bytes are pushed.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Copied,
+    InPlace,
+    /// By a writer of the frame, beside another that has pushed a byte before and pushes one afterwards.
+    ByWriter,
+}
+
 /// One step of a program.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -27,7 +37,7 @@ enum Step {
         frame: usize,
         size: u64,
         alignment: u64,
-        in_place: bool,
+        way: Way,
     },
     /// Ends a frame with the last point, or one so much above or below it.
     End {
@@ -72,6 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => prop_oneof![Just(4_u64), Just(12), Just(16), Just(256), Just(768), Just(36)],
         1 => prop_oneof![Just(0_u64), Just(1 << 20), Just(u64::MAX), Just(1 << 63), Just(4096)],
     ];
+    let way = prop_oneof![3 => Just(Way::Copied), 3 => Just(Way::InPlace), 1 => Just(Way::ByWriter)];
     let results = [
         vk::Result::ERROR_OUT_OF_DEVICE_MEMORY,
         vk::Result::ERROR_OUT_OF_HOST_MEMORY,
@@ -80,8 +91,8 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         6 => Just(Step::Begin),
-        24 => (frame(), size, alignment, any::<bool>())
-            .prop_map(|(frame, size, alignment, in_place)| Step::Push { frame, size, alignment, in_place }),
+        24 => (frame(), size, alignment, way)
+            .prop_map(|(frame, size, alignment, way)| Step::Push { frame, size, alignment, way }),
         5 => (frame(), -1_i64..3).prop_map(|(frame, above)| Step::End { frame, above }),
         2 => frame().prop_map(|frame| Step::EndOwned { frame }),
         1 => frame().prop_map(|frame| Step::Cancel { frame }),
@@ -124,9 +135,9 @@ impl<'r> Model<'r> {
         let chosen = |frame: usize, count: usize| (count > 0).then(|| frame % count.max(1));
         match step {
             Step::Begin => self.begin(),
-            Step::Push { frame, size, alignment, in_place } => {
+            Step::Push { frame, size, alignment, way } => {
                 if let Some(frame) = chosen(frame, self.open.len()) {
-                    self.push(frame, size, (alignment, in_place));
+                    self.push(frame, size, (alignment, way));
                 }
             }
             Step::End { frame, above } => {
@@ -167,7 +178,7 @@ impl<'r> Model<'r> {
         let before = self.open.len();
         self.begin();
         if self.open.len() > before {
-            self.push(before, size, (1, false));
+            self.push(before, size, (1, Way::Copied));
             self.end(before, self.last_point.unwrap_or(1) + 1);
         }
         self.reclaim(self.last_point.unwrap_or(0).saturating_sub(1));
@@ -184,18 +195,47 @@ impl<'r> Model<'r> {
         assert!(self.in_flight() <= FRAMES);
     }
 
-    fn push(&mut self, frame: usize, size: u64, (alignment, in_place): (u64, bool)) {
+    fn push(&mut self, frame: usize, size: u64, (alignment, way): (u64, Way)) {
         let before = self.ring.statistics();
         let pattern = u8::try_from(1 + self.pushes % 251).expect("a byte");
-        let pushed = match usize::try_from(size) {
-            Ok(bytes) if !in_place && size <= 2 * LIMIT => {
-                self.open[frame].0.push_aligned(&vec![pattern; bytes], alignment)
-            }
-            _ => self.open[frame].0.reserve(size, alignment).map(|reservation| {
-                reservation.bytes.fill(MaybeUninit::new(pattern));
-                reservation.slice
-            }),
+        let into = &mut self.open[frame].0;
+        let pushed = match (way, usize::try_from(size)) {
+            (Way::Copied, Ok(bytes)) if size <= 2 * LIMIT => into.push_aligned(&vec![pattern; bytes], alignment),
+            (Way::ByWriter, _) => return self.push_beside(frame, (size, alignment), pattern),
+            _ => into.reserve(size, alignment).map(|reservation| written(reservation, pattern)),
         };
+        self.note(frame, pushed, (size, alignment, pattern), &before);
+    }
+
+    /// Pushes by a writer, beside another that pushes a byte before and a byte behind.
+    fn push_beside(&mut self, frame: usize, (size, alignment): (u64, u64), pattern: u8) {
+        let into = &self.open[frame].0;
+        let mut other = into.writer();
+        let first = other.push(&[pattern]);
+        let before = self.ring.statistics();
+        let reserved = into.writer().reserve(size, alignment);
+        let after = self.ring.statistics();
+        let last = other.push(&[pattern]);
+        drop(other);
+        // All three are lent here, and are written when all have been reserved.
+        let pushed = reserved.map(|reservation| written(reservation, pattern));
+        for beside in [first, last].into_iter().flatten() {
+            self.note(frame, Ok(beside), (1, 1, pattern), &before);
+        }
+        if pushed.is_err() {
+            assert_eq!(after.in_use, before.in_use);
+        }
+        let now = self.ring.statistics();
+        self.note(frame, pushed, (size, alignment, pattern), &now);
+    }
+
+    fn note(
+        &mut self,
+        frame: usize,
+        pushed: Result<FrameSlice, FrameRingError>,
+        (size, alignment, pattern): (u64, u64, u8),
+        before: &FrameRingStatistics,
+    ) {
         match pushed {
             Ok(slice) => {
                 self.pushes += 1;
@@ -336,9 +376,15 @@ impl<'r> Model<'r> {
             self.begin();
         }
         assert_eq!(self.in_flight(), FRAMES);
-        self.push(0, LIMIT - 4 * KIB, (1, true));
+        self.push(0, LIMIT - 4 * KIB, (1, Way::InPlace));
         assert_eq!(self.open[0].1.len(), 1);
     }
+}
+
+/// Writes a pattern to all bytes of a reservation.
+fn written(Reservation { slice, bytes, .. }: Reservation<'_>, pattern: u8) -> FrameSlice {
+    bytes.fill(MaybeUninit::new(pattern));
+    slice
 }
 
 fn profile(name: &str) -> Profile {

@@ -23,7 +23,7 @@ fn make<'a>(world: &'a World, info: &FrameRingCreateInfo) -> FrameRing<&'a Alloc
 }
 
 /// Pushes some thousand words, by copy and in place, at alignments of all kinds.
-fn push_random(frame: &freestone::Frame<'_, &Allocator>, random: &mut Random, size: u64) -> Pushed {
+fn push_random(frame: &mut freestone::Frame<'_, &Allocator>, random: &mut Random, size: u64) -> Pushed {
     let mut pushed = Pushed::new();
     let mut left = size;
     while left > 0 {
@@ -79,7 +79,7 @@ fn frames_hold_what_was_pushed_until_they_are_reclaimed() {
             let mut frame = ring.begin_frame().expect("not too many");
             // A load that rises twentyfold and falls again.
             let load = if (40..60).contains(&point) { 200 * KIB } else { 10 * KIB };
-            let pushed = push_random(&frame, &mut random, load);
+            let pushed = push_random(&mut frame, &mut random, load);
             frame.end(point).expect("in order");
             in_flight.push((point, pushed));
             if in_flight.len() == 3 {
@@ -119,7 +119,7 @@ fn frames_and_buffers_retire_through_one_queue() {
     };
     for number in 1..=60_u64 {
         let mut frame = ring.begin_frame().expect("not too many");
-        let pushed = push_random(&frame, &mut random, 20 * KIB);
+        let pushed = push_random(&mut frame, &mut random, 20 * KIB);
         queue.retire(Garbage::Frame(frame.end_owned().expect("open"), pushed), number ^ 1);
         // SAFETY: the create-info is valid; the queue keeps it until nothing uses it.
         let made = unsafe { world.allocator.create_buffer(&buffer_info(KIB), &AllocationCreateInfo::gpu_only()) };
@@ -152,7 +152,7 @@ fn offsets_are_good_for_what_the_usage_says() {
     for (usage, kind, alignment) in cases {
         let ring = make(&world, &FrameRingCreateInfo::new(usage));
         assert_eq!(ring.alignment(), alignment);
-        let frame = ring.begin_frame().expect("the first");
+        let mut frame = ring.begin_frame().expect("the first");
         let slices: Vec<FrameSlice> =
             (1..40).map(|count| frame.push(&vec![7_u32; count]).expect("there is room")).collect();
         assert!(slices.iter().all(|slice| slice.offset % alignment == 0), "{slices:?}");

@@ -22,7 +22,7 @@ fn reshape(sizing: &Sizing, blocks: &[u64], demand: &Demand) -> Reshape {
 fn chunks_follow_the_ring() {
     assert_eq!(SIZING.chunk_size(64, 64 * KIB), 2 * KIB);
     assert_eq!(SIZING.chunk_size(64, 0), KIB);
-    assert_eq!(SIZING.chunk_size(64, 1 << 40), 256 * KIB);
+    assert_eq!(SIZING.chunk_size(64, 1 << 40), 1024 * KIB);
     assert_eq!(SIZING.chunk_size(300 * KIB, 64 * KIB), 300 * KIB);
     let coarse = Sizing { unit: 4 * KIB, ..SIZING };
     assert_eq!(coarse.chunk_size(4 * KIB, 0), 4 * KIB);

@@ -197,6 +197,35 @@ fn the_device_misses_what_was_not_flushed() {
     assert_eq!(rules(&sim), [""; 0]);
 }
 
+/// The next owner of the bytes need not invalidate what it will never read.
+#[test]
+#[cfg_attr(miri, ignore = "the cache model is off under Miri")]
+fn what_the_device_wrote_to_a_destroyed_buffer_may_be_overwritten() {
+    let sim = SimDevice::new(Profile::noncoherent());
+    let ((one, memory), (former, result)) = (bound(&sim, 512, 1), bound(&sim, 512, 1));
+    let bytes = map(&sim, memory, 0, vk::WHOLE_SIZE).unwrap();
+    let seen = map(&sim, result, 0, vk::WHOLE_SIZE).unwrap();
+    let flush = |memory| {
+        let range = [vk::MappedMemoryRange::default().memory(memory).size(vk::WHOLE_SIZE)];
+        // SAFETY: the memory is mapped.
+        unsafe { sim.device().flush_mapped_memory_ranges(&range) }.unwrap();
+    };
+    write(bytes, &[7; 512]);
+    flush(memory);
+    copy(&sim, one, former, 0, 0, 512);
+    destroy_buffer(&sim, former);
+    let next = buffer(&sim, 512);
+    // SAFETY: the handles are valid, and nothing else is bound there.
+    unsafe { sim.device().bind_buffer_memory(next, result, 0) }.unwrap();
+    write(seen, &[1]);
+    flush(result);
+    assert_eq!(rules(&sim), [""; 0]);
+    copy(&sim, one, next, 0, 0, 512);
+    write(seen, &[2]);
+    flush(result);
+    assert_eq!(rules(&sim), ["SIM-flush-overwrites-device-write"], "this one is its own");
+}
+
 #[test]
 fn command_buffers_have_states() {
     let sim = SimDevice::new(Profile::unified());

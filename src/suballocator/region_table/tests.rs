@@ -22,10 +22,10 @@ fn what_is_counted_in_is_counted_out() {
     assert!(!table.occupy_if_busy(0), "it is empty");
     assert_eq!((busy(&table, 0), table.is_empty(0)), (Some(0), true));
     table.occupy(0);
-    assert!(!table.vacate_if_busy(0), "it is the last");
+    assert_eq!(table.vacate_within(0, 0), None, "it is the last");
     assert!(table.occupy_if_busy(0) && table.occupy_if_busy(0));
     assert_eq!(busy(&table, 0), Some(3));
-    assert!(table.vacate_if_busy(0));
+    assert_eq!(table.vacate_within(0, 0), Some(false));
     assert_eq!((busy(&table, 0), busy(&table, 1)), (Some(2), Some(0)));
     assert!(!table.vacate(0) && table.vacate(0), "the second one was the last");
     assert_eq!((busy(&table, 0), table.is_empty(0)), (Some(0), true));

@@ -1,0 +1,111 @@
+//! A descent that changes nothing: pools are probed, the budget is asked, and what would be opened and given back is noted,
+//! so that the next step finds it so.
+
+use super::{Descent, Ended, GiveBack};
+use crate::allocator::Allocator;
+use crate::allocator::pools::NumberedPool;
+use crate::device::MAX_HEAPS;
+use crate::memory_type::Change;
+use crate::pool::{Attempt, Kept, PoolRequest, Refusal};
+
+/// Rehearses the steps: says what they would do, and changes nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Rehearse {
+    /// Bytes opened, by heap.
+    opened: [u64; MAX_HEAPS],
+    objects_opened: u32,
+    /// Empty blocks that have been given back in the rehearsal.
+    given_back: Vec<GiveBack>,
+    /// The most bytes reserved at once in the rehearsal.
+    pub(super) peak_bytes: u64,
+}
+
+/// What a rehearsed attempt would do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rehearsed {
+    /// Bytes of the memory object it would open; 0 for a range of an existing block.
+    pub driver_bytes: u64,
+    /// The offset, where it is known beforehand.
+    pub offset: Option<u64>,
+}
+
+impl Descent for Rehearse {
+    type Output = Rehearsed;
+
+    fn attempt(
+        &mut self,
+        allocator: &Allocator,
+        pool: &NumberedPool,
+        attempt: Attempt,
+        request: &PoolRequest,
+    ) -> Result<Rehearsed, Ended> {
+        if attempt == Attempt::Existing {
+            return Ok(self.find_existing(allocator, pool, request).ok_or(Refusal::DoesNotFit)?);
+        }
+        pool.check_opening(attempt, request)?;
+        let driver_bytes = pool.opening_bytes(attempt, request);
+        let heap_index = allocator.heap_of(pool.settings().memory_type_index);
+        self.given_back.extend(allocator.give_backs(pool, driver_bytes, self));
+        let change = self.change_on(heap_index);
+        if let Err(refused) = allocator.budget().check(heap_index, driver_bytes, request.bound, change) {
+            let elsewhere = self.find_existing(allocator, pool, request);
+            let may_share = attempt != Attempt::Dedicated;
+            return Ok(elsewhere.filter(|_| may_share).ok_or(Refusal::Budget(refused))?);
+        }
+        let offset = (attempt == Attempt::Dedicated).then_some(0);
+        Ok(Rehearsed { driver_bytes, offset })
+    }
+
+    fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
+        let pools = allocator.pools_on(heap_index);
+        let spare = pools.iter().flat_map(|pool| allocator.spare_blocks_of(pool, Kept::Nothing));
+        let new: Vec<GiveBack> = spare.filter(|block| !self.has_given_back(block)).collect();
+        self.given_back.extend_from_slice(&new);
+        new.iter().map(|block| block.bytes).sum()
+    }
+}
+
+impl Rehearse {
+    /// Hears that a plan ended with an opening: the next plan of the same rehearsal finds so much less.
+    pub(crate) fn note_opening(&mut self, allocator: &Allocator, heap_index: u32, bytes: u64) {
+        if bytes > 0 {
+            self.opened[heap_index as usize] += bytes;
+            self.objects_opened += 1;
+            self.peak_bytes = self.peak_bytes.max(self.reserved_bytes(allocator));
+        }
+    }
+
+    /// Looks for room in the blocks of a pool and its shards.
+    fn find_existing(&self, allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<Rehearsed> {
+        let mut shards = core::iter::once(pool).chain(allocator.pools().siblings(pool));
+        let offset = shards.find_map(|shard| self.probe(shard, request))?;
+        Some(Rehearsed { driver_bytes: 0, offset: Some(offset) })
+    }
+
+    /// Looks for room in the blocks of a pool that are left.
+    fn probe(&self, pool: &NumberedPool, request: &PoolRequest) -> Option<u64> {
+        let is_of_pool = |block: &&GiveBack| block.pool == pool.index();
+        let gone: Vec<u32> = self.given_back.iter().filter(is_of_pool).map(|block| block.region).collect();
+        if gone.is_empty() { pool.probe(request) } else { pool.probe_without(request, &gone) }
+    }
+
+    fn change_on(&self, heap_index: u32) -> Change {
+        let on_heap = self.given_back.iter().filter(|block| block.heap_index == heap_index);
+        Change {
+            opened: self.opened[heap_index as usize],
+            given_back: on_heap.map(|block| block.bytes).sum(),
+            objects_opened: self.objects_opened,
+            objects_given_back: u32::try_from(self.given_back.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Returns what would be reserved by now, in bytes.
+    pub(super) fn reserved_bytes(&self, allocator: &Allocator) -> u64 {
+        let given_back: u64 = self.given_back.iter().map(|block| block.bytes).sum();
+        (allocator.reserved_bytes() + self.opened.iter().sum::<u64>()).saturating_sub(given_back)
+    }
+
+    pub(super) fn has_given_back(&self, block: &GiveBack) -> bool {
+        self.given_back.iter().any(|gone| (gone.pool, gone.region) == (block.pool, block.region))
+    }
+}

@@ -1,0 +1,34 @@
+//! What cannot be told from outside: an allocator whose invariants are broken.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ash::vk;
+
+use super::{AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
+use crate::pool::Kind;
+use crate::sim::{Profile, SimDevice};
+
+#[test]
+fn a_broken_invariant_panics_once_while_unwinding() {
+    let vulkan = SimDevice::new(Profile::unified());
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let info =
+            AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+        #[expect(unsafe_code, reason = "a test makes its own allocator")]
+        // SAFETY: the objects belong together and outlive the allocator.
+        let allocator = unsafe { Allocator::new(info) }.expect("an allocator");
+        let requirements = vk::MemoryRequirements { size: 256, alignment: 256, memory_type_bits: !0 };
+        let requirements = AllocationRequirements::new(requirements, Kind::Linear, DeviceAddress::NotNeeded);
+        let info = AllocationCreateInfo::upload();
+        let allocation = allocator.allocate(&requirements, &info).expect("there is memory");
+        let heap_index = allocator.heap_of(allocation.memory_type_index());
+        allocator.free(allocation).expect("it is alive");
+        let kept = allocator.reserved_bytes();
+        assert!(kept > 0, "one small block stays");
+        // Now the budget knows nothing of the block that the drop gives back.
+        drop(allocator.budget().begin_release(heap_index, kept));
+        panic!("the first panic");
+    }));
+    let payload = unwound.expect_err("it panicked");
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"the first panic"));
+}
