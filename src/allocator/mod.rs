@@ -199,13 +199,14 @@ impl Allocator {
     pub fn free(&self, allocation: Allocation) -> Result<(), FreeError> {
         let stamp = allocation.stamp();
         match self.pools.get_default(stamp.pool()) {
-            Some(pool) if stamp.is_plain_of(self.owner) => {
-                if pool.free_ready(allocation.key()) {
+            Some(pool) if stamp.is_plain_of(self.owner) => match pool.free_ready(allocation.key(), || self.now()) {
+                Some(Left::Live) => Ok(()),
+                Some(Left::Nothing) => {
+                    self.release_if_idle();
                     Ok(())
-                } else {
-                    self.free_from(allocation, pool)
                 }
-            }
+                None => self.free_from(allocation, pool),
+            },
             _ => self.free_checked(allocation),
         }
     }

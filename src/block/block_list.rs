@@ -73,11 +73,21 @@ impl BlockList {
         Some(self.cut(range))
     }
 
-    /// Frees a slot whose block stays in use; `false`, and nothing changed, where [`free`](Self::free) must look closer.
+    /// Frees a slot where that is all there is to do; `None`, and nothing changed, where [`free`](Self::free) must look
+    /// closer, or more than `most_empty_bytes` would lie in empty blocks.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(crate) fn free_ready(&mut self, key: RangeKey) -> bool {
-        self.suballocator.free_ready(key)
+    pub(crate) fn free_ready(
+        &mut self,
+        key: RangeKey,
+        now: impl FnOnce() -> u64,
+        most_empty_bytes: u64,
+    ) -> Option<Freed> {
+        let freed = self.suballocator.free_ready(key, most_empty_bytes)?;
+        if freed.is_region_empty {
+            self.note_emptied(freed.region, now());
+        }
+        Some(freed)
     }
 
     /// Cuts a range from any block; `None` where none has room.
@@ -144,7 +154,7 @@ impl BlockList {
         Ok(freed)
     }
 
-    #[cold]
+    #[inline]
     fn note_emptied(&mut self, region: u32, now: u64) {
         if let Some(block) = self.blocks[region as usize].as_mut() {
             block.emptied_at = now;

@@ -40,7 +40,7 @@ pub(crate) use self::ticket::{GrowthTicket, Joined};
 pub(crate) use self::upkeep::Kept;
 pub(crate) use self::walk::PoolVisitor;
 use crate::block::block_list::{BlockList, Cut};
-use crate::block::growth::GrowthSettings;
+use crate::block::growth::{self, GrowthSettings};
 use crate::block::{Backing, OpenError, Retired};
 use crate::device::{DedicatedFor, DriverError, Mapping};
 use crate::memory_type::{Bound, Refused};
@@ -258,15 +258,17 @@ impl Pool {
         Some(placement(&cut))
     }
 
-    /// Frees a slot whose block stays in use; `false`, and nothing changed, where [`free`](Self::free) must look closer,
-    /// or another thread is at work in the pool.
+    /// Frees a slot where no block may go back for it; `None`, and nothing changed, where [`free`](Self::free) must look
+    /// closer, or another thread is at work in the pool.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(crate) fn free_ready(&self, key: RangeKey) -> bool {
-        match self.state.try_lock() {
-            Some(mut state) => state.blocks.free_ready(key),
-            None => false,
+    pub(crate) fn free_ready(&self, key: RangeKey, now: impl FnOnce() -> u64) -> Option<Left> {
+        if !key.is_slot() {
+            return None;
         }
+        let mut state = self.state.try_lock()?;
+        let freed = state.blocks.free_ready(key, now, growth::RETAINED_MIN)?;
+        Some(if freed.is_region_empty { state.left() } else { Left::Live })
     }
 
     /// Cuts a range from a block that the pool has.

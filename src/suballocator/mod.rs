@@ -69,6 +69,11 @@ impl RangeKey {
     pub(crate) const fn generation(self) -> u32 {
         self.generation
     }
+
+    /// Returns whether it names a slot of a slab, and not a range.
+    pub(crate) const fn is_slot(self) -> bool {
+        self.index & range_list::SLAB_BIT != 0
+    }
 }
 
 /// A used range, in bytes.
@@ -199,24 +204,25 @@ impl Suballocator {
         }
     }
 
-    /// Takes a slot of a class in a region that is in use; `None`, and nothing changed, where there is none. What it takes is
-    /// what [`allocate`](Self::allocate) would take, in a tenth of its code.
+    /// Takes a slot of a class; `None`, and nothing changed, where there is none. What it takes is what
+    /// [`allocate`](Self::allocate) would take, in a tenth of its code.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn allocate_ready(&mut self, class: usize) -> Option<Suballocation> {
         match self {
-            Self::Tlsf(tlsf) => tlsf.take_ready(class),
+            Self::Tlsf(tlsf) => tlsf.take_slot(class),
             Self::Linear(_) | Self::Fixed(_) => None,
         }
     }
 
-    /// Frees a slot where that is all there is to do; `false`, and nothing changed, for any other key.
+    /// Frees a slot where that is all there is to do; `None`, and nothing changed, for any other key, and where more than
+    /// `most_empty_bytes` would lie in empty regions.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(crate) fn free_ready(&mut self, key: RangeKey) -> bool {
+    pub(crate) fn free_ready(&mut self, key: RangeKey, most_empty_bytes: u64) -> Option<Freed> {
         match self {
-            Self::Tlsf(tlsf) => tlsf.free_ready(key),
-            Self::Linear(_) | Self::Fixed(_) => false,
+            Self::Tlsf(tlsf) => tlsf.free_ready(key, most_empty_bytes),
+            Self::Linear(_) | Self::Fixed(_) => None,
         }
     }
 

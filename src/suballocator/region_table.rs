@@ -85,34 +85,26 @@ impl RegionTable {
         }
     }
 
-    /// Counts one more live thing in a region that has one; `false`, and nothing changed, in an empty region.
-    #[inline]
-    pub(super) fn occupy_if_busy(&mut self, number: u32) -> bool {
-        let entry = &mut self.entries[number as usize];
-        let is_busy = entry.busy > 0;
-        entry.busy += u32::from(is_busy);
-        is_busy
-    }
-
-    /// Counts one live thing less in a region that has others; `false`, and nothing changed, for the last one.
-    #[inline]
-    pub(super) fn vacate_if_busy(&mut self, number: u32) -> bool {
-        let entry = &mut self.entries[number as usize];
-        let is_busy = entry.busy > 1;
-        entry.busy -= u32::from(is_busy);
-        is_busy
-    }
-
     /// Counts one live thing less; tells whether it was the last.
     #[inline]
     pub(super) fn vacate(&mut self, number: u32) -> bool {
+        self.vacate_within(number, u64::MAX) == Some(true)
+    }
+
+    /// Does the same, unless more than `most_empty_units` would lie in empty regions then: `None`, and nothing changed.
+    #[inline]
+    pub(super) fn vacate_within(&mut self, number: u32, most_empty_units: u64) -> Option<bool> {
         let entry = &mut self.entries[number as usize];
-        entry.busy -= 1;
-        if entry.busy > 0 {
-            return false;
+        if entry.busy > 1 {
+            entry.busy -= 1;
+            return Some(false);
         }
+        if self.empty_units + entry.units > most_empty_units {
+            return None;
+        }
+        entry.busy = 0;
         self.link_empty(number);
-        true
+        Some(true)
     }
 
     /// Makes every present region empty, in ascending order: the lowest number comes first again.

@@ -25,7 +25,7 @@ mod slots;
 pub(crate) use slots::SlotRule;
 
 use super::free_lists::{FreeLists, Want};
-use super::range_list::{Cut, NIL, Node, RangeList, SLAB_BIT, region_of};
+use super::range_list::{Cut, NIL, Node, RangeList, region_of};
 use super::region_table::Region;
 use super::size_class::{self, MAX_SIZE};
 use super::slab::{NO_CLASS, Slabs};
@@ -94,7 +94,7 @@ impl Tlsf {
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let class = self.slot_class(request);
         if class != NO_CLASS {
-            let slot = self.take_slot(class);
+            let slot = self.take_slot_apart(class);
             if slot.is_some() {
                 return slot;
             }
@@ -103,7 +103,7 @@ impl Tlsf {
             Found::Range(cut) => cut,
             Found::Slab { cut, class, count } => {
                 self.add_slab(cut, class, count);
-                return self.take_slot(class);
+                return self.take_slot_apart(class);
             }
             Found::Reclaimed(cut) => {
                 self.release_span(cut.node);
@@ -137,7 +137,7 @@ impl Tlsf {
 
     /// Frees a slot or a range.
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
-        if key.index & SLAB_BIT != 0 {
+        if key.is_slot() {
             return self.free_slot(key).ok_or(StaleKey);
         }
         let &Node { place, extent, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
@@ -170,7 +170,7 @@ impl Tlsf {
 
     /// Returns place and size of a live suballocation.
     pub(super) fn resolve(&self, key: RangeKey) -> Option<Spot> {
-        if key.index & SLAB_BIT == 0 {
+        if !key.is_slot() {
             return self.ranges.resolve(key).map(|node| self.spot(node.place, node.size()));
         }
         self.slabs.resolve(key).map(|(slab, slot)| slab.spot(slot))

@@ -147,7 +147,8 @@ fn check_slabs(slabs: &Slabs, ranges: &RangeList, shift: u32) -> Checked {
     }
     let mut count = 0u64;
     for (index, slab) in indexed(&slabs.table) {
-        ensure(slab.free & !slab.full == 0, "S2", "slab", index)?;
+        let is_counted = u32::from(slab.count) == slab.full.count_ones();
+        ensure(slab.free & !slab.full == 0 && is_counted, "S2", "slab", index)?;
         if slab.full == 0 {
             continue;
         }

@@ -14,6 +14,8 @@ use crate::{KIB, MIB};
 
 /// Rounds of allocating, and buffers made in each.
 const ROUNDS: usize = 40;
+/// Rounds where the layers watch each access.
+const WATCHED_ROUNDS: usize = 8;
 const FRESH: usize = 64;
 /// Buffers alive after each round.
 const KEPT: usize = 90;
@@ -87,8 +89,13 @@ impl<'a> Filler<'a> {
 
     /// Lets the shader fill buffers, at most as many as there are sets.
     fn fill(&self, world: &World, gpu: &Gpu<'_>, things: &[Thing]) {
+        self.fill_described(world, gpu, things, vk::WHOLE_SIZE);
+    }
+
+    /// Does so while each buffer is described as having so many bytes.
+    fn fill_described(&self, world: &World, gpu: &Gpu<'_>, things: &[Thing], described: u64) {
         let orders = self.orders(world, things);
-        self.describe(things, &orders);
+        self.describe(things, &orders, described);
         gpu.run(|device, commands| {
             let compute = vk::PipelineBindPoint::COMPUTE;
             // SAFETY: recording; the pipeline is alive.
@@ -118,11 +125,11 @@ impl<'a> Filler<'a> {
     }
 
     /// Binds each buffer, and the order for it, to a set of its own.
-    fn describe(&self, things: &[Thing], orders: &Thing) {
+    fn describe(&self, things: &[Thing], orders: &Thing, described: u64) {
         let Shape::Buffer { buffer: orders, .. } = orders.shape else { unreachable!("made as a buffer") };
         for (number, (thing, set)) in (0..).zip(things.iter().zip(&self.sets)) {
             let Shape::Buffer { buffer, .. } = thing.shape else { unreachable!("made as a buffer") };
-            let target = [vk::DescriptorBufferInfo::default().buffer(buffer).range(vk::WHOLE_SIZE)];
+            let target = [vk::DescriptorBufferInfo::default().buffer(buffer).range(described)];
             let order = [vk::DescriptorBufferInfo::default().buffer(orders).offset(number * STEP).range(8)];
             let write = vk::WriteDescriptorSet::default().dst_set(*set);
             let writes = [
@@ -199,7 +206,37 @@ fn assert_kept(world: &World, gpu: &Gpu<'_>, things: &[Thing]) {
 
 #[test]
 fn what_a_shader_wrote_survives_thousands_of_steps() {
-    let Some(world) = World::open() else { return };
+    if let Some(world) = World::open() {
+        fill_and_compare(world, ROUNDS);
+    }
+}
+
+#[test]
+fn shaders_that_the_layers_watch_stay_inside_their_buffers() {
+    if let Some(world) = World::open_watched() {
+        fill_and_compare(world, WATCHED_ROUNDS);
+    }
+}
+
+#[test]
+fn a_shader_that_writes_too_far_is_heard() {
+    let Some(world) = World::open_watched() else { return };
+    let gpu = Gpu::new(&world.headless);
+    let filler = Filler::new(&world.headless);
+    let usage = vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_SRC;
+    let thing = world.buffer_for(4 * KIB, usage, &AllocationCreateInfo::gpu_only());
+    // The shader is told of a half of the buffer and sent through all of it: too far for the layers, harmless for a driver.
+    filler.fill_described(&world, &gpu, core::slice::from_ref(&thing), 2 * KIB);
+    let validation = world.headless.validation().expect("layers are required");
+    let messages = validation.take();
+    assert!(messages.iter().any(|message| message.text.contains("out of bounds")), "heard only {messages:?}");
+    world.destroy(thing);
+    drop((gpu, filler));
+    world.finish();
+}
+
+/// Lets a shader fill buffers that come and go, and compares each when it goes.
+fn fill_and_compare(world: World, rounds: usize) {
     let gpu = Gpu::new(&world.headless);
     // The mock driver executes nothing, and reports limits by which no layout is allowed.
     let filler = (!world.is_mock()).then(|| Filler::new(&world.headless));
@@ -209,7 +246,7 @@ fn what_a_shader_wrote_survives_thousands_of_steps() {
     let pool = world.allocator.create_pool(&PoolCreateInfo::for_intent(Intent::GpuOnly)).expect("a pool");
     let usage = vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_SRC;
     let (mut random, mut live) = (Random(0xF111), Vec::new());
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let fresh: Vec<Thing> = (0..FRESH)
             .map(|number| {
                 let intents = [Intent::GpuOnly, Intent::Upload, Intent::Stream, Intent::Readback];

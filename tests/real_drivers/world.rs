@@ -7,7 +7,7 @@ use ash::vk;
 use freestone::{Allocation, AllocationCreateInfo, Allocator, AllocatorCreateInfo, Features, Intent, MemoryCallbacks};
 
 use crate::gpu::Gpu;
-use crate::vulkan::{Driver, Headless, Program};
+use crate::vulkan::{Driver, Generation, Headless, Program};
 
 /// What the tests keep in an image: one word a texel, so that a cleared image is its pattern.
 const FORMAT: vk::Format = vk::Format::R32_UINT;
@@ -106,7 +106,24 @@ pub(crate) fn image_info(width: u32, height: u32, tiling: vk::ImageTiling) -> vk
 impl World {
     /// Opens the driver at hand, or says that there is none.
     pub(crate) fn open() -> Option<Self> {
-        let headless = Headless::for_test(Program::Test)?;
+        Self::open_for(Program::Test)
+    }
+
+    /// Opens it so that the layers watch what shaders access; `None` where they can't, which is said.
+    pub(crate) fn open_watched() -> Option<Self> {
+        let test = Headless::for_test(Program::Test)?;
+        let generation = test.validation().expect("layers are required").generation();
+        let reason = match (test.enabled.driver, generation) {
+            (Driver::Mock, _) => "the mock driver executes nothing",
+            (_, Generation::Before14) => "the older layers do not hear a shader that writes too far",
+            _ => return Self::open_for(Program::WatchedShaders),
+        };
+        eprintln!("not watched: shaders, since {reason}");
+        None
+    }
+
+    fn open_for(program: Program) -> Option<Self> {
+        let headless = Headless::for_test(program)?;
         let live = Arc::new(Live::default());
         let (after, before, leaks) = (live.clone(), live.clone(), live.clone());
         let callbacks = MemoryCallbacks::new()

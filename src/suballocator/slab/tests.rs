@@ -121,20 +121,21 @@ fn a_class_that_has_all_its_places_gets_no_further_slab() {
 }
 
 #[test]
-fn the_short_way_leaves_to_the_long_one_what_empties_a_region() {
+fn the_short_way_empties_a_region_only_within_the_bound() {
     let (mut slabs, mut regions) = (Slabs::new(64, 0), regions());
+    let units = regions.get(0).map_or(0, |region| region.units);
     let slab = slabs.add(3, 2, 9, (0, 0));
-    assert!(slabs.take_in_use(3, &mut regions).is_none(), "the region would no longer be empty");
-    assert_eq!((slabs.classes[3].empty, slabs.kept_bytes), (slab, 8), "so nothing has changed");
-    regions.occupy(0);
-    let keys: Vec<_> = (0..2).map(|_| slabs.take_in_use(3, &mut regions).expect("two slots are free").key).collect();
-    assert_eq!((regions.get(0).map(|region| region.busy), slabs.kept_bytes), (Some(2), 0));
-    assert_eq!(slabs.put_in_use(keys[0], 8, &mut regions), Some(4));
-    assert_eq!(slabs.put_in_use(keys[0], 4, &mut regions), None, "it is stale");
-    regions.vacate(0);
-    assert_eq!(slabs.put_in_use(keys[1], 4, &mut regions), None, "the region would be empty");
-    regions.occupy(0);
-    assert_eq!(slabs.put_in_use(keys[1], 4, &mut regions), Some(4));
+    let empty_units = regions.empty_units;
+    let keys: Vec<_> = (0..2).map(|_| slabs.take(3, &mut regions).expect("two slots are free").key).collect();
+    assert_eq!((regions.get(0).map(|region| region.busy), slabs.kept_bytes), (Some(1), 0));
+    assert_eq!(regions.empty_units, empty_units - units);
+    let freed = slabs.put_ready(keys[0], 8, &mut regions, 0).expect("the other slot keeps the region");
+    assert_eq!((freed.size, freed.offset, freed.is_region_empty), (4, 0, false));
+    assert!(slabs.put_ready(keys[0], 4, &mut regions, u64::MAX).is_none(), "it is stale");
+    assert!(slabs.put_ready(keys[1], 4, &mut regions, empty_units - 1).is_none(), "too much would be empty");
+    assert_eq!((regions.get(0).map(|region| region.busy), slabs.kept_bytes), (Some(1), 0), "so nothing has changed");
+    let freed = slabs.put_ready(keys[1], 4, &mut regions, empty_units).expect("within the bound");
+    assert_eq!((freed.offset, freed.is_region_empty, regions.empty_units), (4, true, empty_units));
     assert_eq!((slabs.classes[3].empty, slabs.kept_bytes), (slab, 8), "the only one of its class is kept");
 }
 
@@ -143,10 +144,10 @@ fn the_short_way_keeps_no_second_empty_slab() {
     let (mut slabs, mut regions) = (Slabs::new(64, 0), regions());
     regions.occupy(0);
     slabs.add(3, 1, 9, (0, 0));
-    let first = slabs.take_in_use(3, &mut regions).expect("one slot is free").key;
+    let first = slabs.take(3, &mut regions).expect("one slot is free").key;
     slabs.add(3, 1, 10, (0, 4));
-    assert_eq!(slabs.put_in_use(first, 4, &mut regions), None, "the other one has room");
-    let second = slabs.take_in_use(3, &mut regions).expect("one slot is free").key;
-    assert_eq!(slabs.put_in_use(first, 8, &mut regions), Some(4));
-    assert_eq!(slabs.put_in_use(second, 4, &mut regions), None, "now the first one has");
+    assert!(slabs.put_ready(first, 4, &mut regions, u64::MAX).is_none(), "the other one has room");
+    let second = slabs.take(3, &mut regions).expect("one slot is free").key;
+    assert!(slabs.put_ready(first, 8, &mut regions, u64::MAX).is_some());
+    assert!(slabs.put_ready(second, 4, &mut regions, u64::MAX).is_none(), "now the first one has");
 }

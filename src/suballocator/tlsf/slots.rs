@@ -12,7 +12,7 @@
 use super::super::free_lists::Want;
 use super::super::range_list::{Cut, Node, SLAB_BIT};
 use super::super::size_class;
-use super::super::slab::{NO_CLASS, Put, Slab, Taken, kept_bound};
+use super::super::slab::{NO_CLASS, Put, Slab, kept_bound};
 use super::super::{End, Freed, RangeKey, RangeState, RangeView, Request, Spot, Suballocation};
 use super::{Found, Tlsf};
 
@@ -58,6 +58,9 @@ impl Tlsf {
     /// Returns the class of the slot that serves a request, or one that there is not.
     #[inline]
     pub(super) fn slot_class(&self, request: &Request) -> usize {
+        if request.size > self.slabs.limit {
+            return NO_CLASS;
+        }
         self.slot_rule().class_of(request).unwrap_or(NO_CLASS)
     }
 
@@ -118,37 +121,33 @@ impl Tlsf {
         }
     }
 
-    /// Takes a slot of a class from a slab in a region that is in use; `None`, and nothing changed, where there is none.
+    /// Takes a slot of a class; `None`, and nothing changed, where it has none, and for a class that there is not.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(in super::super) fn take_ready(&mut self, class: usize) -> Option<Suballocation> {
-        let Taken { region, offset, size, key } = self.slabs.take_in_use(class, &mut self.ranges.regions)?;
-        self.count_used(size);
-        Some(Suballocation { region, offset, size, key })
+    pub(in super::super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
+        let slot = self.slabs.take(class, &mut self.ranges.regions)?;
+        self.count_used(slot.size);
+        Some(slot)
     }
 
-    /// Frees a slot where that is all there is to do; `false`, and nothing changed, for any other key.
+    /// Does the same, as a call.
+    #[inline(never)]
+    pub(super) fn take_slot_apart(&mut self, class: usize) -> Option<Suballocation> {
+        self.take_slot(class)
+    }
+
+    /// Frees a slot where that is all there is to do; `None`, and nothing changed, for any other key, and where more than
+    /// `most_empty_bytes` would lie in empty regions.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(in super::super) fn free_ready(&mut self, key: RangeKey) -> bool {
-        if key.index & SLAB_BIT == 0 {
-            return false;
+    pub(in super::super) fn free_ready(&mut self, key: RangeKey, most_empty_bytes: u64) -> Option<Freed> {
+        if !key.is_slot() {
+            return None;
         }
-        match self.slabs.put_in_use(key, self.used_bytes, &mut self.ranges.regions) {
-            Some(size) => {
-                self.count_freed(size);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Takes a slot of a class; `None` where it has none that is free, and for a class that there is not.
-    #[inline]
-    pub(super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
-        let Taken { region, offset, size, key } = self.slabs.take(class, &mut self.ranges.regions)?;
-        self.count_used(size);
-        Some(Suballocation { region, offset, size, key })
+        let regions = &mut self.ranges.regions;
+        let freed = self.slabs.put_ready(key, self.used_bytes, regions, most_empty_bytes)?;
+        self.count_freed(freed.size);
+        Some(freed)
     }
 
     #[inline(never)]
@@ -162,7 +161,7 @@ impl Tlsf {
     /// Frees a slot; `None` for the key of a range, and for one that is stale.
     #[inline]
     pub(super) fn free_slot(&mut self, key: RangeKey) -> Option<Freed> {
-        if key.index & SLAB_BIT == 0 {
+        if !key.is_slot() {
             return None;
         }
         let Put { slab, region, offset, size, is_empty } = self.slabs.put(key)?;

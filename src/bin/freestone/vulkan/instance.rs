@@ -12,9 +12,16 @@ use std::sync::Arc;
 
 const VALIDATION_LAYER: &CStr = c"VK_LAYER_KHRONOS_validation";
 
-/// The checks asked for beside the core ones, which are always on.
-const CHECKS: [vk::ValidationFeatureEnableEXT; 2] =
-    [vk::ValidationFeatureEnableEXT::SYNCHRONIZATION_VALIDATION, vk::ValidationFeatureEnableEXT::BEST_PRACTICES];
+/// Returns the checks asked for beside the core ones, which are always on.
+const fn further_checks(program: Program) -> &'static [vk::ValidationFeatureEnableEXT] {
+    match program {
+        Program::WatchedShaders => &[vk::ValidationFeatureEnableEXT::GPU_ASSISTED],
+        _ => &[
+            vk::ValidationFeatureEnableEXT::SYNCHRONIZATION_VALIDATION,
+            vk::ValidationFeatureEnableEXT::BEST_PRACTICES,
+        ],
+    }
+}
 
 /// Whether to run under the validation layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +190,8 @@ fn create_raw(
         .application_info(&application)
         .enabled_layer_names(&layers)
         .enabled_extension_names(&extensions);
-    let mut checks = vk::ValidationFeaturesEXT::default().enabled_validation_features(&CHECKS);
+    let checks = validation.map_or(&[][..], |validation| further_checks(validation.program()));
+    let mut checks = vk::ValidationFeaturesEXT::default().enabled_validation_features(checks);
     let mut messenger = validation.map(validation::messenger_info);
     if let Some(messenger) = &mut messenger {
         info = info.push_next(&mut checks).push_next(messenger);

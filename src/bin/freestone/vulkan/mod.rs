@@ -26,7 +26,7 @@ pub(crate) use counting::{Count, Counter};
 pub(crate) use enabled::Enabled;
 pub(crate) use instance::{Instance, Layers};
 pub(crate) use mistake::Mistake;
-pub(crate) use validation::{Driver, Exception, Message, Program, Validation};
+pub(crate) use validation::{Driver, Exception, Generation, Message, Program, Validation};
 
 use ash::vk;
 use std::ffi::CStr;

@@ -47,6 +47,8 @@ pub(crate) enum Program {
     /// Draws into a window, which the others do not.
     Renderer,
     Devices,
+    /// Lets the layers watch what its shaders access, which takes far longer, instead of the further checks of the others.
+    WatchedShaders,
     /// Creates resources as recorded applications did, with the usage bits of extensions that others do not enable.
     Replay,
 }
@@ -60,7 +62,7 @@ pub(crate) struct Exception {
     pub(crate) drivers: Option<&'static [Driver]>,
     /// The layers it comes from; `None`: from every one.
     pub(crate) generation: Option<Generation>,
-    /// The program that provokes it; `None`: every one that allocates.
+    /// The program that provokes it; `None`: every one that allocates, under the ordinary checks.
     pub(crate) program: Option<Program>,
     pub(crate) reason: &'static str,
 }
@@ -102,12 +104,26 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         program: Some(Program::Replay),
         reason: "OpenGL emulation, for which the extension is meant, is among the recorded applications",
     },
+    Exception {
+        message: "WARNING-Setting-Limit-Adjusted",
+        drivers: None,
+        generation: Some(Generation::From14),
+        program: Some(Program::WatchedShaders),
+        reason: "the layers say which limits they lower to watch shaders",
+    },
+    Exception {
+        message: "Both GPU Assisted Validation and Normal Core Check Validation are enabled",
+        drivers: None,
+        generation: Some(Generation::From14),
+        program: Some(Program::WatchedShaders),
+        reason: "the layers say that watching shaders beside the core checks is slow",
+    },
 ];
 
 impl Exception {
     fn is_due(&self, program: Program, generation: Generation, driver: Option<Driver>) -> bool {
         let is_driver = |drivers: &[Driver]| driver.is_none_or(|driver| drivers.contains(&driver));
-        self.program.is_none_or(|wanted| wanted == program)
+        self.program.map_or(program != Program::WatchedShaders, |wanted| wanted == program)
             && self.generation.is_none_or(|wanted| wanted == generation)
             && self.drivers.is_none_or(is_driver)
     }
@@ -153,6 +169,10 @@ impl Validation {
             if layer_version < vk::make_api_version(0, 1, 4, 0) { Generation::Before14 } else { Generation::From14 };
         let heard = Heard { excepted: vec![0; EXCEPTIONS.len()], ..Heard::default() };
         Self { program, generation, heard: Mutex::new(heard) }
+    }
+
+    pub(crate) fn program(&self) -> Program {
+        self.program
     }
 
     pub(crate) fn generation(&self) -> Generation {
