@@ -19,7 +19,7 @@
 //! of two where Vulkan demands them, and limits of alignment as Vulkan promises them.
 
 use super::builtin::base;
-use super::profile::{Features, Heap, MemoryType, Profile};
+use super::profile::{Features, GIB, Heap, MemoryType, Profile};
 use ash::vk;
 use ash::vk::MemoryPropertyFlags as Flags;
 use std::ffi::CStr;
@@ -210,7 +210,17 @@ fn check(profile: &Profile) -> Result<(), String> {
             return Err(format!("{what} is {value}; Vulkan has {} to {}", allowed.start(), allowed.end()));
         }
     }
-    Ok(())
+    check_object_size(profile)
+}
+
+/// A memory object may be smaller than the 1 GiB that Vulkan promises where programs can ask for the limit.
+fn check_object_size(profile: &Profile) -> Result<(), String> {
+    let can_say = profile.api_version >= vk::API_VERSION_1_1 || profile.has_extension(c"VK_KHR_maintenance3");
+    let size = profile.max_memory_allocation_size;
+    if can_say || size >= GIB {
+        return Ok(());
+    }
+    Err(format!("max-allocation-size is {size}; Vulkan 1.0 without VK_KHR_maintenance3 has {GIB} and more"))
 }
 
 fn among<T: Copy>(table: &[(&str, T)], name: &str) -> Result<T, String> {
@@ -338,6 +348,10 @@ mod tests {
         expect("granularity = 0x40000", 5, "granularity is 262144; Vulkan has 1 to 131072");
         expect("atom = 512", 5, "atom is 512; Vulkan has 1 to 256");
         expect("map-alignment = 32", 5, "map-alignment is 32; Vulkan has 64 to 18446744073709551615");
+        let small = "max-allocation-size = 7536\nvulkan = 1.";
+        let what = "max-allocation-size is 7536; Vulkan 1.0 without VK_KHR_maintenance3 has 1073741824 and more";
+        expect(&format!("{small}0"), 6, what);
+        assert!(Profile::parse(&format!("{SMALL}{small}1")).is_ok());
         expect("max-allocations = 0", 5, "max-allocations is 0; Vulkan has 1 to 18446744073709551615");
         expect("name =", 5, "no \"name\" is given");
         let empty = Profile::parse("name = empty").unwrap_err();
