@@ -118,7 +118,7 @@ impl Profile {
 
     /// Returns the model or the device of the corpus of that name.
     pub fn by_name(name: &str) -> Option<Self> {
-        let mut devices = Self::all().into_iter().chain(Self::corpus());
+        let mut devices = MODELS.iter().chain(CORPUS).filter_map(|text| Self::parse(text).ok());
         devices.find(|profile| profile.name == name)
     }
 

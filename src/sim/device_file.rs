@@ -15,11 +15,11 @@
 //! hexadecimal. `heap`, `memory`, `source`, `approximate`, `extensions` and `features` add up; of other keys the last
 //! line counts. What a file does not say is as `base` has it.
 //!
-//! Invariant (I1): a profile that was read has a name, heaps and types within Vulkan's limits, every type in a heap, and
-//! powers of two where Vulkan demands them.
+//! Invariant (I1): a profile that was read has a name, heaps and types within Vulkan's limits, every type in a heap, powers
+//! of two where Vulkan demands them, and limits of alignment as Vulkan promises them.
 
 use super::builtin::base;
-use super::profile::{Features, Heap, MemoryType, Profile};
+use super::profile::{Features, GIB, Heap, MemoryType, Profile};
 use ash::vk;
 use ash::vk::MemoryPropertyFlags as Flags;
 use std::ffi::CStr;
@@ -176,7 +176,7 @@ fn set_size(profile: &mut Profile, key: &str, value: &str) -> Result<(), String>
     Ok(())
 }
 
-/// Holds a profile to I1.
+/// Holds a profile to I1. Of memory objects Vulkan promises 4096; fewer make a test short.
 fn check(profile: &Profile) -> Result<(), String> {
     let (heaps, types) = (profile.heaps.len(), profile.memory_types.len());
     let is_lost = |kind: &&MemoryType| kind.heap_index as usize >= heaps;
@@ -200,7 +200,27 @@ fn check(profile: &Profile) -> Result<(), String> {
             return Err(format!("{what} is {value}, which is no power of two"));
         }
     }
-    Ok(())
+    for (what, value, allowed) in [
+        ("granularity", profile.buffer_image_granularity, 1..=131_072),
+        ("atom", profile.non_coherent_atom_size, 1..=256),
+        ("map-alignment", profile.min_memory_map_alignment, 64..=u64::MAX),
+        ("max-allocations", profile.max_memory_allocation_count.into(), 1..=u64::MAX),
+    ] {
+        if !allowed.contains(&value) {
+            return Err(format!("{what} is {value}; Vulkan has {} to {}", allowed.start(), allowed.end()));
+        }
+    }
+    check_object_size(profile)
+}
+
+/// A memory object may be smaller than the 1 GiB that Vulkan promises where programs can ask for the limit.
+fn check_object_size(profile: &Profile) -> Result<(), String> {
+    let can_say = profile.api_version >= vk::API_VERSION_1_1 || profile.has_extension(c"VK_KHR_maintenance3");
+    let size = profile.max_memory_allocation_size;
+    if can_say || size >= GIB {
+        return Ok(());
+    }
+    Err(format!("max-allocation-size is {size}; Vulkan 1.0 without VK_KHR_maintenance3 has {GIB} and more"))
 }
 
 fn among<T: Copy>(table: &[(&str, T)], name: &str) -> Result<T, String> {
@@ -325,6 +345,14 @@ mod tests {
         expect("memory = heap 2", 5, "a memory type lies in heap 2 of 2");
         expect("atom = 48", 5, "atom is 48, which is no power of two");
         expect("granularity = 0", 5, "granularity is 0, which is no power of two");
+        expect("granularity = 0x40000", 5, "granularity is 262144; Vulkan has 1 to 131072");
+        expect("atom = 512", 5, "atom is 512; Vulkan has 1 to 256");
+        expect("map-alignment = 32", 5, "map-alignment is 32; Vulkan has 64 to 18446744073709551615");
+        let small = "max-allocation-size = 7536\nvulkan = 1.";
+        let what = "max-allocation-size is 7536; Vulkan 1.0 without VK_KHR_maintenance3 has 1073741824 and more";
+        expect(&format!("{small}0"), 6, what);
+        assert!(Profile::parse(&format!("{SMALL}{small}1")).is_ok());
+        expect("max-allocations = 0", 5, "max-allocations is 0; Vulkan has 1 to 18446744073709551615");
         expect("name =", 5, "no \"name\" is given");
         let empty = Profile::parse("name = empty").unwrap_err();
         assert_eq!(empty.what, "0 heaps and 0 memory types; Vulkan has 1 to 16 and 1 to 32");

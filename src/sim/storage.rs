@@ -36,18 +36,21 @@ impl Bytes {
     }
 
     fn take(size: u64, alignment: u64, allocate: impl FnOnce(Layout) -> *mut u8) -> Option<Self> {
-        // Twice the alignment, then one alignment in: aligned exactly so (I2).
-        let lead = usize::try_from(alignment).ok()?;
-        let room = usize::try_from(size).ok()?.checked_add(lead)?;
-        let layout = Layout::from_size_align(room, lead.checked_mul(2)?).ok()?;
+        let alignment = usize::try_from(alignment).ok().filter(|alignment| alignment.is_power_of_two())?;
+        let period = alignment.checked_mul(2)?;
+        let room = usize::try_from(size).ok()?.checked_add(period)?;
+        // Not aligned by the allocator: where it aligns, it writes every zero itself instead of taking untouched pages.
+        let layout = Layout::from_size_align(room, 1).ok()?;
         let base = NonNull::new(allocate(layout))?;
+        // One alignment beyond a multiple of twice the alignment: aligned exactly so (I2).
+        let lead = alignment.wrapping_sub(base.addr().get()) & (period - 1);
         Some(Self { base, layout, lead, size })
     }
 
     /// Returns the address of byte `offset`, which is at most the size.
     pub(super) fn at(&self, offset: u64) -> *mut u8 {
         let offset = usize::try_from(offset.min(self.size)).unwrap_or(0);
-        // SAFETY: the layout has `lead + size` bytes, and `offset <= size`.
+        // SAFETY: the layout has at least `lead + size` bytes, as `lead` is below twice the alignment; `offset <= size`.
         unsafe { self.base.as_ptr().add(self.lead + offset) }
     }
 

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::error::{Problem, TraceError, one_line, quote};
 use super::event::{Event, Operation};
@@ -229,11 +229,18 @@ fn note(ids: &mut HashMap<u64, Life>, event: &Event) -> Result<(), Problem> {
 
 /// Zstandard frames one after another, as one stream.
 ///
-/// The decoder stops after a frame; `zstd -dc` reads on, and so does this.
+/// The decoder stops after a frame; `zstd -dc` reads on, and so does this. The decoder also leaves it to its caller to
+/// hold a frame to the size and the checksum that it carries.
 struct Frames<R: Read> {
     source: Option<BufReader<R>>,
-    frame: Option<StreamingDecoder<BufReader<R>, ruzstd::decoding::FrameDecoder>>,
+    frame: Option<Frame<R>>,
     has_begun: bool,
+}
+
+/// One frame, and how many bytes came out of it.
+struct Frame<R: Read> {
+    stream: StreamingDecoder<BufReader<R>, FrameDecoder>,
+    length: u64,
 }
 
 impl<R: Read> Frames<R> {
@@ -250,8 +257,37 @@ impl<R: Read> Frames<R> {
             return Ok(false);
         }
         self.has_begun = true;
-        self.frame = Some(StreamingDecoder::new(source).map_err(|error| damaged(&error))?);
+        let stream = StreamingDecoder::new(source).map_err(|error| damaged(&one_line(&error)))?;
+        self.frame = Some(Frame { stream, length: 0 });
         Ok(true)
+    }
+}
+
+impl<R: Read> Frame<R> {
+    /// Reads on; 0 at the end of a frame that is whole.
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = self.stream.read(out).map_err(|error| damaged(&one_line(&error)))?;
+        self.length += length as u64;
+        let is_over = length == 0 && !out.is_empty();
+        let size = self.stream.decoder.content_size();
+        // 0: the frame does not say.
+        if size > 0 && (self.length > size || (is_over && self.length < size)) {
+            return Err(damaged("a frame has another length than its head says"));
+        }
+        if is_over {
+            self.check_sum()?;
+        }
+        Ok(length)
+    }
+
+    fn check_sum(&self) -> io::Result<()> {
+        let decoder = &self.stream.decoder;
+        match decoder.get_checksum_from_data() {
+            Some(expected) if decoder.get_calculated_checksum() != Some(expected) => {
+                Err(damaged("a frame's checksum is wrong"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -259,19 +295,19 @@ impl<R: Read> Read for Frames<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while self.frame.is_some() || self.begin()? {
             let Some(frame) = &mut self.frame else { break };
-            let length = frame.read(out).map_err(|error| damaged(&error))?;
+            let length = frame.read(out)?;
             if length > 0 || out.is_empty() {
                 return Ok(length);
             }
-            self.source = self.frame.take().map(StreamingDecoder::into_inner);
+            self.source = self.frame.take().map(|frame| frame.stream.into_inner());
         }
         Ok(0)
     }
 }
 
 /// Marks an error as the decoder's, not the disk's: see [`read_problem`].
-fn damaged(error: &dyn std::error::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, one_line(error))
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 fn read_problem(error: io::Error) -> Problem {

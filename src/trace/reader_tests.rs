@@ -103,6 +103,22 @@ fn every_cut_of_a_compressed_trace_is_noticed() {
     }
 }
 
+/// The checksum that a recorded frame ends with holds for its bytes; the sizes of others are part of their heads.
+#[test]
+fn a_frame_is_held_to_its_checksum_and_its_length() {
+    let mut whole = std::fs::read(folder().join("vkcube.csv.zst")).expect("readable");
+    *whole.last_mut().expect("not empty") ^= 1;
+    let error = decompress(&whole).expect_err("another checksum");
+    assert_eq!(error.to_string(), "a frame's checksum is wrong");
+    // One block, the last of its frame, which repeats a byte.
+    let repeats = |size: u8, count: u8| [0x28, 0xB5, 0x2F, 0xFD, 0x20, size, 3 | count << 3, 0, 0, b'\n'];
+    assert_eq!(decompress(&repeats(9, 9)).expect("as long as it says"), b"\n".repeat(9));
+    for count in [8, 10] {
+        let error = decompress(&repeats(9, count)).expect_err("another length");
+        assert_eq!(error.to_string(), "a frame has another length than its head says");
+    }
+}
+
 #[test]
 fn frames_one_after_another_are_one_stream() {
     let once = std::fs::read(folder().join("vkcube.csv.zst")).expect("readable");

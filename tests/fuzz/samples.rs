@@ -70,4 +70,6 @@ fn format() {
 fn profile() {
     let sample = include_bytes!("../../src/sim/devices/steam-deck.device");
     feed_variants(13, 20_000, sample, parsers::profile);
+    let odd: Vec<u8> = (128..=255).collect();
+    feed_variants(14, 2000, &odd, parsers::profile);
 }

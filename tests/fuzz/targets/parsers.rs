@@ -4,8 +4,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use arbitrary::Unstructured;
+use ash::vk;
 use freestone::sim::{Profile, SimDevice};
 use freestone::trace::{self, Event, Operation, Reader, Shape, Statistics, Trace, TraceError};
+use freestone::{
+    AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress, Intent, Kind,
+};
 
 /// The text of a trace.
 pub(crate) fn trace_text(data: &[u8]) {
@@ -43,13 +48,82 @@ pub(crate) fn format(data: &[u8]) {
     }
 }
 
-/// A device as a file: what is accepted is a device that can be made.
+/// A device as a file: what is accepted is a device that can be made, and that an allocator serves or refuses.
+///
+/// Bytes that are no text stand for a device whose every line makes sense, which mutated text hardly ever is.
 pub(crate) fn profile(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    match Profile::parse(text) {
-        Ok(profile) => drop(SimDevice::builder(profile).build().expect("what is accepted can be made")),
+    let text = std::str::from_utf8(data).map_or_else(|_| odd_device(&mut Unstructured::new(data)), str::to_owned);
+    match Profile::parse(&text) {
+        Ok(profile) => serve(SimDevice::builder(profile).build().expect("what is accepted can be made")),
         Err(error) => assert!(error.line >= 1 && error.line <= text.lines().count().max(1), "{error}"),
     }
+}
+
+/// Returns a device of the corpus with other limits, and perhaps more heaps and memory types.
+fn odd_device(u: &mut Unstructured<'_>) -> String {
+    const KEYS: [&str; 12] = [
+        "page",
+        "granularity",
+        "atom",
+        "map-alignment",
+        "max-allocation-size",
+        "max-allocations",
+        "buffer-alignment",
+        "prefer-images-from",
+        "prefer-buffers-from",
+        "require-images-from",
+        "heap",
+        "memory",
+    ];
+    const FLAGS: [&str; 5] = ["DEVICE_LOCAL", "HOST_VISIBLE", "HOST_COHERENT", "HOST_CACHED", "LAZILY_ALLOCATED"];
+    let mut text = include_str!("../../../src/sim/devices/mali-g78.device").to_owned();
+    let line = |u: &mut Unstructured<'_>| -> arbitrary::Result<String> {
+        let key = *u.choose(&KEYS)?;
+        if key == "memory" {
+            let words = FLAGS.into_iter().filter(|_| u.arbitrary().unwrap_or(false)).collect::<Vec<_>>().join(" ");
+            return Ok(format!("memory = heap {} {words}\n", u.int_in_range(0..=3)?));
+        }
+        let power = 1_u64 << u.int_in_range(0..=63)?;
+        let value = if u.ratio(1, 8)? { u.arbitrary()? } else { power };
+        // Others would be refused; of objects, and of the bytes of one, there may be fewer than Vulkan promises.
+        let value = match key {
+            "granularity" => value.min(131_072),
+            "atom" => value.min(256),
+            "map-alignment" => value.max(64),
+            "max-allocations" => value.clamp(1, u64::from(u32::MAX)),
+            "max-allocation-size" => value.max(1 << 16),
+            _ => value,
+        };
+        let place = if key == "heap" && u.arbitrary()? { " DEVICE_LOCAL" } else { "" };
+        Ok(format!("{key} = {value}{place}\n"))
+    };
+    while let Ok(line) = line(u) {
+        text.push_str(&line);
+        if u.is_empty() {
+            break;
+        }
+    }
+    text
+}
+
+/// Asks for memory of every intent, however odd the device is.
+fn serve(vulkan: SimDevice) {
+    let (entry, instance) = (vulkan.entry(), vulkan.instance());
+    let info = AllocatorCreateInfo::new(entry, instance, vulkan.physical_device(), vulkan.device())
+        .api_version(vulkan.api_version());
+    // SAFETY: the objects belong together and outlive the allocator; no feature is declared.
+    if let Ok(allocator) = unsafe { Allocator::new(info) } {
+        let requirements = vk::MemoryRequirements { size: 1000, alignment: 64, memory_type_bits: !0 };
+        for (intent, kind) in Intent::ALL.into_iter().zip([Kind::Linear, Kind::NonLinear].into_iter().cycle()) {
+            let requirements = AllocationRequirements::new(requirements, kind, DeviceAddress::NotNeeded);
+            if let Ok(allocation) = allocator.allocate(&requirements, &AllocationCreateInfo::new(intent)) {
+                allocator.free(allocation).expect("it is alive");
+            }
+        }
+        allocator.validate().expect("every invariant holds");
+    }
+    let violations = vulkan.finish();
+    assert!(violations.is_empty(), "{violations:?}");
 }
 
 fn check_trace(trace: &Trace) {

@@ -108,7 +108,11 @@ struct Model {
 impl Model {
     fn take(&mut self, step: u8, u: &mut Unstructured<'_>) -> Result<()> {
         match step % 16 {
-            0..8 => self.allocate(&request(u, self.unit)?),
+            0..8 => {
+                let request = request(u, self.unit)?;
+                // Some alike: a slab is worth its while, and a program of few bytes fills a block.
+                (0..1 << ((step >> 4) & 3)).for_each(|_| self.allocate(&request));
+            }
             8..11 if !self.live.is_empty() => {
                 let index = u.choose_index(self.live.len())?;
                 let (range, user_data) = self.live.remove(index);
