@@ -160,7 +160,7 @@ fn main() {
         }
         ["--instructions", ..] => workloads::instructions(word),
         [option @ ("--traces" | "--replays" | "--constants"), ..] => recorded(option, word, effort),
-        ["--threads", ..] => threads::run(effort),
+        ["--threads", ..] => threads::run(word, effort),
         ["--ns", workload, peer] => println!("{}", workloads::run(workload, peer, QUICK).ns_per_pair),
         ["--unshared", other] => unshared::run(other),
         ["--goals", ..] => verdicts::print(),

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Barrier, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Effort;
 use crate::clock::median;
@@ -18,10 +18,12 @@ use crate::random::Random;
 use crate::report::{ratio, short};
 use crate::request::{Class, Request, Sizes, buffer_or_image};
 use crate::rivals::{GpuAlloc, GpuAllocator};
-use crate::shared::{Locked, Shared};
+use crate::shared::{Locked, Nothing, Shared};
 use crate::values::note_all;
 
 const PEERS: [&str; 3] = ["freestone", "gpu-alloc", "gpu-allocator"];
+/// Where resources are handed over, what the channel takes alone stands beside the peers.
+const WITH_CHANNEL: [&str; 4] = ["freestone", "gpu-alloc", "gpu-allocator", "channel alone"];
 /// Resources that each thread keeps alive.
 const LIVE: usize = 1000;
 /// Pairs between two looks at the clock.
@@ -47,6 +49,12 @@ const WORKS: [(Work, &str, &str); 3] = [
     (Work::HandOver, "hand-over", "allocated on one thread, freed on another, batches of 64 through a channel"),
 ];
 
+impl Work {
+    fn peers(self) -> &'static [&'static str] {
+        if self == Self::HandOver { &WITH_CHANNEL } else { &PEERS }
+    }
+}
+
 /// What a run of some threads found out.
 #[derive(Clone, Copy, Debug, Default)]
 struct Outcome {
@@ -56,8 +64,8 @@ struct Outcome {
     reserved: f64,
 }
 
-/// Prints a table for each kind of work.
-pub(crate) fn run(effort: Effort) {
+/// Prints a table for each kind of work whose name contains `word`.
+pub(crate) fn run(word: &str, effort: Effort) {
     let machine = std::thread::available_parallelism().map_or(1, usize::from);
     println!(
         "\nThis machine has {machine} cores, shared with whatever else runs. *Cores*: CPU time of the threads by wall time; \
@@ -68,7 +76,7 @@ pub(crate) fn run(effort: Effort) {
     );
     // The first in the process finds cold code.
     measure::<Freestone>(Work::OneType, 1);
-    for (work, name, title) in WORKS {
+    for (work, name, title) in WORKS.into_iter().filter(|(_, name, _)| name.contains(word)) {
         println!("\n### Threads: {title}\n");
         println!(
             "| threads | peer | million pairs/s | by one thread | cores | waited | peak reserved / live |\n|---|---|---|---|---|---|---|"
@@ -79,9 +87,10 @@ pub(crate) fn run(effort: Effort) {
 
 fn table(work: Work, name: &str, machine: usize, effort: Effort) {
     let counts = [1, 2, 4, 8, 16].into_iter().filter(|count| *count <= (2 * machine).max(2));
-    let mut alone = [f64::NAN; PEERS.len()];
+    let peers = work.peers();
+    let mut alone = vec![f64::NAN; peers.len()];
     for threads in counts {
-        let mut rounds: [Vec<Outcome>; PEERS.len()] = Default::default();
+        let mut rounds = vec![Vec::new(); peers.len()];
         for _ in 0..4 * effort.thread_rounds {
             // Enough rounds, half of them with the cores that they need: no more are waited for.
             let has_cores = |rounds: &Vec<Outcome>| {
@@ -91,11 +100,11 @@ fn table(work: Work, name: &str, machine: usize, effort: Effort) {
             if rounds.iter().all(has_cores) {
                 break;
             }
-            for (peer, rounds) in PEERS.iter().zip(&mut rounds) {
+            for (peer, rounds) in peers.iter().zip(&mut rounds) {
                 rounds.push(by_name(peer, work, threads));
             }
         }
-        for ((peer, rounds), alone) in PEERS.iter().zip(rounds).zip(&mut alone) {
+        for ((peer, rounds), alone) in peers.iter().zip(rounds).zip(&mut alone) {
             let outcome = join(rounds, effort.thread_rounds / 2);
             let is_starved = is_starved(&outcome, threads, machine);
             if threads == 1 {
@@ -160,6 +169,7 @@ fn by_name(peer: &str, work: Work, threads: usize) -> Outcome {
         "freestone" => measure::<Freestone>(work, threads),
         "gpu-alloc" => measure::<Locked<GpuAlloc>>(work, threads),
         "gpu-allocator" => measure::<Locked<GpuAllocator>>(work, threads),
+        "channel alone" => measure::<Nothing>(work, threads),
         other => panic!("there is no peer {other:?} for threads"),
     }
 }
@@ -217,14 +227,14 @@ fn measure<S: Shared>(work: Work, threads: usize) -> Outcome {
             }
         };
         start.wait();
-        let begin = Instant::now();
         std::thread::sleep(Duration::from_millis(30));
         stop.store(true, Ordering::Relaxed);
-        let wall = begin.elapsed();
         start.wait();
-        outcome.cores = cores::of_all(&shares.lock().expect("no thread panics"), begin);
+        // By the threads' own clocks: this one may be woken late.
+        let shares = shares.lock().expect("no thread panics");
+        outcome.cores = cores::of_all(&shares);
         let pairs: usize = spawned.into_iter().map(|thread| thread.join().expect("no thread panics")).sum();
-        outcome.pairs_per_second = pairs as f64 / wall.as_secs_f64();
+        outcome.pairs_per_second = pairs as f64 / cores::seconds(&shares);
     });
     outcome.reserved =
         driver.control().peak_reserved_bytes() as f64 / live.into_inner().map_or(f64::NAN, |live| live as f64);
