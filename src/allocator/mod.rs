@@ -201,10 +201,7 @@ impl Allocator {
         match self.pools.get_default(stamp.pool()) {
             Some(pool) if stamp.is_plain_of(self.owner) => match pool.free_ready(allocation.key(), || self.now()) {
                 Some(Left::Live) => Ok(()),
-                Some(Left::Nothing) => {
-                    self.release_if_idle();
-                    Ok(())
-                }
+                Some(left) => self.end_free(allocation, Ok(left)),
                 None => self.free_from(allocation, pool),
             },
             _ => self.free_of_other(allocation),
@@ -214,13 +211,13 @@ impl Allocator {
     /// Frees what is of a custom pool, or needs all checks.
     #[inline(never)]
     fn free_of_other(&self, allocation: Allocation) -> Result<(), FreeError> {
-        let stamp = allocation.stamp();
-        let is_plain = stamp.is_plain_of(self.owner);
-        let free = || self.pools.free_at_hand_in_other(stamp.pool(), allocation.key(), || self.now());
-        match is_plain.then(free).flatten() {
-            Some(left) => self.end_free(allocation, Ok(left)),
-            None => self.free_checked(allocation),
+        let (stamp, key) = (allocation.stamp(), allocation.key());
+        if stamp.is_plain_of(self.owner) {
+            if let Some(left) = self.pools.free_at_hand_in_other(stamp.pool(), key, || self.now()) {
+                return self.end_free(allocation, Ok(left));
+            }
         }
+        self.free_checked(allocation)
     }
 
     /// Frees what is no slot, or the last one of its slab.

@@ -250,8 +250,8 @@ impl Pools {
         self.others.read().get(index).map(PoolRef::Shared)
     }
 
-    /// Frees a range of a pool that is no default one, where no block may go back for it; `None`, and nothing changed, where
-    /// [`Pool::free`] must look closer, or another thread is at work in the pool. The table is read meanwhile, which no
+    /// Frees a range of a pool that is no default one, where no block may go back for it; `None`, and nothing changed,
+    /// where [`Pool::free`] must look closer, or another thread is at work in the pool. The table is read meanwhile, which no
     /// driver call prolongs.
     #[inline]
     pub(crate) fn free_at_hand_in_other(&self, index: u16, key: RangeKey, now: impl FnOnce() -> u64) -> Option<Left> {

@@ -141,9 +141,9 @@ impl Allocator {
 
     /// Opens empty blocks, so that allocations of this intent find `bytes` of room without a driver call.
     ///
-    /// The room is for what the calling thread allocates: linear resources, and others where they share blocks. Where threads have collided and have shards of
-    /// their own, empty blocks of another thread's shard do not count, and another thread takes of this room only before
-    /// it would open a block itself. They are kept until [`trim`](Self::trim), or until memory runs out. Returns the bytes
+    /// The room is for what the calling thread allocates: linear resources, and others where they share blocks. Where
+    /// threads have collided and have shards of their own, empty blocks of another thread's shard do not count, and
+    /// another thread takes of this room only before it would open a block itself. They are kept until [`trim`](Self::trim), or until memory runs out. Returns the bytes
     /// opened now.
     ///
     /// # Errors

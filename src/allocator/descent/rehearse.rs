@@ -1,5 +1,5 @@
-//! A descent that changes nothing: pools are probed, the budget is asked, and what would be opened and given back is noted,
-//! so that the next step finds it so.
+//! A descent that changes nothing: pools are probed, the budget is asked, and what would be opened and given back is
+//! noted, so that the next step finds it so.
 
 use super::{Descent, Ended, GiveBack};
 use crate::allocator::Allocator;
