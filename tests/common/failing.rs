@@ -98,6 +98,7 @@ pub(crate) fn fail_each_call(rig: &Rig, operation: Operation<'_>) -> Tally {
         (tally.failed + tally.survived) as usize,
         "each failure happened"
     );
+    eprintln!("calls failed: {} reported, {} got by", tally.failed, tally.survived);
     tally
 }
 
