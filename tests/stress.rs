@@ -148,7 +148,7 @@ impl Worker<'_> {
     /// Creates a pool, fills it and destroys it, while other threads look at all pools.
     fn use_a_pool_of_its_own(&mut self, step: u32) {
         let rig = self.shared.rig;
-        let algorithm = if step % 2 == 0 { Algorithm::Fixed { slot_size: 4096 } } else { Algorithm::Tlsf };
+        let algorithm = if step.is_multiple_of(2) { Algorithm::Fixed { slot_size: 4096 } } else { Algorithm::Tlsf };
         let info =
             PoolCreateInfo::for_memory_type(0).algorithm(algorithm).block_size(64 * KIB).min_block_count(step % 3);
         let pool = match rig.create_pool(&info) {

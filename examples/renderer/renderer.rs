@@ -165,7 +165,7 @@ impl<'a> Renderer<'a> {
             return Ok(Drawn { is_busy: true, ..Drawn::default() });
         }
         let number = self.frames.next_point - self.first_point;
-        if number % OVERLAY_EVERY == 0 || was_outdated {
+        if number.is_multiple_of(OVERLAY_EVERY) || was_outdated {
             self.write_overlay();
         }
         let heap_before = heap::calls();

@@ -127,7 +127,7 @@ impl Scene {
         // To the right and to the left by turns.
         let neighbour = move |step: usize| {
             let away = step.div_ceil(2);
-            nearest + if step % 2 == 0 { STREAMED_COUNT - away } else { away }
+            nearest + if step.is_multiple_of(2) { STREAMED_COUNT - away } else { away }
         };
         let around = (0..STREAMED_COUNT).map(move |step| neighbour(step) % STREAMED_COUNT);
         around.chain(STREAMED_COUNT..self.sites.len()).map(|site| (site, self.first_pieces[site]))

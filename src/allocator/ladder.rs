@@ -187,11 +187,11 @@ impl Ladder {
     fn after_open(&mut self, attempt: Attempt, refusal: &Refusal) {
         let is_pointless =
             matches!(refusal, Refusal::TooLarge { .. } | Refusal::BlockLimit { .. } | Refusal::DoesNotFit);
-        if let (Attempt::Grow { bytes }, Some(facts), false) = (attempt, self.facts, is_pointless) {
-            if let Some(bytes) = facts.growth.smaller(bytes, facts.request_size, bytes_left(refusal)) {
-                self.rung = Rung::Open(Attempt::Grow { bytes });
-                return;
-            }
+        if let (Attempt::Grow { bytes }, Some(facts), false) = (attempt, self.facts, is_pointless)
+            && let Some(bytes) = facts.growth.smaller(bytes, facts.request_size, bytes_left(refusal))
+        {
+            self.rung = Rung::Open(Attempt::Grow { bytes });
+            return;
         }
         if self.was_heap_trimmed || is_pointless {
             return self.next_type();

@@ -212,10 +212,10 @@ impl Allocator {
     #[inline(never)]
     fn free_of_other(&self, allocation: Allocation) -> Result<(), FreeError> {
         let (stamp, key) = (allocation.stamp(), allocation.key());
-        if stamp.is_plain_of(self.owner) {
-            if let Some(left) = self.pools.free_at_hand_in_other(stamp.pool(), key, || self.now()) {
-                return self.end_free(allocation, Ok(left));
-            }
+        if stamp.is_plain_of(self.owner)
+            && let Some(left) = self.pools.free_at_hand_in_other(stamp.pool(), key, || self.now())
+        {
+            return self.end_free(allocation, Ok(left));
         }
         self.free_checked(allocation)
     }

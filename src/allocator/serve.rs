@@ -184,10 +184,10 @@ impl Allocator {
         }
         let kind = request.requirements.kind;
         let declared = self.device.features().memory_priority;
-        if let Some(priority) = request.info.priority.filter(|_| declared) {
-            if let Some(pool) = self.pools.with_priority(memory_type_index, kind, priority) {
-                return PoolRef::Shared(pool);
-            }
+        if let Some(priority) = request.info.priority.filter(|_| declared)
+            && let Some(pool) = self.pools.with_priority(memory_type_index, kind, priority)
+        {
+            return PoolRef::Shared(pool);
         }
         PoolRef::Borrowed(self.pools.own_shard(memory_type_index, kind))
     }

@@ -287,15 +287,13 @@ impl Lookup<'_> {
         if !is_core && !command.is_extension_declared {
             return Ok(None);
         }
-        if is_core {
-            if let Some(found) = (self.resolve)(command.core) {
-                return Ok(Some(found));
-            }
+        if is_core && let Some(found) = (self.resolve)(command.core) {
+            return Ok(Some(found));
         }
-        if command.is_extension_declared {
-            if let Some(found) = (self.resolve)(command.extension) {
-                return Ok(Some(found));
-            }
+        if command.is_extension_declared
+            && let Some(found) = (self.resolve)(command.extension)
+        {
+            return Ok(Some(found));
         }
         let name = if is_core { command.core } else { command.extension };
         if command.is_needed { Err(missing(name, command.feature)) } else { Ok(None) }

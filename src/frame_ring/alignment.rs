@@ -137,7 +137,7 @@ mod tests {
         for alignment in [1, 2, 3, 12, 64, 768] {
             for value in [0, 1, 11, 12, 13, 63, 64, 65, 767, 768, 769] {
                 let rounded = align_up(value, alignment).expect("small");
-                assert!(rounded % alignment == 0 && rounded >= value && rounded < value + alignment);
+                assert!(rounded.is_multiple_of(alignment) && rounded >= value && rounded < value + alignment);
                 let from_unit = align_up(64 * value, alignment).expect("small") - 64 * value;
                 assert!(from_unit <= padding(64, alignment), "{value}, {alignment}");
             }

@@ -97,7 +97,7 @@ impl Allocator {
             return Err(AliasError::WrongMemoryType { memory_type_index, memory_type_bits });
         }
         let memory_offset = allocation.offset() + offset;
-        if memory_offset % alignment != 0 {
+        if !memory_offset.is_multiple_of(alignment) {
             return Err(AliasError::Misaligned { offset: memory_offset, alignment });
         }
         if allocation.is_tied() {

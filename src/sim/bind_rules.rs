@@ -120,7 +120,7 @@ pub(super) fn judge_fit(device: &DeviceObject, ask: &BindAsk, resource: &Resourc
         (!resource.is_disjoint, rules.disjoint, "the image is disjoint"),
         (ask.offset < memory.size(), rules.offset, "the offset is not inside the memory"),
         (is_type_allowed, rules.kind, "the memory type is not allowed"),
-        (ask.offset % needs.alignment == 0, rules.aligned, "the offset is not aligned"),
+        (ask.offset.is_multiple_of(needs.alignment), rules.aligned, "the offset is not aligned"),
         (needs.size <= room, rules.inside, "the resource ends outside the memory"),
         (!needs.requires_dedicated || is_its_own, rules.requires_dedicated, "the resource requires a dedicated allocation"),
         (is_dedication_kept, rules.dedicated, "the memory is dedicated to another resource, or the offset is not 0"),

@@ -156,11 +156,11 @@ impl Executor<'_> {
         let Some(to) = self.resolve(ObjectKind::Buffer, destination, "VUID-vkCmdFillBuffer-dstBuffer-00031") else {
             return;
         };
-        if offset % 4 != 0 {
+        if !offset.is_multiple_of(4) {
             self.violate("VUID-vkCmdFillBuffer-dstOffset-00025", format!("offset {offset}"));
         }
         let end = if size == vk::WHOLE_SIZE { to.size.max(offset) } else { offset.saturating_add(size) };
-        if size == 0 || (size != vk::WHOLE_SIZE && size % 4 != 0) {
+        if size == 0 || (size != vk::WHOLE_SIZE && !size.is_multiple_of(4)) {
             self.violate("VUID-vkCmdFillBuffer-size-00028", format!("size {size}"));
         }
         if !self.is_inside(to, &(offset..end), "VUID-vkCmdFillBuffer-size-00027") {

@@ -188,13 +188,13 @@ fn report_lost(device: &DeviceObject, ask: &RangeAsk, rule: &'static str, why: &
 
 /// Returns whether the device may read this range, recording a violation where host writes were never flushed.
 pub(super) fn judge_device_read(device: &DeviceObject, function: Function, memory: (u64, &Memory), range: Range<u64>) {
-    if let Some(Storage::Cached(cache)) = &memory.1.storage {
-        if let Some(first) = cache.unflushed(range.clone()).first() {
-            let message = format!(
-                "memory {:#x}: the device reads bytes {range:?}, but the host's writes to the atom at {first} were never flushed",
-                memory.0
-            );
-            device.violate("SIM-device-read-of-unflushed-write", function, message);
-        }
+    if let Some(Storage::Cached(cache)) = &memory.1.storage
+        && let Some(first) = cache.unflushed(range.clone()).first()
+    {
+        let message = format!(
+            "memory {:#x}: the device reads bytes {range:?}, but the host's writes to the atom at {first} were never flushed",
+            memory.0
+        );
+        device.violate("SIM-device-read-of-unflushed-write", function, message);
     }
 }

@@ -159,10 +159,10 @@ impl World {
         let Ok(memory) = self.memories.get_mut(memory) else { return };
         let Some(bound) = memory.bound.remove(&(offset, id)) else { return };
         let range = offset..bound.end;
-        if !memory.has_bound_in(&range) {
-            if let Some(Storage::Cached(cache)) = &mut memory.storage {
-                cache.disown(range);
-            }
+        if !memory.has_bound_in(&range)
+            && let Some(Storage::Cached(cache)) = &mut memory.storage
+        {
+            cache.disown(range);
         }
     }
 }

@@ -23,7 +23,7 @@ impl Kept {
     fn serves(&self, page: &TransientPage) -> bool {
         let need = &page.requirements;
         let is_allowed = need.memory_type_bits & (1 << self.memory_type_index) != 0;
-        let holds = need.size <= self.size && self.offset % need.alignment == 0;
+        let holds = need.size <= self.size && self.offset.is_multiple_of(need.alignment);
         let is_tight = self.size <= KEPT_HOWEVER_IDLE.max(need.size.saturating_mul(2));
         is_allowed && holds && is_tight && self.kind == need.kind && self.is_lazy == page.is_lazy
     }

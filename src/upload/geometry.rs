@@ -89,18 +89,19 @@ impl Geometry {
             let count = (room / self.layer_bytes).min(self.layers.checked_sub(layer).filter(|&left| left > 0)?);
             return Some(self.cut(at, self.counts, (layer, count), count * self.layer_bytes));
         }
-        if column == 0 && row == 0 {
-            if let Some(count) = take(room / self.slice_bytes, slices - slice, self.steps[2]) {
-                return Some(self.cut(at, [columns, rows, count], (layer, 1), count * self.slice_bytes));
-            }
+        if column == 0
+            && row == 0
+            && let Some(count) = take(room / self.slice_bytes, slices - slice, self.steps[2])
+        {
+            return Some(self.cut(at, [columns, rows, count], (layer, 1), count * self.slice_bytes));
         }
         if self.steps[2] > 1 {
             return None;
         }
-        if column == 0 {
-            if let Some(count) = take(room / self.row_bytes, rows - row, self.steps[1]) {
-                return Some(self.cut(at, [columns, count, 1], (layer, 1), count * self.row_bytes));
-            }
+        if column == 0
+            && let Some(count) = take(room / self.row_bytes, rows - row, self.steps[1])
+        {
+            return Some(self.cut(at, [columns, count, 1], (layer, 1), count * self.row_bytes));
         }
         if self.steps[1] > 1 {
             return None;

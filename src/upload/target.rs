@@ -179,7 +179,7 @@ impl ImageTarget {
 
 /// Tells whether a run begins at a multiple of `step`, and ends at one or at the end.
 fn is_whole(offset: u32, extent: u32, end: u32, step: u32) -> bool {
-    offset % step == 0 && (extent % step == 0 || offset + extent == end)
+    offset.is_multiple_of(step) && (extent.is_multiple_of(step) || offset + extent == end)
 }
 
 /// How a resource is used before or after a transfer: what a barrier waits for, or what waits for it.

@@ -356,7 +356,7 @@ fn threads_push_into_one_frame_and_into_frames_of_their_own() {
                     let mut writer = shared.writer();
                     let push = |size: usize| {
                         let values = vec![value; size];
-                        let pushed = if size % 2 == 0 { writer.push(&values) } else { own.push(&values) };
+                        let pushed = if size.is_multiple_of(2) { writer.push(&values) } else { own.push(&values) };
                         (pushed.expect("there is room"), value)
                     };
                     let pushed: Vec<_> = (1..120).map(push).collect();

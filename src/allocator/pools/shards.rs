@@ -94,10 +94,10 @@ impl Shards {
             return;
         }
         let collisions = self.collisions.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if let Some(wider) = next_open(open, collisions, threads) {
-            if self.open.compare_exchange(open, wider, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                self.collisions.store(0, Ordering::Relaxed);
-            }
+        if let Some(wider) = next_open(open, collisions, threads)
+            && self.open.compare_exchange(open, wider, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.collisions.store(0, Ordering::Relaxed);
         }
     }
 }

@@ -84,10 +84,10 @@ impl CliError {
     ///
     /// A closed pipe (`freestone devices | head -1`) is no fault: nobody is told, and the code is 0.
     pub(crate) fn report(&self) -> ExitCode {
-        if let Self::Output(error) = self {
-            if error.kind() == io::ErrorKind::BrokenPipe {
-                return ExitCode::SUCCESS;
-            }
+        if let Self::Output(error) = self
+            && error.kind() == io::ErrorKind::BrokenPipe
+        {
+            return ExitCode::SUCCESS;
         }
         let line = self.to_string().replace(['\n', '\r'], " ");
         // Where the error stream is closed too, the exit code still tells.

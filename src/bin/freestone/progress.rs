@@ -54,7 +54,7 @@ impl Bar {
     /// Counts one more event.
     pub(crate) fn advance(&self) {
         self.events.set(self.events.get() + 1);
-        if self.events.get() % STEP == 0 {
+        if self.events.get().is_multiple_of(STEP) {
             self.bar.set_position(self.events.get());
         }
     }

@@ -19,7 +19,7 @@ impl Target for Counting {
     type Handle = u64;
 
     fn prepare(&mut self, resource: &Resource) -> Result<Prepared<Self::Order>, String> {
-        let fallback = ((self.made + 1) % 3 == 0).then(|| "every third".into());
+        let fallback = (self.made + 1).is_multiple_of(3).then(|| "every third".into());
         Ok(Prepared { order: (resource.class, resource.size), fallback })
     }
 
