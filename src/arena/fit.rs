@@ -115,7 +115,10 @@ mod tests {
             let request = fit.anywhere().expect("small");
             for offset in (0..4000).step_by(usize::try_from(request.alignment).expect("small")) {
                 let start = fit.start_in(offset, request.size).expect("I1");
-                assert!(start % alignment == 0 && start + 100 <= offset + request.size, "{alignment} at {offset}");
+                assert!(
+                    start.is_multiple_of(alignment) && start + 100 <= offset + request.size,
+                    "{alignment} at {offset}"
+                );
                 let exact = fit.at(offset).expect("small");
                 assert_eq!(fit.start_in(offset, exact.size), Some(start));
                 assert_eq!(fit.start_in(offset, exact.size - 1), None, "no byte too many");

@@ -113,9 +113,7 @@ impl FreeLists {
         let next = core::mem::replace(&mut self.heads[class], index);
         let node = &mut nodes[index as usize];
         (node.list_prev, node.list_next) = (NIL, next);
-        if let Some(node) = nodes.get_mut(next as usize) {
-            node.list_prev = index;
-        }
+        nodes[next as usize].list_prev = index;
         self.words[(class >> 6) % WORD_COUNT] |= 1 << (class & 63);
         self.summary |= 1 << (class >> 6);
     }
@@ -123,39 +121,31 @@ impl FreeLists {
     /// Takes a free range out of its list.
     #[inline]
     pub(super) fn unlink(&mut self, ranges: &mut RangeList, index: u32) {
-        let Node { list_prev: prev, list_next: next, .. } = ranges.nodes[index as usize];
-        if let Some(node) = ranges.nodes.get_mut(next as usize) {
-            node.list_prev = prev;
-        }
-        if let Some(node) = ranges.nodes.get_mut(prev as usize) {
-            node.list_next = next;
-            return;
-        }
         let class = size_class::floor(ranges.nodes[index as usize].size());
-        self.behead(class, next);
+        self.unlink_of(class, &mut ranges.nodes, index);
     }
 
     /// Does the same for a range whose class is known.
     #[inline]
     pub(super) fn unlink_of(&mut self, class: usize, nodes: &mut [Node], index: u32) {
         let Node { list_prev: prev, list_next: next, .. } = nodes[index as usize];
-        if let Some(node) = nodes.get_mut(next as usize) {
-            node.list_prev = prev;
-        }
-        match nodes.get_mut(prev as usize) {
-            Some(node) => node.list_next = next,
-            None => self.behead(class, next),
-        }
-    }
-
-    /// Takes the head off a list: `next` is the head now.
-    #[inline]
-    fn behead(&mut self, class: usize, next: u32) {
-        self.heads[class] = next;
-        let is_empty = u64::from(next == NIL);
+        nodes[next as usize].list_prev = prev;
+        nodes[prev as usize].list_next = next;
+        let head = &mut self.heads[class];
+        *head = core::hint::select_unpredictable(prev == NIL, next, *head);
+        let is_empty = u64::from(prev | next == NIL);
         let word = &mut self.words[(class >> 6) % WORD_COUNT];
         *word &= !(is_empty << (class & 63));
         self.summary &= !(u32::from(*word == 0) << (class >> 6));
+    }
+
+    /// Moves a free range to the list of another class; one that stays in its class keeps its place.
+    #[inline]
+    pub(super) fn relink(&mut self, class: usize, other: usize, nodes: &mut [Node], index: u32) {
+        if class != other {
+            self.unlink_of(class, nodes, index);
+            self.link_of(other, nodes, index);
+        }
     }
 
     /// Finds where the wanted piece fits: a few ranges of its own class (the tightest of them), the head of the next
@@ -190,7 +180,7 @@ impl FreeLists {
     pub(super) fn walk<'a>(&self, ranges: &'a RangeList, class: usize) -> impl Iterator<Item = (u32, &'a Node)> {
         let mut next = self.heads.get(class).copied().unwrap_or(NIL);
         core::iter::from_fn(move || {
-            let node = ranges.nodes.get(next as usize)?;
+            let node = ranges.node(next)?;
             Some((core::mem::replace(&mut next, node.list_next), node))
         })
     }
@@ -205,13 +195,13 @@ impl FreeLists {
         let mut index = *self.heads.get(class)?;
         let (mut best, mut least) = (None, u64::MAX);
         for _ in 0..PROBE_COUNT {
-            let Some(node) = ranges.nodes.get(index as usize) else {
+            let Some(node) = ranges.node(index) else {
                 break;
             };
-            if node.size() < least {
-                if let Some(cut) = want.cut_from(index, node) {
-                    (best, least) = (Some(cut), node.size());
-                }
+            if node.size() < least
+                && let Some(cut) = want.cut_from(index, node)
+            {
+                (best, least) = (Some(cut), node.size());
             }
             index = node.list_next;
         }

@@ -23,6 +23,7 @@ use alloc::vec::Vec;
 use super::align::units_for;
 use super::free_lists::Want;
 use super::range_list::{Cut, NIL, Node, RangeList, region_of};
+use super::region_table::NONE;
 use super::size_class::MAX_SIZE;
 use super::{End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
 
@@ -189,7 +190,7 @@ impl Linear {
     /// Returns the gap of a region, if it has one.
     pub(super) fn gap(&self, region: u32) -> Option<(u32, &Node)> {
         let head = self.fronts.get(region as usize)?.head;
-        let gap = match self.ranges.nodes.get(head as usize) {
+        let gap = match self.ranges.node(head) {
             Some(head) => head.next,
             None => self.ranges.regions.get(region)?.first,
         };
@@ -200,7 +201,7 @@ impl Linear {
     /// older range nor an upper stack.
     fn free_front(&self, region: u32) -> Option<(u32, &Node)> {
         let head = self.fronts.get(region as usize)?.head;
-        let next = self.ranges.nodes.get(head as usize)?.next;
+        let next = self.ranges.node(head)?.next;
         let behind = self.ranges.free_neighbour(next).map_or(next, |gap| gap.next);
         if behind != NIL {
             return None;
@@ -245,7 +246,7 @@ impl Linear {
         if size - front > cut.units {
             self.ranges.split(node, cut.units);
         }
-        let key = self.ranges.set_used(node, if end == End::High { UPPER } else { NIL });
+        let key = self.ranges.set_used(node, if end == End::High { UPPER } else { NONE });
         let place = self.ranges.nodes[node as usize].place;
         self.current = region_of(place);
         let state = &mut self.fronts[self.current as usize];
@@ -278,15 +279,18 @@ impl Linear {
     /// Frees a range, merges it with its free neighbours and returns the result.
     #[inline]
     fn merge(&mut self, index: u32) -> u32 {
-        self.ranges.set_free(index);
-        let Node { prev, next, .. } = self.ranges.nodes[index as usize];
-        if self.ranges.free_neighbour(next).is_some() {
-            self.ranges.absorb_next(index);
+        let Node { extent, prev, next, .. } = self.ranges.nodes[index as usize];
+        let (mut units, mut behind) = (extent & MAX_SIZE, next);
+        if let Some(right) = self.ranges.free_neighbour(next) {
+            (units, behind) = (units + right.size(), right.next);
+            self.ranges.put_spare(next);
         }
         if self.ranges.free_neighbour(prev).is_none() {
+            self.ranges.set_free(index, units, behind);
             return index;
         }
-        self.ranges.absorb_next(prev);
+        self.ranges.widen(prev, units, behind);
+        self.ranges.put_freed(index);
         prev
     }
 

@@ -3,16 +3,21 @@
 //! ```text
 //! region 0   [ used ][ free      ][ used ][ used ][ free ]        prev/next: neighbours in the region
 //! region 1   [ used ][ free                              ]        NIL at both ends, so regions never merge
-//! nodes      [ 0 | 1 | 2 | 3 | 4 | 5 | 6 | spare … ]              32 bytes each, two to a cache line
+//! nodes      [ NIL | 1 | 2 | 3 | 4 | 5 | 6 | spare … ]            32 bytes each, two to a cache line
 //! ```
 //!
 //! The part in front keeps its node when a range is split, and the left one when two are merged: so a region's first
 //! node stays its first node for as long as the region lives.
 //!
+//! Node 0 is no range: it stands for the border of every region and for the end of every list. It is used and has no
+//! size, so nothing merges with it, and whoever links a neighbour need not ask whether there is one: what is written
+//! into node 0 is never read. Whether there is one is what no processor can predict.
+//!
 //! Invariants:
 //! * R1: the ranges of a region tile it, in order, without gap or overlap; the links agree; none has size 0.
 //! * R2: no two neighbours are both free.
-//! * R3: a node is either in exactly one region or in the spare list.
+//! * R3: a node is either in exactly one region or in the spare list, or it is node 0, which is used, has no size, and
+//!   [`NIL`] behind it.
 //! * R4: a node's generation changes whenever its range is freed, so an old key of it is recognised. It has 21 bits;
 //!   an owner that only has move-only keys never comes near a wrap.
 //!
@@ -21,11 +26,11 @@
 use alloc::vec::Vec;
 
 use super::RangeKey;
-use super::region_table::RegionTable;
+use super::region_table::{NONE, RegionTable};
 use super::size_class::{MAX_SIZE, SIZE_BITS};
 
-/// "No node": an index that no table reaches, so a checked access is also the test for it.
-pub(super) const NIL: u32 = u32::MAX;
+/// "No node": the node that borders every region and ends every list. Links to it may be written.
+pub(super) const NIL: u32 = 0;
 
 /// Keys with this bit name a slot of a slab; a node's index stays below it.
 pub(super) const SLAB_BIT: u32 = 1 << 31;
@@ -44,7 +49,7 @@ pub(super) struct Node {
     /// The neighbours in the region.
     pub(super) prev: u32,
     pub(super) next: u32,
-    /// Free: the neighbours in its list. Used: `list_prev` is the owner's mark ([`NIL`] when it has none).
+    /// Free: the neighbours in its list. Used: `list_prev` is the owner's mark ([`NONE`] when it has none).
     pub(super) list_prev: u32,
     pub(super) list_next: u32,
 }
@@ -128,7 +133,7 @@ impl RangeList {
     /// Makes every region one free range and every key stale.
     pub(super) fn clear(&mut self) {
         self.spare = NIL;
-        for index in (0..self.nodes.len()).rev() {
+        for index in (1..self.nodes.len()).rev() {
             let node = &mut self.nodes[index];
             if node.is_used() {
                 node.extent = node.extent.wrapping_add(GENERATION);
@@ -154,24 +159,8 @@ impl RangeList {
         let slot = &mut self.nodes[back as usize];
         (slot.place, slot.prev, slot.next) = (place, index, next);
         slot.extent |= units;
-        if let Some(node) = self.nodes.get_mut(next as usize) {
-            node.prev = back;
-        }
+        self.nodes[next as usize].prev = back;
         back
-    }
-
-    /// Merges the range behind `index`, which is free and unlisted, into it.
-    #[inline]
-    pub(super) fn absorb_next(&mut self, index: u32) {
-        let next = self.nodes[index as usize].next;
-        let Node { extent, next: after, .. } = self.nodes[next as usize];
-        let node = &mut self.nodes[index as usize];
-        node.extent += extent & MAX_SIZE;
-        node.next = after;
-        if let Some(node) = self.nodes.get_mut(after as usize) {
-            node.prev = index;
-        }
-        self.put_spare(next);
     }
 
     /// Marks a range as used, with its owner's mark, and returns its key.
@@ -183,11 +172,22 @@ impl RangeList {
         RangeKey { index, generation: node.stamp() }
     }
 
-    /// Marks a used range as free; its keys become stale.
+    /// Marks a used range as free, now `units` long with the range `behind` it; its keys become stale.
     #[inline]
-    pub(super) fn set_free(&mut self, index: u32) {
+    pub(super) fn set_free(&mut self, index: u32, units: u64, behind: u32) {
         let node = &mut self.nodes[index as usize];
-        node.extent = (node.extent & !USED).wrapping_add(GENERATION);
+        node.extent = (node.extent & !(MAX_SIZE | USED)).wrapping_add(GENERATION) | units;
+        node.next = behind;
+        self.nodes[behind as usize].prev = index;
+    }
+
+    /// Lets a range have `units` more, up to the range `behind` it.
+    #[inline]
+    pub(super) fn widen(&mut self, index: u32, units: u64, behind: u32) {
+        let node = &mut self.nodes[index as usize];
+        node.extent += units;
+        node.next = behind;
+        self.nodes[behind as usize].prev = index;
     }
 
     /// Splits a range that is free and in no list after `front` units, fewer than it has, and marks the part in front as
@@ -199,14 +199,12 @@ impl RangeList {
         let node = &mut self.nodes[index as usize];
         let (place, units, next) = (node.place + front, node.size() - front, node.next);
         node.extent = (node.extent - units) | USED;
-        (node.next, node.list_prev) = (back, NIL);
+        (node.next, node.list_prev) = (back, NONE);
         let key = RangeKey { index, generation: node.stamp() };
         let slot = &mut self.nodes[back as usize];
         (slot.place, slot.prev, slot.next) = (place, index, next);
         slot.extent |= units;
-        if let Some(node) = self.nodes.get_mut(next as usize) {
-            node.prev = back;
-        }
+        self.nodes[next as usize].prev = back;
         key
     }
 
@@ -214,29 +212,29 @@ impl RangeList {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn free_into(&mut self, prev: u32, index: u32) {
-        let node = &mut self.nodes[index as usize];
+        let node = &self.nodes[index as usize];
         let (units, next) = (node.size(), node.next);
-        node.extent = (node.extent & !(MAX_SIZE | USED)).wrapping_add(GENERATION);
-        node.list_next = core::mem::replace(&mut self.spare, index);
-        let node = &mut self.nodes[prev as usize];
-        node.extent += units;
-        node.next = next;
-        if let Some(node) = self.nodes.get_mut(next as usize) {
-            node.prev = prev;
-        }
+        self.put_freed(index);
+        self.widen(prev, units, next);
     }
 
     /// Returns the node that a key names, unless the key is stale.
     #[inline]
     pub(super) fn resolve(&self, key: RangeKey) -> Option<&Node> {
         let node = self.nodes.get(key.index as usize)?;
-        (node.is_used() && node.stamp() == key.generation).then_some(node)
+        (node.is_used() && node.stamp() == key.generation && key.index != NIL).then_some(node)
     }
 
-    /// Returns the index of a neighbour if it is a free range.
+    /// Returns the node of a neighbour if it is a free range.
     #[inline]
     pub(super) fn free_neighbour(&self, neighbour: u32) -> Option<&Node> {
         self.nodes.get(neighbour as usize).filter(|node| !node.is_used())
+    }
+
+    /// Returns a node, unless the link leads to none.
+    #[inline]
+    pub(super) fn node(&self, index: u32) -> Option<&Node> {
+        if index == NIL { None } else { self.nodes.get(index as usize) }
     }
 
     /// Returns the key of a used range.
@@ -248,7 +246,7 @@ impl RangeList {
     pub(super) fn walk(&self, region: u32) -> impl Iterator<Item = (u32, &Node)> {
         let mut next = self.regions.get(region).map_or(NIL, |region| region.first);
         core::iter::from_fn(move || {
-            let node = self.nodes.get(next as usize)?;
+            let node = self.node(next)?;
             Some((core::mem::replace(&mut next, node.next), node))
         })
     }
@@ -272,10 +270,10 @@ impl RangeList {
     #[inline]
     fn take_spare(&mut self) -> u32 {
         let index = self.spare;
-        let Some(node) = self.nodes.get(index as usize) else {
+        if index == NIL {
             return self.grow();
-        };
-        self.spare = node.list_next;
+        }
+        self.spare = self.nodes[index as usize].list_next;
         index
     }
 
@@ -283,15 +281,28 @@ impl RangeList {
     #[cold]
     #[inline(never)]
     fn grow(&mut self) -> u32 {
-        let length = self.nodes.len();
-        assert!(length < SLAB_BIT as usize, "a suballocator has at most 2^31 ranges");
+        let blank = Node { place: 0, extent: 0, prev: NIL, next: NIL, list_prev: NIL, list_next: NIL };
         reserve_quarter(&mut self.nodes, 16);
-        self.nodes.push(Node { place: 0, extent: 0, prev: NIL, next: NIL, list_prev: NIL, list_next: NIL });
+        if self.nodes.is_empty() {
+            self.nodes.push(Node { extent: USED, ..blank });
+        }
+        let length = self.nodes.len();
+        assert!(length < SLAB_BIT as usize, "a suballocator has fewer than 2^31 ranges");
+        self.nodes.push(blank);
         u32::try_from(length).unwrap_or(NIL)
     }
 
+    /// Makes a used range's node a spare one; its keys become stale.
     #[inline]
-    fn put_spare(&mut self, index: u32) {
+    pub(super) fn put_freed(&mut self, index: u32) {
+        let node = &mut self.nodes[index as usize];
+        node.extent = (node.extent & !(MAX_SIZE | USED)).wrapping_add(GENERATION);
+        node.list_next = core::mem::replace(&mut self.spare, index);
+    }
+
+    /// Makes a free range's node a spare one.
+    #[inline]
+    pub(super) fn put_spare(&mut self, index: u32) {
         let node = &mut self.nodes[index as usize];
         node.extent &= !(MAX_SIZE | USED);
         node.list_next = core::mem::replace(&mut self.spare, index);
@@ -319,7 +330,7 @@ mod tests {
         let mut ranges = RangeList::new();
         assert_eq!(ranges.host_bytes(), 0);
         let (_, first) = ranges.add_region(MAX_SIZE);
-        for units in 1..400 {
+        for units in 1..399 {
             ranges.split(first, 1000 - units);
         }
         let nodes = 400 * size_of::<Node>();
@@ -345,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn split_and_absorb_are_inverse() {
+    fn split_and_widen_are_inverse() {
         let mut ranges = RangeList::new();
         let (region, first) = ranges.add_region(MAX_SIZE);
         let tail = ranges.split(first, 1 << 40);
@@ -353,23 +364,26 @@ mod tests {
         let tiles: Vec<_> = ranges.walk(region).map(|(_, node)| (node.offset(), node.size())).collect();
         assert_eq!(tiles, [(0, 100), (100, (1 << 40) - 100), (1 << 40, MAX_SIZE - (1 << 40))]);
         assert_eq!(ranges.nodes[tail as usize].prev, middle);
-        ranges.absorb_next(middle);
-        ranges.absorb_next(first);
+        for (part, behind) in [(middle, tail), (tail, NIL)] {
+            ranges.widen(first, ranges.nodes[part as usize].size(), behind);
+            ranges.put_spare(part);
+        }
         assert_eq!(ranges.walk(region).count(), 1);
-        assert_eq!(ranges.nodes[first as usize].size(), MAX_SIZE);
+        assert_eq!((first, ranges.nodes[first as usize].size()), (1, MAX_SIZE));
     }
 
     #[test]
     fn a_freed_node_refuses_its_old_key() {
         let mut ranges = RangeList::new();
         let (_, first) = ranges.add_region(8);
-        let old = ranges.set_used(first, NIL);
+        let old = ranges.set_used(first, NONE);
         assert!(ranges.resolve(old).is_some());
-        ranges.set_free(first);
+        ranges.set_free(first, 8, NIL);
         assert!(ranges.resolve(old).is_none());
-        let new = ranges.set_used(first, NIL);
+        let new = ranges.set_used(first, NONE);
         assert!(ranges.resolve(old).is_none() && ranges.resolve(new).is_some());
         assert!(ranges.resolve(RangeKey { index: 77, ..new }).is_none());
+        assert!(ranges.resolve(ranges.key_of(NIL)).is_none(), "the border is no range");
     }
 
     #[test]
@@ -377,8 +391,8 @@ mod tests {
         let mut ranges = RangeList::new();
         let (_, first) = ranges.add_region(8);
         for _ in 0..(1 << 21) {
-            ranges.set_used(first, NIL);
-            ranges.set_free(first);
+            ranges.set_used(first, NONE);
+            ranges.set_free(first, 8, NIL);
         }
         let node = ranges.nodes[first as usize];
         assert_eq!((node.size(), node.is_used(), node.stamp()), (8, false, 0));

@@ -14,8 +14,10 @@
 
 use alloc::vec::Vec;
 
-use super::range_list::NIL;
 use super::size_class::MAX_SIZE;
+
+/// "None": an index that no table reaches, so a checked access is also the test for it.
+pub(super) const NONE: u32 = u32::MAX;
 
 /// Bits of a region's number.
 pub(super) const REGION_BITS: u32 = 22;
@@ -44,7 +46,7 @@ pub(super) struct RegionTable {
 
 impl RegionTable {
     pub(super) const fn new() -> Self {
-        Self { entries: Vec::new(), first_empty: NIL, empty_units: 0, total_units: 0 }
+        Self { entries: Vec::new(), first_empty: NONE, empty_units: 0, total_units: 0 }
     }
 
     /// Adds an empty region under the lowest free number, which it returns.
@@ -54,9 +56,9 @@ impl RegionTable {
     pub(super) fn add(&mut self, units: u64) -> u32 {
         assert!((1..=MAX_SIZE).contains(&units), "a region has from 1 to 2^42 - 1 units");
         let index = self.entries.iter().position(|region| region.units == 0).unwrap_or(self.entries.len());
-        let number = u32::try_from(index).unwrap_or(NIL);
+        let number = u32::try_from(index).unwrap_or(NONE);
         assert!(number < (1 << REGION_BITS) - 1, "a suballocator has fewer than 2^22 regions");
-        let region = Region { units, first: NIL, busy: 0, empty_prev: NIL, empty_next: NIL };
+        let region = Region { units, first: NONE, busy: 0, empty_prev: NONE, empty_next: NONE };
         match self.entries.get_mut(index) {
             Some(entry) => *entry = region,
             None => self.entries.push(region),
@@ -118,7 +120,7 @@ impl RegionTable {
 
     /// Makes every present region empty, in ascending order: the lowest number comes first again.
     pub(super) fn reset(&mut self) {
-        (self.first_empty, self.empty_units) = (NIL, 0);
+        (self.first_empty, self.empty_units) = (NONE, 0);
         for number in (0..self.len()).rev() {
             self.entries[number as usize].busy = 0;
             if self.is_present(number) {
@@ -129,7 +131,7 @@ impl RegionTable {
 
     /// Returns one more than the highest number in use so far.
     pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.entries.len()).unwrap_or(NIL)
+        u32::try_from(self.entries.len()).unwrap_or(NONE)
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&Region> {
@@ -164,7 +166,7 @@ impl RegionTable {
             region.empty_prev = number;
         }
         let entry = &mut self.entries[number as usize];
-        (entry.empty_prev, entry.empty_next) = (NIL, next);
+        (entry.empty_prev, entry.empty_next) = (NONE, next);
         self.empty_units += entry.units;
     }
 

@@ -35,8 +35,8 @@ use alloc::vec::Vec;
 use class::PLACE_COUNT;
 pub(super) use class::SlabClass;
 
-use super::range_list::{NIL, SLAB_BIT, reserve_quarter};
-use super::region_table::RegionTable;
+use super::range_list::{SLAB_BIT, reserve_quarter};
+use super::region_table::{NONE, RegionTable};
 use super::size_class::{MAX_SLAB_SLOT, slab_class, slab_slot};
 use super::{Freed, RangeKey, Spot, Suballocation};
 
@@ -133,7 +133,7 @@ impl Slabs {
         let count = if units == 0 { 0 } else { slab_class(units) + 1 };
         let limit = count.checked_sub(1).map_or(0, |last| slab_slot(last) << shift);
         let classes = alloc::vec![SlabClass::new(); count];
-        Self { table: Vec::new(), spare: NIL, classes, limit, shift, kept_bytes: 0 }
+        Self { table: Vec::new(), spare: NONE, classes, limit, shift, kept_bytes: 0 }
     }
 
     /// Returns a slab of the class that has a free slot: the one that [`take`](Self::take) takes from.
@@ -147,7 +147,7 @@ impl Slabs {
     /// for it.
     pub(super) fn next_count(&self, class: usize) -> u64 {
         let entry = &self.classes[class];
-        if entry.vacant == NIL && entry.places.len() == PLACE_COUNT {
+        if entry.vacant == NONE && entry.places.len() == PLACE_COUNT {
             return 0;
         }
         let (slot, slots) = (slab_slot(class) << self.shift, u64::from(entry.slots));
@@ -195,7 +195,7 @@ impl Slabs {
         if slab.is_empty() {
             regions.occupy(slab.region);
             self.kept_bytes -= slab.bytes();
-            entry.empty = NIL;
+            entry.empty = NONE;
         }
         slab.free &= slab.free - 1;
         *bits &= !(u64::from(slab.free == 0) << bit);
@@ -282,12 +282,12 @@ impl Slabs {
     pub(super) fn reuse(&mut self, index: u32) {
         let slab = &self.table[index as usize];
         self.kept_bytes -= slab.bytes();
-        self.classes[usize::from(slab.class)].empty = NIL;
+        self.classes[usize::from(slab.class)].empty = NONE;
     }
 
     /// Walks the empty slabs, those of the largest slots first.
     pub(super) fn empty(&self) -> impl Iterator<Item = u32> {
-        self.classes.iter().rev().map(|class| class.empty).filter(|&slab| slab != NIL)
+        self.classes.iter().rev().map(|class| class.empty).filter(|&slab| slab != NONE)
     }
 
     /// Returns the empty slab of the largest slots.
@@ -310,9 +310,9 @@ impl Slabs {
 
     /// Forgets every slab; all keys become stale.
     pub(super) fn clear(&mut self) {
-        self.spare = NIL;
+        self.spare = NONE;
         for index in (0..self.table.len()).rev() {
-            self.put_spare(u32::try_from(index).unwrap_or(NIL));
+            self.put_spare(u32::try_from(index).unwrap_or(NONE));
         }
         self.classes.fill(SlabClass::new());
         self.kept_bytes = 0;
@@ -332,7 +332,7 @@ impl Slabs {
         let length = self.table.len();
         assert!(length < 1 << 25, "a suballocator has at most 2^25 slabs");
         reserve_quarter(&mut self.table, 16);
-        let (node, region) = (NIL, NIL);
+        let (node, region) = (NONE, NONE);
         self.table.push(Slab {
             free: 0,
             full: 0,
@@ -345,7 +345,7 @@ impl Slabs {
             class: 0,
             count: 0,
         });
-        u32::try_from(length).unwrap_or(NIL)
+        u32::try_from(length).unwrap_or(NONE)
     }
 
     fn put_spare(&mut self, index: u32) {

@@ -73,7 +73,7 @@ impl Shadow {
                 let expected = self.subject.probe(&request);
                 assert_eq!(expected.is_some(), self.subject.can_allocate(&request));
                 // Every second time by the short way, if it has what is asked for at hand.
-                let is_tried = self.order.len() % 2 == 0;
+                let is_tried = self.order.len().is_multiple_of(2);
                 let at_hand = is_tried.then(|| self.subject.allocate_linear(&request)).flatten();
                 let got = at_hand.or_else(|| self.subject.allocate(&request));
                 assert_eq!(expected, got.map(|got| Spot { region: got.region, offset: got.offset, size: got.size }));
@@ -174,7 +174,7 @@ impl Shadow {
         let (size, key) = self.live.remove(&place).expect("the order lists what is live");
         let is_region_empty = self.live.range((place.0, 0)..(place.0 + 1, 0)).next().is_none();
         let freed = Freed { region: place.0, offset: place.1, size, is_region_empty };
-        if index % 2 == 0 && self.subject.free_linear(key) {
+        if index.is_multiple_of(2) && self.subject.free_linear(key) {
             assert!(!is_region_empty && matches!(self.subject, Suballocator::Linear(_)));
         } else {
             assert_eq!(self.subject.free(key), Ok(freed));

@@ -25,8 +25,8 @@ mod slots;
 pub(crate) use slots::SlotRule;
 
 use super::free_lists::{FreeLists, Want};
-use super::range_list::{Cut, NIL, Node, RangeList, region_of};
-use super::region_table::Region;
+use super::range_list::{Cut, Node, RangeList, region_of};
+use super::region_table::{NONE, Region};
 use super::size_class::{self, MAX_SIZE};
 use super::slab::{NO_CLASS, Slabs};
 use super::{End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
@@ -186,7 +186,7 @@ impl Tlsf {
                 let Spot { region, offset, size } = self.spot(node.place, node.size());
                 if !node.is_used() {
                     visit(RangeView { region, offset, size, state: RangeState::Free });
-                } else if node.list_prev == NIL {
+                } else if node.list_prev == NONE {
                     visit(RangeView { region, offset, size, state: RangeState::Used(self.ranges.key_of(index)) });
                 } else {
                     self.for_each_slot(node.list_prev, visit);
@@ -247,10 +247,10 @@ impl Tlsf {
     /// Searches for room for no more than what was asked, where there is none for the rounded size.
     #[cold]
     fn find_exactly(&self, want: &Want, rounded: &Want) -> Option<Found> {
-        if want.units < rounded.units {
-            if let Some(cut) = self.lists.find_apart(&self.ranges, want) {
-                return Some(Found::Range(cut));
-            }
+        if want.units < rounded.units
+            && let Some(cut) = self.lists.find_apart(&self.ranges, want)
+        {
+            return Some(Found::Range(cut));
         }
         self.find_reclaimed(want)
     }
@@ -259,7 +259,7 @@ impl Tlsf {
     #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
     fn take_range(&mut self, cut: Cut) -> Suballocation {
         let node = self.carve(cut);
-        let key = self.ranges.set_used(node, NIL);
+        let key = self.ranges.set_used(node, NONE);
         let place = self.ranges.nodes[node as usize].place;
         self.ranges.regions.occupy(region_of(place));
         let Spot { region, offset, size } = self.spot(place, cut.units);
@@ -285,16 +285,13 @@ impl Tlsf {
     fn carve(&mut self, cut: Cut) -> u32 {
         let free = &self.ranges.nodes[cut.node as usize];
         let (size, front) = (free.size(), cut.offset - free.offset());
-        let (class, front_class) = (size_class::floor(size), size_class::floor(front));
-        if front == 0 || class != front_class {
-            self.lists.unlink_of(class, &mut self.ranges.nodes, cut.node);
-        }
+        let class = size_class::floor(size);
         let mut node = cut.node;
-        if front > 0 {
+        if front == 0 {
+            self.lists.unlink_of(class, &mut self.ranges.nodes, node);
+        } else {
             node = self.ranges.split(cut.node, front);
-            if class != front_class {
-                self.lists.link_of(front_class, &mut self.ranges.nodes, cut.node);
-            }
+            self.lists.relink(class, size_class::floor(front), &mut self.ranges.nodes, cut.node);
         }
         if size - front > cut.units {
             let tail = self.ranges.split(node, cut.units);
@@ -308,24 +305,23 @@ impl Tlsf {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
     fn release_range(&mut self, index: u32) {
-        self.ranges.set_free(index);
-        let Node { prev, next, .. } = self.ranges.nodes[index as usize];
-        if self.ranges.free_neighbour(next).is_some() {
+        let Node { extent, prev, next, .. } = self.ranges.nodes[index as usize];
+        let (mut units, mut behind) = (extent & MAX_SIZE, next);
+        if let Some(right) = self.ranges.free_neighbour(next) {
+            (units, behind) = (units + right.size(), right.next);
             self.lists.unlink(&mut self.ranges, next);
-            self.ranges.absorb_next(index);
+            self.ranges.put_spare(next);
         }
         let Some(left) = self.ranges.free_neighbour(prev) else {
-            self.lists.link(&mut self.ranges, index);
+            self.ranges.set_free(index, units, behind);
+            self.lists.link_of(size_class::floor(units), &mut self.ranges.nodes, index);
             return;
         };
-        let size = left.size();
-        if size_class::floor(size) == size_class::floor(size + self.ranges.nodes[index as usize].size()) {
-            self.ranges.absorb_next(prev);
-            return;
-        }
-        self.lists.unlink(&mut self.ranges, prev);
-        self.ranges.absorb_next(prev);
-        self.lists.link(&mut self.ranges, prev);
+        let left_units = left.size();
+        self.ranges.widen(prev, units, behind);
+        self.ranges.put_freed(index);
+        let (class, wider) = (size_class::floor(left_units), size_class::floor(left_units + units));
+        self.lists.relink(class, wider, &mut self.ranges.nodes, prev);
     }
 
     #[inline]

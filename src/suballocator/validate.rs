@@ -13,7 +13,7 @@ use super::fixed::Fixed;
 use super::free_lists::FreeLists;
 use super::linear::{Linear, UPPER};
 use super::range_list::{NIL, Node, RangeList};
-use super::region_table::RegionTable;
+use super::region_table::{NONE, RegionTable};
 use super::slab::{Slab, SlabClass, Slabs};
 use super::tlsf::Tlsf;
 use super::{Suballocator, size_class};
@@ -63,7 +63,7 @@ fn check_tlsf(tlsf: &Tlsf) -> Checked {
 fn check_regions(table: &RegionTable) -> Checked {
     let (mut total, mut empty) = (0, 0);
     let mut is_listed = alloc::vec![false; table.entries.len()];
-    let (mut prev, mut next) = (NIL, table.first_empty);
+    let (mut prev, mut next) = (NONE, table.first_empty);
     while let Some(region) = table.entries.get(next as usize) {
         ensure(region.empty_prev == prev && !is_listed[next as usize], "G1", "region", next)?;
         is_listed[next as usize] = true;
@@ -87,8 +87,12 @@ fn check_ranges(ranges: &RangeList) -> Checked {
             check_region(ranges, number, region.first, region.units, &mut is_met)?;
         }
     }
+    if let Some(border) = ranges.nodes.first() {
+        ensure(border.is_used() && border.size() == 0 && border.next == NIL, "R3", "node", NIL)?;
+        is_met[0] = true;
+    }
     let mut next = ranges.spare;
-    while let Some(node) = ranges.nodes.get(next as usize) {
+    while let Some(node) = ranges.node(next) {
         ensure(!is_met[next as usize] && node.size() == 0 && !node.is_used(), "R3", "spare node", next)?;
         is_met[next as usize] = true;
         next = node.list_next;
@@ -101,7 +105,7 @@ fn check_ranges(ranges: &RangeList) -> Checked {
 
 fn check_region(ranges: &RangeList, region: u32, first: u32, units: u64, is_met: &mut [bool]) -> Checked {
     let (mut prev, mut next, mut offset, mut was_free) = (NIL, first, 0, false);
-    while let Some(node) = ranges.nodes.get(next as usize) {
+    while let Some(node) = ranges.node(next) {
         ensure(!is_met[next as usize], "R3", "node", next)?;
         is_met[next as usize] = true;
         let is_tile = node.region() == region && node.offset() == offset && node.size() > 0 && node.prev == prev;
@@ -117,7 +121,7 @@ fn check_lists(lists: &FreeLists, ranges: &RangeList) -> Checked {
     let mut is_listed = alloc::vec![false; ranges.nodes.len()];
     for (class, &head) in indexed(&lists.heads) {
         let (mut prev, mut next) = (NIL, head);
-        while let Some(node) = ranges.nodes.get(next as usize) {
+        while let Some(node) = ranges.node(next) {
             let is_here = !node.is_used() && size_class::floor(node.size()) == class as usize;
             ensure(is_here && node.list_prev == prev && !is_listed[next as usize], "T1", "node", next)?;
             is_listed[next as usize] = true;
@@ -139,7 +143,7 @@ fn check_lists(lists: &FreeLists, ranges: &RangeList) -> Checked {
 fn check_slabs(slabs: &Slabs, ranges: &RangeList, shift: u32) -> Checked {
     let mut marked = 0;
     for (index, node) in indexed(&ranges.nodes) {
-        if node.is_used() && node.list_prev != NIL {
+        if node.size() > 0 && node.is_used() && node.list_prev != NONE {
             marked += 1;
             let slab = slabs.table.get(node.list_prev as usize);
             ensure(slab.is_some_and(|slab| slab.node == index && slab.full != 0), "S1", "node", index)?;
@@ -168,7 +172,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
     for (number, class) in indexed(&slabs.classes) {
         check_rooms(class, number)?;
         let own = indexed(&slabs.table).filter(|(_, slab)| slab.full != 0 && u32::from(slab.class) == number);
-        let (mut slots, mut with_room, mut empty) = (0, 0, NIL);
+        let (mut slots, mut with_room, mut empty) = (0, 0, NONE);
         for (index, slab) in own {
             let (place, word) = (slab.place, usize::from(slab.place >> 6));
             ensure(class.places.get(usize::from(place)) == Some(&index), "S3", "slab", index)?;
@@ -177,7 +181,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
             with_room += u32::from(has_room);
             slots += slab.full.count_ones();
             if slab.is_empty() {
-                ensure(empty == NIL, "S4", "slab", index)?;
+                ensure(empty == NONE, "S4", "slab", index)?;
                 empty = index;
                 kept += slab.bytes();
             }
@@ -199,7 +203,7 @@ fn check_rooms(class: &SlabClass, number: u32) -> Checked {
 fn check_tlsf_accounts(tlsf: &Tlsf) -> Checked {
     let mut busy = alloc::vec![0; tlsf.ranges.regions.entries.len()];
     let (mut bytes, mut count) = (0, 0);
-    for node in tlsf.ranges.nodes.iter().filter(|node| node.is_used()) {
+    for node in tlsf.ranges.nodes.iter().filter(|node| node.is_used() && node.size() > 0) {
         let (used, slots) = match tlsf.slabs.table.get(node.list_prev as usize) {
             Some(slab) => used_of(slab),
             None => (node.size() << tlsf.shift, 1),
@@ -250,7 +254,7 @@ fn check_front(linear: &Linear, number: u32) -> Checked {
         return Ok(());
     };
     let front = linear.fronts[number as usize];
-    let head = linear.ranges.nodes.get(front.head as usize);
+    let head = linear.ranges.node(front.head);
     let is_head = head.is_none_or(|head| head.is_used() && head.region() == number && head.list_prev != UPPER);
     ensure(is_head, "L1", "region", number)?;
     let first = &linear.ranges.nodes[region.first as usize];
@@ -286,7 +290,7 @@ fn check_bitmap(set: &super::fixed::Bitmap, capacity: u32, number: u32) -> Resul
     let mut capacity = capacity as usize;
     for (index, level) in set.levels.iter().enumerate() {
         ensure(level.len() == capacity.div_ceil(64), "F1", "region", number)?;
-        let beyond = if capacity % 64 == 0 { 0 } else { u64::MAX << (capacity % 64) };
+        let beyond = if capacity.is_multiple_of(64) { 0 } else { u64::MAX << (capacity % 64) };
         ensure(level.last().is_none_or(|word| word & beyond == 0), "F1", "region", number)?;
         let below = index.checked_sub(1).map(|below| &set.levels[below]);
         for (word, &bits) in below.into_iter().flatten().enumerate() {

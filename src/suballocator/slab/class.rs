@@ -6,7 +6,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::super::range_list::{NIL, reserve_quarter};
+use super::super::range_list::reserve_quarter;
+use super::super::region_table::NONE;
 
 /// Slabs of one class: as many as two levels of bits count.
 pub(super) const PLACE_COUNT: usize = 64 * 64;
@@ -31,7 +32,7 @@ pub(in super::super) struct SlabClass {
 
 impl SlabClass {
     pub(super) fn new() -> Self {
-        Self { room: 0, words: Box::default(), places: Vec::new(), vacant: NIL, empty: NIL, slots: 0 }
+        Self { room: 0, words: Box::default(), places: Vec::new(), vacant: NONE, empty: NONE, slots: 0 }
     }
 
     /// Returns the lowest place whose slab has a free slot.
@@ -67,7 +68,7 @@ impl SlabClass {
             core::mem::replace(&mut self.vacant, next) as usize
         } else {
             reserve_quarter(&mut self.places, 2);
-            self.places.push(NIL);
+            self.places.push(NONE);
             self.places.len() - 1
         };
         self.places[place] = slab;

@@ -97,7 +97,7 @@ impl Tlsf {
 
     /// Returns the node itself if it is a free range or an empty slab's.
     fn vacant(&self, index: u32) -> Option<u32> {
-        let node = self.ranges.nodes.get(index as usize)?;
+        let node = self.ranges.node(index)?;
         let is_vacant = !node.is_used() || self.is_empty_slab(node.list_prev);
         is_vacant.then_some(index)
     }

@@ -190,7 +190,13 @@ fn a_key_that_was_never_given_out_is_stale() {
     let index = tlsf.ranges.nodes.iter().position(is_free).expect("much is free");
     let free = tlsf.ranges.key_of(u32::try_from(index).expect("it is an index"));
     let in_slab = RangeKey { index: slot.key.index + 1, ..slot.key };
-    for key in [free, in_slab, RangeKey { index: 1 << 30, generation: 1 }, RangeKey { index: NIL, generation: 0 }] {
+    for key in [
+        free,
+        in_slab,
+        RangeKey { index: 1 << 30, generation: 1 },
+        RangeKey { index: NONE, generation: 0 },
+        RangeKey { index: 0, generation: 1 },
+    ] {
         assert_eq!((subject.resolve(key), subject.free(key)), (None, Err(StaleKey)));
     }
     assert_eq!(subject.range_count(), 1);

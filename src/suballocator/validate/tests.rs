@@ -54,14 +54,14 @@ fn notices_in_tlsf(invariant: &str, corrupt: impl FnOnce(&mut Tlsf)) {
 
 /// The first used range that is no slab, of those with a free neighbour in front.
 fn used_behind_free(tlsf: &Tlsf) -> usize {
-    let is_free = |index: u32| tlsf.ranges.nodes.get(index as usize).is_some_and(|node| !node.is_used());
-    let is_plain = |node: &Node| node.is_used() && node.list_prev == NIL && is_free(node.prev);
+    let is_free = |index: u32| tlsf.ranges.free_neighbour(index).is_some();
+    let is_plain = |node: &Node| node.is_used() && node.list_prev == NONE && is_free(node.prev);
     tlsf.ranges.nodes.iter().position(is_plain).expect("one was freed in front of it")
 }
 
 #[test]
 fn regions() {
-    notices_in_tlsf("G1", |tlsf| tlsf.ranges.regions.first_empty = NIL);
+    notices_in_tlsf("G1", |tlsf| tlsf.ranges.regions.first_empty = NONE);
     notices_in_tlsf("G1", |tlsf| {
         let empty = tlsf.ranges.regions.first_empty;
         tlsf.ranges.regions.entries[empty as usize].empty_prev = 0;
@@ -77,7 +77,7 @@ fn regions() {
 
 #[test]
 fn ranges() {
-    notices_in_tlsf("R1", |tlsf| tlsf.ranges.nodes[0].extent += 1);
+    notices_in_tlsf("R1", |tlsf| tlsf.ranges.nodes[1].extent += 1);
     notices_in_tlsf("R1", |tlsf| {
         let index = used_behind_free(tlsf);
         tlsf.ranges.nodes[index].place += 1;
@@ -92,9 +92,12 @@ fn ranges() {
     });
     notices_in_tlsf("R2", |tlsf| {
         let index = u32::try_from(used_behind_free(tlsf)).expect("it is an index");
-        tlsf.ranges.set_free(index);
+        let Node { extent, next, .. } = tlsf.ranges.nodes[index as usize];
+        tlsf.ranges.set_free(index, extent & size_class::MAX_SIZE, next);
     });
-    notices_in_tlsf("R3", |tlsf| tlsf.ranges.spare = 0);
+    notices_in_tlsf("R3", |tlsf| tlsf.ranges.spare = 1);
+    notices_in_tlsf("R3", |tlsf| tlsf.ranges.nodes[0].extent = 0);
+    notices_in_tlsf("R3", |tlsf| tlsf.ranges.nodes[0].next = 1);
     notices_in_tlsf("R3", |tlsf| {
         let lost = Node { place: 0, extent: 0, prev: NIL, next: NIL, list_prev: NIL, list_next: NIL };
         tlsf.ranges.nodes.push(lost);
@@ -132,7 +135,7 @@ fn slabs() {
     notices_in_tlsf("S1", |tlsf| tlsf.slabs.table[0].offset += 1);
     notices_in_tlsf("S1", |tlsf| {
         let node = tlsf.slabs.table[0].node as usize;
-        tlsf.ranges.nodes[node].list_prev = NIL;
+        tlsf.ranges.nodes[node].list_prev = NONE;
     });
     notices_in_tlsf("S2", |tlsf| tlsf.slabs.table[0].free |= 1 << 63);
     notices_in_tlsf("S3", |tlsf| {
@@ -148,7 +151,7 @@ fn slabs() {
     });
     notices_in_tlsf("S4", |tlsf| {
         let class = tlsf.slabs.table[empty(tlsf)].class as usize;
-        tlsf.slabs.classes[class].empty = NIL;
+        tlsf.slabs.classes[class].empty = NONE;
     });
     notices_in_tlsf("S4", |tlsf| tlsf.slabs.classes[0].slots += 1);
     notices_in_tlsf("S4", |tlsf| tlsf.slabs.kept_bytes += 1);
@@ -179,7 +182,7 @@ fn fronts_of_linear_regions() {
     notices("A1", &|linear| linear.used_units += 1);
     notices("A1", &|linear| linear.range_count += 1);
     notices("A2", &|linear| linear.ranges.regions.entries[0].busy -= 1);
-    notices("R1", &|linear| linear.ranges.nodes[1].extent += 1);
+    notices("R1", &|linear| linear.ranges.nodes[2].extent += 1);
 }
 
 #[test]
