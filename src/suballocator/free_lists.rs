@@ -277,6 +277,7 @@ mod tests {
     #[test]
     fn the_host_pays_four_bytes_for_each_list_that_a_range_may_need() {
         let mut lists = FreeLists::new();
+        lists.cover(1_000);
         lists.cover(MAX_SIZE);
         assert_eq!(lists.host_bytes(), 4 * (size_class::floor(MAX_SIZE) + 1));
         lists.cover(1);

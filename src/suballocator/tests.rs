@@ -225,6 +225,7 @@ impl Shadow {
         let (mut used, mut ends) = (BTreeMap::new(), BTreeMap::new());
         self.subject.for_each_range(&mut |RangeView { region, offset, size, state }| {
             assert_eq!(ends.insert(region, offset + size).unwrap_or(0), offset);
+            assert!(size > 0);
             assert!(ends.keys().all(|&other| other <= region));
             if let RangeState::Used(key) = state {
                 used.insert((region, offset), (size, key));
@@ -295,6 +296,23 @@ fn the_short_way_serves_from_a_slab() {
     assert_eq!(subject.free_ready(first.key, (64 << 10) - 1), None, "its region would be empty");
     assert!(subject.free_ready(first.key, 64 << 10).expect("that much may be empty").is_region_empty);
     assert_eq!(subject.allocate_ready(class).map(|slot| slot.offset), Some(0), "the slab was kept");
+    subject.validate().expect("the invariants hold");
+}
+
+#[test]
+fn the_short_way_of_a_line_serves_from_its_gap() {
+    let mut subject = Suballocator::new(Algorithm::Linear, settings(64, 0));
+    subject.add_region(1_024);
+    let request = Request::new(128, 64);
+    assert_eq!(subject.allocate_linear(&request), None, "its region is not in use");
+    let first = subject.allocate(&request).expect("it has room");
+    let second = subject.allocate_linear(&request).expect("the region is in use and has room");
+    assert_eq!((second.offset, second.size, subject.used_bytes()), (128, 128, 256));
+    assert_eq!(subject.allocate_linear(&request.end(End::High)), None, "the other end is the long way's");
+    assert!(subject.free_linear(second.key), "the region stays in use");
+    assert!(!subject.free_linear(second.key), "it is stale");
+    assert!(!subject.free_linear(first.key), "it is the last one of its region");
+    assert_eq!((subject.range_count(), subject.used_bytes()), (1, 128));
     subject.validate().expect("the invariants hold");
 }
 

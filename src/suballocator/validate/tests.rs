@@ -158,6 +158,17 @@ fn slabs() {
 }
 
 #[test]
+fn each_algorithm_is_checked() {
+    let (mut tlsf, mut linear, mut fixed) = (tlsf(), linear(), fixed());
+    tlsf.range_count += 1;
+    linear.range_count += 1;
+    fixed.range_count += 1;
+    let broken = [Suballocator::Tlsf(tlsf), Suballocator::Linear(linear), Suballocator::Fixed(fixed)];
+    let found = broken.map(|subject| subject.validate().map_err(|violation| violation.invariant));
+    assert_eq!(found, [Err("A1"), Err("A1"), Err("F3")]);
+}
+
+#[test]
 fn accounts() {
     notices_in_tlsf("A1", |tlsf| tlsf.used_bytes += 1);
     notices_in_tlsf("A1", |tlsf| tlsf.range_count -= 1);
