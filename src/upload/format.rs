@@ -160,6 +160,7 @@ mod tests {
             (Format::ETC2_R8G8B8A8_SRGB_BLOCK, (4, 4, 16)),
             (Format::EAC_R11G11_SNORM_BLOCK, (4, 4, 16)),
             (Format::ASTC_5X4_SRGB_BLOCK, (5, 4, 16)),
+            (Format::ASTC_10X8_UNORM_BLOCK, (10, 8, 16)),
             (Format::ASTC_12X12_SFLOAT_BLOCK, (12, 12, 16)),
             (Format::B8G8R8G8_422_UNORM, (2, 1, 4)),
         ] {

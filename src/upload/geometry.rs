@@ -176,6 +176,7 @@ mod tests {
         assert_eq!(piece(4, 1000), Some((12, [1, 0, 0], [3, 1, 1])));
         assert_eq!(piece(4, 7), Some((4, [1, 0, 0], [1, 1, 1])));
         assert_eq!(piece(4, 3), None);
+        assert_eq!(piece(288, 1000), None, "nothing is left");
         assert_eq!(region.piece(192, 1000).map(|piece| (piece.first_layer, piece.layer_count)), Some((2, 1)));
     }
 

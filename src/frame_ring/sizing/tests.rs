@@ -62,6 +62,7 @@ fn refusals_halve_down_to_the_chunk() {
         size = next;
     }
     assert_eq!(seen, [512, 256, 128, 100]);
+    assert_eq!(SIZING.smaller(17 * 64, 64), Some(8 * 64), "whole units");
 }
 
 #[test]
@@ -110,8 +111,10 @@ proptest! {
 
     /// I1, I2.
     #[test]
-    fn blocks_hold_their_chunk(needed in 0..u64::MAX / 64, capacity: u64, limit in 64..u64::MAX, unit in 6_u32..17) {
-        let (unit, limit) = (1 << unit, limit);
+    fn blocks_hold_their_chunk(numbers: [u64; 3], shifts in [6..64_u32, 0..64, 0..64], unit in 6_u32..17) {
+        // Numbers of every magnitude: of large ones alone, none has room.
+        let [needed, capacity, limit] = [0, 1, 2].map(|index| numbers[index] >> shifts[index]);
+        let unit = 1 << unit;
         let sizing = Sizing { unit, limit, block_limit: 1 << 40, ..SIZING };
         let needed = needed.next_multiple_of(unit).max(unit);
         if let Some(size) = sizing.block_size(needed, capacity) {
