@@ -115,6 +115,8 @@ mod tests {
         assert_eq!(choose(&input(4 * MIB)), Strategy::OwnBlock);
         let among_many = PlacementInput { live_bytes: 1 << 30, ..input(5 * MIB) };
         assert_eq!(choose(&among_many), Strategy::Shared);
+        let half_the_cap = PlacementInput { live_bytes: 1 << 30, ..input(32 * MIB) };
+        assert_eq!(choose(&half_the_cap), Strategy::Shared);
         let above_half_the_cap = PlacementInput { live_bytes: 1 << 30, ..input(33 * MIB) };
         assert_eq!(choose(&above_half_the_cap), Strategy::OwnBlock);
     }

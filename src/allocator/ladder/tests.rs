@@ -171,6 +171,39 @@ fn too_many_objects_lets_a_preferred_dedicated_allocation_share_in_every_type() 
 }
 
 #[test]
+fn the_attempt_that_met_too_many_objects_is_made_once_more_where_a_trim_gave_one_back() {
+    let bound = Bound::WithinBudget;
+    let (steps, stop) = climb(Ladder::new(candidates(2), DEFAULT), Strategy::Shared, MIB, |_, _| too_many());
+    let expected = [
+        attempt(0, Attempt::Existing, bound),
+        grow(0, 1024, bound),
+        Step::TrimAll,
+        grow(0, 1024, bound),
+        attempt(1, Attempt::Existing, bound),
+    ];
+    assert_eq!((steps.as_slice(), stop), (expected.as_slice(), Stop::Exhausted));
+}
+
+#[test]
+fn what_must_be_dedicated_is_so_after_a_trim_too() {
+    let required = Strategy::Dedicated { is_required: true };
+    let refuse = |_, _| driver(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+    let (steps, _) = climb(Ladder::new(candidates(1), DEFAULT), required, MIB, refuse);
+    let dedicated = attempt(0, Attempt::Dedicated, Bound::WithinBudget);
+    assert_eq!(steps, [dedicated, Step::TrimHeap { memory_type_index: 0 }, dedicated]);
+}
+
+#[test]
+fn after_another_thread_s_growth_existing_blocks_are_looked_at_again() {
+    let mut ladder = Ladder::new(candidates(1), DEFAULT);
+    ladder.enter(facts(Strategy::Shared));
+    ladder.refused(&Refusal::DoesNotFit);
+    assert_eq!(ladder.step(), grow(0, 1024, Bound::WithinBudget));
+    ladder.look_again();
+    assert_eq!(ladder.step(), attempt(0, Attempt::Existing, Bound::WithinBudget));
+}
+
+#[test]
 fn out_of_host_memory_is_retried_once() {
     let exhausted = vk::Result::ERROR_OUT_OF_HOST_MEMORY;
     for trimmed in [MIB, 0] {
