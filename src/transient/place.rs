@@ -379,6 +379,14 @@ mod tests {
     }
 
     #[test]
+    fn the_topmost_is_what_ends_at_the_top() {
+        let items = [item(16, 0, 1); 3];
+        let mut search = Search::new(&items, 0);
+        assert_eq!((search.attempt(&[0, 1, 2]), search.best.height), (None, 48));
+        assert_eq!([search.topmost(&[0, 1, 2]), search.topmost(&[2, 1, 0])], [2, 0]);
+    }
+
+    #[test]
     fn the_effort_is_bounded() {
         let pair = [item(8, 0, 1), item(8, 3, 4)];
         let mut search = Search::new(&pair, 0);
@@ -389,5 +397,8 @@ mod tests {
         search.improve();
         let most = EFFORT + items.len() as u64 * (items.len() as u64 + STEPS_FOR_ITSELF);
         assert!((EFFORT..most).contains(&search.steps), "{} steps", search.steps);
+        search.steps = EFFORT;
+        search.improve();
+        assert_eq!(search.steps, EFFORT, "none is left");
     }
 }

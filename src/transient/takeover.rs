@@ -188,6 +188,14 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_across_an_end_is_not_met_behind_it() {
+        use TakeoverFrame::{Previous, This};
+        let found = takeovers(&[(0, 10, 0, 0), (0, 10, 1, 1), (5, 15, 2, 2)]);
+        let expected = [(0, 1, Previous), (0, 2, Previous), (1, 0, This), (2, 1, This), (2, 2, Previous)];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
     fn alone_it_takes_over_from_its_own_last_frame() {
         assert_eq!(takeovers(&[(0, 10, 3, 4)]), [(0, 0, TakeoverFrame::Previous)]);
     }

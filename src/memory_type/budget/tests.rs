@@ -192,18 +192,21 @@ fn a_refusal_waits_for_a_release_in_flight() {
     assert_eq!((budget.heap(0).own, budget.object_count()), (500, 1));
 }
 
-/// A release that began later and ends sooner, on another heap, is not the one that was waited for.
+/// One that ends sooner, on another heap, is not the one that was waited for, whether it began before the wait or later.
 #[test]
 fn a_refusal_waits_for_the_release_that_helps_not_for_any() {
     let budget = Budget::new(&layouts::of("geforce-rtx-3070"), &[Some(1000)]);
     take(&budget, 1000).unwrap();
-    budget.reserve(1, 1, Bound::WithinBudget).map(Reservation::commit).unwrap();
-    let large = budget.begin_release(0, 1000);
+    for _ in 0..2 {
+        budget.reserve(1, 1, Bound::WithinBudget).map(Reservation::commit).unwrap();
+    }
+    let (large, small) = (budget.begin_release(0, 1000), budget.begin_release(1, 1));
     thread::scope(|scope| {
         let waiting = scope.spawn(|| take(&budget, 500));
         // It waits by now, or comes later and finds the same.
         thread::sleep(std::time::Duration::from_millis(50));
         drop(budget.begin_release(1, 1));
+        drop(small);
         thread::sleep(std::time::Duration::from_millis(50));
         drop(large);
         waiting.join().unwrap().unwrap();
@@ -222,6 +225,22 @@ fn a_refusal_does_not_wait_in_vain() {
     assert!(budget.check(0, 400, Bound::WithinBudget, Change::default()).is_err(), "a check does not wait");
     drop(release);
     assert!(budget.check(0, 400, Bound::WithinBudget, Change::default()).is_ok());
+}
+
+#[test]
+fn a_check_counts_what_is_only_thought_of() {
+    let budget = Budget::new(&one_heap(1000, 4), &[]);
+    take(&budget, 100).unwrap();
+    take(&budget, 100).unwrap();
+    let check = |bytes, change| budget.check(0, bytes, Bound::WithinBudget, change);
+    let opened = Change { opened: 500, objects_opened: 2, ..Change::default() };
+    assert_eq!(check(1, opened), Err(Refused::TooManyObjects { count: 4, max: 4 }));
+    let opened = Change { objects_given_back: 1, ..opened };
+    assert_eq!(check(100, opened), Ok(()));
+    assert!(matches!(check(101, opened), Err(Refused::OverBudget { usage: 700, budget: 800, .. })));
+    let opened = Change { given_back: 300, ..opened };
+    assert_eq!(check(400, opened), Ok(()));
+    assert!(matches!(check(401, opened), Err(Refused::OverBudget { usage: 400, .. })));
 }
 
 #[test]
