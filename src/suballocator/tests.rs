@@ -309,6 +309,7 @@ fn the_short_way_of_a_line_serves_from_its_gap() {
     let second = subject.allocate_linear(&request).expect("the region is in use and has room");
     assert_eq!((second.offset, second.size, subject.used_bytes()), (128, 128, 256));
     assert_eq!(subject.allocate_linear(&request.end(End::High)), None, "the other end is the long way's");
+    assert_eq!(subject.allocate_linear(&Request::new(768, 64)), None, "nothing would be left of the gap");
     assert!(subject.free_linear(second.key), "the region stays in use");
     assert!(!subject.free_linear(second.key), "it is stale");
     assert!(!subject.free_linear(first.key), "it is the last one of its region");

@@ -170,6 +170,16 @@ fn further_regions_serve_when_one_is_full() {
 }
 
 #[test]
+fn the_short_way_frees_the_newest_at_the_end_behind_a_hole() {
+    let mut line = Line::new(&[100]);
+    let keys = [10, 20, 70].map(|size| line.low(size).expect("it has room").1);
+    line.free(keys[1]);
+    assert!(line.subject.free_linear(keys[2]));
+    line.subject.validate().expect("the invariants hold");
+    assert_eq!(offset(line.low(90)), Some(10));
+}
+
+#[test]
 fn the_host_pays_for_each_region_s_front() {
     let line = Line::new(&[64; 100]);
     let Suballocator::Linear(linear) = &line.subject else { unreachable!("it was made as one") };

@@ -129,6 +129,14 @@ fn an_aligned_request_passes_the_ranges_that_do_not_hold_it() {
 }
 
 #[test]
+fn an_aligned_request_takes_the_first_range_that_surely_holds_it() {
+    let mut subject = tlsf(1, 0, &[121, 201, 10_000]);
+    (0..3).for_each(|region| assert!(subject.allocate_in(region, &Request::new(1, 1)).is_some()));
+    let spot = subject.probe(&Request::new(100, 64)).map(|spot| (spot.region, spot.offset));
+    assert_eq!(spot, Some((1, 64)), "120 bytes may not hold it, 200 do");
+}
+
+#[test]
 fn an_aligned_request_finds_the_only_range_that_starts_aligned() {
     let mut subject = holes(&[512, 1_024, 2_048]);
     let request = Request::new(192, 1 << 20);
@@ -150,6 +158,13 @@ fn the_tightest_of_the_own_class_is_taken() {
         }
     });
     assert_eq!(left, 64, "a unit is left of the hole of 65");
+}
+
+#[test]
+fn of_equals_the_one_freed_last_is_taken() {
+    let mut subject = holes(&[66, 66].map(|units| units * 64));
+    let range = subject.allocate(&Request::new(66 * 64, 1)).expect("each of them holds it");
+    assert_eq!(range.offset, (1 + 66 + 1) * 64);
 }
 
 #[test]
