@@ -65,6 +65,23 @@ fn transient_attachments_take_lazy_memory_and_nothing_else_does() {
     check("mock", [&[5, 2, 0, 1], &[0, 1, 2], &[2, 0, 1], &[2, 1, 0], &[3, 5, 2, 0, 1]]);
 }
 
+#[test]
+fn the_host_must_reach_what_it_writes_or_reads() {
+    assert_eq!(Intent::ALL.map(Intent::needs_host_access), [false, true, true, true, false]);
+}
+
+#[test]
+fn flags_that_are_added_twice_are_added() {
+    let (none, both) = (Flags::empty(), Flags::HOST_CACHED);
+    for [required, preferred, avoided] in
+        [[both, none, none], [none, both, none], [none, none, both], [both, both, none], [none, both, both]]
+    {
+        let extra = ExtraFlags { required, preferred, avoided };
+        assert!(!extra.is_empty(), "{extra:?}");
+    }
+    assert!(ExtraFlags::default().is_empty());
+}
+
 /// Device-coherent types are not taken because they happen to fit (wgpu #718).
 #[test]
 fn guarded_types_need_the_feature_and_the_wish() {
