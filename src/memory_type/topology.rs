@@ -134,6 +134,16 @@ mod tests {
     }
 
     #[test]
+    fn a_small_bar_is_smaller_than_what_is_hidden() {
+        let mut properties = layouts::of("geforce-rtx-3070");
+        let hidden = properties.memory_heaps[0].size;
+        properties.memory_heaps[2].size = hidden - 1;
+        assert_eq!(Topology::of(&properties).small_bar_heap(), Some(2));
+        properties.memory_heaps[2].size = hidden;
+        assert_eq!(Topology::of(&properties), Topology::FullBar);
+    }
+
+    #[test]
     fn the_device_type_is_not_asked() {
         let mut properties = layouts::of("geforce-rtx-3070");
         properties.device_type = ash::vk::PhysicalDeviceType::INTEGRATED_GPU;

@@ -48,7 +48,7 @@ fn drain(slabs: &mut Slabs, class: usize) -> Vec<RangeKey> {
 fn slabs_grow_with_their_class() {
     let mut slabs = Slabs::new(256 << 10, 6);
     let class = slab_class(64);
-    let counts: Vec<u64> = (0..12)
+    let counts: Vec<u64> = (0..13)
         .map(|_| {
             let count = slabs.next_count(class);
             slabs.add(class, count, 0, (0, 0));
@@ -56,7 +56,7 @@ fn slabs_grow_with_their_class() {
             count
         })
         .collect();
-    assert_eq!(counts, [1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16]);
+    assert_eq!(counts, [1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 16], "a quarter from 64 on");
     assert_eq!(slabs.next_count(slab_class(1)), 64, "4 KiB hold 64 slots of 64 bytes");
     assert_eq!(slabs.next_count(slab_class(16)), 4, "and 4 of 1 KiB");
     let large = slab_class(1 << 12);
@@ -168,4 +168,16 @@ fn the_short_way_keeps_no_second_empty_slab() {
     let second = slabs.take(3, &mut regions).expect("one slot is free").key;
     assert!(slabs.put_ready(first, 8, &mut regions, u64::MAX).is_some());
     assert!(slabs.put_ready(second, 4, &mut regions, u64::MAX).is_none(), "now the first one has");
+}
+
+#[test]
+fn the_short_way_keeps_no_more_than_the_bound() {
+    let (mut slabs, mut regions) = (Slabs::new(2 << 20, 0), regions());
+    let slot = (1 << 20) + (128 << 10);
+    slabs.add(slab_class(slot), 1, 9, (0, 0));
+    let key = slabs.take(slab_class(slot), &mut regions).expect("one slot is free").key;
+    // A 32nd of 4 MiB are the 128 KiB that the slab has beyond one MiB.
+    assert!(slabs.put_ready(key, slot + (4 << 20) - 1, &mut regions, u64::MAX).is_none());
+    assert!(slabs.put_ready(key, slot + (4 << 20), &mut regions, u64::MAX).is_some());
+    assert_eq!(slabs.kept_bytes, slot);
 }
