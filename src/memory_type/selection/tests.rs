@@ -71,6 +71,14 @@ fn the_host_must_reach_what_it_writes_or_reads() {
 }
 
 #[test]
+fn what_may_lie_in_no_type_that_suits_gets_none() {
+    let suitable = chosen(&selector("steam-deck"), Intent::Upload).iter().fold(0, |bits, index| bits | 1 << index);
+    for memory_type_bits in [0, !suitable] {
+        assert!(selector("steam-deck").candidates(&Intent::Upload.into(), memory_type_bits).is_empty());
+    }
+}
+
+#[test]
 fn flags_that_are_added_twice_are_added() {
     let (none, both) = (Flags::empty(), Flags::HOST_CACHED);
     for [required, preferred, avoided] in

@@ -86,6 +86,13 @@ fn bookkeeping_stays_below_48_bytes_per_live_allocation() {
 }
 
 #[test]
+fn the_host_pays_for_ranges_lists_and_slabs() {
+    let paid = |slab_limit| tlsf(64, slab_limit, &[1 << 20]).host_bytes();
+    let classes = size_class::slab_class((64 << 10) / 64) + 1;
+    assert_eq!(paid(64 << 10) - paid(0), 64 * classes, "a cache line for each class");
+}
+
+#[test]
 fn small_lie_low_and_large_lie_high() {
     let mut subject = tlsf(64, 0, &[1 << 20]);
     let mut at = |request: Request| subject.allocate(&request).map(|range| range.offset);

@@ -90,6 +90,16 @@ fn ranges() {
         let index = used_behind_free(tlsf);
         tlsf.ranges.nodes[index].next = NIL;
     });
+    notices_in_tlsf("R1", |tlsf| {
+        let index = u32::try_from(tlsf.ranges.nodes.len()).expect("it is an index");
+        let first = tlsf.ranges.regions.entries[0].first;
+        let (last, node) = tlsf.ranges.walk(0).last().expect("a region has ranges");
+        let place = tlsf.ranges.nodes[first as usize].place + node.end();
+        let empty = Node { place, prev: last, extent: 0, next: NIL, list_prev: NIL, list_next: NIL };
+        tlsf.ranges.nodes.push(empty);
+        tlsf.ranges.nodes[last as usize].next = index;
+        tlsf.ranges.set_used(index, NIL);
+    });
     notices_in_tlsf("R2", |tlsf| {
         let index = u32::try_from(used_behind_free(tlsf)).expect("it is an index");
         let Node { extent, next, .. } = tlsf.ranges.nodes[index as usize];
@@ -100,6 +110,11 @@ fn ranges() {
     notices_in_tlsf("R3", |tlsf| tlsf.ranges.nodes[0].next = 1);
     notices_in_tlsf("R3", |tlsf| {
         let lost = Node { place: 0, extent: 0, prev: NIL, next: NIL, list_prev: NIL, list_next: NIL };
+        tlsf.ranges.nodes.push(lost);
+    });
+    notices_in_tlsf("R3", |tlsf| {
+        let lost = Node { place: 0, extent: 5, prev: NIL, next: NIL, list_prev: NIL, list_next: tlsf.ranges.spare };
+        tlsf.ranges.spare = u32::try_from(tlsf.ranges.nodes.len()).expect("it is an index");
         tlsf.ranges.nodes.push(lost);
     });
 }
@@ -137,6 +152,10 @@ fn slabs() {
         let node = tlsf.slabs.table[0].node as usize;
         tlsf.ranges.nodes[node].list_prev = NONE;
     });
+    notices_in_tlsf("S1", |tlsf| {
+        let (own, other) = (tlsf.slabs.table[0].node as usize, used_behind_free(tlsf));
+        (tlsf.ranges.nodes[own].list_prev, tlsf.ranges.nodes[other].list_prev) = (NIL, 0);
+    });
     notices_in_tlsf("S2", |tlsf| tlsf.slabs.table[0].free |= 1 << 63);
     notices_in_tlsf("S3", |tlsf| {
         let class = tlsf.slabs.table[empty(tlsf)].class as usize;
@@ -166,6 +185,22 @@ fn each_algorithm_is_checked() {
     let broken = [Suballocator::Tlsf(tlsf), Suballocator::Linear(linear), Suballocator::Fixed(fixed)];
     let found = broken.map(|subject| subject.validate().map_err(|violation| violation.invariant));
     assert_eq!(found, [Err("A1"), Err("A1"), Err("F3")]);
+}
+
+#[test]
+fn a_class_of_more_than_64_slabs_is_checked() {
+    let settings = Settings { unit: 64, slab_limit: 256 << 10, high_end_from: 1 << 28, sliver_shift: NO_SLIVERS };
+    let mut subject = Suballocator::new(Algorithm::Tlsf, settings);
+    subject.add_region(256 << 20);
+    let request = Request::new(256 << 10, 64);
+    let keys: Vec<_> = (0..200).filter_map(|_| subject.allocate(&request)).map(|range| range.key).collect();
+    subject.free(keys[190]).expect("the key is live");
+    subject.validate().expect("the invariants hold");
+    let Suballocator::Tlsf(mut tlsf) = subject else { unreachable!("it was made as one") };
+    let class = tlsf.slabs.classes.last_mut().expect("there are classes");
+    assert_eq!(class.room, 0b10, "only a slab of the second word has room");
+    class.room = 0b01;
+    assert_eq!(check_tlsf(&tlsf).map_err(|violation| violation.invariant), Err("S3"));
 }
 
 #[test]
