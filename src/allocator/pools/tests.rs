@@ -1,6 +1,6 @@
 //! Shards as the allocator uses them, and the pools' indices. Who contends is made up here, not left to the machine.
 
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::device::Memory;
 use crate::memory_type::Intent;
 use crate::pool::PoolVisitor;
 use crate::sim::{MIB, Profile, SimDevice};
-use crate::suballocator::{RangeKey, RangeView};
+use crate::suballocator::{RangeKey, RangeState, RangeView};
 use crate::sync::thread_number;
 use crate::{AllocationError, Allocator, PlannedPlacement};
 
@@ -96,6 +96,62 @@ fn idle_shards_keep_nothing() {
     assert_eq!(further_bytes(&allocator), 0);
     drop(allocator);
     assert!(sim.finish().is_empty());
+}
+
+#[test]
+fn a_thread_finds_the_shard_that_it_has_met() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 64 * MIB);
+    let type_index = allocator.best_memory_type(Intent::GpuOnly, !0).expect("there is one");
+    let shards = allocator.pools().shards(type_index, Kind::Linear);
+    let ready = || shards.own_if_ready().map(NumberedPool::index);
+    let unknown = thread::scope(|scope| scope.spawn(ready).join()).expect("no panic");
+    assert_eq!(unknown, Some(shards.first().index()), "while there is one, a thread needs no number");
+    in_the_second_shard(&allocator, || ());
+    let all_have_numbers = Barrier::new(8);
+    let meet = || {
+        let own = allocator.pools().own_shard(type_index, Kind::Linear).index();
+        all_have_numbers.wait();
+        (ready(), Some(own))
+    };
+    let met: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..8).map(|_| scope.spawn(meet)).collect();
+        workers.into_iter().map(|worker| worker.join().expect("no panic")).collect()
+    });
+    assert!(met.iter().all(|(ready, own)| ready == own), "{met:?}");
+    drop(allocator);
+    assert!(sim.finish().is_empty());
+}
+
+#[test]
+fn small_resources_have_slots_at_the_low_end_and_large_ones_lie_high() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 64 * MIB);
+    let [small, large] = [10_000, 300 << 10].map(|size| allocate(&allocator, size).expect("there is memory"));
+    let mut slots = Slots(Vec::new());
+    allocator.pools().own_shard(small.memory_type_index(), Kind::Linear).walk(&mut slots);
+    assert_eq!((small.offset(), slots.0.as_slice()), (0, [10 << 10].as_slice()), "an eighth is wasted at most");
+    assert_eq!(large.offset(), MIB - (300 << 10));
+    for allocation in [small, large] {
+        allocator.free(allocation).expect("it is alive");
+    }
+    drop(allocator);
+    assert!(sim.finish().is_empty());
+}
+
+/// The bytes of what is used in ranges of less than 64 KiB.
+struct Slots(Vec<u64>);
+
+impl PoolVisitor for Slots {
+    fn block(&mut self, _: u32, _: &Memory) {}
+
+    fn range(&mut self, range: &RangeView) {
+        if matches!(range.state, RangeState::Used(_)) && range.size < 64 << 10 {
+            self.0.push(range.size);
+        }
+    }
+
+    fn dedicated(&mut self, _: RangeKey, _: &Memory) {}
 }
 
 #[test]
