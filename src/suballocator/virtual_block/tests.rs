@@ -68,6 +68,8 @@ fn senseless_descriptions_are_errors() {
     let bits = Algorithm::Fixed { slot_size: 1 };
     assert_eq!(VirtualBlockCreateInfo::new(MAX_SLOT_COUNT).algorithm(bits).check(), Ok(()), "the most slots");
     assert_eq!(make(VirtualBlockCreateInfo::new(64).algorithm(Algorithm::Fixed { slot_size: 64 })), Ok(()));
+    let lines = Algorithm::Fixed { slot_size: 64 };
+    assert_eq!(VirtualBlockCreateInfo::new(1 << 33).algorithm(lines).check(), Ok(()), "2^27 slots");
     assert_eq!(make(VirtualBlockCreateInfo::new(1 << 63).unit(1 << 63).slab_limit(u64::MAX)), Ok(()));
 }
 
@@ -211,4 +213,14 @@ fn the_host_pays_for_user_data_too() {
     assert!(keys.iter().all(|key| block.set_user_data(key, 7)));
     let paid = block.statistics().host_bytes - before;
     assert!((80..=16 * 80).contains(&paid), "{paid} bytes for ten words");
+}
+
+#[test]
+fn a_broken_invariant_is_said_and_so_is_emptiness() {
+    let mut block = block(Algorithm::Tlsf);
+    let _kept = block.allocate(&Request::new(16, 1)).expect("it has room");
+    assert!(!block.is_empty());
+    let Suballocator::Tlsf(tlsf) = &mut block.suballocator else { unreachable!("it was made as one") };
+    tlsf.range_count += 1;
+    assert_eq!(block.validate().map_err(|violation| violation.invariant), Err("A1"));
 }
