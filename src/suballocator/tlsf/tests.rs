@@ -175,6 +175,20 @@ fn of_equals_the_one_freed_last_is_taken() {
 }
 
 #[test]
+fn slots_serve_up_to_the_limit_and_to_the_alignment_of_a_page() {
+    let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
+    let rule = subject.slot_rule();
+    let is_served = |size, alignment| rule.class_of(&Request::new(size, alignment)).is_some();
+    assert_eq!([is_served(16 << 10, 4_096), is_served(16 << 10, 8_192)], [true, false]);
+    assert_eq!([is_served(64 << 10, 64), is_served((64 << 10) + 1, 64)], [true, false]);
+    let is_slot = [64 << 10, (64 << 10) + 1].map(|size| {
+        let range = subject.allocate(&Request::new(size, 64)).expect("it has room");
+        range.key.is_slot()
+    });
+    assert_eq!(is_slot, [true, false]);
+}
+
+#[test]
 fn an_alignment_far_above_the_size_is_no_reason_for_a_large_slot() {
     let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
     for (size, alignment, taken) in [(64, 4_096, 64), (1_000, 4_096, 1_024), (1_000, 256, 1_024), (256, 256, 256)] {
