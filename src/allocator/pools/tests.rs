@@ -10,7 +10,7 @@ use crate::device::Memory;
 use crate::memory_type::Intent;
 use crate::pool::PoolVisitor;
 use crate::sim::{MIB, Profile, SimDevice};
-use crate::suballocator::{RangeKey, RangeState, RangeView};
+use crate::suballocator::{Algorithm, RangeKey, RangeState, RangeView, Request};
 use crate::sync::thread_number;
 use crate::{AllocationError, Allocator, PlannedPlacement};
 
@@ -134,6 +134,35 @@ fn small_resources_have_slots_at_the_low_end_and_large_ones_lie_high() {
     assert_eq!(large.offset(), MIB - (300 << 10));
     for allocation in [small, large] {
         allocator.free(allocation).expect("it is alive");
+    }
+    drop(allocator);
+    assert!(sim.finish().is_empty());
+}
+
+/// Without them all is placed and freed as well, only slower.
+#[test]
+fn the_short_ways_of_a_pool_serve_what_is_at_hand() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 64 * MIB);
+    let custom = |algorithm| allocator.create_pool(&PoolCreateInfo::for_memory_type(0).algorithm(algorithm));
+    for custom in [Algorithm::Tlsf, Algorithm::Linear].map(|algorithm| custom(algorithm).expect("there is room")) {
+        // The first lies in a range of its own, the second in a slab.
+        let allocate = || allocator.allocate(&request(256), &info().pool(&custom)).expect("there is memory");
+        let [first, second] = [allocate(), allocate()];
+        let pool = Arc::clone(&custom.pool);
+        let range = Request::new(256, 256);
+        let slot = pool.allocate_ready(&range).map(|slot| pool.free_ready(slot.key, || 0));
+        let expected = (pool.settings().algorithm == Algorithm::Tlsf).then_some(Some(Left::Live));
+        assert_eq!(slot, expected, "a line has no slots");
+        let placement = pool.allocate_at_hand(&range).expect("the block has room");
+        assert_eq!(placement.memory, first.memory());
+        assert_eq!(pool.free_at_hand(placement.key, || 0), Some(Left::Live));
+        assert_eq!(pool.free_at_hand(placement.key, || 0), None, "it is stale");
+        drop(pool);
+        for allocation in [first, second] {
+            allocator.free(allocation).expect("it is alive");
+        }
+        allocator.destroy_pool(custom).expect("it is empty");
     }
     drop(allocator);
     assert!(sim.finish().is_empty());

@@ -186,6 +186,10 @@ fn slots_serve_up_to_the_limit_and_to_the_alignment_of_a_page() {
         range.key.is_slot()
     });
     assert_eq!(is_slot, [true, false]);
+    let mut subject = tlsf(64, 64 << 10, &[1 << 20]);
+    assert!(subject.allocate_in(0, &Request::new(64, 64)).is_some());
+    let slot = subject.allocate(&Request::new(32 << 10, 64)).expect("it has room");
+    assert_eq!((slot.offset, slot.size, slot.key.is_slot()), (4_096, 32 << 10, true), "no slab is aligned to more");
 }
 
 #[test]
@@ -299,6 +303,15 @@ fn kept_slabs_stay_within_their_bound() {
         assert!(tlsf.slabs.kept_bytes <= kept_bound(tlsf.used_bytes));
     }
     subject.validate().expect("the invariants hold");
+}
+
+#[test]
+fn a_slab_that_is_as_large_as_the_bound_is_kept() {
+    let mut subject = tlsf(64, 1 << 20, &[16 << 20]);
+    let range = subject.allocate(&Request::new(1 << 20, 1)).expect("it has room");
+    assert_eq!((range.key.is_slot(), kept_bound(0)), (true, 1 << 20));
+    subject.free(range.key).expect("the key is live");
+    assert_eq!(subject.largest_free_range(), 15 << 20);
 }
 
 #[test]
