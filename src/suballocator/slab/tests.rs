@@ -105,6 +105,20 @@ fn a_removed_slab_makes_its_keys_stale() {
 }
 
 #[test]
+fn a_slab_that_is_removed_from_the_second_word_leaves_no_room() {
+    let mut slabs = Slabs::new(64, 0);
+    let mut newest = (0, Vec::new());
+    for _ in 0..65 {
+        newest = (slabs.add(5, 1, 0, (0, 0)), drain(&mut slabs, 5));
+    }
+    assert!(slabs.put(newest.1[0]).is_some_and(|put| put.is_empty));
+    slabs.keep(newest.0);
+    assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0b10, Some(newest.0)));
+    slabs.remove(newest.0);
+    assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0, None));
+}
+
+#[test]
 fn the_lowest_place_with_room_serves() {
     let mut slabs = Slabs::new(64, 0);
     let keys: Vec<_> = (0..200)
