@@ -410,6 +410,32 @@ fn what_the_host_writes_lies_where_the_range_does() {
 }
 
 #[test]
+fn what_is_mapped_can_be_written_unless_atoms_are_shared() {
+    let visible = vk::MemoryPropertyFlags::DEVICE_LOCAL | vk::MemoryPropertyFlags::HOST_VISIBLE;
+    let only = |flags: vk::MemoryPropertyFlags| {
+        let mut profile = Profile::noncoherent();
+        "of one kind".clone_into(&mut profile.name);
+        profile.memory_types.retain(|memory_type| memory_type.property_flags == flags);
+        profile
+    };
+    let (coherent, incoherent) = (only(visible | vk::MemoryPropertyFlags::HOST_COHERENT), only(visible));
+    for (profile, memory, expected) in [
+        (&coherent, AllocationCreateInfo::gpu_only(), true),
+        (&coherent, AllocationCreateInfo::stream(), true),
+        (&incoherent, AllocationCreateInfo::gpu_only(), false),
+        (&incoherent, AllocationCreateInfo::stream(), true),
+    ] {
+        let rig = Rig::new(profile.clone());
+        let arena = arena(&rig, &info().memory(memory));
+        let range = arena.allocate(100, 4).expect("there is memory");
+        assert_eq!(range.mapped_ptr().is_some(), expected, "{memory:?}");
+        arena.free(range).expect("it is alive");
+        drop(arena);
+        rig.finish();
+    }
+}
+
+#[test]
 fn device_addresses_are_the_buffers_and_the_offset() {
     let rig = Rig::new(Profile::discrete_rebar());
     let usage = USAGE | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS;
