@@ -114,11 +114,11 @@ fn a_thread_finds_the_shard_that_it_has_met() {
         all_have_numbers.wait();
         (ready(), Some(own))
     };
-    let met: Vec<_> = thread::scope(|scope| {
+    let found: Vec<_> = thread::scope(|scope| {
         let workers: Vec<_> = (0..8).map(|_| scope.spawn(meet)).collect();
         workers.into_iter().map(|worker| worker.join().expect("no panic")).collect()
     });
-    assert!(met.iter().all(|(ready, own)| ready == own), "{met:?}");
+    assert!(found.iter().all(|(ready, own)| ready == own), "{found:?}");
     drop(allocator);
     assert!(sim.finish().is_empty());
 }

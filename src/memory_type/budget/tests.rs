@@ -229,12 +229,12 @@ fn a_refusal_does_not_wait_in_vain() {
 
 #[test]
 fn a_check_counts_what_is_only_thought_of() {
-    let budget = Budget::new(&one_heap(1000, 4), &[]);
+    let budget = Budget::new(&one_heap(1000, 5), &[]);
     take(&budget, 100).unwrap();
     take(&budget, 100).unwrap();
     let check = |bytes, change| budget.check(0, bytes, Bound::WithinBudget, change);
-    let opened = Change { opened: 500, objects_opened: 2, ..Change::default() };
-    assert_eq!(check(1, opened), Err(Refused::TooManyObjects { count: 4, max: 4 }));
+    let opened = Change { opened: 500, objects_opened: 3, ..Change::default() };
+    assert_eq!(check(1, opened), Err(Refused::TooManyObjects { count: 5, max: 5 }));
     let opened = Change { objects_given_back: 1, ..opened };
     assert_eq!(check(100, opened), Ok(()));
     assert!(matches!(check(101, opened), Err(Refused::OverBudget { usage: 700, budget: 800, .. })));
