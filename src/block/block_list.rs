@@ -281,3 +281,20 @@ impl BlockList {
         Cut { memory, mapped: mapped.at(range.offset), range }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suballocator::{Algorithm, Settings};
+
+    #[test]
+    fn the_host_pays_for_blocks_and_for_where_they_lie() {
+        let mut list = BlockList::new(Suballocator::new(Algorithm::Linear, Settings::plain(64)));
+        let before = list.host_bytes();
+        list.blocks.reserve_exact(100);
+        list.sites.reserve_exact(100);
+        let paid = list.host_bytes() - before;
+        let least = 100 * (size_of::<Option<Block>>() + size_of::<Site>());
+        assert!((least..=2 * least).contains(&paid), "{paid} bytes, {least} at least");
+    }
+}
