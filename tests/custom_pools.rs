@@ -4,7 +4,7 @@ mod common;
 
 use ash::vk;
 use common::{Rig, linear, mib, non_linear, requirements, state_of};
-use freestone::sim::{KIB, Profile};
+use freestone::sim::{Function, KIB, Profile};
 use freestone::{
     Algorithm, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, CreatePoolError, CustomPool,
     DestroyPoolReason, End, Intent, Kind, PoolCreateInfo,
@@ -78,6 +78,22 @@ fn fixed_slots_refuse_what_is_larger() {
     assert!(matches!(error, AllocationError::OutOfMemory { .. }), "{error}");
     assert_eq!(state_of(&rig), before);
     free_all(&rig, live);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn a_block_that_could_not_be_opened_is_none_of_those_that_may_be() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).block_size(mib(1)).max_block_count(1));
+    let wishes = AllocationCreateInfo::gpu_only().pool(&pool);
+    rig.control().fail_when(|call| {
+        (call.function == Function::AllocateMemory).then_some(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
+    });
+    rig.allocate(&linear(64), &wishes).expect_err("no block can be opened");
+    rig.control().clear_faults();
+    let live = rig.allocate(&linear(64), &wishes).expect("one block may be");
+    free_all(&rig, [live]);
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }
