@@ -2,6 +2,9 @@
 //! stale, failures of every driver call, threads.
 
 mod common;
+#[expect(dead_code, reason = "the ring reads slices, the arena ranges")]
+#[path = "frame_ring/gpu.rs"]
+mod gpu;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -407,6 +410,28 @@ fn what_the_host_writes_lies_where_the_range_does() {
         drop((stream, other));
         rig.finish();
     }
+}
+
+#[test]
+fn what_the_host_writes_is_flushed_where_it_lies() {
+    let mut profile = Profile::noncoherent();
+    "incoherent".clone_into(&mut profile.name);
+    for memory_type in &mut profile.memory_types {
+        memory_type.property_flags &= !vk::MemoryPropertyFlags::HOST_COHERENT;
+    }
+    let rig = Rig::new(profile);
+    let info = ArenaCreateInfo::new(USAGE | vk::BufferUsageFlags::TRANSFER_SRC).buffer_size(256 * KIB);
+    let arena = arena(&rig, &info.memory(AllocationCreateInfo::stream()));
+    let mut ranges = [3000, 3000].map(|size| arena.allocate(size, 4).expect("there is memory"));
+    arena.write(&mut ranges[1], 0, &[7_u8; 3000]).expect("it is mapped");
+    arena.write(&mut ranges[1], 1000, &[9_u8; 1000]).expect("it is mapped");
+    let seen = gpu::read_ranges(&rig, &[(ranges[1].buffer(), ranges[1].offset(), 3000)]);
+    assert!(seen[0].iter().zip(0..).all(|(&byte, at)| byte == if (1000..2000).contains(&at) { 9 } else { 7 }));
+    for range in ranges {
+        arena.free(range).expect("it is alive");
+    }
+    drop(arena);
+    rig.finish();
 }
 
 #[test]

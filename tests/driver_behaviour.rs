@@ -10,7 +10,8 @@ use std::time::Duration;
 use common::{Rig, linear, mib, non_linear, requirements};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    Allocation, AllocationCreateInfo, AllocationError, Kind, PlannedPlacement, PoolCreateInfo, Reason, Refused,
+    Allocation, AllocationCreateInfo, AllocationError, Kind, MemoryPriority, PlannedPlacement, PoolCreateInfo, Reason,
+    Refused,
 };
 
 /// Only a test that fails waits so long.
@@ -281,5 +282,42 @@ fn w9_images_and_buffers_alike() {
     }
     assert_eq!(rig.control().total_calls(), before);
     free_all(&rig, [live]);
+    rig.finish();
+}
+
+#[test]
+fn each_priority_has_blocks_of_its_own_that_carry_it() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let plain = AllocationCreateInfo::gpu_only();
+    let wishes = [plain, plain.priority(MemoryPriority::new(1.0)), plain.priority(MemoryPriority::new(0.0))];
+    let live: Vec<_> = wishes.iter().map(|info| rig.allocate(&linear(1000), info).expect("there is memory")).collect();
+    let again = rig.allocate(&linear(1000), &wishes[1]).expect("its block has room");
+    assert_eq!(again.memory(), live[1].memory());
+    let objects = rig.vulkan.memory_objects();
+    let priority = |allocation: &Allocation| {
+        let object = objects.iter().find(|object| object.memory == allocation.memory()).expect("it is alive");
+        MemoryPriority::new(object.priority.expect("the extension is enabled"))
+    };
+    let expected = [MemoryPriority::default(), MemoryPriority::new(1.0), MemoryPriority::new(0.0)];
+    assert_eq!(live.iter().map(priority).collect::<Vec<_>>(), expected);
+    for allocation in live.into_iter().chain([again]) {
+        rig.free(allocation).expect("it is alive");
+    }
+    rig.finish();
+}
+
+#[test]
+fn an_opening_gives_back_the_empty_blocks_that_would_raise_the_peak() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let take = |bytes| rig.allocate(&linear(bytes), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    let kept = take(64);
+    let small = take(mib(5));
+    rig.free(small).expect("it is alive");
+    assert_eq!(rig.statistics().total.empty_bytes, mib(5), "it is kept");
+    let large = take(mib(6));
+    assert_eq!((rig.statistics().total.empty_bytes, rig.control().peak_reserved_bytes()), (0, mib(7)));
+    for allocation in [kept, large] {
+        rig.free(allocation).expect("it is alive");
+    }
     rig.finish();
 }

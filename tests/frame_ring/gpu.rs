@@ -8,7 +8,12 @@ use crate::common::Rig;
 /// Returns the bytes of slices as the device reads them. The simulated driver also complains of a read that misses what
 /// the host wrote and did not flush.
 pub(crate) fn read(world: &Rig, slices: &[FrameSlice]) -> Vec<Vec<u8>> {
-    let total: u64 = slices.iter().map(|slice| slice.size).sum();
+    read_ranges(world, &slices.iter().map(|slice| (slice.buffer, slice.offset, slice.size)).collect::<Vec<_>>())
+}
+
+/// Does the same for ranges of buffers: handle, offset and size.
+pub(crate) fn read_ranges(world: &Rig, ranges: &[(vk::Buffer, u64, u64)]) -> Vec<Vec<u8>> {
+    let total: u64 = ranges.iter().map(|range| range.2).sum();
     if total == 0 {
         return Vec::new();
     }
@@ -17,19 +22,19 @@ pub(crate) fn read(world: &Rig, slices: &[FrameSlice]) -> Vec<Vec<u8>> {
     let target = unsafe { Buffer::new(&**world, &info, &AllocationCreateInfo::readback()) }.expect("there is memory");
     submit(world, |device, commands| {
         let mut offset = 0;
-        for slice in slices {
-            let region = vk::BufferCopy { src_offset: slice.offset, dst_offset: offset, size: slice.size };
+        for &(buffer, src_offset, size) in ranges {
+            let region = vk::BufferCopy { src_offset, dst_offset: offset, size };
             // SAFETY: recording; a wrong copy is the driver's to find.
-            unsafe { device.cmd_copy_buffer(commands, slice.buffer, target.handle(), &[region]) };
-            offset += slice.size;
+            unsafe { device.cmd_copy_buffer(commands, buffer, target.handle(), &[region]) };
+            offset += size;
         }
     });
     let mut bytes = vec![0_u8; usize::try_from(total).expect("what a test pushes")];
     // SAFETY: the copies are complete.
     unsafe { target.read(0, &mut bytes) }.expect("it is mapped");
     let mut rest = &bytes[..];
-    let split = slices.iter().map(|slice| {
-        let (mine, others) = rest.split_at(usize::try_from(slice.size).expect("what a test pushes"));
+    let split = ranges.iter().map(|range| {
+        let (mine, others) = rest.split_at(usize::try_from(range.2).expect("what a test pushes"));
         rest = others;
         mine.to_vec()
     });
