@@ -7,6 +7,7 @@ mod common;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use ash::vk;
 use common::{Rig, linear, mib, non_linear, requirements};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
@@ -319,5 +320,25 @@ fn an_opening_gives_back_the_empty_blocks_that_would_raise_the_peak() {
     for allocation in [kept, large] {
         rig.free(allocation).expect("it is alive");
     }
+    rig.finish();
+}
+
+#[test]
+fn flags_that_a_request_adds_choose_another_memory_type() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let plain = AllocationCreateInfo::gpu_only();
+    let visible = vk::MemoryPropertyFlags::HOST_VISIBLE;
+    let flags_of = |info: AllocationCreateInfo<'_>| {
+        let allocation = rig.allocate(&linear(1000), &info).expect("there is memory");
+        let flags = rig.properties().memory_types[allocation.memory_type_index() as usize].property_flags;
+        rig.free(allocation).expect("it is alive");
+        flags
+    };
+    let is_visible = |info| flags_of(info).contains(visible);
+    let none = vk::MemoryPropertyFlags::empty();
+    assert!(!is_visible(plain) && !is_visible(plain.required_flags(none)));
+    assert!(is_visible(plain.required_flags(visible)) && is_visible(plain.preferred_flags(visible)));
+    let local = vk::MemoryPropertyFlags::DEVICE_LOCAL;
+    assert!(flags_of(plain).contains(local) && !flags_of(plain.avoided_flags(local)).contains(local));
     rig.finish();
 }
