@@ -211,6 +211,19 @@ fn kinds_that_are_alive_at_once_share_no_page() {
 }
 
 #[test]
+fn the_granularity_costs_mixed_pages_alone_and_in_them_images_alone() {
+    let of = |kind, size| TransientRequest::new(requirements(size, 64, kind), 0..=0);
+    let sizes = |requests: &[TransientRequest]| {
+        let plan = TransientPlan::new(requests, 64 * KIB).expect("sound requests");
+        plan.placements().iter().map(|placement| placement.size).collect::<Vec<_>>()
+    };
+    let (image, buffer) = (of(Kind::NonLinear, 100), of(Kind::Linear, 200));
+    assert_eq!(sizes(&[image, image]), [100, 100]);
+    assert_eq!(sizes(&[buffer, buffer]), [200, 200]);
+    assert_eq!(sizes(&[image, buffer]), [64 * KIB, 200]);
+}
+
+#[test]
 fn what_makes_no_sense_is_named() {
     let sound = TransientRequest::new(requirements(100, 16, Kind::Linear), 3..=3);
     let with = |adapt: &dyn Fn(&mut AllocationRequirements)| {
