@@ -321,3 +321,27 @@ impl<A: AllocatorRef> fmt::Debug for Arena<A> {
         f.debug_struct("Arena").field("id", &self.id).field("statistics", &self.statistics()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[expect(unsafe_code, reason = "makes an allocator and an arena on the simulated driver")]
+mod tests {
+    use super::*;
+    use crate::allocator::{Allocator, AllocatorCreateInfo};
+    use crate::sim::{Profile, SimDevice};
+
+    #[test]
+    fn a_broken_invariant_is_said() {
+        let vulkan = SimDevice::new(Profile::unified());
+        let (device, physical_device) = (vulkan.device(), vulkan.physical_device());
+        let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), physical_device, device);
+        // SAFETY: the objects belong together and outlive the allocator.
+        let allocator = unsafe { Allocator::new(info) }.expect("a simulated device serves an allocator");
+        let usage = vk::BufferUsageFlags::VERTEX_BUFFER;
+        // SAFETY: the usage is valid for buffers of any size; the GPU never sees a range.
+        let arena = unsafe { Arena::new(&allocator, &ArenaCreateInfo::new(usage)) }.expect("a sound description");
+        assert_eq!(arena.validate(), Ok(()));
+        arena.state.lock().requested_bytes += 1;
+        let said = arena.validate().expect_err("nothing is used");
+        assert!(said.starts_with("S2: 1 bytes were asked for"), "{said}");
+    }
+}
