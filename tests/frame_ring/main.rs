@@ -70,6 +70,9 @@ fn each_usage_has_its_alignment() {
         let mut frame = ring.begin_frame().expect("the first");
         let slices = [1_usize, 3, 100, 257].map(|count| frame.push(&vec![7_u8; count]).expect("there is room"));
         assert!(slices.iter().all(|slice| slice.offset % alignment == 0), "{usage:?}: {slices:?}");
+        let descriptor = slices[3].descriptor();
+        assert_eq!((descriptor.buffer, descriptor.offset), (slices[3].buffer, slices[3].offset));
+        assert_eq!(descriptor.range, 257);
         assert!(slices.windows(2).all(|pair| pair[0].offset + pair[0].size <= pair[1].offset), "{slices:?}");
     }
     world.finish();

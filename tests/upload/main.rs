@@ -232,6 +232,7 @@ fn a_steady_batch_asks_the_driver_for_no_memory() {
             let memory = [Function::AllocateMemory, Function::FreeMemory, Function::MapMemory, Function::CreateBuffer];
             assert!(calls.iter().all(|call| !memory.contains(&call.function)), "{calls:?}");
         }
+        assert_eq!(readback.trim(), 0, "it has not grown");
         drop((uploader, readback, target));
         stage.finish();
     }
@@ -301,6 +302,7 @@ fn round_trip(stage: &Stage, target: vk::Buffer, n: u64) {
     let bytes = pattern(n, 64 * KIB);
     let mut upload = Upload::to_buffer(target, 64 * KIB, 0, bytes.clone()).expect("it fits");
     let mut download = Download::of_buffer(target, 64 * KIB, 0, 64 * KIB).expect("it fits");
+    assert_eq!((upload.total_bytes(), download.total_bytes()), (64 * KIB, 64 * KIB));
     let mut point = 0;
     while !upload.is_done() {
         point += 1;
