@@ -295,6 +295,9 @@ fn each_priority_has_blocks_of_its_own_that_carry_it() {
     let live: Vec<_> = wishes.iter().map(|info| rig.allocate(&linear(1000), info).expect("there is memory")).collect();
     let again = rig.allocate(&linear(1000), &wishes[1]).expect("its block has room");
     assert_eq!(again.memory(), live[1].memory());
+    let pool = PoolCreateInfo::for_memory_type(0).block_size(mib(1)).priority(MemoryPriority::new(0.25));
+    let pool = rig.create_pool(&pool).expect("a pool");
+    let custom = rig.allocate(&linear(1000), &plain.pool(&pool)).expect("there is memory");
     let objects = rig.vulkan.memory_objects();
     let priority = |allocation: &Allocation| {
         let object = objects.iter().find(|object| object.memory == allocation.memory()).expect("it is alive");
@@ -302,9 +305,11 @@ fn each_priority_has_blocks_of_its_own_that_carry_it() {
     };
     let expected = [MemoryPriority::default(), MemoryPriority::new(1.0), MemoryPriority::new(0.0)];
     assert_eq!(live.iter().map(priority).collect::<Vec<_>>(), expected);
-    for allocation in live.into_iter().chain([again]) {
+    assert_eq!(priority(&custom), MemoryPriority::new(0.25));
+    for allocation in live.into_iter().chain([again, custom]) {
         rig.free(allocation).expect("it is alive");
     }
+    rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }
 
@@ -341,5 +346,19 @@ fn flags_that_a_request_adds_choose_another_memory_type() {
     assert!(is_visible(plain.required_flags(visible)) && is_visible(plain.preferred_flags(visible)));
     let local = vk::MemoryPropertyFlags::DEVICE_LOCAL;
     assert!(flags_of(plain).contains(local) && !flags_of(plain.avoided_flags(local)).contains(local));
+    rig.finish();
+}
+
+#[test]
+fn a_transient_buffer_gets_memory_that_is_there() {
+    let rig = Rig::new(Profile::noncoherent());
+    let info = common::buffer_info(1000);
+    // SAFETY: the create-info is valid; nothing is submitted.
+    let created = unsafe { rig.create_buffer(&info, &AllocationCreateInfo::transient()) };
+    let (buffer, allocation) = created.expect("there is memory");
+    let flags = rig.properties().memory_types[allocation.memory_type_index() as usize].property_flags;
+    assert!(!flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED), "only attachments may be bound to that");
+    // SAFETY: nothing uses it.
+    unsafe { rig.destroy_buffer(buffer, allocation) }.expect("it is alive");
     rig.finish();
 }
