@@ -1,10 +1,11 @@
-//! What cannot be told from outside: an allocator whose invariants are broken.
+//! What cannot be told from outside: an allocator whose invariants are broken, and wishes that a driver grants anyway.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ash::vk;
 
 use super::{AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
+use crate::memory_type::Intent;
 use crate::pool::Kind;
 use crate::sim::{Profile, SimDevice};
 
@@ -31,4 +32,10 @@ fn a_broken_invariant_panics_once_while_unwinding() {
     }));
     let payload = unwound.expect_err("it panicked");
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"the first panic"));
+}
+
+#[test]
+fn a_transient_buffer_asks_for_no_lazy_memory() {
+    let wished = [AllocationCreateInfo::transient(), AllocationCreateInfo::stream()];
+    assert_eq!(wished.map(|info| info.for_buffer().intent), [Intent::GpuOnly, Intent::Stream]);
 }
