@@ -107,6 +107,33 @@ fn a_ring_grows_up_to_its_limit_and_gives_back_what_it_grew_by() {
 }
 
 #[test]
+fn the_ring_of_a_readback_gives_back_what_it_grew_by() {
+    let stage = Stage::new(Profile::discrete_rebar());
+    let target = stage.buffer(64 * KIB);
+    let info = StagingCreateInfo::new(64 * KIB).max_bytes(200 * KIB);
+    // SAFETY: the simulated device is done whenever `run` returns.
+    let mut readback = unsafe { Readback::new(stage.allocator(), &info) }.expect("a ring");
+    let commands = stage.begin();
+    let tickets = [(); 2].map(|()| {
+        let mut download = Download::of_buffer(target.handle(), 64 * KIB, 0, 60 * KIB).expect("it fits");
+        // SAFETY: recording; the target lives on.
+        match unsafe { readback.record(commands, &mut download) }.expect("recorded") {
+            Recorded::Last(ticket) => ticket,
+            other => panic!("{other:?}"),
+        }
+    });
+    stage.run(commands);
+    assert_eq!(readback.ring_bytes(), 128 * KIB);
+    for ticket in tickets {
+        // SAFETY: the copy has run.
+        unsafe { readback.release(ticket) }.expect("it is its own");
+    }
+    assert_eq!((readback.trim(), readback.ring_bytes()), (64 * KIB, 64 * KIB));
+    drop((readback, target));
+    stage.finish();
+}
+
+#[test]
 fn a_ring_that_cannot_grow_for_want_of_memory_is_full() {
     let stage = Stage::new(Profile::discrete_rebar());
     let target = stage.buffer(mib(20));
