@@ -11,11 +11,15 @@ use crate::with_peer;
 const PEERS: [&str; 3] = ["freestone", "gpu-alloc", "gpu-allocator"];
 const OPENINGS: usize = 300;
 
+/// Of 300 openings three decide the 99th percentile, and each may be another program's doing.
+const ROUNDS: usize = 10;
+
 /// Prints the time of the allocations that opened a block, the driver's own taken off.
 pub(crate) fn run() {
     println!("\n### Opening a block: nanoseconds beside the driver\n");
     println!(
-        "2 MiB resources until {OPENINGS} blocks were opened; the driver's own time, the median of a call, is taken off.\n"
+        "2 MiB resources until {OPENINGS} blocks were opened, {ROUNDS} times; the driver's own time, the median of a call, is \
+         taken off.\n"
     );
     println!("| peer | p50 | p99 | largest object, MiB |\n|---|---|---|---|");
     let driver_ns = driver_allocation_ns();
@@ -38,11 +42,19 @@ fn driver_allocation_ns() -> f64 {
 }
 
 fn measure<P: Peer>() -> (Percentiles, f64) {
+    let mut samples = Vec::with_capacity(OPENINGS * ROUNDS);
+    let largest = (0..ROUNDS).map(|_| open_blocks::<P>(&mut samples)).max().unwrap_or(0);
+    (Clock::new().percentiles(&mut samples), largest as f64 / MIB as f64)
+}
+
+/// Allocates until so many blocks were opened, notes how long each of those allocations took, and returns the bytes of the
+/// largest block.
+fn open_blocks<P: Peer>(samples: &mut Vec<u64>) -> u64 {
     let driver = Driver::new(Objects::UnlimitedAndVast);
     let mut peer = P::new(&driver);
     let request = Request::new(2 * MIB, 256, Class::Device, true);
-    let (mut live, mut samples) = (Vec::with_capacity(1 << 16), Vec::with_capacity(OPENINGS));
-    while samples.len() < OPENINGS {
+    let (mut live, enough) = (Vec::with_capacity(1 << 16), samples.len() + OPENINGS);
+    while samples.len() < enough {
         let calls = driver.calls();
         let start = ticks();
         let handle = peer.allocate(&request);
@@ -56,5 +68,5 @@ fn measure<P: Peer>() -> (Percentiles, f64) {
     for handle in live {
         peer.free(handle);
     }
-    (Clock::new().percentiles(&mut samples), largest as f64 / MIB as f64)
+    largest
 }
