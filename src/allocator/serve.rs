@@ -38,7 +38,7 @@ impl Allocator {
         };
         match pool.allocate_ready(&range) {
             Some(placement) => Ok(stamped(&request, &placement, pool)),
-            None => self.serve_from(request, pool, &range),
+            None => self.serve_from(request, pool, (range.size, range.alignment)),
         }
     }
 
@@ -57,15 +57,16 @@ impl Allocator {
         Some((pool, Request::new(size, alignment)))
     }
 
-    /// Serves a plain request that no slot at hand can serve.
+    /// Serves a plain request that no slot at hand can serve. Takes size and alignment as numbers: a request that is lent
+    /// would be stored before it is known whether it is needed.
     #[inline(never)]
     fn serve_from(
         &self,
         request: AllocationRequest<'_>,
         pool: &NumberedPool,
-        range: &Request,
+        (size, alignment): (u64, u64),
     ) -> Result<Allocation, AllocationError> {
-        match pool.try_allocate_existing(range) {
+        match pool.try_allocate_existing(&Request::new(size, alignment)) {
             Ok(Some(placement)) => Ok(stamped(&request, &placement, pool)),
             Ok(None) => self.descend(request),
             Err(Busy) => self.serve_otherwise(request),
