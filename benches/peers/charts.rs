@@ -48,7 +48,7 @@ fn time(values: &Values) -> Chart {
     let ns = |peer: &str, index: usize| values.get(Place("lab", WORKLOADS[index], "ns"), peer);
     Chart {
         title: "Time of one allocate and one free".into(),
-        across: "workload (see the tables)".into(),
+        across: "workload (the run of vma.csv, the only one in which VMA ran too)".into(),
         positions: strings(&WORKLOADS),
         up: "nanoseconds, logarithmic".into(),
         scale: Scale::Logarithmic,
