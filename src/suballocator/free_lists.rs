@@ -236,6 +236,7 @@ impl FreeLists {
         }
     }
 
+    /// Cuts the wanted piece from the head of a list. Where that has none, the head is node 0, which has no size.
     #[inline]
     fn cut_head(&self, ranges: &RangeList, want: &Want, class: usize) -> Option<Cut> {
         let index = *self.heads.get(class)?;
