@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ash::vk;
 use common::{Random, Rig, linear, mib};
-use freestone::sim::{Function, KIB, Profile, SimDevice};
+use freestone::sim::{Function, Gate, KIB, Profile, SimDevice};
 use freestone::{Allocation, AllocationCreateInfo, PoolStatistics};
 
 /// Only a test that fails works so long.
@@ -172,7 +172,7 @@ fn a_dry_shard_takes_its_sibling_s_room_before_a_refusal() {
     // The other thread opens a block of its own and leaves most of it free.
     let (sender, receiver) = mpsc::channel::<()>();
     let here = |held| {
-        receiver.recv().expect("the other thread speaks");
+        receiver.recv_timeout(LIMIT).expect("the other thread speaks");
         let mut live = fill();
         live.push(held);
         live
@@ -256,6 +256,25 @@ fn waiting<T>(gate: &OnceLock<T>) -> &T {
     gate.get().expect("the other thread sets it")
 }
 
+/// A gate that opens whatever becomes of the thread that watches it: a test that fails must end.
+struct OpenedAtLast<'a>(&'a Gate);
+
+impl Drop for OpenedAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+/// Allocates on so many threads that live at once, one after another: their numbers follow one another, so they come to
+/// either shard; they do not collide, so none opens a block to be by itself.
+fn chain(allocate: &(impl Fn() -> Allocation + Sync), threads: u32) -> Vec<Allocation> {
+    let mut live: Vec<_> = (0..50).map(|_| allocate()).collect();
+    if threads > 1 {
+        live.extend(thread::scope(|scope| scope.spawn(|| chain(allocate, threads - 1)).join().expect("no panic")));
+    }
+    live
+}
+
 /// One thread waits in the driver for a block of its shard. Threads of the other shard, of the same one, and of none yet
 /// are served from the blocks that there are before the driver answers.
 #[test]
@@ -272,19 +291,14 @@ fn nobody_waits_for_a_block_that_another_thread_of_any_shard_opens() {
         vec![held, large]
     };
     let goes_on = |held| {
-        let gate = waiting(&gate);
-        assert!(gate.wait_for_arrivals(1, LIMIT), "a thread asks the driver");
+        let gate = OpenedAtLast(waiting(&gate));
+        assert!(gate.0.wait_for_arrivals(1, LIMIT), "a thread asks the driver");
         let mut live = vec![held];
         live.extend((0..50).map(|_| small()));
-        // Their numbers follow one another, so they come to either shard.
         for _ in 0..2 {
-            thread::scope(|scope| {
-                let workers = [(); 4].map(|()| scope.spawn(|| (0..50).map(|_| small()).collect::<Vec<_>>()));
-                live.extend(workers.into_iter().flat_map(|worker| worker.join().expect("no panic")));
-            });
+            live.extend(chain(&small, 4));
         }
         note("everybody was served");
-        gate.open();
         live
     };
     if let Some((mine, theirs)) = with_two_shards(&rig, opens, goes_on) {

@@ -192,7 +192,7 @@ impl Descent for Perform {
             Err(Ended::Refused(refusal)) if attempt != Attempt::Dedicated => {
                 Ok(find_existing(allocator, pool, request, Haste::Patient).ok_or(refusal)?)
             }
-            ended => ended.map(|placement| (placement, pool.stamp())),
+            ended => ended,
         }
     }
 
@@ -230,21 +230,27 @@ fn find_existing(
     })
 }
 
-/// Opens memory; a growth waits for another one of the pool that covers its need.
+/// Opens memory; a growth waits for another one of the pool that covers its need, unless a shard that was busy has room.
 fn grow_or_open(
     allocator: &Allocator,
     pool: &NumberedPool,
     attempt: Attempt,
     request: &PoolRequest,
-) -> Result<Placement, Ended> {
+) -> Result<(Placement, Stamp), Ended> {
     let Attempt::Grow { bytes } = attempt else { return Ok(open(allocator, pool, attempt, request)?) };
     match pool.growth().join(request.range.size) {
-        Joined::Waited => Err(Ended::LookAgain),
+        Joined::Follower(follower) => {
+            // A shard is busy for less than a driver call lasts.
+            find_existing(allocator, pool, request, Haste::Patient).ok_or_else(|| {
+                follower.wait();
+                Ended::LookAgain
+            })
+        }
         Joined::Alone => Ok(open(allocator, pool, attempt, request)?),
         Joined::Leader(ticket) => {
             // Another growth may have ended between the look at the blocks and the ticket.
             if let Some(placement) = pool.allocate_existing(&request.range) {
-                return Ok(placement);
+                return Ok((placement, pool.stamp()));
             }
             ticket.promise(bytes.saturating_sub(request.range.size));
             Ok(open(allocator, pool, attempt, request)?)
@@ -258,11 +264,11 @@ fn open(
     pool: &NumberedPool,
     attempt: Attempt,
     request: &PoolRequest,
-) -> Result<Placement, Refusal> {
+) -> Result<(Placement, Stamp), Refusal> {
     allocator.make_room(pool, pool.opening_bytes(attempt, request));
     let placement = pool.attempt(allocator.backing(), attempt, request)?;
     allocator.note_opening();
-    Ok(placement)
+    Ok((placement, pool.stamp()))
 }
 
 /// An empty block that would raise the peak if it stayed.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   thread A   join -> Leader, promise(1 MiB) ......... driver call ......... drop(ticket): wakes all
-//!   thread B        join(256) -> waits .............................................. -> Waited, looks again
+//!   thread B        join(256) -> Follower, wait ...................................... looks again
 //!   thread C             join(4 MiB) -> Alone: not covered by the promise, opens memory without a ticket
 //! ```
 //!
@@ -34,8 +34,8 @@ struct State {
 pub(crate) enum Joined<'a> {
     /// Nothing was under way: the caller opens the next block.
     Leader(Ticket<'a>),
-    /// A growth that covers the need has ended: look for room again.
-    Waited,
+    /// A growth that covers the need is under way: wait for its end, and look for room again.
+    Follower(Follower<'a>),
     /// A growth is under way that does not cover the need: open memory without a ticket.
     Alone,
 }
@@ -46,8 +46,16 @@ pub(crate) struct Ticket<'a> {
     growth: &'a GrowthTicket,
 }
 
+/// A claim on the promise of a growth that another thread carries out. Whoever drops it finds room elsewhere; the claim
+/// ends with the growth all the same.
+#[derive(Debug)]
+pub(crate) struct Follower<'a> {
+    growth: &'a GrowthTicket,
+    epoch: u64,
+}
+
 impl GrowthTicket {
-    /// Takes the ticket, or waits for its end where it covers a need of `bytes`.
+    /// Takes the ticket, or claims `bytes` of what it promises.
     pub(crate) fn join(&self, bytes: u64) -> Joined<'_> {
         let mut state = self.state.lock();
         if !state.is_taken {
@@ -60,11 +68,17 @@ impl GrowthTicket {
             Some(left) => *left -= bytes,
             None => {}
         }
-        let epoch = state.epoch;
-        while state.epoch == epoch {
-            self.ended.wait(&mut state);
+        Joined::Follower(Follower { growth: self, epoch: state.epoch })
+    }
+}
+
+impl Follower<'_> {
+    /// Waits for the end of the growth, whatever comes of it.
+    pub(crate) fn wait(self) {
+        let mut state = self.growth.state.lock();
+        while state.epoch == self.epoch {
+            self.growth.ended.wait(&mut state);
         }
-        Joined::Waited
     }
 }
 
@@ -105,13 +119,13 @@ mod tests {
         let Joined::Leader(ticket) = growth.join(1) else { panic!("nothing was under way") };
         ticket.promise(100);
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| matches!(growth.join(60), Joined::Waited));
-            while growth.state.lock().unclaimed != Some(40) {
-                std::thread::yield_now();
-            }
+            let Joined::Follower(follower) = growth.join(60) else { panic!("it is covered") };
+            let waiter = scope.spawn(move || follower.wait());
             assert!(matches!(growth.join(60), Joined::Alone), "I3: 40 bytes are left of the promise");
+            std::thread::sleep(core::time::Duration::from_millis(5));
+            assert!(!waiter.is_finished(), "the growth has not ended");
             drop(ticket);
-            assert!(waiter.join().expect("the waiter does not panic"));
+            waiter.join().expect("the waiter does not panic");
         });
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::allocator::{Allocation, AllocationCreateInfo, AllocationRequirements, AllocatorCreateInfo, DeviceAddress};
 use crate::device::Memory;
 use crate::memory_type::Intent;
-use crate::pool::PoolVisitor;
+use crate::pool::{Joined, PoolVisitor};
 use crate::sim::{MIB, Profile, SimDevice};
 use crate::suballocator::{Algorithm, RangeKey, RangeState, RangeView, Request};
 use crate::sync::thread_number;
@@ -39,9 +39,9 @@ fn allocate(allocator: &Allocator, size: u64) -> Result<Allocation, AllocationEr
 fn in_the_second_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T + Send) -> T {
     let type_index = allocator.best_memory_type(Intent::GpuOnly, !0).expect("there is one");
     let mut work = Some(work);
-    let (mut ends, mut found) = (Vec::new(), None);
     thread::scope(|scope| {
         // Those with an even number live on, so that the next has another.
+        let (mut ends, mut found) = (Vec::new(), None);
         while found.is_none() {
             let (end, ended) = mpsc::channel::<()>();
             let (sender, receiver) = mpsc::channel();
@@ -65,9 +65,8 @@ fn in_the_second_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T 
             }
             ends.push(end);
         }
-        ends.clear();
-    });
-    found.expect("it was run")
+        found.expect("it was run")
+    })
 }
 
 /// Opens 7 MiB of the 8 that there are for the calling thread's shard, and keeps the block from going back.
@@ -220,27 +219,69 @@ impl PoolVisitor for Pause {
     fn dedicated(&mut self, _: RangeKey, _: &Memory) {}
 }
 
+/// Runs `work` while another thread is at work in `pool` for so long.
+fn while_busy<T>(pool: &NumberedPool, time: Duration, work: impl FnOnce() -> T) -> T {
+    let ((begun, has_begun), (end, ended)) = (mpsc::channel(), mpsc::channel());
+    thread::scope(|scope| {
+        scope.spawn(|| pool.walk(&mut Pause { begun, ended }));
+        has_begun.recv().expect("the walk begins");
+        scope.spawn(move || {
+            thread::sleep(time);
+            drop(end);
+        });
+        work()
+    })
+}
+
 /// A shard that is busy at the moment is no reason to refuse a large resource for which it has room.
 #[test]
 fn a_busy_sibling_is_waited_for_before_a_refusal() {
     let sim = SimDevice::new(Profile::unified());
     let allocator = allocator(&sim, 8 * MIB);
     let pinned = pin_a_large_block(&allocator);
+    let first = allocator.pools().own_shard(pinned.memory_type_index(), Kind::Linear);
+    let large = || in_the_second_shard(&allocator, || allocate(&allocator, 5 * MIB)).expect("there is room for it");
+    let placed = while_busy(first, Duration::from_millis(30), large);
+    assert_eq!(placed.memory(), pinned.memory());
+    for allocation in [placed, pinned] {
+        allocator.free(allocation).expect("it is alive");
+    }
+    drop(allocator);
+    assert!(sim.finish().is_empty());
+}
+
+/// Nor is it one to wait for the driver, which another thread of the shard has asked for a block.
+#[test]
+fn a_busy_sibling_is_waited_for_rather_than_a_growth() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 64 * MIB);
+    let pinned = pin_a_large_block(&allocator);
     let type_index = pinned.memory_type_index();
     let first = allocator.pools().own_shard(type_index, Kind::Linear);
-    let ((begun, has_begun), (end, ended)) = (mpsc::channel(), mpsc::channel());
-    thread::scope(|scope| {
-        scope.spawn(|| first.walk(&mut Pause { begun, ended }));
-        has_begun.recv().expect("the walk begins");
-        scope.spawn(move || {
-            thread::sleep(Duration::from_millis(30));
-            drop(end);
-        });
-        let placed = in_the_second_shard(&allocator, || allocate(&allocator, 5 * MIB)).expect("there is room for it");
-        assert_eq!(placed.memory(), pinned.memory());
-        allocator.free(placed).expect("it is alive");
-    });
-    allocator.free(pinned).expect("it is alive");
+    let while_growing = || {
+        let own = allocator.pools().own_shard(type_index, Kind::Linear);
+        let Joined::Leader(ticket) = own.growth().join(1) else { panic!("nothing is under way") };
+        ticket.promise(MIB);
+        thread::scope(|scope| {
+            let (served, is_served) = mpsc::channel();
+            let growth = scope.spawn(move || {
+                // Only a test that fails takes so long.
+                let outcome = is_served.recv_timeout(Duration::from_secs(10));
+                drop(ticket);
+                outcome
+            });
+            let placed = allocate(&allocator, 512).expect("there is room for it");
+            let _ = served.send(());
+            growth.join().expect("no panic").expect("it was served before the growth ended");
+            placed
+        })
+    };
+    let small = || in_the_second_shard(&allocator, while_growing);
+    let placed = while_busy(first, Duration::from_millis(30), small);
+    assert_eq!(placed.memory(), pinned.memory());
+    for allocation in [placed, pinned] {
+        allocator.free(allocation).expect("it is alive");
+    }
     drop(allocator);
     assert!(sim.finish().is_empty());
 }

@@ -36,7 +36,7 @@ impl Room {
                 return true;
             }
             match self.growth.join(NEED) {
-                Joined::Waited => {}
+                Joined::Follower(follower) => follower.wait(),
                 Joined::Alone => return block.is_some(),
                 Joined::Leader(ticket) => {
                     if self.cut() {
