@@ -341,6 +341,33 @@ fn a_growth_that_fails_wakes_those_who_wait() {
     rig.finish();
 }
 
+/// Threads that wait for each other's growths are refused as soon as each would be alone: none sends another back.
+#[test]
+fn threads_that_are_all_refused_ask_the_driver_no_more_often_than_each_alone() {
+    let refused = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+    let calls = |threads: u64| {
+        let rig = Rig::new(Profile::discrete_rebar());
+        rig.control().fail_when(move |call| (call.function == Function::AllocateMemory).then_some(refused));
+        rig.control().delay(Function::AllocateMemory, Duration::from_micros(100));
+        let start = Barrier::new(usize::try_from(threads).expect("few"));
+        let allocate = || rig.allocate(&linear(64 * KIB), &AllocationCreateInfo::gpu_only()).expect_err("no memory");
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    start.wait();
+                    (0..20).for_each(|_| drop(allocate()));
+                });
+            }
+        });
+        rig.control().clear_faults();
+        assert_nothing_left(&rig, "nobody got anything");
+        rig.control().count(Function::AllocateMemory)
+    };
+    let alone = calls(1);
+    let together = calls(8);
+    assert!(together <= 8 * alone, "{together} calls of 8 threads, {alone} of one alone");
+}
+
 /// A reservation that is refused waits for a release under way instead of failing.
 #[test]
 fn a_release_in_flight_is_waited_for() {

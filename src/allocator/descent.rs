@@ -92,6 +92,7 @@ pub(crate) fn run<D: Descent>(
                         return Ok(Found { output, memory_type_index, attempt, bound, attempts });
                     }
                     Err(Ended::LookAgain) => ladder.look_again(),
+                    Err(Ended::Refused(refusal)) if ladder.is_looking_again() => ladder.refused(&refusal),
                     Err(Ended::Refused(refusal)) => {
                         ladder.refused(&refusal);
                         let bytes = pool_request.map_or(0, |request| pool.opening_bytes(attempt, &request));

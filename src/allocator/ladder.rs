@@ -15,7 +15,8 @@
 //!
 //! Invariants:
 //! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one; a memory type's
-//!   heap is trimmed at most once within the budget and once above it, all heaps at most once.
+//!   heap is trimmed at most once within the budget and once above it, all heaps at most once. A wait for another thread's
+//!   growth takes no rung back: of threads that wait for each other in turn, each refusal brings one closer to its end.
 //! - I2: a small resource never gets a memory object of its own: growth never goes below a page.
 
 use ash::vk;
@@ -94,6 +95,8 @@ enum Rung {
     Preferred,
     Existing,
     Open(Attempt),
+    /// Existing blocks once more, as another thread's growth has ended; then this.
+    LookAgain(Attempt),
     TrimHeap,
     TrimAll(Attempt),
     Stopped(Stop),
@@ -123,7 +126,7 @@ impl Ladder {
         match self.rung {
             Rung::Enter => Step::Enter { memory_type_index },
             Rung::Preferred => step(Attempt::Dedicated),
-            Rung::Existing => step(Attempt::Existing),
+            Rung::Existing | Rung::LookAgain(_) => step(Attempt::Existing),
             Rung::Open(attempt) => step(attempt),
             Rung::TrimHeap => Step::TrimHeap { memory_type_index },
             Rung::TrimAll(_) => Step::TrimAll,
@@ -152,6 +155,7 @@ impl Ladder {
         match self.rung {
             Rung::Preferred => self.rung = Rung::Existing,
             Rung::Existing => self.after_existing(),
+            Rung::LookAgain(attempt) => self.rung = Rung::Open(attempt),
             Rung::Open(attempt) => self.after_open(attempt, refusal),
             Rung::Enter | Rung::TrimHeap | Rung::TrimAll(_) | Rung::Stopped(_) => self.next_type(),
         }
@@ -170,7 +174,14 @@ impl Ladder {
 
     /// Hears that a growth which another thread had under way has ended: an existing block may have room now.
     pub(crate) fn look_again(&mut self) {
-        self.rung = Rung::Existing;
+        if let Rung::Open(attempt) = self.rung {
+            self.rung = Rung::LookAgain(attempt);
+        }
+    }
+
+    /// Returns whether the step repeats one, for the sake of another thread's growth.
+    pub(crate) fn is_looking_again(&self) -> bool {
+        matches!(self.rung, Rung::LookAgain(_))
     }
 
     fn candidate(&self) -> Option<u32> {

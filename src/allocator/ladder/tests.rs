@@ -201,6 +201,31 @@ fn after_another_thread_s_growth_existing_blocks_are_looked_at_again() {
     assert_eq!(ladder.step(), grow(0, 1024, Bound::WithinBudget));
     ladder.look_again();
     assert_eq!(ladder.step(), attempt(0, Attempt::Existing, Bound::WithinBudget));
+    assert!(ladder.is_looking_again());
+}
+
+/// Otherwise two threads that are refused in turn would send each other back for ever.
+#[test]
+fn a_growth_that_was_waited_for_in_vain_takes_no_rung_back() {
+    let bound = Bound::WithinBudget;
+    let climb = |waits: usize| {
+        let (mut ladder, mut steps) = (Ladder::new(candidates(1), DEFAULT), Vec::new());
+        ladder.enter(facts(Strategy::Shared));
+        while let Step::Try { attempt, .. } = ladder.step() {
+            if matches!(attempt, Attempt::Grow { .. }) {
+                (0..waits).for_each(|_| {
+                    ladder.look_again();
+                    assert!(ladder.is_looking_again());
+                    ladder.refused(&Refusal::DoesNotFit);
+                });
+            }
+            steps.push(ladder.step());
+            ladder.refused(&driver(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
+        }
+        steps
+    };
+    assert_eq!(climb(0)[1..], [grow(0, 1024, bound), grow(0, 512, bound), grow(0, 320, bound)]);
+    assert_eq!(climb(3), climb(0));
 }
 
 #[test]
