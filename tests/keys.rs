@@ -103,12 +103,14 @@ fn every_allocation_is_tracked_where_asked_for() {
     let on_leak = move |report: &LeakReport| heard.lock().expect("nobody panics").push(report.clone());
     let rig =
         Rig::with(SimDevice::new(Profile::unified()), |info| info.track_all().record_backtraces().on_leak(on_leak));
-    let leaked = rig.allocate(&linear(10), &AllocationCreateInfo::gpu_only()).expect("there is memory");
-    assert_eq!(rig.name_of(&leaked).as_deref(), Some(""));
+    let allocate = || rig.allocate(&linear(10), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    let (freed, leaked) = (allocate(), allocate());
+    assert_eq!([&freed, &leaked].map(|one| rig.name_of(one)), [Some(String::new()), Some(String::new())]);
+    rig.free(freed).expect("it is alive");
     drop(rig);
     let reports = reports.lock().expect("nobody panics");
     let [leak] = reports[0].leaks.as_slice() else { panic!("{reports:?}") };
-    assert_eq!((leak.name.as_str(), leak.size, leak.birth), ("", 10, 1));
+    assert_eq!((leak.name.as_str(), leak.size, leak.birth), ("", 10, 2));
     assert!(leak.backtrace.as_ref().is_some_and(|trace| trace.contains("keys")), "{leak:?}");
 }
 

@@ -168,6 +168,58 @@ fn a_pool_at_its_block_limit_uses_what_its_empty_blocks_hold() {
     rig.finish();
 }
 
+/// Where the peak leaves room for both, so that only the pool's limit is in the way.
+#[test]
+fn at_its_block_limit_a_pool_gives_an_empty_block_up_for_a_larger_one() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = AllocationCreateInfo::gpu_only();
+    let peak = rig.allocate(&linear(mib(64)), &info.dedicated(DedicatedUse::Always)).expect("there is memory");
+    free_all(&rig, [peak]);
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).max_block_count(1));
+    let wishes = info.pool(&pool);
+    let small = rig.allocate(&linear(100), &wishes).expect("there is memory");
+    free_all(&rig, [small]);
+    assert_eq!(rig.statistics().total.empty_bytes, mib(1), "one small block is kept");
+    let large = rig.allocate(&linear(mib(2)), &wishes).expect("the empty block makes way");
+    let error = rig.allocate(&linear(mib(64)), &wishes).expect_err("nothing is empty now");
+    let has_reason = attempts(&error).iter().any(|record| matches!(record.reason, Reason::BlockLimit { max: 1 }));
+    assert!(has_reason, "{error}");
+    free_all(&rig, [large]);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn a_slot_serves_what_is_as_large_as_itself() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Fixed { slot_size: 6 * KIB }));
+    let whole = rig.allocate(&linear(6 * KIB), &AllocationCreateInfo::gpu_only().pool(&pool)).expect("a slot");
+    free_all(&rig, [whole]);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+/// What lazily allocated memory takes is known when it is looked at.
+#[test]
+fn lazy_memory_is_charged_with_what_it_has_committed() {
+    let rig = Rig::new(Profile::noncoherent());
+    // SAFETY: the create-info is valid; nothing is submitted.
+    let (image, memory) = unsafe { rig.create_image(&transient_image(), &AllocationCreateInfo::transient()) }
+        .expect("there is lazy memory");
+    let heap = rig.properties().memory_types[memory.memory_type_index() as usize].heap_index as usize;
+    let charged = |percent| {
+        rig.control().set_lazy_commitment(percent);
+        rig.tick();
+        rig.statistics().heaps[heap].usage.own
+    };
+    assert_eq!(memory.size(), 64 * 64 * 4);
+    // The driver reckons in whole hundredths of 163 bytes.
+    assert_eq!([charged(100), charged(0), charged(50)], [16300, 0, 8150]);
+    // SAFETY: the GPU has never seen it.
+    unsafe { rig.destroy_image(image, memory) }.expect("it is alive");
+    rig.finish();
+}
+
 #[test]
 fn slots_larger_than_any_memory_object_are_refused() {
     let rig = Rig::new(Profile::discrete_rebar());

@@ -4,9 +4,9 @@ mod common;
 
 use ash::vk;
 use ash::vk::Handle;
-use common::{Rig, buffer_info, image_info, state_of};
+use common::{Rig, buffer_info, image_info, linear, state_of};
 use freestone::sim::{self, Profile, SimDevice};
-use freestone::{AllocationCreateInfo, AllocationError, Features};
+use freestone::{AllocationCreateInfo, AllocationError, AllocationRequirements, DeviceAddress, Features};
 
 /// Checks that an attempt was refused, that the driver was not called, and that the answer names a way out.
 #[track_caller]
@@ -131,10 +131,24 @@ fn protected_resources_with_the_feature_get_protected_memory() {
     // SAFETY: the create-info is valid; nothing is submitted.
     let (image, memory) = unsafe { rig.create_image(&image_info, &info) }.expect("an image");
     assert_eq!(memory.memory_type_index(), 5);
-    let plain = rig.allocate(&common::linear(100), &info).expect("there is memory");
+    let plain = rig.allocate(&linear(100), &info).expect("there is memory");
     assert_ne!(plain.memory_type_index(), 5, "never by accident");
     rig.free(plain).expect("it is alive");
     // SAFETY: the GPU has never seen it.
     unsafe { rig.destroy_image(image, memory) }.expect("it is alive");
+    rig.finish();
+}
+
+#[test]
+fn memory_with_an_address_where_the_device_gives_none() {
+    let gpu_only = AllocationCreateInfo::gpu_only();
+    let addressed = AllocationRequirements { device_address: DeviceAddress::Needed, ..linear(100) };
+    assert_refused(|rig| rig.allocate(&addressed, &gpu_only), "a device address");
+    // Where the like of it is served the short way.
+    let rig = Rig::with(SimDevice::new(Profile::unified()), |info| info.features(Features::default()));
+    let held = rig.allocate(&linear(100), &gpu_only).expect("there is memory");
+    let refused = rig.allocate(&addressed, &gpu_only);
+    assert!(matches!(refused, Err(AllocationError::Unsupported { .. })), "{refused:?}");
+    rig.free(held).expect("it is alive");
     rig.finish();
 }

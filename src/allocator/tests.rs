@@ -39,3 +39,22 @@ fn a_transient_buffer_asks_for_no_lazy_memory() {
     let wished = [AllocationCreateInfo::transient(), AllocationCreateInfo::stream()];
     assert_eq!(wished.map(|info| info.for_buffer().intent), [Intent::GpuOnly, Intent::Stream]);
 }
+
+#[test]
+fn the_best_memory_type_is_the_one_that_serves() {
+    for profile in Profile::all() {
+        let vulkan = SimDevice::new(profile);
+        let info =
+            AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+        #[expect(unsafe_code, reason = "a test makes its own allocator")]
+        // SAFETY: the objects belong together and outlive the allocator.
+        let allocator = unsafe { Allocator::new(info) }.expect("an allocator");
+        let requirements = vk::MemoryRequirements { size: 256, alignment: 256, memory_type_bits: !0 };
+        let requirements = AllocationRequirements::new(requirements, Kind::Linear, DeviceAddress::NotNeeded);
+        for intent in Intent::ALL {
+            let allocation = allocator.allocate(&requirements, &AllocationCreateInfo::new(intent)).expect("memory");
+            assert_eq!(allocator.best_memory_type(intent, !0), Some(allocation.memory_type_index()), "{intent:?}");
+            allocator.free(allocation).expect("it is alive");
+        }
+    }
+}

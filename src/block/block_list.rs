@@ -297,4 +297,12 @@ mod tests {
         let least = 100 * (size_of::<Option<Block>>() + size_of::<Site>());
         assert!((least..=2 * least).contains(&paid), "{paid} bytes, {least} at least");
     }
+
+    #[test]
+    fn bytes_of_no_block_are_a_broken_invariant() {
+        let mut list = BlockList::new(Suballocator::new(Algorithm::Linear, Settings::plain(64)));
+        assert_eq!(list.validate(), Ok(()));
+        list.reserved = 64;
+        assert!(list.validate().is_err_and(|violation| violation.contains("I2")));
+    }
 }

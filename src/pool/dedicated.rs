@@ -106,3 +106,14 @@ impl DedicatedTable {
         index
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_nothing_are_a_broken_invariant() {
+        assert_eq!(DedicatedTable::default().validate(), Ok(()));
+        assert!(DedicatedTable { bytes: 1, ..DedicatedTable::default() }.validate().is_err());
+    }
+}
