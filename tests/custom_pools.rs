@@ -7,7 +7,7 @@ use common::{Rig, linear, mib, non_linear, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
     Algorithm, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, CreatePoolError, CustomPool,
-    DestroyPoolReason, End, Intent, Kind, PoolCreateInfo,
+    DedicatedUse, DestroyPoolReason, End, Intent, Kind, PoolCreateInfo,
 };
 
 fn pool_of(rig: &Rig, info: &PoolCreateInfo) -> CustomPool {
@@ -264,5 +264,31 @@ fn a_pool_by_intent_stays_within_the_types_it_is_for() {
     let flags = rig.properties().memory_types[2].property_flags;
     assert!(flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE));
     rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+/// Memory that would raise the peak is made up for by an empty block of the same pool, and by no more than that.
+#[test]
+fn before_a_new_peak_the_pool_s_own_empty_block_goes_and_another_pool_s_stays() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let dedicated = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
+    let peak = rig.allocate(&linear(mib(8)), &dedicated).expect("there is memory");
+    free_all(&rig, [peak]);
+    let anchor = rig.allocate(&linear(256), &dedicated).expect("there is memory");
+    let pools = [(); 2].map(|()| pool_of(&rig, &PoolCreateInfo::for_memory_type(0).block_size(mib(1))));
+    let small = |pool| rig.allocate(&linear(256), &AllocationCreateInfo::gpu_only().pool(pool)).expect("memory");
+    let smalls = [small(&pools[0]), small(&pools[1])];
+    free_all(&rig, smalls);
+    assert_eq!(rig.statistics().total.empty_bytes, mib(2), "each keeps its block");
+    // The two blocks and this are 1 MiB above the peak.
+    let large = rig.allocate(&linear(mib(7) - 256), &dedicated.pool(&pools[1])).expect("there is memory");
+    assert_eq!(rig.statistics().total.empty_bytes, mib(1), "one block is enough");
+    let opened = rig.control().count(Function::AllocateMemory);
+    let kept = small(&pools[0]);
+    assert_eq!(rig.control().count(Function::AllocateMemory), opened, "the other pool's block is still there");
+    free_all(&rig, [anchor, large, kept]);
+    for pool in pools {
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
     rig.finish();
 }

@@ -60,7 +60,8 @@ pub struct Limits {
     pub memory_type_index: u32,
     /// The largest single allocation that would succeed within the budget, in bytes; 0 if none would.
     pub largest_allocation: u64,
-    /// A good size for pieces of something larger, in bytes: several fit into one block.
+    /// A good size for pieces of something larger, in bytes: several fit into one of the largest blocks, and a piece that
+    /// gets a block of its own, while little is alive, wastes nothing.
     pub suggested_chunk_size: u64,
 }
 

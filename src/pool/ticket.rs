@@ -109,6 +109,7 @@ mod tests {
         let Joined::Leader(ticket) = growth.join(1) else { panic!("nothing was under way") };
         ticket.promise(100);
         assert!(matches!(growth.join(101), Joined::Alone));
+        assert!(matches!(growth.join(100), Joined::Follower(_)), "all of it is covered");
         drop(ticket);
         assert!(matches!(growth.join(101), Joined::Leader(_)));
     }
