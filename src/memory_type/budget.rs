@@ -58,6 +58,10 @@ struct State {
     releases_begun: u64,
     /// The numbers of the releases under way.
     releases: Vec<u64>,
+    /// How many refreshes ever began; the number of the last one.
+    refreshes_begun: u64,
+    /// The number of the refresh whose answer is known.
+    known_refresh: u64,
 }
 
 /// Copies of a heap's numbers that can be read without the lock.
@@ -189,13 +193,19 @@ impl Budget {
     /// Takes over what `ask` learns from the driver; nothing changes where it answers `None`.
     ///
     /// It is called without the lock, since a driver may take milliseconds. Reservations and releases of other threads
-    /// in the meantime are accounted for (I5). Returns whether there was an answer.
+    /// in the meantime are accounted for (I5), and an answer to a later question stays. Returns whether there was an
+    /// answer.
     pub(crate) fn refresh(&self, ask: impl FnOnce() -> Option<[HeapBudget; MAX_HEAPS]>) -> bool {
-        let before = self.state.lock().heaps;
+        let (before, number) = self.begin_refresh();
         let Some(reports) = ask() else {
             return false;
         };
+        self.refreshes.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.lock();
+        if number < state.known_refresh {
+            return true;
+        }
+        state.known_refresh = number;
         for (index, report) in reports.iter().enumerate() {
             let heap = &mut state.heaps[index];
             let left_meanwhile = heap.ever_left.wrapping_sub(before[index].ever_left);
@@ -204,9 +214,15 @@ impl Budget {
             heap.budget = self.facts[index].budget(report.budget);
             self.publish(&state, index);
         }
-        self.refreshes.fetch_add(1, Ordering::Relaxed);
         self.operations_since_refresh.store(0, Ordering::Relaxed);
         true
+    }
+
+    /// Returns what is held before the driver is asked, and the question's number.
+    fn begin_refresh(&self) -> ([HeapState; MAX_HEAPS], u64) {
+        let mut state = self.state.lock();
+        state.refreshes_begun += 1;
+        (state.heaps, state.refreshes_begun)
     }
 
     /// Returns the use of a heap, without a lock: each number is one that was true, but they may be of different moments.
@@ -299,7 +315,15 @@ impl Budget {
 impl State {
     fn new(facts: &[HeapFacts; MAX_HEAPS]) -> Self {
         let heaps = facts.map(|facts| HeapState { budget: facts.budget(0), ..HeapState::default() });
-        Self { heaps, objects: 0, objects_leaving: 0, releases_begun: 0, releases: Vec::new() }
+        Self {
+            heaps,
+            objects: 0,
+            objects_leaving: 0,
+            releases_begun: 0,
+            releases: Vec::new(),
+            refreshes_begun: 0,
+            known_refresh: 0,
+        }
     }
 }
 

@@ -61,6 +61,23 @@ fn usage_is_the_larger_of_the_driver_s_and_ours_plus_our_growth() {
     assert_eq!(budget.heap(0).remaining(), 300);
 }
 
+/// I5 among threads that refresh at once: the driver may answer the first to ask last.
+#[test]
+fn an_older_answer_does_not_replace_a_newer_one() {
+    let budget = Budget::new(&one_heap(1000, 64), &[]);
+    let mut older = [HeapBudget::default(); MAX_HEAPS];
+    older[0] = HeapBudget { usage: 100, budget: 900 };
+    let was_answered = budget.refresh(|| {
+        // Another thread asks and hears of more usage, while this answer is on its way.
+        report(&budget, 700, 800);
+        Some(older)
+    });
+    assert!(was_answered);
+    assert_eq!((budget.heap(0).foreign, budget.heap(0).budget), (700, 800));
+    report(&budget, 300, 900);
+    assert_eq!((budget.heap(0).foreign, budget.heap(0).budget), (300, 900), "what is asked later counts");
+}
+
 #[test]
 fn the_heap_s_bound_passes_over_the_budget_only() {
     let budget = Budget::new(&one_heap(1000, 64), &[Some(900)]);
