@@ -368,6 +368,33 @@ fn threads_that_are_all_refused_ask_the_driver_no_more_often_than_each_alone() {
     assert!(together <= 8 * alone, "{together} calls of 8 threads, {alone} of one alone");
 }
 
+/// What is opened beforehand may be gone before there is enough of it.
+#[test]
+fn prewarming_ends_while_another_thread_trims() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let opened = thread::scope(|scope| {
+        let mut gate = rig.control().block(Function::AllocateMemory);
+        let worker = scope.spawn(|| rig.prewarm(Intent::GpuOnly, mib(512)));
+        // The driver holds up each opening until all that were there before it have been trimmed.
+        for _ in 0..40 {
+            let has_come = || worker.is_finished() || gate.wait_for_arrivals(1, Duration::from_millis(1));
+            assert!((0..20_000).any(|_| has_come()), "it asks the driver or ends");
+            rig.trim();
+            let next = rig.control().block(Function::AllocateMemory);
+            drop(std::mem::replace(&mut gate, next));
+        }
+        rig.control().fail_when(|call| {
+            (call.function == Function::AllocateMemory).then_some(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
+        });
+        drop(gate);
+        worker.join().expect("no panic")
+    });
+    assert!(opened.is_ok_and(|bytes| bytes <= mib(512)), "it ends when it has opened what was asked for");
+    rig.control().clear_faults();
+    assert_nothing_left(&rig, "it was trimmed");
+    rig.finish();
+}
+
 /// A reservation that is refused waits for a release under way instead of failing.
 #[test]
 fn a_release_in_flight_is_waited_for() {

@@ -144,7 +144,7 @@ impl Allocator {
     /// The room is for what the calling thread allocates: linear resources, and others where they share blocks. Where
     /// threads have collided and have shards of their own, empty blocks of another thread's shard do not count, and
     /// another thread takes of this room only before it would open a block itself. They are kept until [`trim`](Self::trim), or until memory runs out. Returns the bytes
-    /// opened now.
+    /// opened now. What other threads use of them, or give back, meanwhile is not opened once more.
     ///
     /// # Errors
     /// - `NoMemoryType`; `Unsupported` where the memory type is lazily allocated.
@@ -163,10 +163,12 @@ impl Allocator {
         loop {
             let empty_bytes = pool.counts().empty_bytes;
             pool.keep_prewarmed(bytes.min(empty_bytes));
-            if empty_bytes >= bytes {
+            // What others took or gave back since it was opened counts, or this might never end.
+            let missing = bytes.saturating_sub(empty_bytes.max(opened));
+            if missing == 0 {
                 return Ok(opened);
             }
-            let block = growth::prewarm_block(bytes - empty_bytes, &pool.settings().growth);
+            let block = growth::prewarm_block(missing, &pool.settings().growth);
             self.open_empty(pool, block)?;
             opened += block;
         }
