@@ -368,6 +368,29 @@ fn threads_that_are_all_refused_ask_the_driver_no_more_often_than_each_alone() {
     assert!(together <= 8 * alone, "{together} calls of 8 threads, {alone} of one alone");
 }
 
+/// Of two threads that the driver has refused, one gives all empty blocks back: the other finds none, but room.
+#[test]
+fn what_another_thread_gave_back_is_room_for_both() {
+    let rig = Rig::new(common::two_heaps(mib(64), mib(64)));
+    assert_eq!(rig.prewarm(Intent::GpuOnly, mib(8)).ok(), Some(mib(8)));
+    let refused = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+    (1..=2).for_each(|n| rig.control().fail_nth_of(Function::AllocateMemory, n, refused));
+    rig.control().delay(Function::FreeMemory, Duration::from_millis(20));
+    let gate = rig.control().block(Function::AllocateMemory);
+    let info = AllocationCreateInfo::gpu_only().without_spilling().dedicated(freestone::DedicatedUse::Always);
+    thread::scope(|scope| {
+        let workers = [1, 2].map(|_| scope.spawn(|| rig.allocate(&linear(mib(4)), &info)));
+        assert!(gate.wait_for_arrivals(2, HANG), "both ask the driver");
+        gate.open();
+        for worker in workers {
+            let allocation = worker.join().expect("no panic").expect("8 MiB have gone back since it was refused");
+            rig.free(allocation).expect("it is alive");
+        }
+    });
+    assert_nothing_left(&rig, "both were freed");
+    rig.finish();
+}
+
 /// What is opened beforehand may be gone before there is enough of it.
 #[test]
 fn prewarming_ends_while_another_thread_trims() {

@@ -15,6 +15,7 @@ use super::request::AllocationRequest;
 use super::stamp::Stamp;
 use super::{Allocator, retention};
 use crate::block::growth;
+use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates};
 use crate::pool::{Attempt, Joined, Kept, Placement, PoolRequest, Refusal};
 use crate::suballocator::Algorithm;
@@ -170,8 +171,11 @@ fn failure(stop: Stop, size: u64, attempts: Attempts) -> AllocationError {
 }
 
 /// Carries the steps out.
-#[derive(Debug)]
-pub(crate) struct Perform;
+#[derive(Debug, Default)]
+pub(crate) struct Perform {
+    /// What had ever gone back to the driver, by heap, when it was last asked for memory.
+    gone_before: [u64; MAX_HEAPS],
+}
 
 impl Descent for Perform {
     type Output = (Placement, Stamp);
@@ -188,7 +192,7 @@ impl Descent for Perform {
             return Ok(found.ok_or(Refusal::DoesNotFit)?);
         }
         pool.check_opening(attempt, request)?;
-        match grow_or_open(allocator, pool, attempt, request) {
+        match grow_or_open(self, allocator, pool, attempt, request) {
             // Room that another shard has is better than a refusal.
             Err(Ended::Refused(refusal)) if attempt != Attempt::Dedicated => {
                 Ok(find_existing(allocator, pool, request, Haste::Patient).ok_or(refusal)?)
@@ -198,7 +202,11 @@ impl Descent for Perform {
     }
 
     fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
-        allocator.trim_pools(heap_index)
+        match allocator.trim_pools(heap_index) {
+            // What another thread has given back since this one was refused is room as well.
+            0 => allocator.budget().gone_since(&self.gone_before, heap_index),
+            bytes => bytes,
+        }
     }
 }
 
@@ -233,12 +241,13 @@ fn find_existing(
 
 /// Opens memory; a growth waits for another one of the pool that covers its need, unless a shard that was busy has room.
 fn grow_or_open(
+    perform: &mut Perform,
     allocator: &Allocator,
     pool: &NumberedPool,
     attempt: Attempt,
     request: &PoolRequest,
 ) -> Result<(Placement, Stamp), Ended> {
-    let Attempt::Grow { bytes } = attempt else { return Ok(open(allocator, pool, attempt, request)?) };
+    let Attempt::Grow { bytes } = attempt else { return Ok(open(perform, allocator, pool, attempt, request)?) };
     match pool.growth().join(request.range.size) {
         Joined::Follower(follower) => {
             // A shard is busy for less than a driver call lasts.
@@ -247,27 +256,34 @@ fn grow_or_open(
                 Ended::LookAgain
             })
         }
-        Joined::Alone => Ok(open(allocator, pool, attempt, request)?),
+        Joined::Alone => Ok(open(perform, allocator, pool, attempt, request)?),
         Joined::Leader(ticket) => {
             // Another growth may have ended between the look at the blocks and the ticket.
             if let Some(placement) = pool.allocate_existing(&request.range) {
                 return Ok((placement, pool.stamp()));
             }
             ticket.promise(bytes.saturating_sub(request.range.size));
-            Ok(open(allocator, pool, attempt, request)?)
+            Ok(open(perform, allocator, pool, attempt, request)?)
         }
     }
 }
 
 /// Opens memory, after giving back what would raise the peak.
 fn open(
+    perform: &mut Perform,
     allocator: &Allocator,
     pool: &NumberedPool,
     attempt: Attempt,
     request: &PoolRequest,
 ) -> Result<(Placement, Stamp), Refusal> {
     allocator.make_room(pool, pool.opening_bytes(attempt, request));
-    let placement = pool.attempt(allocator.backing(), attempt, request)?;
+    perform.gone_before = allocator.budget().ever_gone();
+    let placement = pool.attempt(allocator.backing(), attempt, request).inspect_err(|refusal| {
+        // What was opened and could not be mapped has gone back itself: that is no room.
+        if matches!(refusal, Refusal::Driver(error) if error.call == "vkMapMemory") {
+            perform.gone_before = allocator.budget().ever_gone();
+        }
+    })?;
     allocator.note_opening();
     Ok((placement, pool.stamp()))
 }

@@ -298,7 +298,7 @@ pub enum Reason {
     /// The driver refused.
     #[error("{0}")]
     Driver(DriverError),
-    /// A trim gave this much back, after which the next attempt was made.
+    /// A trim gave this much back, or other threads had meanwhile, after which the next attempt was made.
     #[error("{bytes} bytes given back")]
     GaveBack {
         /// Bytes given back.

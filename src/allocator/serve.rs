@@ -110,7 +110,7 @@ impl Allocator {
     fn descend(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
         request.check()?;
         let candidates = self.candidates_for(&request)?;
-        let found = descent::run(self, &request, candidates, &mut Perform)?;
+        let found = descent::run(self, &request, candidates, &mut Perform::default())?;
         let (placement, stamp) = found.output;
         let opener = matches!(found.attempt, Attempt::Grow { .. } | Attempt::Own);
         Ok(self.hand_out(&request, &placement, stamp.with(Trait::Opener, opener && !placement.is_dedicated)))

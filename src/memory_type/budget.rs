@@ -178,6 +178,25 @@ impl Budget {
         ReleaseInFlight { budget: self, heap_index, bytes, number }
     }
 
+    /// Returns the bytes of each heap whose release ever ended; they wrap around.
+    pub(crate) fn ever_gone(&self) -> [u64; MAX_HEAPS] {
+        self.state.lock().heaps.map(|heap| heap.ever_gone)
+    }
+
+    /// Waits for the releases under way, once, and returns the bytes of a heap, or of all, that have gone since
+    /// [`ever_gone`](Self::ever_gone) was asked. As for [`reserve`](Self::reserve), a thread must not hold a
+    /// [`ReleaseInFlight`] meanwhile.
+    pub(crate) fn gone_since(&self, before: &[u64; MAX_HEAPS], heap_index: Option<u32>) -> u64 {
+        let mut state = self.state.lock();
+        let last_awaited = state.releases_begun;
+        while state.releases.iter().any(|&number| number <= last_awaited) {
+            self.release_ended.wait(&mut state);
+        }
+        let by_heap = (0..).zip(&state.heaps).zip(before);
+        let on_heap = by_heap.filter(|((index, _), _)| heap_index.is_none_or(|wanted| wanted == *index));
+        on_heap.map(|((_, heap), before)| heap.ever_gone.wrapping_sub(*before)).sum()
+    }
+
     /// Charges a memory object that is held with `now` bytes instead of `before`: what lazily allocated memory has really
     /// committed. Nothing is refused, since the driver has committed them already.
     pub(crate) fn recharge(&self, heap_index: u32, before: u64, now: u64) {
@@ -375,6 +394,7 @@ impl Drop for ReleaseInFlight<'_> {
         let heap = &mut state.heaps[self.heap_index as usize];
         heap.own = heap.own.saturating_sub(self.bytes);
         heap.leaving -= self.bytes;
+        heap.ever_gone = heap.ever_gone.wrapping_add(self.bytes);
         state.objects = state.objects.saturating_sub(1);
         state.objects_leaving -= 1;
         state.releases.retain(|&number| number != self.number);
