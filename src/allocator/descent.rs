@@ -248,7 +248,7 @@ fn grow_or_open(
     request: &PoolRequest,
 ) -> Result<(Placement, Stamp), Ended> {
     let Attempt::Grow { bytes } = attempt else { return Ok(open(perform, allocator, pool, attempt, request)?) };
-    match pool.growth().join(request.range.size) {
+    match pool.growth().join(request.range.size, bytes.saturating_sub(request.range.size)) {
         Joined::Follower(follower) => {
             // A shard is busy for less than a driver call lasts.
             find_existing(allocator, pool, request, Haste::Patient).ok_or_else(|| {
@@ -257,12 +257,11 @@ fn grow_or_open(
             })
         }
         Joined::Alone => Ok(open(perform, allocator, pool, attempt, request)?),
-        Joined::Leader(ticket) => {
+        Joined::Leader(_ticket) => {
             // Another growth may have ended between the look at the blocks and the ticket.
             if let Some(placement) = pool.allocate_existing(&request.range) {
                 return Ok((placement, pool.stamp()));
             }
-            ticket.promise(bytes.saturating_sub(request.range.size));
             Ok(open(perform, allocator, pool, attempt, request)?)
         }
     }

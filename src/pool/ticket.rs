@@ -1,7 +1,7 @@
 //! One growth of a pool in flight: those whose need it covers wait for it, instead of opening a block each.
 //!
 //! ```text
-//!   thread A   join -> Leader, promise(1 MiB) ......... driver call ......... drop(ticket): wakes all
+//!   thread A   join, promising 1 MiB -> Leader ........ driver call ......... drop(ticket): wakes all
 //!   thread B        join(256) -> Follower, wait ...................................... looks again
 //!   thread C             join(4 MiB) -> Alone: not covered by the promise, opens memory without a ticket
 //! ```
@@ -23,8 +23,8 @@ pub(crate) struct GrowthTicket {
 #[derive(Debug, Default)]
 struct State {
     is_taken: bool,
-    /// Bytes of the promised block that nobody counts on yet; `None` until its size is known.
-    unclaimed: Option<u64>,
+    /// Bytes of the promised block that nobody counts on yet.
+    unclaimed: u64,
     /// Counts the growths that have ended.
     epoch: u64,
 }
@@ -55,20 +55,22 @@ pub(crate) struct Follower<'a> {
 }
 
 impl GrowthTicket {
-    /// Takes the ticket, or claims `bytes` of what it promises.
-    pub(crate) fn join(&self, bytes: u64) -> Joined<'_> {
+    /// Takes the ticket and promises that the block will have `promise` bytes left for others, or claims `bytes` of what
+    /// is promised. The promise is known at once: nobody waits for a growth that may be too small.
+    pub(crate) fn join(&self, bytes: u64, promise: u64) -> Joined<'_> {
         let mut state = self.state.lock();
         if !state.is_taken {
             state.is_taken = true;
-            state.unclaimed = None;
+            state.unclaimed = promise;
             return Joined::Leader(Ticket { growth: self });
         }
-        match &mut state.unclaimed {
-            Some(left) if *left < bytes => return Joined::Alone,
-            Some(left) => *left -= bytes,
-            None => {}
+        match state.unclaimed.checked_sub(bytes) {
+            None => Joined::Alone,
+            Some(left) => {
+                state.unclaimed = left;
+                Joined::Follower(Follower { growth: self, epoch: state.epoch })
+            }
         }
-        Joined::Follower(Follower { growth: self, epoch: state.epoch })
     }
 }
 
@@ -82,18 +84,10 @@ impl Follower<'_> {
     }
 }
 
-impl Ticket<'_> {
-    /// Tells those who come how many bytes the block will have left for them.
-    pub(crate) fn promise(&self, bytes: u64) {
-        self.growth.state.lock().unclaimed = Some(bytes);
-    }
-}
-
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let mut state = self.growth.state.lock();
         state.is_taken = false;
-        state.unclaimed = None;
         state.epoch += 1;
         self.growth.ended.notify_all();
     }
@@ -106,23 +100,21 @@ mod tests {
     #[test]
     fn a_need_above_the_promise_goes_alone() {
         let growth = GrowthTicket::default();
-        let Joined::Leader(ticket) = growth.join(1) else { panic!("nothing was under way") };
-        ticket.promise(100);
-        assert!(matches!(growth.join(101), Joined::Alone));
-        assert!(matches!(growth.join(100), Joined::Follower(_)), "all of it is covered");
+        let Joined::Leader(ticket) = growth.join(1, 100) else { panic!("nothing was under way") };
+        assert!(matches!(growth.join(101, 0), Joined::Alone), "I3: from the moment that there is a ticket");
+        assert!(matches!(growth.join(100, 0), Joined::Follower(_)), "all of it is covered");
         drop(ticket);
-        assert!(matches!(growth.join(101), Joined::Leader(_)));
+        assert!(matches!(growth.join(101, 0), Joined::Leader(_)));
     }
 
     #[test]
     fn the_end_of_a_growth_wakes_those_who_wait() {
         let growth = GrowthTicket::default();
-        let Joined::Leader(ticket) = growth.join(1) else { panic!("nothing was under way") };
-        ticket.promise(100);
+        let Joined::Leader(ticket) = growth.join(1, 100) else { panic!("nothing was under way") };
         std::thread::scope(|scope| {
-            let Joined::Follower(follower) = growth.join(60) else { panic!("it is covered") };
+            let Joined::Follower(follower) = growth.join(60, 0) else { panic!("it is covered") };
             let waiter = scope.spawn(move || follower.wait());
-            assert!(matches!(growth.join(60), Joined::Alone), "I3: 40 bytes are left of the promise");
+            assert!(matches!(growth.join(60, 0), Joined::Alone), "I3: 40 bytes are left of the promise");
             std::thread::sleep(core::time::Duration::from_millis(5));
             assert!(!waiter.is_finished(), "the growth has not ended");
             drop(ticket);

@@ -260,8 +260,7 @@ fn a_busy_sibling_is_waited_for_rather_than_a_growth() {
     let first = allocator.pools().own_shard(type_index, Kind::Linear);
     let while_growing = || {
         let own = allocator.pools().own_shard(type_index, Kind::Linear);
-        let Joined::Leader(ticket) = own.growth().join(1) else { panic!("nothing is under way") };
-        ticket.promise(MIB);
+        let Joined::Leader(ticket) = own.growth().join(1, MIB) else { panic!("nothing is under way") };
         thread::scope(|scope| {
             let (served, is_served) = mpsc::channel();
             let growth = scope.spawn(move || {

@@ -35,15 +35,14 @@ impl Room {
             if self.cut() {
                 return true;
             }
-            match self.growth.join(NEED) {
+            match self.growth.join(NEED, block.map_or(0, |bytes| bytes - NEED)) {
                 Joined::Follower(follower) => follower.wait(),
                 Joined::Alone => return block.is_some(),
-                Joined::Leader(ticket) => {
+                Joined::Leader(_ticket) => {
                     if self.cut() {
                         return true;
                     }
                     let Some(bytes) = block else { return false };
-                    ticket.promise(bytes - NEED);
                     self.opened.set(self.opened.get() + 1);
                     *self.left.lock() += bytes - NEED;
                     return true;
