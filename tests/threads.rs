@@ -418,6 +418,28 @@ fn prewarming_ends_while_another_thread_trims() {
     rig.finish();
 }
 
+/// A tick asks the driver about one lazily allocated object after another: the others go back while it does.
+#[test]
+fn lazy_memory_goes_back_while_a_tick_looks_at_others() {
+    let rig = Rig::new(Profile::noncoherent());
+    let info = AllocationCreateInfo::transient();
+    let [first, second] =
+        [1, 2].map(|_| rig.allocate(&requirements(64 * KIB, 256, Kind::NonLinear), &info).expect("there is memory"));
+    assert_eq!(second.memory_type_index(), 4, "the lazily allocated type");
+    let gate = rig.control().block(Function::GetDeviceMemoryCommitment);
+    thread::scope(|scope| {
+        scope.spawn(|| rig.tick());
+        assert!(gate.wait_for_arrivals(1, HANG), "the tick asks for the first one's commitment");
+        rig.free(second).expect("it is alive");
+        let live = rig.control().live(ObjectKind::DeviceMemory);
+        gate.open();
+        assert_eq!(live, 1, "nobody looks at the second one");
+    });
+    rig.free(first).expect("it is alive");
+    assert_nothing_left(&rig, "both were freed");
+    rig.finish();
+}
+
 /// A reservation that is refused waits for a release under way instead of failing.
 #[test]
 fn a_release_in_flight_is_waited_for() {

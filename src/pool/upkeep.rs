@@ -80,9 +80,10 @@ impl Pool {
         if !self.settings.is_lazy {
             return;
         }
-        let objects: Vec<_> =
-            self.state.lock().dedicated.iter().map(|(key, object)| (key, Arc::clone(object))).collect();
-        for (key, object) in objects {
+        let keys: Vec<_> = self.state.lock().dedicated.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            // One at a time: what is freed while it is held here goes back only after it was looked at.
+            let Some(object) = self.state.lock().dedicated.get(key).map(Arc::clone) else { continue };
             let committed = backing.device.commitment(&object.memory);
             let state = self.state.lock();
             if state.dedicated.get(key).is_some() {
