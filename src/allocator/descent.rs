@@ -17,7 +17,7 @@ use super::{Allocator, retention};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates};
-use crate::pool::{Attempt, Joined, Kept, Placement, PoolRequest, Refusal};
+use crate::pool::{Attempt, Follower, Joined, Kept, Placement, PoolRequest, Refusal};
 use crate::suballocator::Algorithm;
 
 /// Why an attempt ended without a placement.
@@ -193,9 +193,14 @@ impl Descent for Perform {
         }
         pool.check_opening(attempt, request)?;
         match grow_or_open(self, allocator, pool, attempt, request) {
-            // Room that another shard has is better than a refusal.
+            // Room that another shard has, or is about to have, is better than a refusal.
             Err(Ended::Refused(refusal)) if attempt != Attempt::Dedicated => {
-                Ok(find_existing(allocator, pool, request, Haste::Patient).ok_or(refusal)?)
+                let found = find_existing(allocator, pool, request, Haste::Patient);
+                let found = found.or_else(|| match refusal {
+                    Refusal::Budget(_) => await_growths(allocator, pool, request),
+                    _ => None,
+                });
+                Ok(found.ok_or(refusal)?)
             }
             ended => ended,
         }
@@ -237,6 +242,15 @@ fn find_existing(
         }?;
         Some((placement, sibling.stamp()))
     })
+}
+
+/// Waits for what other threads are opening for the pool or its shards, where that covers the need: they have reserved
+/// what was refused here. Where they are refused too, so is this attempt, and nobody waits in turns.
+fn await_growths(allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<(Placement, Stamp)> {
+    let shards = core::iter::once(pool).chain(allocator.pools().siblings(pool));
+    shards.filter_map(|shard| shard.growth().follow(request.range.size)).for_each(Follower::wait);
+    // One that has just ended is not waited for: whatever came of the growths, there may be room by now.
+    find_existing(allocator, pool, request, Haste::Patient)
 }
 
 /// Opens memory; a growth waits for another one of the pool that covers its need, unless a shard that was busy has room.

@@ -64,13 +64,18 @@ impl GrowthTicket {
             state.unclaimed = promise;
             return Joined::Leader(Ticket { growth: self });
         }
-        match state.unclaimed.checked_sub(bytes) {
-            None => Joined::Alone,
-            Some(left) => {
-                state.unclaimed = left;
-                Joined::Follower(Follower { growth: self, epoch: state.epoch })
-            }
-        }
+        self.claim(&mut state, bytes).map_or(Joined::Alone, Joined::Follower)
+    }
+
+    /// Claims `bytes` of what a growth under way promises; `None` where none is, or none that covers them.
+    pub(crate) fn follow(&self, bytes: u64) -> Option<Follower<'_>> {
+        self.claim(&mut self.state.lock(), bytes)
+    }
+
+    fn claim(&self, state: &mut State, bytes: u64) -> Option<Follower<'_>> {
+        let left = state.unclaimed.checked_sub(bytes).filter(|_| state.is_taken)?;
+        state.unclaimed = left;
+        Some(Follower { growth: self, epoch: state.epoch })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::allocator::{Allocation, AllocationCreateInfo, AllocationRequirements,
 use crate::device::Memory;
 use crate::memory_type::Intent;
 use crate::pool::{Joined, PoolVisitor};
-use crate::sim::{MIB, Profile, SimDevice};
+use crate::sim::{Function, MIB, Profile, SimDevice};
 use crate::suballocator::{Algorithm, RangeKey, RangeState, RangeView, Request};
 use crate::sync::thread_number;
 use crate::{AllocationError, Allocator, PlannedPlacement};
@@ -279,6 +279,30 @@ fn a_busy_sibling_is_waited_for_rather_than_a_growth() {
     let placed = while_busy(first, Duration::from_millis(30), small);
     assert_eq!(placed.memory(), pinned.memory());
     for allocation in [placed, pinned] {
+        allocator.free(allocation).expect("it is alive");
+    }
+    drop(allocator);
+    assert!(sim.finish().is_empty());
+}
+
+/// A block that another shard is opening, and that took the last of the budget, has room for both.
+#[test]
+fn a_block_on_its_way_to_a_sibling_is_waited_for_before_a_refusal() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, MIB);
+    let gate = sim.control().block(Function::AllocateMemory);
+    let [first, second] = thread::scope(|scope| {
+        let first = scope.spawn(|| allocate(&allocator, 512));
+        assert!(gate.wait_for_arrivals(1, Duration::from_secs(10)), "it opens 1 MiB");
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(30));
+            gate.open();
+        });
+        let second = in_the_second_shard(&allocator, || allocate(&allocator, 512));
+        [first.join().expect("no panic"), second].map(|served| served.expect("there is room for both"))
+    });
+    assert_eq!(first.memory(), second.memory());
+    for allocation in [first, second] {
         allocator.free(allocation).expect("it is alive");
     }
     drop(allocator);
