@@ -113,6 +113,16 @@ mod tests {
     }
 
     #[test]
+    fn only_a_growth_under_way_that_covers_the_need_is_followed() {
+        let growth = GrowthTicket::default();
+        assert!(growth.follow(0).is_none());
+        let Joined::Leader(ticket) = growth.join(1, 100) else { panic!("nothing was under way") };
+        assert_eq!([101, 60, 60, 40].map(|bytes| growth.follow(bytes).is_some()), [false, true, false, true]);
+        drop(ticket);
+        assert!(growth.follow(0).is_none());
+    }
+
+    #[test]
     fn the_end_of_a_growth_wakes_those_who_wait() {
         let growth = GrowthTicket::default();
         let Joined::Leader(ticket) = growth.join(1, 100) else { panic!("nothing was under way") };

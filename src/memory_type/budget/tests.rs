@@ -129,6 +129,23 @@ fn a_dropped_reservation_leaves_no_trace() {
 }
 
 #[test]
+fn what_has_gone_is_known_by_heap_once_it_has() {
+    let budget = Budget::new(&one_heap(1000, 64), &[]);
+    take(&budget, 300).unwrap();
+    let before = budget.ever_gone();
+    let release = budget.begin_release(0, 300);
+    assert_eq!(budget.ever_gone(), before, "it is under way");
+    thread::scope(|scope| {
+        let gone = scope.spawn(|| budget.gone_since(&before, Some(0)));
+        thread::sleep(core::time::Duration::from_millis(5));
+        drop(release);
+        assert_eq!(gone.join().unwrap(), 300, "it was waited for");
+    });
+    assert_eq!([Some(1), None].map(|heap_index| budget.gone_since(&before, heap_index)), [0, 300]);
+    assert_eq!(budget.gone_since(&budget.ever_gone(), None), 0);
+}
+
+#[test]
 fn heaps_that_do_not_exist_refuse() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     for heap_index in [1, 15, 16, u32::MAX] {
