@@ -11,8 +11,8 @@ use ash::vk;
 use common::{Rig, linear, mib, non_linear, requirements};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    Allocation, AllocationCreateInfo, AllocationError, Kind, MemoryPriority, PlannedPlacement, PoolCreateInfo, Reason,
-    Refused,
+    Allocation, AllocationCreateInfo, AllocationError, DedicatedUse, Kind, MemoryPriority, PlannedPlacement,
+    PoolCreateInfo, Reason, Refused,
 };
 
 /// Only a test that fails waits so long.
@@ -348,5 +348,39 @@ fn flags_that_a_request_adds_choose_another_memory_type() {
     assert!(is_visible(plain.required_flags(visible)) && is_visible(plain.preferred_flags(visible)));
     let local = vk::MemoryPropertyFlags::DEVICE_LOCAL;
     assert!(flags_of(plain).contains(local) && !flags_of(plain.avoided_flags(local)).contains(local));
+    rig.finish();
+}
+
+/// Something lives all along, so that the allocator is not idle.
+#[test]
+fn a_block_that_has_been_empty_for_300_ticks_goes_back() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = AllocationCreateInfo::gpu_only();
+    let anchor = rig.allocate(&linear(256), &info.dedicated(DedicatedUse::Always)).expect("there is memory");
+    let tick = |count: u32| (0..count).for_each(|_| rig.tick());
+    let use_a_block = || rig.free(rig.allocate(&linear(100), &info).expect("there is memory")).expect("it is alive");
+    use_a_block();
+    tick(200);
+    use_a_block();
+    tick(300);
+    assert_eq!(rig.statistics().total.empty_bytes, mib(1), "it was used in between");
+    tick(1);
+    assert_eq!((rig.statistics().total.empty_bytes, rig.control().count(Function::FreeMemory)), (0, 1));
+    rig.free(anchor).expect("it is alive");
+    rig.finish();
+}
+
+#[test]
+fn of_64_mib_of_empty_blocks_only_what_is_above_goes_back() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = AllocationCreateInfo::gpu_only();
+    let anchor = rig.allocate(&linear(256), &info.dedicated(DedicatedUse::Always)).expect("there is memory");
+    let live: Vec<_> = (0..5).map(|_| rig.allocate(&linear(mib(20)), &info).expect("there is memory")).collect();
+    for allocation in live {
+        rig.free(allocation).expect("it is alive");
+    }
+    assert_eq!(rig.statistics().total.empty_bytes, mib(60), "three blocks of 20 MiB stay");
+    assert_eq!(rig.control().count(Function::FreeMemory), 2);
+    rig.free(anchor).expect("it is alive");
     rig.finish();
 }
