@@ -361,7 +361,9 @@ fn threads_that_are_all_refused_ask_the_driver_no_more_often_than_each_alone() {
         });
         rig.control().clear_faults();
         assert_nothing_left(&rig, "nobody got anything");
-        rig.control().count(Function::AllocateMemory)
+        let count = rig.control().count(Function::AllocateMemory);
+        rig.finish();
+        count
     };
     let alone = calls(1);
     let together = calls(8);

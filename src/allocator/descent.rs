@@ -192,7 +192,7 @@ impl Descent for Perform {
             return Ok(found.ok_or(Refusal::DoesNotFit)?);
         }
         pool.check_opening(attempt, request)?;
-        match grow_or_open(self, allocator, pool, attempt, request) {
+        match self.grow_or_open(allocator, pool, attempt, request) {
             // Room that another shard has, or is about to have, is better than a refusal.
             Err(Ended::Refused(refusal)) if attempt != Attempt::Dedicated => {
                 let found = find_existing(allocator, pool, request, Haste::Patient);
@@ -212,6 +212,57 @@ impl Descent for Perform {
             0 => allocator.budget().gone_since(&self.gone_before, heap_index),
             bytes => bytes,
         }
+    }
+}
+
+impl Perform {
+    /// Opens memory; a growth waits for another one of the pool that covers its need, unless a shard that was busy has
+    /// room.
+    fn grow_or_open(
+        &mut self,
+        allocator: &Allocator,
+        pool: &NumberedPool,
+        attempt: Attempt,
+        request: &PoolRequest,
+    ) -> Result<(Placement, Stamp), Ended> {
+        let Attempt::Grow { bytes } = attempt else { return Ok(self.open(allocator, pool, attempt, request)?) };
+        match pool.growth().join(request.range.size, bytes.saturating_sub(request.range.size)) {
+            Joined::Follower(follower) => {
+                // A shard is busy for less than a driver call lasts.
+                find_existing(allocator, pool, request, Haste::Patient).ok_or_else(|| {
+                    follower.wait();
+                    Ended::LookAgain
+                })
+            }
+            Joined::Alone => Ok(self.open(allocator, pool, attempt, request)?),
+            Joined::Leader(_ticket) => {
+                // Another growth may have ended between the look at the blocks and the ticket.
+                if let Some(placement) = pool.allocate_existing(&request.range) {
+                    return Ok((placement, pool.stamp()));
+                }
+                Ok(self.open(allocator, pool, attempt, request)?)
+            }
+        }
+    }
+
+    /// Opens memory, after giving back what would raise the peak.
+    fn open(
+        &mut self,
+        allocator: &Allocator,
+        pool: &NumberedPool,
+        attempt: Attempt,
+        request: &PoolRequest,
+    ) -> Result<(Placement, Stamp), Refusal> {
+        allocator.make_room(pool, pool.opening_bytes(attempt, request));
+        self.gone_before = allocator.budget().ever_gone();
+        let placement = pool.attempt(allocator.backing(), attempt, request).inspect_err(|refusal| {
+            if matches!(refusal, Refusal::Driver(error) if error.is_of_mapping()) {
+                // What was opened has gone back itself: that is no room.
+                self.gone_before = allocator.budget().ever_gone();
+            }
+        })?;
+        allocator.note_opening();
+        Ok((placement, pool.stamp()))
     }
 }
 
@@ -251,54 +302,6 @@ fn await_growths(allocator: &Allocator, pool: &NumberedPool, request: &PoolReque
     shards.filter_map(|shard| shard.growth().follow(request.range.size)).for_each(Follower::wait);
     // One that has just ended is not waited for: whatever came of the growths, there may be room by now.
     find_existing(allocator, pool, request, Haste::Patient)
-}
-
-/// Opens memory; a growth waits for another one of the pool that covers its need, unless a shard that was busy has room.
-fn grow_or_open(
-    perform: &mut Perform,
-    allocator: &Allocator,
-    pool: &NumberedPool,
-    attempt: Attempt,
-    request: &PoolRequest,
-) -> Result<(Placement, Stamp), Ended> {
-    let Attempt::Grow { bytes } = attempt else { return Ok(open(perform, allocator, pool, attempt, request)?) };
-    match pool.growth().join(request.range.size, bytes.saturating_sub(request.range.size)) {
-        Joined::Follower(follower) => {
-            // A shard is busy for less than a driver call lasts.
-            find_existing(allocator, pool, request, Haste::Patient).ok_or_else(|| {
-                follower.wait();
-                Ended::LookAgain
-            })
-        }
-        Joined::Alone => Ok(open(perform, allocator, pool, attempt, request)?),
-        Joined::Leader(_ticket) => {
-            // Another growth may have ended between the look at the blocks and the ticket.
-            if let Some(placement) = pool.allocate_existing(&request.range) {
-                return Ok((placement, pool.stamp()));
-            }
-            Ok(open(perform, allocator, pool, attempt, request)?)
-        }
-    }
-}
-
-/// Opens memory, after giving back what would raise the peak.
-fn open(
-    perform: &mut Perform,
-    allocator: &Allocator,
-    pool: &NumberedPool,
-    attempt: Attempt,
-    request: &PoolRequest,
-) -> Result<(Placement, Stamp), Refusal> {
-    allocator.make_room(pool, pool.opening_bytes(attempt, request));
-    perform.gone_before = allocator.budget().ever_gone();
-    let placement = pool.attempt(allocator.backing(), attempt, request).inspect_err(|refusal| {
-        // What was opened and could not be mapped has gone back itself: that is no room.
-        if matches!(refusal, Refusal::Driver(error) if error.call == "vkMapMemory") {
-            perform.gone_before = allocator.budget().ever_gone();
-        }
-    })?;
-    allocator.note_opening();
-    Ok((placement, pool.stamp()))
 }
 
 /// An empty block that would raise the peak if it stayed.

@@ -179,7 +179,7 @@ impl Ladder {
         }
     }
 
-    /// Returns whether the step repeats one, for the sake of another thread's growth.
+    /// Returns whether the step repeats one, for the sake of another thread's growth: its refusal is no news.
     pub(crate) fn is_looking_again(&self) -> bool {
         matches!(self.rung, Rung::LookAgain(_))
     }

@@ -9,17 +9,21 @@ use crate::memory_type::Intent;
 use crate::pool::Kind;
 use crate::sim::{Profile, SimDevice};
 
+/// Makes an allocator of a simulated device, which must outlive it, and a small request.
+fn beginning(vulkan: &SimDevice) -> (Allocator, AllocationRequirements) {
+    let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+    #[expect(unsafe_code, reason = "a test makes its own allocator")]
+    // SAFETY: the objects belong together; the tests below drop the allocator before the device.
+    let allocator = unsafe { Allocator::new(info) }.expect("an allocator");
+    let requirements = vk::MemoryRequirements { size: 256, alignment: 256, memory_type_bits: !0 };
+    (allocator, AllocationRequirements::new(requirements, Kind::Linear, DeviceAddress::NotNeeded))
+}
+
 #[test]
 fn a_broken_invariant_panics_once_while_unwinding() {
     let vulkan = SimDevice::new(Profile::unified());
     let unwound = catch_unwind(AssertUnwindSafe(|| {
-        let info =
-            AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
-        #[expect(unsafe_code, reason = "a test makes its own allocator")]
-        // SAFETY: the objects belong together and outlive the allocator.
-        let allocator = unsafe { Allocator::new(info) }.expect("an allocator");
-        let requirements = vk::MemoryRequirements { size: 256, alignment: 256, memory_type_bits: !0 };
-        let requirements = AllocationRequirements::new(requirements, Kind::Linear, DeviceAddress::NotNeeded);
+        let (allocator, requirements) = beginning(&vulkan);
         let info = AllocationCreateInfo::upload();
         let allocation = allocator.allocate(&requirements, &info).expect("there is memory");
         let heap_index = allocator.heap_of(allocation.memory_type_index());
@@ -44,13 +48,7 @@ fn a_transient_buffer_asks_for_no_lazy_memory() {
 fn the_best_memory_type_is_the_one_that_serves() {
     for profile in Profile::all() {
         let vulkan = SimDevice::new(profile);
-        let info =
-            AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
-        #[expect(unsafe_code, reason = "a test makes its own allocator")]
-        // SAFETY: the objects belong together and outlive the allocator.
-        let allocator = unsafe { Allocator::new(info) }.expect("an allocator");
-        let requirements = vk::MemoryRequirements { size: 256, alignment: 256, memory_type_bits: !0 };
-        let requirements = AllocationRequirements::new(requirements, Kind::Linear, DeviceAddress::NotNeeded);
+        let (allocator, requirements) = beginning(&vulkan);
         for intent in Intent::ALL {
             let allocation = allocator.allocate(&requirements, &AllocationCreateInfo::new(intent)).expect("memory");
             assert_eq!(allocator.best_memory_type(intent, !0), Some(allocation.memory_type_index()), "{intent:?}");

@@ -143,8 +143,9 @@ impl Allocator {
     ///
     /// The room is for what the calling thread allocates: linear resources, and others where they share blocks. Where
     /// threads have collided and have shards of their own, empty blocks of another thread's shard do not count, and
-    /// another thread takes of this room only before it would open a block itself. They are kept until [`trim`](Self::trim), or until memory runs out. Returns the bytes
-    /// opened now. What other threads use of them, or give back, meanwhile is not opened once more.
+    /// another thread takes of this room only before it would open a block itself. They are kept until
+    /// [`trim`](Self::trim), or until memory runs out. What other threads use of them, or give back, meanwhile is not
+    /// opened once more. Returns the bytes opened now.
     ///
     /// # Errors
     /// - `NoMemoryType`; `Unsupported` where the memory type is lazily allocated.

@@ -16,6 +16,14 @@ pub struct DriverError {
 }
 
 impl DriverError {
+    /// The command that maps memory.
+    pub(super) const MAP_MEMORY: &'static str = "vkMapMemory";
+
+    /// Returns whether there was memory, which could not be mapped.
+    pub(crate) fn is_of_mapping(&self) -> bool {
+        self.call == Self::MAP_MEMORY
+    }
+
     /// Turns the answer of `call` into a result; every code but `VK_SUCCESS` is an error.
     ///
     /// None of the commands used has a second success code that would be of use.

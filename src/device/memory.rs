@@ -252,7 +252,7 @@ impl Device {
         if memory.mapped.0.is_none() {
             // A null pointer with a success code is a failure that the driver did not own up to.
             let result = if result == vk::Result::SUCCESS { vk::Result::ERROR_MEMORY_MAP_FAILED } else { result };
-            memory.mapping_error = Some(DriverError { call: "vkMapMemory", result });
+            memory.mapping_error = Some(DriverError { call: DriverError::MAP_MEMORY, result });
         }
     }
 

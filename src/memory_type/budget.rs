@@ -48,7 +48,7 @@ pub use refused::Refused;
 const OBJECT_HEADROOM: u32 = 16;
 
 /// What the mutex guards.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     heaps: [HeapState; MAX_HEAPS],
     objects: u32,
@@ -131,9 +131,7 @@ impl Budget {
         let mut state = self.state.lock();
         let last_awaited = state.releases_begun;
         while let Err(refused) = self.check_now(&state, heap_index, bytes, bound) {
-            // By number: one that began later and ended sooner says nothing of those before it.
-            let have_ended = state.releases.iter().all(|&number| number > last_awaited);
-            if have_ended || self.check_after_releases(&state, heap_index, bytes, bound).is_err() {
+            if state.have_ended(last_awaited) || self.check_after_releases(&state, heap_index, bytes, bound).is_err() {
                 return Err(refused);
             }
             self.release_ended.wait(&mut state);
@@ -180,7 +178,7 @@ impl Budget {
 
     /// Returns the bytes of each heap whose release ever ended; they wrap around.
     pub(crate) fn ever_gone(&self) -> [u64; MAX_HEAPS] {
-        self.state.lock().heaps.map(|heap| heap.ever_gone)
+        self.state.lock().heaps.map(|heap| heap.ever_gone())
     }
 
     /// Waits for the releases under way, once, and returns the bytes of a heap, or of all, that have gone since
@@ -189,12 +187,12 @@ impl Budget {
     pub(crate) fn gone_since(&self, before: &[u64; MAX_HEAPS], heap_index: Option<u32>) -> u64 {
         let mut state = self.state.lock();
         let last_awaited = state.releases_begun;
-        while state.releases.iter().any(|&number| number <= last_awaited) {
+        while !state.have_ended(last_awaited) {
             self.release_ended.wait(&mut state);
         }
         let by_heap = (0..).zip(&state.heaps).zip(before);
         let on_heap = by_heap.filter(|((index, _), _)| heap_index.is_none_or(|wanted| wanted == *index));
-        on_heap.map(|((_, heap), before)| heap.ever_gone.wrapping_sub(*before)).sum()
+        on_heap.map(|((_, heap), before)| heap.ever_gone().wrapping_sub(*before)).sum()
     }
 
     /// Charges a memory object that is held with `now` bytes instead of `before`: what lazily allocated memory has really
@@ -334,15 +332,13 @@ impl Budget {
 impl State {
     fn new(facts: &[HeapFacts; MAX_HEAPS]) -> Self {
         let heaps = facts.map(|facts| HeapState { budget: facts.budget(0), ..HeapState::default() });
-        Self {
-            heaps,
-            objects: 0,
-            objects_leaving: 0,
-            releases_begun: 0,
-            releases: Vec::new(),
-            refreshes_begun: 0,
-            known_refresh: 0,
-        }
+        Self { heaps, ..Self::default() }
+    }
+
+    /// Returns whether every release up to a number has ended. By number: one that began later and ended sooner says
+    /// nothing of those before it.
+    fn have_ended(&self, last_awaited: u64) -> bool {
+        self.releases.iter().all(|&number| number > last_awaited)
     }
 }
 
@@ -394,7 +390,6 @@ impl Drop for ReleaseInFlight<'_> {
         let heap = &mut state.heaps[self.heap_index as usize];
         heap.own = heap.own.saturating_sub(self.bytes);
         heap.leaving -= self.bytes;
-        heap.ever_gone = heap.ever_gone.wrapping_add(self.bytes);
         state.objects = state.objects.saturating_sub(1);
         state.objects_leaving -= 1;
         state.releases.retain(|&number| number != self.number);

@@ -22,9 +22,8 @@ pub(crate) struct GrowthTicket {
 
 #[derive(Debug, Default)]
 struct State {
-    is_taken: bool,
-    /// Bytes of the promised block that nobody counts on yet.
-    unclaimed: u64,
+    /// Bytes of the promised block that nobody counts on yet; `None` while no growth is under way.
+    unclaimed: Option<u64>,
     /// Counts the growths that have ended.
     epoch: u64,
 }
@@ -59,9 +58,8 @@ impl GrowthTicket {
     /// is promised. The promise is known at once: nobody waits for a growth that may be too small.
     pub(crate) fn join(&self, bytes: u64, promise: u64) -> Joined<'_> {
         let mut state = self.state.lock();
-        if !state.is_taken {
-            state.is_taken = true;
-            state.unclaimed = promise;
+        if state.unclaimed.is_none() {
+            state.unclaimed = Some(promise);
             return Joined::Leader(Ticket { growth: self });
         }
         self.claim(&mut state, bytes).map_or(Joined::Alone, Joined::Follower)
@@ -73,8 +71,8 @@ impl GrowthTicket {
     }
 
     fn claim(&self, state: &mut State, bytes: u64) -> Option<Follower<'_>> {
-        let left = state.unclaimed.checked_sub(bytes).filter(|_| state.is_taken)?;
-        state.unclaimed = left;
+        let left = state.unclaimed?.checked_sub(bytes)?;
+        state.unclaimed = Some(left);
         Some(Follower { growth: self, epoch: state.epoch })
     }
 }
@@ -92,7 +90,7 @@ impl Follower<'_> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let mut state = self.growth.state.lock();
-        state.is_taken = false;
+        state.unclaimed = None;
         state.epoch += 1;
         self.growth.ended.notify_all();
     }

@@ -35,6 +35,15 @@ fn allocate(allocator: &Allocator, size: u64) -> Result<Allocation, AllocationEr
     allocator.allocate(&request(size), &info())
 }
 
+/// Frees what is alive, drops the allocator, and sees that the driver has nothing to say.
+fn put_away(sim: SimDevice, allocator: Allocator, live: impl IntoIterator<Item = Allocation>) {
+    for allocation in live {
+        allocator.free(allocation).expect("it is alive");
+    }
+    drop(allocator);
+    assert!(sim.finish().is_empty());
+}
+
 /// Runs `work` on a thread of the second shard, after collisions that opened it. Whoever came before has the first.
 fn in_the_second_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T + Send) -> T {
     let type_index = allocator.best_memory_type(Intent::GpuOnly, !0).expect("there is one");
@@ -93,8 +102,7 @@ fn idle_shards_keep_nothing() {
         allocator.free(allocation).expect("it is alive");
     }
     assert_eq!(further_bytes(&allocator), 0);
-    drop(allocator);
-    assert!(sim.finish().is_empty());
+    put_away(sim, allocator, []);
 }
 
 #[test]
@@ -118,8 +126,7 @@ fn a_thread_finds_the_shard_that_it_has_met() {
         workers.into_iter().map(|worker| worker.join().expect("no panic")).collect()
     });
     assert!(found.iter().all(|(ready, own)| ready == own), "{found:?}");
-    drop(allocator);
-    assert!(sim.finish().is_empty());
+    put_away(sim, allocator, []);
 }
 
 #[test]
@@ -131,11 +138,7 @@ fn small_resources_have_slots_at_the_low_end_and_large_ones_lie_high() {
     allocator.pools().own_shard(small.memory_type_index(), Kind::Linear).walk(&mut slots);
     assert_eq!((small.offset(), slots.0.as_slice()), (0, [10 << 10].as_slice()), "an eighth is wasted at most");
     assert_eq!(large.offset(), MIB - (300 << 10));
-    for allocation in [small, large] {
-        allocator.free(allocation).expect("it is alive");
-    }
-    drop(allocator);
-    assert!(sim.finish().is_empty());
+    put_away(sim, allocator, [small, large]);
 }
 
 /// Without them all is placed and freed as well, only slower.
@@ -163,8 +166,7 @@ fn the_short_ways_of_a_pool_serve_what_is_at_hand() {
         }
         allocator.destroy_pool(custom).expect("it is empty");
     }
-    drop(allocator);
-    assert!(sim.finish().is_empty());
+    put_away(sim, allocator, []);
 }
 
 /// The bytes of what is used in ranges of less than 64 KiB.
@@ -198,8 +200,7 @@ fn a_plan_and_the_limits_see_what_another_shard_has_left() {
     });
     allocator.free(placed).expect("it is alive");
     allocator.free(pinned).expect("it is alive");
-    drop(allocator);
-    assert!(sim.finish().is_empty());
+    put_away(sim, allocator, []);
 }
 
 /// Stops in the middle of a walk, so that the pool is busy for as long as the test wants.
@@ -243,11 +244,7 @@ fn a_busy_sibling_is_waited_for_before_a_refusal() {
     let large = || in_the_second_shard(&allocator, || allocate(&allocator, 5 * MIB)).expect("there is room for it");
     let placed = while_busy(first, Duration::from_millis(30), large);
     assert_eq!(placed.memory(), pinned.memory());
-    for allocation in [placed, pinned] {
-        allocator.free(allocation).expect("it is alive");
-    }
-    drop(allocator);
-    assert!(sim.finish().is_empty());
+    put_away(sim, allocator, [placed, pinned]);
 }
 
 /// Nor is it one to wait for the driver, which another thread of the shard has asked for a block.
@@ -278,11 +275,7 @@ fn a_busy_sibling_is_waited_for_rather_than_a_growth() {
     let small = || in_the_second_shard(&allocator, while_growing);
     let placed = while_busy(first, Duration::from_millis(30), small);
     assert_eq!(placed.memory(), pinned.memory());
-    for allocation in [placed, pinned] {
-        allocator.free(allocation).expect("it is alive");
-    }
-    drop(allocator);
-    assert!(sim.finish().is_empty());
+    put_away(sim, allocator, [placed, pinned]);
 }
 
 /// A block that another shard is opening, and that took the last of the budget, has room for both.
@@ -302,11 +295,7 @@ fn a_block_on_its_way_to_a_sibling_is_waited_for_before_a_refusal() {
         [first.join().expect("no panic"), second].map(|served| served.expect("there is room for both"))
     });
     assert_eq!(first.memory(), second.memory());
-    for allocation in [first, second] {
-        allocator.free(allocation).expect("it is alive");
-    }
-    drop(allocator);
-    assert!(sim.finish().is_empty());
+    put_away(sim, allocator, [first, second]);
 }
 
 #[test]
@@ -326,6 +315,5 @@ fn custom_pools_have_indices_of_their_own_up_to_the_last() {
     pools.remove(2000);
     assert_eq!(create().map(|pool| pool.index()).ok(), Some(2000));
     pools.others.write().slots.clear();
-    drop(allocator);
-    assert!(sim.finish().is_empty());
+    put_away(sim, allocator, []);
 }
