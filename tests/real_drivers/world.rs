@@ -113,7 +113,9 @@ impl World {
     pub(crate) fn open_watched() -> Option<Self> {
         let test = Headless::for_test(Program::Test)?;
         let generation = test.validation().expect("layers are required").generation();
-        let reason = match (test.enabled.driver, generation) {
+        let driver = test.enabled.driver;
+        test.close();
+        let reason = match (driver, generation) {
             (Driver::Mock, _) => "the mock driver executes nothing",
             (_, Generation::Before14) => "the older layers do not hear a shader that writes too far",
             _ => return Self::open_for(Program::WatchedShaders),

@@ -12,6 +12,8 @@
 //! Invariants:
 //! - I1: a device is destroyed before its instance, the instance before what its messenger writes to.
 //! - I2: whatever is in `Enabled` was enabled on the device, and nothing else was.
+//! - I3: the tests of one process open one instance at a time. The older layers look their instances and devices up
+//!   in a table without a lock, and crash when one thread removes an instance from it while another calls its device.
 
 #![allow(dead_code, reason = "each program that takes this in uses a part of it")]
 #![allow(unused_imports, reason = "each program that takes this in uses a part of it")]
@@ -31,7 +33,7 @@ pub(crate) use validation::{Driver, Exception, Generation, Message, Program, Val
 use ash::vk;
 use std::ffi::CStr;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Says why there is no headless Vulkan here.
 #[derive(Debug)]
@@ -74,6 +76,8 @@ pub(crate) struct Headless {
     pub(crate) enabled: Enabled,
     /// Destroyed after the device (I1).
     pub(crate) instance: Instance,
+    /// Given back after the instance (I3).
+    turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl std::fmt::Debug for Headless {
@@ -112,15 +116,20 @@ impl Headless {
         Self::first_of(Instance::new(entry, program, layers)?)
     }
 
-    /// Opens a device under validation for a test, as `program` does. Where there is none, says SKIPPED on the real stderr, which the test
-    /// harness does not swallow, and returns `None`.
+    /// Opens a device under validation for a test, as `program` does, once no other test of this process has one (I3). Where there
+    /// is none, says SKIPPED on the real stderr, which the test harness does not swallow, and returns `None`.
     ///
     /// # Panics
     ///
     /// If there is none and the environment variable `FREESTONE_REQUIRE_DRIVERS` is set, and if a call fails.
     pub(crate) fn for_test(program: Program) -> Option<Self> {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let reason = match Self::load(program, Layers::Required) {
-            Ok(headless) => return Some(headless),
+            Ok(mut headless) => {
+                headless.turn = Some(turn);
+                return Some(headless);
+            }
             Err(error @ Unavailable::Call { .. }) => panic!("{error}"),
             Err(reason) => reason,
         };
@@ -151,7 +160,7 @@ impl Headless {
         }
         // SAFETY: the device was created with one queue of this family.
         let queue = unsafe { device.get_device_queue(queue_family_index, 0) };
-        Ok(Self { device, physical_device, queue, queue_family_index, enabled, instance })
+        Ok(Self { device, physical_device, queue, queue_family_index, enabled, instance, turn: None })
     }
 
     /// Returns the validation that listens, or `None` when no layer does.
