@@ -127,8 +127,11 @@ pub enum TransferError {
         /// Bytes of the largest buffer.
         max: u64,
     },
+    /// The point is `u64::MAX`, which stands for an idle device and which no work signals.
+    #[error("point {} stands for an idle device: give the one that the batch's own work will signal", u64::MAX)]
+    IdlePoint,
     /// A batch was submitted with a point below that of the batch before, or that has passed already. Points ascend.
-    #[error("point {point} is not behind {last}: points of batches ascend")]
+    #[error("point {point} is below {last}, or has passed as that has: points of batches ascend")]
     PointNotAscending {
         /// The point given.
         point: u64,

@@ -74,7 +74,7 @@ pub struct StagingCreateInfo {
 impl StagingCreateInfo {
     /// Asks for a ring of so many bytes, which does not grow, for a queue family without wishes about granularity.
     ///
-    /// A piece is never larger than the ring; 4 MiB and more make full use of a bus.
+    /// A piece is never larger than the ring: the larger the ring, the fewer the copies and the batches of a large upload.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let granularity = vk::Extent3D { width: 1, height: 1, depth: 1 };

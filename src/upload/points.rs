@@ -4,6 +4,7 @@
 //!   record... record... ── submitted(7) ──► batch 0 is in flight until 7 has passed
 //!   record...           ── submitted(9) ──► batch 1 is in flight until 9 has passed
 //!   collect(8)                              batch 0 has passed
+//!   collect(u64::MAX)                       the device is idle: all have passed, and the next point may still be 10
 //! ```
 //!
 //! Invariants:
@@ -47,10 +48,13 @@ impl Points {
     /// Ends the current batch: it has passed when `point` has. A batch of nothing is none.
     ///
     /// # Errors
-    /// `PointNotAscending`; nothing has changed then.
+    /// `IdlePoint`, `PointNotAscending`; nothing has changed then.
     pub(super) fn submitted(&mut self, point: u64) -> Result<(), TransferError> {
         if !self.has_recorded {
             return Ok(());
+        }
+        if point == u64::MAX {
+            return Err(TransferError::IdlePoint);
         }
         let is_taken = |last: u64| point < last || (point == last && self.in_flight.is_empty());
         if let Some(last) = self.last.filter(|&last| is_taken(last)) {
@@ -62,13 +66,15 @@ impl Points {
         Ok(())
     }
 
-    /// Hears that all points up to `completed` have passed.
+    /// Hears that all points up to `completed` have passed; `u64::MAX` stands for an idle device and is no point.
     pub(super) fn collect(&mut self, completed: u64) {
         while self.in_flight.front().is_some_and(|&point| point <= completed) {
             self.in_flight.pop_front();
             self.passed += 1;
         }
-        self.last = self.last.max(Some(completed));
+        if completed < u64::MAX {
+            self.last = self.last.max(Some(completed));
+        }
     }
 
     /// Tells whether a batch has passed.
@@ -109,6 +115,17 @@ mod tests {
         assert_eq!((points.point_of(1), points.point_of(2), points.point_of(3)), (None, Some(9), None));
         points.collect(u64::MAX);
         assert!(points.has_passed(2) && !points.has_passed(3));
+    }
+
+    #[test]
+    fn an_idle_device_ends_no_points() {
+        let mut points = Points::default();
+        assert!(submit(&mut points, 7));
+        points.collect(u64::MAX);
+        assert!(points.has_passed(0));
+        assert!(!submit(&mut points, 7), "7 has passed");
+        assert!(!submit(&mut points, u64::MAX), "no work signals it");
+        assert!(submit(&mut points, 8));
     }
 
     #[test]

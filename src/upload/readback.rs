@@ -205,12 +205,14 @@ impl<A: AllocatorRef> Readback<A> {
     /// Makes a batch of what was recorded since the last call; see [`Uploader::submitted`](super::Uploader::submitted).
     ///
     /// # Errors
-    /// `PointNotAscending`, if the point is below the last one or has passed; nothing has changed then.
+    /// `PointNotAscending`, if the point is below the last one or has passed; `IdlePoint`, if it is `u64::MAX`. Nothing
+    /// has changed then.
     pub fn submitted(&mut self, point: u64) -> Result<(), TransferError> {
         self.points.submitted(point)
     }
 
-    /// Hears that a point has passed: the tickets of its batches can be redeemed.
+    /// Hears that a point has passed: the tickets of its batches can be redeemed. `u64::MAX` stands for an idle device, as
+    /// in [`Uploader::collect`](super::Uploader::collect).
     ///
     /// # Safety
     /// The device has executed every batch whose point is `completed` or below: all that was recorded for it, in command

@@ -239,12 +239,14 @@ impl<A: AllocatorRef> Uploader<A> {
     /// count or a timeline semaphore. Nothing recorded makes no batch.
     ///
     /// # Errors
-    /// `PointNotAscending`, if the point is below the last one or has passed; nothing has changed then.
+    /// `PointNotAscending`, if the point is below the last one or has passed; `IdlePoint`, if it is `u64::MAX`. Nothing
+    /// has changed then.
     pub fn submitted(&mut self, point: u64) -> Result<(), TransferError> {
         self.points.submitted(point)
     }
 
-    /// Takes the room of all batches up to a point back.
+    /// Takes the room of all batches up to a point back. `u64::MAX` stands for an idle device: all that were submitted so
+    /// far have passed, and later ones go on from the highest point as ever.
     ///
     /// # Safety
     /// The device is done with every batch whose point is `completed` or below.

@@ -245,18 +245,24 @@ fn points_ascend() {
     // SAFETY: recording; the buffer lives on.
     let done = unsafe { uploader.record(commands, &mut upload) }.expect("recorded");
     assert!(matches!(done, Progress::Done(_)));
-    uploader.submitted(u64::MAX - 1).expect("any point will do");
+    uploader.submitted(u64::MAX - 2).expect("any point will do");
     let mut upload = Upload::to_buffer(target.handle(), 1024, 0, [2; 16]).expect("it fits");
     // SAFETY: recording; the buffer lives on.
     let done = unsafe { uploader.record(commands, &mut upload) }.expect("recorded");
     assert!(matches!(done, Progress::Done(_)));
     let descending = uploader.submitted(3).expect_err("3 is below");
-    assert_eq!(descending.to_string(), format!("point 3 is not behind {}: points of batches ascend", u64::MAX - 1));
+    let last = u64::MAX - 2;
+    assert_eq!(
+        descending.to_string(),
+        format!("point 3 is below {last}, or has passed as that has: points of batches ascend")
+    );
+    let idle = uploader.submitted(u64::MAX).expect_err("no work signals it");
+    assert!(matches!(idle, TransferError::IdlePoint), "{idle}");
     let held = uploader.used_bytes();
-    uploader.submitted(u64::MAX).expect("nothing was lost");
+    uploader.submitted(u64::MAX - 1).expect("nothing was lost");
     stage.run(commands);
     // SAFETY: the simulated device is done when `run` returns.
-    unsafe { uploader.collect(u64::MAX - 1) };
+    unsafe { uploader.collect(last) };
     assert!(uploader.used_bytes() > 0 && uploader.used_bytes() < held);
     // SAFETY: as above.
     unsafe { uploader.collect(u64::MAX) };
