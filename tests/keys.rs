@@ -112,6 +112,12 @@ fn every_allocation_is_tracked_where_asked_for() {
     let [leak] = reports[0].leaks.as_slice() else { panic!("{reports:?}") };
     assert_eq!((leak.name.as_str(), leak.size, leak.birth), ("", 10, 2));
     assert!(leak.backtrace.as_ref().is_some_and(|trace| trace.contains("keys")), "{leak:?}");
+    let text = reports[0].to_string();
+    assert!(
+        text.contains("1 allocations (64 bytes) were alive\nnever freed: an allocation without a name, 10 bytes"),
+        "{text}"
+    );
+    assert!(text.contains("keys"), "the text says where it was made: {text}");
 }
 
 #[test]
@@ -511,5 +517,19 @@ fn allocation_callbacks_are_passed_to_every_call_that_takes_them() {
         assert_eq!(count as u64, rig.control().count(function), "{function}");
         assert!(count > 0, "{function}");
     }
+    rig.finish();
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn statistics_survive_being_serialised() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let kept = rig.allocate(&linear(300), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    let (statistics, details) = (rig.statistics(), rig.detailed_statistics());
+    let text = serde_json::to_string(&(&statistics, &details)).expect("plain data");
+    let back: (freestone::Statistics, freestone::DetailedStatistics) = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(back, (statistics, details));
+    assert_ne!(back.1.blocks[0].memory, vk::DeviceMemory::null());
+    rig.free(kept).expect("it is alive");
     rig.finish();
 }

@@ -65,7 +65,10 @@ impl<'a> AllocatorCreateInfo<'a> {
         }
     }
 
-    /// Declares the Vulkan version that instance and device were created for.
+    /// Declares the Vulkan version: the lower of the instance's `apiVersion` and the physical device's.
+    ///
+    /// More than that is `UnsupportedVersion`. Left out, it is 1.0: then there are no budgets, no wishes of the driver for
+    /// dedicated memory and no `requirements_of_*`, unless their extensions are declared.
     #[must_use]
     pub fn api_version(mut self, api_version: u32) -> Self {
         self.api_version = api_version;
@@ -94,6 +97,9 @@ impl<'a> AllocatorCreateInfo<'a> {
     }
 
     /// Limits what the process may use of a heap, in bytes. A heap past the last is ignored.
+    ///
+    /// What others in the process hold counts as of the last `tick` or `update_budget`, and only where the driver tells
+    /// (`VK_EXT_memory_budget`); else the limit is this allocator's alone.
     #[must_use]
     pub fn heap_limit(mut self, heap_index: u32, bytes: u64) -> Self {
         if let Some(limit) = self.heap_limits.get_mut(heap_index as usize) {
@@ -116,7 +122,7 @@ impl<'a> AllocatorCreateInfo<'a> {
         self
     }
 
-    /// Records where each allocation of the side table was made. Slow; for finding leaks.
+    /// Records where each allocation of the side table was made, for the report of leaks. Slow.
     #[must_use]
     pub fn record_backtraces(mut self) -> Self {
         self.records_backtraces = true;

@@ -1,10 +1,11 @@
 //! An optional side table by allocation: name, birth and backtrace; and the report of what was never freed.
 //!
 //! Allocations without a name are not in the table unless the user asked for all to be tracked: what is off costs
-//! nothing. Plain data out, no formats.
+//! nothing.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::suballocator::RangeKey;
 use crate::sync::Mutex;
@@ -81,6 +82,25 @@ pub struct LeakReport {
     pub allocation_count: u64,
     /// How many bytes they occupy.
     pub allocation_bytes: u64,
+}
+
+/// The text of the report, for a log: a line for each allocation that is listed, and where it was made.
+impl fmt::Display for LeakReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { leaks, allocation_count, allocation_bytes } = self;
+        write!(
+            f,
+            "the allocator was dropped while {allocation_count} allocations ({allocation_bytes} bytes) were alive"
+        )?;
+        for Leak { name, size, memory_type_index, backtrace, .. } in leaks {
+            let name = if name.is_empty() { "an allocation without a name" } else { name };
+            write!(f, "\nnever freed: {name}, {size} bytes, memory type {memory_type_index}")?;
+            if let Some(backtrace) = backtrace {
+                write!(f, ", made at\n{backtrace}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Ledger {

@@ -92,7 +92,8 @@ impl Allocator {
     /// Creates an allocator for a device. Nothing is allocated yet.
     ///
     /// # Errors
-    /// `Device` where a declared version or feature lacks a function, or the driver fails to answer.
+    /// `Device` where the declared version is above what instance or physical device offer (`UnsupportedVersion`), a
+    /// declared version or feature lacks a function (`MissingFunction`), or no memory type is usable (`NoMemoryTypes`).
     ///
     /// # Safety
     /// 1. Entry, instance, physical device and device belong together and stay alive until the allocator **and every**
@@ -130,16 +131,18 @@ impl Allocator {
     /// Allocates memory for raw requirements.
     ///
     /// Kind and need of a device address are part of the requirements: a driver does not tell them. A range of an
-    /// existing block is the first choice; see the crate's ladder for what comes after.
+    /// existing block is the first choice, then a new block, then the next memory type, and last, unless the request says
+    /// [`within_budget`](AllocationCreateInfo::within_budget), memory above the driver's budget.
     ///
     /// # Errors
-    /// - `ZeroSize`, `BadAlignment`, `DedicatedConflict`, `UnsupportedFlags`, `Unsupported`, `NoMemoryType`: the request
-    ///   cannot be served by any amount of memory.
+    /// - `ZeroSize`, `BadAlignment`, `DedicatedConflict`, `UnsupportedFlags`, `Unsupported`, `NoMemoryType`, `ForeignPool`:
+    ///   the request cannot be served by any amount of memory.
     /// - `OutOfMemory`: every candidate refused; the error lists each attempt with its reason.
     /// - `Driver`: the driver reported something that no other attempt mends.
     ///
     /// # Complexity
-    /// O(1) where an existing block has room; no driver call and no heap call then.
+    /// O(1) where an existing block has room. No driver call then, and no heap call unless the block's tables must grow or
+    /// the allocation is named or tracked.
     ///
     /// # Examples
     /// ```
@@ -195,7 +198,7 @@ impl Allocator {
     /// `Foreign` or `Stale`; the allocation is handed back and nothing has changed.
     ///
     /// # Complexity
-    /// O(1); no heap call, and no driver call unless a block goes back.
+    /// O(1); no driver call unless a block goes back, and no heap call unless a pool becomes empty.
     pub fn free(&self, allocation: Allocation) -> Result<(), FreeError> {
         let stamp = allocation.stamp();
         match self.pools.get_default(stamp.pool()) {
@@ -369,7 +372,7 @@ impl Allocator {
         }
         match &self.leak_callback {
             Some(callback) => callback(&report),
-            None => report.log(),
+            None => log::warn!("{report}"),
         }
     }
 }

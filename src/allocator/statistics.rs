@@ -77,6 +77,7 @@ impl PoolStatistics {
 
 /// The counters of one memory type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct MemoryTypeStatistics {
     /// The memory type.
@@ -87,6 +88,7 @@ pub struct MemoryTypeStatistics {
 
 /// The counters of one heap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct HeapStatistics {
     /// The heap.
@@ -99,6 +101,7 @@ pub struct HeapStatistics {
 
 /// A snapshot of all counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Statistics {
     /// One entry for each heap.
@@ -120,6 +123,7 @@ pub struct Statistics {
 
 /// The ranges of a block or of many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct RangeStatistics {
     /// Used ranges.
@@ -160,13 +164,15 @@ impl RangeStatistics {
 
 /// One block, or one dedicated memory object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct BlockStatistics {
     /// The pool's index.
     pub pool_index: u16,
     /// The memory type.
     pub memory_type_index: u32,
-    /// The memory object.
+    /// The memory object; the number of its handle where it is serialised.
+    #[cfg_attr(feature = "serde", serde(with = "number_of"))]
     pub memory: vk::DeviceMemory,
     /// Its bytes.
     pub size: u64,
@@ -176,8 +182,25 @@ pub struct BlockStatistics {
     pub ranges: RangeStatistics,
 }
 
+/// Memory objects in serialised form.
+#[cfg(feature = "serde")]
+mod number_of {
+    use ash::vk::{DeviceMemory, Handle};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+    pub(super) fn serialize<S: Serializer>(memory: &DeviceMemory, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(memory.as_raw())
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<DeviceMemory, D::Error> {
+        u64::deserialize(from).map(DeviceMemory::from_raw)
+    }
+}
+
 /// What a walk over everything finds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct DetailedStatistics {
     /// Every block and dedicated object, in pool and block order.

@@ -7,7 +7,7 @@ use super::allocation::Allocation;
 use super::error::{AccessError, AllocationError, AttemptKind, AttemptRecord, Attempts};
 use super::pools::{NumberedPool, PoolRef};
 use super::retention::AGED_AFTER;
-use super::{Allocator, LeakReport, ladder};
+use super::{Allocator, ladder};
 use crate::block::growth;
 use crate::device::{DriverError, MemoryRange};
 use crate::memory_type::{Bound, Intent};
@@ -283,18 +283,5 @@ impl Allocator {
         })?;
         self.note_opening();
         Ok(())
-    }
-}
-
-impl LeakReport {
-    /// Writes the report to the log, one line for each allocation that has a name.
-    pub(crate) fn log(&self) {
-        let Self { leaks, allocation_count, allocation_bytes } = self;
-        log::warn!(
-            "the allocator was dropped while {allocation_count} allocations ({allocation_bytes} bytes) were alive"
-        );
-        for leak in leaks {
-            log::warn!("never freed: {:?}, {} bytes, memory type {}", leak.name, leak.size, leak.memory_type_index);
-        }
     }
 }

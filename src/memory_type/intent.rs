@@ -21,8 +21,7 @@ pub enum Intent {
     /// Written by the host each frame and read by the device where it lies: uniforms, particles. Local visible memory
     /// where there is some, else any visible memory.
     Stream,
-    /// Written by the device and read by the host. Cached, if there is such a type: reading other memory may be a
-    /// hundred times slower.
+    /// Written by the device and read by the host. Cached, if there is such a type: reading other memory is far slower.
     Readback,
     /// Attachments that live within a render pass. Lazily allocated where it exists, else as [`Intent::GpuOnly`].
     Transient,

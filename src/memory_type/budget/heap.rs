@@ -27,6 +27,7 @@ pub(crate) enum Bound {
 
 /// The use of one heap, as last seen. All numbers are bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct HeapUsage {
     /// The heap's size.
