@@ -9,6 +9,8 @@
 //!                                                  [--require-validation]
 //! ```
 //!
+//! N of `--passes` is a power of two up to 1024; width and height are 16 to 4096, and their product at most 4,000,000.
+//!
 //! The shaders (`shaders/*.wgsl`) are compiled by naga at start. Pixels are checked against the same algorithm on the
 //! CPU. It runs under the validation layers where they are installed, and fails on a message.
 

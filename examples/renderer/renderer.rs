@@ -179,6 +179,7 @@ impl<'a> Renderer<'a> {
         let (slot, completed) = self.frames.wait()?;
         self.ring.reclaim(completed);
         self.streaming.collect(completed);
+        self.allocator.tick();
         let Some(image) = self.swapchain.acquire(slot.acquired)? else {
             self.is_outdated = true;
             return Ok(false);

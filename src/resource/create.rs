@@ -22,8 +22,9 @@ impl Allocator {
     ///
     /// # Safety
     /// 1. `buffer_info` and its pNext chain are valid for the allocator's device (VUID-vkCreateBuffer-pCreateInfo-parameter).
-    /// 2. The GPU is done with the buffer before [`destroy_buffer`](Self::destroy_buffer)
-    ///    (VUID-vkDestroyBuffer-buffer-00922), and no Rust reference overlaps bytes that it writes.
+    /// 2. The GPU is done with the buffer before it is destroyed (VUID-vkDestroyBuffer-buffer-00922) **and before its
+    ///    allocation is freed, by whatever call**: [`free`](Self::free) is safe and asks for nothing more. No Rust reference
+    ///    overlaps bytes that the GPU writes.
     ///
     /// # Examples
     /// ```
@@ -68,8 +69,9 @@ impl Allocator {
     ///
     /// # Safety
     /// 1. `image_info` and its pNext chain are valid for the allocator's device (VUID-vkCreateImage-pCreateInfo-parameter).
-    /// 2. The GPU is done with the image before [`destroy_image`](Self::destroy_image)
-    ///    (VUID-vkDestroyImage-image-01000), and no Rust reference overlaps bytes that it writes.
+    /// 2. The GPU is done with the image before it is destroyed (VUID-vkDestroyImage-image-01000) **and before its
+    ///    allocation is freed, by whatever call**: [`free`](Self::free) is safe and asks for nothing more. No Rust reference
+    ///    overlaps bytes that the GPU writes.
     pub unsafe fn create_image(
         &self,
         image_info: &vk::ImageCreateInfo<'_>,
@@ -116,7 +118,8 @@ impl Allocator {
     /// As [`allocate`](Self::allocate).
     ///
     /// # Safety
-    /// The buffer is alive, belongs to the allocator's device and stays unbound until memory made for it is bound.
+    /// The buffer is alive, belongs to the allocator's device and stays unbound until memory made for it is bound. Once it
+    /// is, the GPU is done with the buffer before its allocation is freed, by whatever call.
     pub unsafe fn allocate_for_buffer(
         &self,
         buffer: vk::Buffer,
@@ -134,7 +137,7 @@ impl Allocator {
     ///
     /// # Safety
     /// The image is alive, not disjoint, belongs to the allocator's device and stays unbound until memory made for it is
-    /// bound.
+    /// bound. Once it is, the GPU is done with the image before its allocation is freed, by whatever call.
     pub unsafe fn allocate_for_image(
         &self,
         image: vk::Image,

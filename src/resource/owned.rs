@@ -73,7 +73,8 @@ macro_rules! owned_resource {
             ///
             /// # Safety
             /// 1. The create-info and its pNext chain are valid for the allocator's device.
-            /// 2. The GPU is done with the resource before the value is dropped.
+            /// 2. The GPU is done with the resource before the value is dropped, and where its parts are taken out, before
+            ///    they are destroyed or the allocation is freed.
             /// 3. The device outlives the value.
             ///
             /// Where this fails, the reference is dropped: one in a `Box` takes the allocator with it.
