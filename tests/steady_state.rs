@@ -97,3 +97,20 @@ fn a_queue_makes_no_heap_call_where_as_much_waits_as_before() {
     drop((queue, ring));
     world.finish();
 }
+
+#[test]
+fn a_tick_makes_no_heap_call() {
+    let world = Rig::new(Profile::discrete_rebar());
+    let pool = world.create_pool(&freestone::PoolCreateInfo::for_intent(freestone::Intent::Upload)).expect("a pool");
+    let info = AllocationCreateInfo::upload().pool(&pool);
+    let kept = [AllocationCreateInfo::gpu_only(), info]
+        .map(|info| world.allocate(&common::linear(4096), &info).expect("there is memory"));
+    let (heap, driver) = calls_of(&world, || (0..1000).for_each(|_| world.tick()));
+    assert_eq!(driver, 1000, "one question about budgets each");
+    assert!(heap < 20, "{heap}: the simulated driver's list of calls grows, and nothing else");
+    for one in kept {
+        world.free(one).expect("it is alive");
+    }
+    world.destroy_pool(pool).expect("nothing is alive");
+    world.finish();
+}

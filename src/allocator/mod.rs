@@ -298,7 +298,6 @@ impl Allocator {
     pub fn validate(&self) -> Result<(), String> {
         self.pools
             .all()
-            .iter()
             .try_for_each(|pool| pool.validate().map_err(|violation| format!("pool {}: {violation}", pool.index())))
     }
 

@@ -260,25 +260,29 @@ impl Pools {
         slot?.as_ref()?.free_at_hand(key, now)
     }
 
-    /// Returns all pools: the default ones by memory type, each with its shards, then the others.
-    pub(crate) fn all(&self) -> Vec<PoolRef<'_>> {
-        let others = self.others.read();
-        let defaults = self.defaults.iter().filter_map(OnceLock::get).flat_map(|shards| shards.all());
-        let shared = others.slots.iter().flatten().cloned().map(PoolRef::Shared);
-        defaults.map(PoolRef::Borrowed).chain(shared).collect()
+    /// Goes through all pools: the default ones by memory type, each with its shards, then the others that there are now. No
+    /// lock is held between two of them, and no heap call is made.
+    pub(crate) fn all(&self) -> impl Iterator<Item = PoolRef<'_>> {
+        let count = self.others.read().slots.len();
+        let other = |slot: usize| self.others.read().slots.get(slot)?.clone().map(PoolRef::Shared);
+        self.defaults().map(PoolRef::Borrowed).chain((0..count).filter_map(other))
     }
 
     /// Adds a counter up over all pools.
     pub(crate) fn sum(&self, counter: impl Fn(&NumberedPool) -> u64) -> u64 {
+        let others = self.others.read();
+        self.defaults().chain(others.slots.iter().flatten().map(|pool| &**pool)).map(counter).sum()
+    }
+
+    /// Goes through the default pools, each with its shards.
+    fn defaults(&self) -> impl Iterator<Item = &NumberedPool> {
         let mut opened = self.opened.load(Ordering::Acquire);
-        let indices = core::iter::from_fn(|| {
+        let indices = core::iter::from_fn(move || {
             let index = opened.trailing_zeros() as usize;
             opened &= opened.wrapping_sub(1);
             (index < DEFAULT_COUNT).then_some(index)
         });
-        let defaults = indices.filter_map(|index| self.defaults[index].get()).flat_map(|shards| shards.all());
-        let others = self.others.read();
-        defaults.chain(others.slots.iter().flatten().map(|pool| &**pool)).map(counter).sum()
+        indices.filter_map(|index| self.defaults[index].get()).flat_map(|shards| shards.all())
     }
 }
 

@@ -210,7 +210,7 @@ impl Allocator {
     /// Returns the pools whose memory lies on a heap, or all.
     pub(crate) fn pools_on(&self, heap_index: Option<u32>) -> Vec<PoolRef<'_>> {
         let is_on = |pool: &Pool| heap_index.is_none_or(|heap| self.heap_of(pool.settings().memory_type_index) == heap);
-        self.pools.all().into_iter().filter(|pool| is_on(pool)).collect()
+        self.pools.all().filter(|pool| is_on(pool)).collect()
     }
 
     /// Returns the bytes of all memory objects that the allocator holds.

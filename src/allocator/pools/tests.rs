@@ -97,7 +97,7 @@ fn idle_shards_keep_nothing() {
     // From a type of its own, so that both shards open a block: the first is full.
     let rest = allocate(&allocator, MIB - 4096).ok();
     let there = in_the_second_shard(&allocator, || allocate(&allocator, 700_000)).expect("there is memory");
-    assert_eq!(allocator.pools().all().len(), 2);
+    assert_eq!(allocator.pools().all().count(), 2);
     for allocation in [Some(here), rest, Some(there)].into_iter().flatten() {
         allocator.free(allocation).expect("it is alive");
     }
