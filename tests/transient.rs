@@ -3,6 +3,8 @@
 
 mod common;
 
+use core::ops::RangeInclusive;
+
 use ash::vk;
 use common::{Random, Rig, buffer_info, image_info, mib, requirements, state_of};
 use freestone::sim::{KIB, Profile};
@@ -429,6 +431,29 @@ fn what_was_not_planned_is_not_made() {
     let buffer = unsafe { transients.create_buffer(3, &buffer_info(mib(1) + 1)) }.expect_err("it was not planned");
     assert!(matches!(buffer, TransientError::LargerThanPlanned { index: 3, .. } | TransientError::Allocation(_)));
     assert_eq!(state_of(&rig), before);
+    drop(transients);
+    rig.finish();
+}
+
+/// The takeovers of a plan name its own resources: they hold for the frame before only where that had the same ones.
+#[test]
+fn a_frame_that_ended_otherwise_is_not_the_same() {
+    let rig = Rig::new(Profile::unified());
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let request = |uses| TransientRequest::new(requirements(mib(1), ALIGNMENT, Kind::NonLinear), uses);
+    let mut is_same = |lives: &[RangeInclusive<u32>]| {
+        let requests: Vec<_> = lives.iter().cloned().map(request).collect();
+        let change = transients.plan(&requests).expect("there is memory");
+        assert!(change.outdated.allocations.is_empty());
+        assert!(transients.layout().placements().iter().all(|placement| placement.offset == 0), "one place for all");
+        change.is_same
+    };
+    assert!(!is_same(&[0..=1, 2..=3]), "there was none");
+    assert!(!is_same(&[2..=3, 0..=1]), "the frame before ended with the other one");
+    assert!(!is_same(&[2..=4, 0..=1]), "it ended later than the takeover of this one says");
+    assert!(is_same(&[3..=4, 0..=1]), "each waits for what it waited for");
+    assert!(!is_same(&[0..=3]), "one is gone");
+    assert!(!is_same(&[0..=1]), "its last use was later");
     drop(transients);
     rig.finish();
 }

@@ -33,9 +33,9 @@ pub struct OutdatedMemory {
 #[derive(Debug)]
 #[must_use = "what is outdated must be freed, and resources be made anew where something has changed"]
 pub struct TransientChange {
-    /// Whether every resource lies where it lay: those that exist go on. Where not, they must be made anew, and the first
-    /// frame of the new plan must wait for all of the last frame of the old one: the plan's takeovers name its own
-    /// resources only.
+    /// Whether every resource lies where it lay and takes over what it took over: those that exist go on, and the
+    /// takeovers hold for the old plan's last frame too. Where not, they must be made anew, and the first frame of the new
+    /// plan must wait for all of that frame: the takeovers name what a frame of the new plan ends with.
     pub is_same: bool,
     /// Memory that is no longer needed.
     pub outdated: OutdatedMemory,
@@ -167,8 +167,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
         let assigned = assign(plan.pages(), &kept);
         let fresh = self.allocate_missing(&plan, &assigned)?;
         let outdated = self.replace_pages(&assigned, fresh);
-        let is_same =
-            plan.placements() == self.plan.placements() && assigned.iter().copied().eq((0..kept.len()).map(Some));
+        let is_same = plan.goes_on_from(&self.plan) && assigned.iter().copied().eq((0..kept.len()).map(Some));
         self.requests.clear();
         self.requests.extend_from_slice(requests);
         self.plan = plan;

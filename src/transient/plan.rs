@@ -176,6 +176,13 @@ impl TransientPlan {
         self.pages.iter().map(|page| page.bound).sum()
     }
 
+    /// Returns whether each resource lies where it does in a plan before and takes over the same. Then each byte has the
+    /// same owners in the same order, and the takeovers name what a frame of that plan ended with.
+    pub(super) fn goes_on_from(&self, before: &Self) -> bool {
+        let takes_over_the_same = self.takeovers == before.takeovers && self.spans == before.spans;
+        self.placements == before.placements && takes_over_the_same
+    }
+
     /// Places the members of a page and finds out who takes over from whom.
     fn add_page(
         &mut self,
