@@ -457,3 +457,29 @@ fn a_frame_that_ended_otherwise_is_not_the_same() {
     drop(transients);
     rig.finish();
 }
+
+/// Requirements that were asked for without the driver's wish for a dedicated allocation do not tell the planner.
+#[test]
+fn what_requires_memory_of_its_own_is_not_made() {
+    let mut profile = Profile::discrete_rebar();
+    profile.dedicated.require_images_from = Some(1);
+    profile.dedicated.require_buffers_from = Some(1);
+    let rig = Rig::new(profile);
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    // SAFETY: the create-info is valid.
+    let told = unsafe { transients.image_request(&target(16), 0..=0) }.expect("such an image is supported");
+    let refused = transients.plan(&[told]).expect_err("the driver has said so");
+    assert!(matches!(refused, TransientError::Dedicated { index: 0 }), "{refused}");
+    let request = TransientRequest::new(requirements(mib(1), ALIGNMENT, Kind::NonLinear), 0..=0);
+    drop(transients.plan(&[request, request]).expect("there is memory"));
+    let before = state_of(&rig);
+    // SAFETY: the create-info is valid; nothing is made.
+    let image = unsafe { transients.create_image(0, &target(16)) }.expect_err("it must be dedicated");
+    assert!(matches!(image, TransientError::Dedicated { index: 0 }), "{image}");
+    // SAFETY: as above.
+    let buffer = unsafe { transients.create_buffer(1, &buffer_info(256)) }.expect_err("it must be dedicated");
+    assert!(matches!(buffer, TransientError::Dedicated { index: 1 }), "{buffer}");
+    assert_eq!(state_of(&rig), before);
+    drop(transients);
+    rig.finish();
+}

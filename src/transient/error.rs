@@ -54,8 +54,9 @@ pub enum TransientError {
         /// What was given, in bytes.
         granularity: u64,
     },
-    /// The driver requires memory of its own for a resource, which then can share none. Create it without the plan.
-    #[error("transient {index}: the driver requires a dedicated allocation: create it with `create_image` instead")]
+    /// The driver requires memory of its own for a resource, which then can share none. Leave it out, and create it
+    /// with the allocator's `create_buffer` or `create_image`.
+    #[error("transient {index}: the driver requires a dedicated allocation: make it with the allocator, not the plan")]
     Dedicated {
         /// Its number in the requests.
         index: usize,

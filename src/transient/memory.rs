@@ -13,7 +13,7 @@ use super::error::TransientError;
 use super::keep::{Kept, assign};
 use super::plan::{Rules, TransientPage, TransientPlan, TransientRequest};
 use crate::allocator::{
-    Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, DeviceAddress,
+    AliasError, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, DeviceAddress,
 };
 use crate::device::Requirements;
 use crate::memory_type::Intent;
@@ -197,8 +197,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
     /// Creates an image where the plan has its place.
     ///
     /// # Errors
-    /// `NoSuchResource`; `LargerThanPlanned` or `OtherKind` where it is not what was planned; `Allocation`. Nothing is
-    /// left behind.
+    /// `NoSuchResource`; `LargerThanPlanned` or `OtherKind` where it is not what was planned; `Dedicated` where the driver
+    /// requires that and the plan was not told; `Allocation`. Nothing is left behind.
     ///
     /// # Safety
     /// 1. `image_info` and its pNext chain are valid for the allocator's device.
@@ -215,7 +215,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
             return Err(TransientError::OtherKind { index });
         }
         // SAFETY: duties 1 to 3.
-        let image = unsafe { self.allocator.create_aliasing_image(image_info, memory, offset) }?;
+        let image = unsafe { self.allocator.create_aliasing_image(image_info, memory, offset) };
+        let image = image.map_err(|error| not_made(index, error))?;
         // SAFETY: the image is alive; disjoint ones are refused when they are created.
         let reported = unsafe { self.allocator.device().image_requirements(image) };
         self.check_size(index, &reported).inspect_err(|_| {
@@ -239,7 +240,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
     ) -> Result<vk::Buffer, TransientError> {
         let (memory, offset) = self.memory(index)?;
         // SAFETY: duties 1 to 3.
-        let buffer = unsafe { self.allocator.create_aliasing_buffer(buffer_info, memory, offset) }?;
+        let buffer = unsafe { self.allocator.create_aliasing_buffer(buffer_info, memory, offset) };
+        let buffer = buffer.map_err(|error| not_made(index, error))?;
         // SAFETY: the buffer is alive.
         let reported = unsafe { self.allocator.device().buffer_requirements(buffer) };
         self.check_size(index, &reported).inspect_err(|_| {
@@ -336,6 +338,14 @@ impl<A: AllocatorRef> TransientMemory<A> {
         // SAFETY: nobody else has seen the buffer.
         unsafe { device.destroy_buffer(buffer) };
         Ok(reported)
+    }
+}
+
+/// Says of a resource of the plan why it could not be made.
+fn not_made(index: usize, error: AllocationError) -> TransientError {
+    match error {
+        AllocationError::Alias(AliasError::RequiresDedicated) => TransientError::Dedicated { index },
+        other => other.into(),
     }
 }
 
