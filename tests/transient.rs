@@ -483,3 +483,58 @@ fn what_requires_memory_of_its_own_is_not_made() {
     drop(transients);
     rig.finish();
 }
+
+/// Plans non-linear places of so many bytes, with their lives, makes a buffer in the first one and images in the others.
+fn buffer_among_images(profile: Profile, places: &[(u64, RangeInclusive<u32>)]) -> Result<(), TransientError> {
+    let rig = Rig::new(profile);
+    rig.control().allow_aliasing(true);
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let place = |(size, uses): &(u64, RangeInclusive<u32>)| {
+        let memory = vk::MemoryRequirements { size: *size, alignment: 256, memory_type_bits: 0b11 };
+        let requirements = AllocationRequirements::new(memory, Kind::NonLinear, DeviceAddress::NotNeeded);
+        TransientRequest::new(requirements, uses.clone())
+    };
+    let requests: Vec<TransientRequest> = places.iter().map(place).collect();
+    drop(transients.plan(&requests).expect("there is memory"));
+    let before = state_of(&rig);
+    let device = rig.vulkan.device();
+    // SAFETY: the create-info is valid; it is destroyed below, unused.
+    let buffer = unsafe { transients.create_buffer(0, &buffer_info(256)) }.inspect_err(|_| {
+        assert_eq!(state_of(&rig), before, "nothing is left behind");
+    })?;
+    let image = |index| {
+        // SAFETY: as above.
+        unsafe { transients.create_image(index, &image_info(8)) }.expect("it was planned")
+    };
+    let images: Vec<vk::Image> = (1..places.len()).map(image).collect();
+    rig.control().assert_clean();
+    // SAFETY: the GPU has never seen it.
+    unsafe { device.destroy_buffer(buffer, None) };
+    // SAFETY: as above.
+    images.into_iter().for_each(|image| unsafe { device.destroy_image(image, None) });
+    drop(transients);
+    rig.finish();
+    Ok(())
+}
+
+#[test]
+fn a_linear_resource_in_a_non_linear_place_shares_no_page() {
+    let fine = |granularity| {
+        let mut profile = Profile::discrete_bar256();
+        profile.buffer_image_granularity = granularity;
+        profile.images.optimal_steps = vec![(0, 256)];
+        profile
+    };
+    let is_refused = |profile, places: &[(u64, RangeInclusive<u32>)]| match buffer_among_images(profile, places) {
+        Ok(()) => false,
+        Err(TransientError::OtherKind { index: 0 }) => true,
+        Err(other) => panic!("{other}"),
+    };
+    assert!(is_refused(fine(1024), &[(256, 0..=0), (256, 0..=0)]), "an image beside it, alive at the same time");
+    assert!(is_refused(fine(1024), &[(256, 0..=0), (256, 0..=1), (512, 2..=2)]), "one before, one after");
+    assert!(is_refused(fine(64 * KIB), &[(256, 0..=0)]), "kinds have blocks of their own: the page is another's too");
+    assert!(!is_refused(fine(1), &[(256, 0..=0), (256, 0..=0)]), "a page is a byte");
+    assert!(!is_refused(fine(1024), &[(256, 0..=0)]), "the page is its own");
+    assert!(!is_refused(fine(1024), &[(256, 0..=0), (256, 1..=1)]), "a takeover keeps them apart");
+    assert!(!is_refused(fine(1024), &[(1024, 0..=0), (1024, 0..=0)]), "whole pages");
+}

@@ -79,8 +79,11 @@ pub enum TransientError {
         /// Bytes that the driver requires.
         required: u64,
     },
-    /// A linear resource was planned, and an image of optimal tiling is created. Plan it as non-linear.
-    #[error("transient {index}: an image of optimal tiling was planned as linear")]
+    /// A resource of the other kind was planned: an image of optimal tiling takes no linear place, and a linear resource
+    /// no place of the other kind that shares a page of the granularity. Plan it as what it is.
+    #[error(
+        "transient {index}: it is not of the kind that was planned, and may share a page of bufferImageGranularity"
+    )]
     OtherKind {
         /// Its number in the requests.
         index: usize,

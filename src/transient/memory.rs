@@ -18,7 +18,7 @@ use crate::allocator::{
 use crate::device::Requirements;
 use crate::memory_type::Intent;
 use crate::pool::Kind;
-use crate::resource::AllocatorRef;
+use crate::resource::{AllocatorRef, kind_of};
 
 /// Memory that a plan no longer needs. The frames before may still use it: destroy the resources in it and
 /// [free](Allocator::free) it when the GPU is done with them.
@@ -120,8 +120,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
         } else {
             // SAFETY: the caller's duty; what is not supported was refused above.
             let reported = unsafe { self.probe_image(image_info) }?;
-            let kind = if image_info.tiling == vk::ImageTiling::LINEAR { Kind::Linear } else { Kind::NonLinear };
-            AllocationRequirements::of_resource(&reported, kind, DeviceAddress::NotNeeded)
+            AllocationRequirements::of_resource(&reported, kind_of(image_info.tiling), DeviceAddress::NotNeeded)
         };
         let request = TransientRequest::new(requirements, uses);
         let is_transient = image_info.usage.contains(vk::ImageUsageFlags::TRANSIENT_ATTACHMENT);
@@ -210,10 +209,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
         image_info: &vk::ImageCreateInfo<'_>,
     ) -> Result<vk::Image, TransientError> {
         let (memory, offset) = self.memory(index)?;
-        let is_linear = self.requests[index].requirements.kind == Kind::Linear;
-        if is_linear && image_info.tiling != vk::ImageTiling::LINEAR && self.allocator.granularity() > 1 {
-            return Err(TransientError::OtherKind { index });
-        }
+        self.check_kind(index, kind_of(image_info.tiling))?;
         // SAFETY: duties 1 to 3.
         let image = unsafe { self.allocator.create_aliasing_image(image_info, memory, offset) };
         let image = image.map_err(|error| not_made(index, error))?;
@@ -226,7 +222,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
         Ok(image)
     }
 
-    /// Creates a buffer where the plan has its place.
+    /// Creates a buffer where the plan has its place. One that was planned as `NonLinear`, for want of knowing, gets it
+    /// where all that lies on its pages of `bufferImageGranularity` shares bytes with it; so does a linear image.
     ///
     /// # Errors
     /// As [`create_image`](Self::create_image).
@@ -239,6 +236,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
         buffer_info: &vk::BufferCreateInfo<'_>,
     ) -> Result<vk::Buffer, TransientError> {
         let (memory, offset) = self.memory(index)?;
+        self.check_kind(index, Kind::Linear)?;
         // SAFETY: duties 1 to 3.
         let buffer = unsafe { self.allocator.create_aliasing_buffer(buffer_info, memory, offset) };
         let buffer = buffer.map_err(|error| not_made(index, error))?;
@@ -256,6 +254,19 @@ impl<A: AllocatorRef> TransientMemory<A> {
         self.requests.clear();
         self.plan = TransientPlan::default();
         OutdatedMemory { allocations: core::mem::take(&mut self.pages) }
+    }
+
+    /// Checks that a resource of that kind conflicts with no other on its pages of the granularity. Who shares bytes with it
+    /// is never alive with it, and a takeover stands between the two.
+    fn check_kind(&self, index: usize, kind: Kind) -> Result<(), TransientError> {
+        let planned = self.requests[index].requirements.kind;
+        let granularity = self.allocator.granularity();
+        if kind == planned || granularity <= 1 {
+            return Ok(());
+        }
+        let (memory, _) = self.memory(index)?;
+        let is_apart = kind == Kind::Linear && !self.plan.has_neighbour(index, memory.offset(), granularity);
+        if is_apart { Ok(()) } else { Err(TransientError::OtherKind { index }) }
     }
 
     /// Checks that a resource needs no more than its place has.
@@ -345,6 +356,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
 fn not_made(index: usize, error: AllocationError) -> TransientError {
     match error {
         AllocationError::Alias(AliasError::RequiresDedicated) => TransientError::Dedicated { index },
+        // What is of the kind that was planned shares no page with another kind.
+        AllocationError::Alias(AliasError::SharedPage { .. }) => TransientError::OtherKind { index },
         other => other.into(),
     }
 }
