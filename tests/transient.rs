@@ -4,13 +4,15 @@
 mod common;
 
 use core::ops::RangeInclusive;
+use std::sync::OnceLock;
 
 use ash::vk;
 use common::{Random, Rig, buffer_info, image_info, mib, requirements, state_of};
-use freestone::sim::{KIB, Profile};
+use freestone::sim::{Features, KIB, Profile, SimDevice};
 use freestone::{
-    AllocationCreateInfo, AllocationRequirements, Allocator, DedicatedPreference, DeviceAddress, Kind, OutdatedMemory,
-    Takeover, TakeoverFrame, TransientError, TransientMemory, TransientPlan, TransientRequest,
+    AllocationCreateInfo, AllocationRequirements, Allocator, CustomPool, DedicatedPreference, DeviceAddress, Kind,
+    OutdatedMemory, PoolCreateInfo, Takeover, TakeoverFrame, TransientError, TransientMemory, TransientPlan,
+    TransientRequest,
 };
 
 /// What a render target is aligned to on desktop devices.
@@ -537,4 +539,71 @@ fn a_linear_resource_in_a_non_linear_place_shares_no_page() {
     assert!(!is_refused(fine(1024), &[(256, 0..=0)]), "the page is its own");
     assert!(!is_refused(fine(1024), &[(256, 0..=0), (256, 1..=1)]), "a takeover keeps them apart");
     assert!(!is_refused(fine(1024), &[(1024, 0..=0), (1024, 0..=0)]), "whole pages");
+}
+
+/// The memory types of each resource's memory; all of them are planned together.
+fn types_of(rig: &Rig, info: AllocationCreateInfo<'static>, requests: &[TransientRequest]) -> Vec<u32> {
+    let mut transients = TransientMemory::new(&**rig, info);
+    drop(transients.plan(requests).expect("each alone is served"));
+    let of = |index| transients.memory(index).expect("it is planned").0.memory_type_index();
+    (0..requests.len()).map(of).collect()
+}
+
+#[test]
+fn the_wishes_choose_what_shares_a_page() {
+    let rig = Rig::new(Profile::discrete_bar256());
+    let request = |memory_type_bits| {
+        let memory = vk::MemoryRequirements { size: mib(1), alignment: ALIGNMENT, memory_type_bits };
+        TransientRequest::new(AllocationRequirements::new(memory, Kind::Linear, DeviceAddress::NotNeeded), 0..=0)
+    };
+    let gpu_only = AllocationCreateInfo::gpu_only();
+    let requests = [request(0b0_0110), request(0b0_1010)];
+    assert_eq!(types_of(&rig, gpu_only, &requests), [1, 1], "the best of both");
+    let visible = gpu_only.required_flags(vk::MemoryPropertyFlags::HOST_VISIBLE);
+    assert_eq!(types_of(&rig, visible, &requests), [2, 3], "what both allow is not visible");
+    let hidden = gpu_only.avoided_flags(vk::MemoryPropertyFlags::DEVICE_LOCAL);
+    assert_eq!(types_of(&rig, hidden, &requests), [2, 3], "what both allow is avoided");
+    let mut transients = TransientMemory::new(&*rig, visible);
+    let refused = transients.plan(&[request(0b0_0110), request(0b0_0011)]).expect_err("nothing visible is allowed");
+    assert!(matches!(refused, TransientError::NoMemoryType { index: 1, memory_type_bits: 0b11 }), "{refused}");
+    let mut undeclared = TransientMemory::new(&*rig, gpu_only.required_flags(vk::MemoryPropertyFlags::PROTECTED));
+    let refused = undeclared.plan(&requests).expect_err("the feature is not declared");
+    assert!(refused.to_string().contains("protectedMemory"), "{refused}");
+    drop((transients, undeclared));
+    rig.finish();
+}
+
+#[test]
+fn protected_images_get_protected_memory() {
+    let builder = SimDevice::builder(Profile::noncoherent()).with_features(Features::PROTECTED_MEMORY);
+    let rig = Rig::with(builder.build().expect("a device"), |info| info);
+    let protected = AllocationCreateInfo::gpu_only().required_flags(vk::MemoryPropertyFlags::PROTECTED);
+    let mut transients = TransientMemory::new(&*rig, protected);
+    let info = target(64).flags(vk::ImageCreateFlags::PROTECTED);
+    // SAFETY: the create-info is valid.
+    let request = unsafe { transients.image_request(&info, 0..=0) }.expect("such an image is supported");
+    drop(transients.plan(&[request]).expect("there is a protected type"));
+    // SAFETY: as above; it is destroyed below, unused.
+    let image = unsafe { transients.create_image(0, &info) }.expect("it was planned");
+    // SAFETY: the GPU has never seen it.
+    unsafe { rig.vulkan.device().destroy_image(image, None) };
+    drop(transients);
+    rig.finish();
+}
+
+#[test]
+fn lazily_allocated_memory_is_not_taken_where_the_wishes_forbid_it() {
+    /// The wishes are kept with the transients, and must name what lives for ever.
+    static POOL: OnceLock<CustomPool> = OnceLock::new();
+    let rig = Rig::new(Profile::noncoherent());
+    let memory = vk::MemoryRequirements { size: mib(1), alignment: ALIGNMENT, memory_type_bits: 0b01_1111 };
+    let requirements = AllocationRequirements::new(memory, Kind::NonLinear, DeviceAddress::NotNeeded);
+    let request = TransientRequest::new(requirements, 0..=0).may_be_lazy();
+    let gpu_only = AllocationCreateInfo::gpu_only();
+    assert_eq!(types_of(&rig, gpu_only, &[request]), [4], "the lazy one");
+    let visible = gpu_only.required_flags(vk::MemoryPropertyFlags::HOST_VISIBLE);
+    assert_eq!(types_of(&rig, visible, &[request]), [1], "the lazy one is not visible");
+    let pool = POOL.get_or_init(|| rig.create_pool(&PoolCreateInfo::for_memory_type(0)).expect("a pool"));
+    assert_eq!(types_of(&rig, gpu_only.pool(pool), &[request]), [0], "the lazy one is not the pool's");
+    rig.finish();
 }

@@ -22,7 +22,8 @@ pub enum TransientError {
         /// The alignment, in bytes.
         alignment: u64,
     },
-    /// A resource allows no memory type, or lazily allocated ones only, which only a request that may be lazy can use.
+    /// A resource allows no memory type that the wishes allow, or lazily allocated ones only, which only a request that may
+    /// be lazy can use.
     #[error("transient {index}: no memory type serves memoryTypeBits {memory_type_bits:#x}")]
     NoMemoryType {
         /// Its number in the requests.

@@ -11,7 +11,7 @@ use ash::vk;
 
 use super::error::TransientError;
 use super::keep::{Kept, assign};
-use super::plan::{Rules, TransientPage, TransientPlan, TransientRequest};
+use super::plan::{Rules, TransientPlan, TransientRequest};
 use crate::allocator::{
     AliasError, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, DeviceAddress,
 };
@@ -89,7 +89,7 @@ pub struct TransientMemory<A: AllocatorRef> {
 
 impl<A: AllocatorRef> TransientMemory<A> {
     /// Starts with no plan and no memory. The wishes hold for all memory; lazily allocated memory is taken besides, for
-    /// requests that allow it.
+    /// requests that allow it, where flags and pool do.
     pub fn new(allocator: A, info: AllocationCreateInfo<'static>) -> Self {
         Self {
             info: info.can_alias(),
@@ -156,12 +156,13 @@ impl<A: AllocatorRef> TransientMemory<A> {
     /// kept, so frames that come and go between a few sets make no driver call.
     ///
     /// # Errors
-    /// What is wrong with a request, or `Allocation` where memory cannot be had. The plan before and its memory stay.
+    /// What is wrong with a request, or `Allocation` where memory cannot be had or no memory type allows the wishes. The
+    /// plan before and its memory stay.
     pub fn plan(&mut self, requests: &[TransientRequest]) -> Result<TransientChange, TransientError> {
         if self.requests == requests {
             return Ok(TransientChange { is_same: true, outdated: OutdatedMemory::default() });
         }
-        let plan = TransientPlan::with_rules(requests, &rules(&self.allocator, &self.info))?;
+        let plan = TransientPlan::with_rules(requests, &rules(&self.allocator, &self.info)?)?;
         let kept: Vec<Kept> = self.pages.iter().map(|memory| self.kept(memory)).collect();
         let assigned = assign(plan.pages(), &kept);
         let fresh = self.allocate_missing(&plan, &assigned)?;
@@ -284,7 +285,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
         let mut fresh = Vec::new();
         let missing = plan.pages().iter().zip(assigned).filter(|(_, kept)| kept.is_none());
         for (page, _) in missing {
-            match self.allocator.allocate(&page.requirements, &wishes(&self.info, page)) {
+            let wishes = if page.is_lazy { lazily(&self.info) } else { self.info };
+            match self.allocator.allocate(&page.requirements, &wishes) {
                 Ok(allocation) => fresh.push(allocation),
                 Err(error) => {
                     fresh.into_iter().rev().for_each(|allocation| self.allocator.take_back(allocation));
@@ -317,7 +319,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
             offset: memory.offset(),
             memory_type_index,
             kind: memory.kind(),
-            is_lazy: lazy_types(&self.allocator) & (1 << memory_type_index) != 0,
+            is_lazy: is_lazy(&self.allocator, memory_type_index),
         }
     }
 
@@ -362,30 +364,37 @@ fn not_made(index: usize, error: AllocationError) -> TransientError {
     }
 }
 
-/// Returns the rules of a device.
-fn rules(allocator: &Allocator, info: &AllocationCreateInfo<'_>) -> Rules<impl Fn(u32) -> Option<u32>> {
-    let intent = info.intent;
-    Rules {
+/// Returns the rules of a device, for memory with these wishes.
+///
+/// # Errors
+/// Why no memory type allows them.
+fn rules(
+    allocator: &Allocator,
+    info: &AllocationCreateInfo<'_>,
+) -> Result<Rules<impl Fn(u32) -> Option<u32>>, AllocationError> {
+    let types = allocator.memory_types_for(info)?;
+    Ok(Rules {
         granularity: allocator.granularity(),
-        lazy_types: lazy_types(allocator),
-        best: move |mask| allocator.best_memory_type(intent, mask),
-    }
+        lazy_types: lazy_types(allocator, info),
+        best: move |mask| types.iter().find(|index| mask & (1 << index) != 0),
+    })
 }
 
-/// Returns the wishes for a page's memory.
-fn wishes(info: &AllocationCreateInfo<'static>, page: &TransientPage) -> AllocationCreateInfo<'static> {
+/// Returns the wishes for lazily allocated memory.
+fn lazily<'a>(info: &AllocationCreateInfo<'a>) -> AllocationCreateInfo<'a> {
     let mut wishes = *info;
-    if page.is_lazy {
-        wishes.intent = Intent::Transient;
-    }
+    wishes.intent = Intent::Transient;
     wishes
 }
 
-/// Returns the memory types that are lazily allocated.
-fn lazy_types(allocator: &Allocator) -> u32 {
-    let lazy = vk::MemoryPropertyFlags::LAZILY_ALLOCATED;
-    let types = allocator.properties().memory_types.iter();
-    types.enumerate().filter(|(_, it)| it.property_flags.contains(lazy)).fold(0, |mask, (index, _)| mask | 1 << index)
+/// Returns the lazily allocated memory types that the wishes allow.
+fn lazy_types(allocator: &Allocator, info: &AllocationCreateInfo<'_>) -> u32 {
+    let types = allocator.memory_types_for(&lazily(info));
+    types.map_or(0, |types| types.iter().filter(|&it| is_lazy(allocator, it)).fold(0, |mask, it| mask | 1 << it))
+}
+
+fn is_lazy(allocator: &Allocator, memory_type_index: u32) -> bool {
+    allocator.properties().flags_of(memory_type_index).contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED)
 }
 
 impl<A: AllocatorRef> Drop for TransientMemory<A> {

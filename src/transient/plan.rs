@@ -78,7 +78,7 @@ pub struct TransientPlacement {
 pub(super) struct Rules<F> {
     /// `bufferImageGranularity`, a power of two.
     pub granularity: u64,
-    /// The memory types that are lazily allocated.
+    /// The memory types that are lazily allocated and may be taken.
     pub lazy_types: u32,
     /// Which type would be taken of a mask's.
     pub best: F,
