@@ -3,7 +3,7 @@
 mod common;
 
 use ash::vk;
-use common::{Rig, buffer_info, image_info, linear, mib, requirements, state_of};
+use common::{Rig, buffer_info, image_info, linear, mib, non_linear, requirements, state_of};
 use freestone::sim::{KIB, Profile};
 use freestone::{AliasError, Allocation, AllocationCreateInfo, AllocationError, DedicatedUse, Kind};
 
@@ -194,4 +194,23 @@ fn no_page_has_two_kinds() {
         }
         rig.finish();
     }
+}
+
+/// VUID-vkBindImageMemory-image-01445 and VUID-vkBindBufferMemory-buffer-01444.
+#[test]
+fn a_resource_that_requires_memory_of_its_own_shares_none() {
+    let mut profile = Profile::discrete_rebar();
+    profile.dedicated.require_images_from = Some(1);
+    profile.dedicated.require_buffers_from = Some(mib(1));
+    let rig = Rig::new(profile);
+    let room = rig.allocate(&non_linear(mib(1)), &AllocationCreateInfo::gpu_only().can_alias()).expect("memory");
+    let before = state_of(&rig);
+    let refused = refusal(try_image(&rig, &image_info(16), &room, 0));
+    assert_eq!(refused, AliasError::RequiresDedicated);
+    assert!(refused.to_string().contains("`create_image`"), "what to do is said: {refused}");
+    assert_eq!(refusal(try_buffer(&rig, &buffer_info(mib(1)), &room, 0)), AliasError::RequiresDedicated);
+    try_buffer(&rig, &buffer_info(256), &room, 0).expect("a small buffer requires nothing");
+    assert_eq!(state_of(&rig), before, "every one is gone");
+    rig.free(room).expect("it is alive");
+    rig.finish();
 }

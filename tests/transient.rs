@@ -3,12 +3,16 @@
 
 mod common;
 
+use core::ops::RangeInclusive;
+use std::sync::OnceLock;
+
 use ash::vk;
 use common::{Random, Rig, buffer_info, image_info, mib, requirements, state_of};
-use freestone::sim::{KIB, Profile};
+use freestone::sim::{Features, KIB, Profile, SimDevice};
 use freestone::{
-    AllocationCreateInfo, AllocationRequirements, Allocator, DedicatedPreference, DeviceAddress, Kind, OutdatedMemory,
-    Takeover, TakeoverFrame, TransientError, TransientMemory, TransientPlan, TransientRequest,
+    AllocationCreateInfo, AllocationRequirements, Allocator, CustomPool, DedicatedPreference, DeviceAddress, Kind,
+    OutdatedMemory, PoolCreateInfo, Takeover, TakeoverFrame, TransientError, TransientMemory, TransientPlan,
+    TransientRequest,
 };
 
 /// What a render target is aligned to on desktop devices.
@@ -430,5 +434,176 @@ fn what_was_not_planned_is_not_made() {
     assert!(matches!(buffer, TransientError::LargerThanPlanned { index: 3, .. } | TransientError::Allocation(_)));
     assert_eq!(state_of(&rig), before);
     drop(transients);
+    rig.finish();
+}
+
+/// The takeovers of a plan name its own resources: they hold for the frame before only where that had the same ones.
+#[test]
+fn a_frame_that_ended_otherwise_is_not_the_same() {
+    let rig = Rig::new(Profile::unified());
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let request = |uses| TransientRequest::new(requirements(mib(1), ALIGNMENT, Kind::NonLinear), uses);
+    let mut is_same = |lives: &[RangeInclusive<u32>]| {
+        let requests: Vec<_> = lives.iter().cloned().map(request).collect();
+        let change = transients.plan(&requests).expect("there is memory");
+        assert!(change.outdated.allocations.is_empty());
+        assert!(transients.layout().placements().iter().all(|placement| placement.offset == 0), "one place for all");
+        change.is_same
+    };
+    assert!(!is_same(&[0..=1, 2..=3]), "there was none");
+    assert!(!is_same(&[2..=3, 0..=1]), "the frame before ended with the other one");
+    assert!(!is_same(&[2..=4, 0..=1]), "it ended later than the takeover of this one says");
+    assert!(is_same(&[3..=4, 0..=1]), "each waits for what it waited for");
+    assert!(!is_same(&[0..=3]), "one is gone");
+    assert!(!is_same(&[0..=1]), "its last use was later");
+    drop(transients);
+    rig.finish();
+}
+
+/// Requirements that were asked for without the driver's wish for a dedicated allocation do not tell the planner.
+#[test]
+fn what_requires_memory_of_its_own_is_not_made() {
+    let mut profile = Profile::discrete_rebar();
+    profile.dedicated.require_images_from = Some(1);
+    profile.dedicated.require_buffers_from = Some(1);
+    let rig = Rig::new(profile);
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    // SAFETY: the create-info is valid.
+    let told = unsafe { transients.image_request(&target(16), 0..=0) }.expect("such an image is supported");
+    let refused = transients.plan(&[told]).expect_err("the driver has said so");
+    assert!(matches!(refused, TransientError::Dedicated { index: 0 }), "{refused}");
+    let request = TransientRequest::new(requirements(mib(1), ALIGNMENT, Kind::NonLinear), 0..=0);
+    drop(transients.plan(&[request, request]).expect("there is memory"));
+    let before = state_of(&rig);
+    // SAFETY: the create-info is valid; nothing is made.
+    let image = unsafe { transients.create_image(0, &target(16)) }.expect_err("it must be dedicated");
+    assert!(matches!(image, TransientError::Dedicated { index: 0 }), "{image}");
+    // SAFETY: as above.
+    let buffer = unsafe { transients.create_buffer(1, &buffer_info(256)) }.expect_err("it must be dedicated");
+    assert!(matches!(buffer, TransientError::Dedicated { index: 1 }), "{buffer}");
+    assert_eq!(state_of(&rig), before);
+    drop(transients);
+    rig.finish();
+}
+
+/// Plans non-linear places of so many bytes, with their lives, makes a buffer in the first one and images in the others.
+fn buffer_among_images(profile: Profile, places: &[(u64, RangeInclusive<u32>)]) -> Result<(), TransientError> {
+    let rig = Rig::new(profile);
+    rig.control().allow_aliasing(true);
+    let mut transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let place = |(size, uses): &(u64, RangeInclusive<u32>)| {
+        let memory = vk::MemoryRequirements { size: *size, alignment: 256, memory_type_bits: 0b11 };
+        let requirements = AllocationRequirements::new(memory, Kind::NonLinear, DeviceAddress::NotNeeded);
+        TransientRequest::new(requirements, uses.clone())
+    };
+    let requests: Vec<TransientRequest> = places.iter().map(place).collect();
+    drop(transients.plan(&requests).expect("there is memory"));
+    let before = state_of(&rig);
+    let device = rig.vulkan.device();
+    // SAFETY: the create-info is valid; it is destroyed below, unused.
+    let buffer = unsafe { transients.create_buffer(0, &buffer_info(256)) }.inspect_err(|_| {
+        assert_eq!(state_of(&rig), before, "nothing is left behind");
+    })?;
+    let image = |index| {
+        // SAFETY: as above.
+        unsafe { transients.create_image(index, &image_info(8)) }.expect("it was planned")
+    };
+    let images: Vec<vk::Image> = (1..places.len()).map(image).collect();
+    rig.control().assert_clean();
+    // SAFETY: the GPU has never seen it.
+    unsafe { device.destroy_buffer(buffer, None) };
+    // SAFETY: as above.
+    images.into_iter().for_each(|image| unsafe { device.destroy_image(image, None) });
+    drop(transients);
+    rig.finish();
+    Ok(())
+}
+
+#[test]
+fn a_linear_resource_in_a_non_linear_place_shares_no_page() {
+    let fine = |granularity| {
+        let mut profile = Profile::discrete_bar256();
+        profile.buffer_image_granularity = granularity;
+        profile.images.optimal_steps = vec![(0, 256)];
+        profile
+    };
+    let is_refused = |profile, places: &[(u64, RangeInclusive<u32>)]| match buffer_among_images(profile, places) {
+        Ok(()) => false,
+        Err(TransientError::OtherKind { index: 0 }) => true,
+        Err(other) => panic!("{other}"),
+    };
+    assert!(is_refused(fine(1024), &[(256, 0..=0), (256, 0..=0)]), "an image beside it, alive at the same time");
+    assert!(is_refused(fine(1024), &[(256, 0..=0), (256, 0..=1), (512, 2..=2)]), "one before, one after");
+    assert!(is_refused(fine(64 * KIB), &[(256, 0..=0)]), "kinds have blocks of their own: the page is another's too");
+    assert!(!is_refused(fine(1), &[(256, 0..=0), (256, 0..=0)]), "a page is a byte");
+    assert!(!is_refused(fine(1024), &[(256, 0..=0)]), "the page is its own");
+    assert!(!is_refused(fine(1024), &[(256, 0..=0), (256, 1..=1)]), "a takeover keeps them apart");
+    assert!(!is_refused(fine(1024), &[(1024, 0..=0), (1024, 0..=0)]), "whole pages");
+}
+
+/// The memory types of each resource's memory; all of them are planned together.
+fn types_of(rig: &Rig, info: AllocationCreateInfo<'static>, requests: &[TransientRequest]) -> Vec<u32> {
+    let mut transients = TransientMemory::new(&**rig, info);
+    drop(transients.plan(requests).expect("each alone is served"));
+    let of = |index| transients.memory(index).expect("it is planned").0.memory_type_index();
+    (0..requests.len()).map(of).collect()
+}
+
+#[test]
+fn the_wishes_choose_what_shares_a_page() {
+    let rig = Rig::new(Profile::discrete_bar256());
+    let request = |memory_type_bits| {
+        let memory = vk::MemoryRequirements { size: mib(1), alignment: ALIGNMENT, memory_type_bits };
+        TransientRequest::new(AllocationRequirements::new(memory, Kind::Linear, DeviceAddress::NotNeeded), 0..=0)
+    };
+    let gpu_only = AllocationCreateInfo::gpu_only();
+    let requests = [request(0b0_0110), request(0b0_1010)];
+    assert_eq!(types_of(&rig, gpu_only, &requests), [1, 1], "the best of both");
+    let visible = gpu_only.required_flags(vk::MemoryPropertyFlags::HOST_VISIBLE);
+    assert_eq!(types_of(&rig, visible, &requests), [2, 3], "what both allow is not visible");
+    let hidden = gpu_only.avoided_flags(vk::MemoryPropertyFlags::DEVICE_LOCAL);
+    assert_eq!(types_of(&rig, hidden, &requests), [2, 3], "what both allow is avoided");
+    let mut transients = TransientMemory::new(&*rig, visible);
+    let refused = transients.plan(&[request(0b0_0110), request(0b0_0011)]).expect_err("nothing visible is allowed");
+    assert!(matches!(refused, TransientError::NoMemoryType { index: 1, memory_type_bits: 0b11 }), "{refused}");
+    let mut undeclared = TransientMemory::new(&*rig, gpu_only.required_flags(vk::MemoryPropertyFlags::PROTECTED));
+    let refused = undeclared.plan(&requests).expect_err("the feature is not declared");
+    assert!(refused.to_string().contains("protectedMemory"), "{refused}");
+    drop((transients, undeclared));
+    rig.finish();
+}
+
+#[test]
+fn protected_images_get_protected_memory() {
+    let builder = SimDevice::builder(Profile::noncoherent()).with_features(Features::PROTECTED_MEMORY);
+    let rig = Rig::with(builder.build().expect("a device"), |info| info);
+    let protected = AllocationCreateInfo::gpu_only().required_flags(vk::MemoryPropertyFlags::PROTECTED);
+    let mut transients = TransientMemory::new(&*rig, protected);
+    let info = target(64).flags(vk::ImageCreateFlags::PROTECTED);
+    // SAFETY: the create-info is valid.
+    let request = unsafe { transients.image_request(&info, 0..=0) }.expect("such an image is supported");
+    drop(transients.plan(&[request]).expect("there is a protected type"));
+    // SAFETY: as above; it is destroyed below, unused.
+    let image = unsafe { transients.create_image(0, &info) }.expect("it was planned");
+    // SAFETY: the GPU has never seen it.
+    unsafe { rig.vulkan.device().destroy_image(image, None) };
+    drop(transients);
+    rig.finish();
+}
+
+#[test]
+fn lazily_allocated_memory_is_not_taken_where_the_wishes_forbid_it() {
+    /// The wishes are kept with the transients, and must name what lives for ever.
+    static POOL: OnceLock<CustomPool> = OnceLock::new();
+    let rig = Rig::new(Profile::noncoherent());
+    let memory = vk::MemoryRequirements { size: mib(1), alignment: ALIGNMENT, memory_type_bits: 0b01_1111 };
+    let requirements = AllocationRequirements::new(memory, Kind::NonLinear, DeviceAddress::NotNeeded);
+    let request = TransientRequest::new(requirements, 0..=0).may_be_lazy();
+    let gpu_only = AllocationCreateInfo::gpu_only();
+    assert_eq!(types_of(&rig, gpu_only, &[request]), [4], "the lazy one");
+    let visible = gpu_only.required_flags(vk::MemoryPropertyFlags::HOST_VISIBLE);
+    assert_eq!(types_of(&rig, visible, &[request]), [1], "the lazy one is not visible");
+    let pool = POOL.get_or_init(|| rig.create_pool(&PoolCreateInfo::for_memory_type(0)).expect("a pool"));
+    assert_eq!(types_of(&rig, gpu_only.pool(pool), &[request]), [0], "the lazy one is not the pool's");
     rig.finish();
 }

@@ -116,6 +116,10 @@ pub enum AliasError {
         /// bufferImageGranularity, in bytes.
         granularity: u64,
     },
+    /// The driver requires a dedicated allocation for the resource, which then shares memory with none. Create it with
+    /// [`create_buffer`](super::Allocator::create_buffer) or [`create_image`](super::Allocator::create_image).
+    #[error("the driver requires a dedicated allocation: use the allocator's `create_buffer` or `create_image`")]
+    RequiresDedicated,
     /// The memory was allocated for one resource alone.
     #[error("the memory is dedicated to one resource: allocate with can_alias")]
     Dedicated,

@@ -9,7 +9,7 @@ use super::error::{AllocationError, Attempts};
 use super::request::{AllocationCreateInfo, AllocationRequest, AllocationRequirements, DeviceAddress};
 use crate::block::growth;
 use crate::device::DedicatedPreference;
-use crate::memory_type::{Bound, HeapUsage, Intent, TypeVerdict};
+use crate::memory_type::{Bound, Candidates, HeapUsage, Intent, TypeVerdict};
 use crate::pool::placement::{self, PlacementInput, Strategy};
 use crate::pool::{Attempt, DedicatedUse, Kind, Pool};
 use crate::suballocator::align::align_down;
@@ -66,9 +66,13 @@ pub struct Limits {
 }
 
 impl Allocator {
-    /// Returns the memory type that an intent takes first of a mask's; `None` where none serves it.
-    pub(crate) fn best_memory_type(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
-        self.selector.best(intent, memory_type_bits)
+    /// Returns the memory types that all wishes together allow, best first; at least one.
+    ///
+    /// # Errors
+    /// `Unsupported` or `NoMemoryType` where the wishes allow none, `ForeignPool`.
+    pub(crate) fn memory_types_for(&self, info: &AllocationCreateInfo<'_>) -> Result<Candidates, AllocationError> {
+        let requirements = any_bytes(1);
+        self.candidates_for(&AllocationRequest { requirements: &requirements, info, dedicated_for: None })
     }
 
     /// Says what [`allocate`](Self::allocate) would do with the same arguments, and changes nothing.
@@ -181,16 +185,19 @@ impl Allocator {
 
     /// Returns whether an allocation of so many bytes would succeed within the budget.
     fn is_plannable(&self, intent: Intent, size: u64) -> bool {
-        let requirements = AllocationRequirements {
-            size,
-            alignment: 1,
-            memory_type_bits: u32::MAX,
-            kind: Kind::Linear,
-            device_address: DeviceAddress::NotNeeded,
-            dedicated: DedicatedPreference::None,
-        };
-        let info = AllocationCreateInfo::new(intent).within_budget();
-        self.plan(&requirements, &info).is_ok()
+        self.plan(&any_bytes(size), &AllocationCreateInfo::new(intent).within_budget()).is_ok()
+    }
+}
+
+/// Asks for linear bytes in any memory type.
+fn any_bytes(size: u64) -> AllocationRequirements {
+    AllocationRequirements {
+        size,
+        alignment: 1,
+        memory_type_bits: u32::MAX,
+        kind: Kind::Linear,
+        device_address: DeviceAddress::NotNeeded,
+        dedicated: DedicatedPreference::None,
     }
 }
 

@@ -1,15 +1,15 @@
 //! Resources inside an existing allocation: they share its bytes, and its owner keeps it.
 //!
-//! Checked: the size, the alignment in the memory object, the memory type, and that no page of `bufferImageGranularity`
-//! gets a neighbour of the other kind. Which resource's contents are valid when, and the barriers between them, are the
-//! caller's.
+//! Checked: that the driver does not require memory of the resource's own, the size, the alignment in the memory object,
+//! the memory type, and that no page of `bufferImageGranularity` gets a neighbour of the other kind. Which resource's
+//! contents are valid when, and the barriers between them, are the caller's.
 
 use ash::vk;
 
 use super::unsupported::{check_buffer, check_image};
 use super::{Resource, Undo, kind_of};
 use crate::allocator::{AliasError, Allocation, AllocationError, Allocator, PoolRef};
-use crate::device::Requirements;
+use crate::device::{DedicatedPreference, Requirements};
 use crate::pool::Kind;
 use crate::suballocator::align::{align_down, align_up};
 
@@ -17,7 +17,7 @@ impl Allocator {
     /// Creates a buffer inside an allocation, `offset` bytes from its start.
     ///
     /// # Errors
-    /// `Unsupported`, `Resource`, or `Alias` where it does not fit; nothing is left behind.
+    /// `Unsupported`, `Resource`, or `Alias` where it does not fit or shares no memory; nothing is left behind.
     ///
     /// # Safety
     /// 1. `buffer_info` and its pNext chain are valid for the allocator's device.
@@ -43,7 +43,7 @@ impl Allocator {
     /// one that owns its pages.
     ///
     /// # Errors
-    /// `Unsupported`, `Resource`, or `Alias` where it does not fit; nothing is left behind.
+    /// `Unsupported`, `Resource`, or `Alias` where it does not fit or shares no memory; nothing is left behind.
     ///
     /// # Safety
     /// 1. `image_info` and its pNext chain are valid for the allocator's device.
@@ -78,6 +78,9 @@ impl Allocator {
         Ok(())
     }
 
+    /// # Source
+    /// VUID-vkBindBufferMemory-buffer-01444 and VUID-vkBindImageMemory-image-01445: what requires a dedicated allocation
+    /// is bound to nothing else.
     fn check_alias(
         &self,
         requirements: &Requirements,
@@ -85,9 +88,12 @@ impl Allocator {
         allocation: &Allocation,
         offset: u64,
     ) -> Result<(), AliasError> {
-        let Requirements { size, alignment, memory_type_bits, .. } = *requirements;
+        let Requirements { size, alignment, memory_type_bits, dedicated } = *requirements;
         if !self.owns(allocation) {
             return Err(AliasError::Foreign);
+        }
+        if dedicated == DedicatedPreference::Required {
+            return Err(AliasError::RequiresDedicated);
         }
         let available = allocation.size();
         let end = offset.checked_add(size).filter(|&end| end <= available);

@@ -150,6 +150,6 @@ impl Resource {
 }
 
 /// Returns the kind of an image's tiling; what is not plainly linear counts as non-linear.
-fn kind_of(tiling: vk::ImageTiling) -> Kind {
+pub(crate) fn kind_of(tiling: vk::ImageTiling) -> Kind {
     if tiling == vk::ImageTiling::LINEAR { Kind::Linear } else { Kind::NonLinear }
 }

@@ -22,7 +22,8 @@ pub enum TransientError {
         /// The alignment, in bytes.
         alignment: u64,
     },
-    /// A resource allows no memory type, or lazily allocated ones only, which only a request that may be lazy can use.
+    /// A resource allows no memory type that the wishes allow, or lazily allocated ones only, which only a request that may
+    /// be lazy can use.
     #[error("transient {index}: no memory type serves memoryTypeBits {memory_type_bits:#x}")]
     NoMemoryType {
         /// Its number in the requests.
@@ -54,8 +55,9 @@ pub enum TransientError {
         /// What was given, in bytes.
         granularity: u64,
     },
-    /// The driver requires memory of its own for a resource, which then can share none. Create it without the plan.
-    #[error("transient {index}: the driver requires a dedicated allocation: create it with `create_image` instead")]
+    /// The driver requires memory of its own for a resource, which then can share none. Leave it out, and create it
+    /// with the allocator's `create_buffer` or `create_image`.
+    #[error("transient {index}: the driver requires a dedicated allocation: make it with the allocator, not the plan")]
     Dedicated {
         /// Its number in the requests.
         index: usize,
@@ -78,8 +80,11 @@ pub enum TransientError {
         /// Bytes that the driver requires.
         required: u64,
     },
-    /// A linear resource was planned, and an image of optimal tiling is created. Plan it as non-linear.
-    #[error("transient {index}: an image of optimal tiling was planned as linear")]
+    /// A resource of the other kind was planned: an image of optimal tiling takes no linear place, and a linear resource
+    /// no place of the other kind that shares a page of the granularity. Plan it as what it is.
+    #[error(
+        "transient {index}: it is not of the kind that was planned, and may share a page of bufferImageGranularity"
+    )]
     OtherKind {
         /// Its number in the requests.
         index: usize,

@@ -11,14 +11,14 @@ use ash::vk;
 
 use super::error::TransientError;
 use super::keep::{Kept, assign};
-use super::plan::{Rules, TransientPage, TransientPlan, TransientRequest};
+use super::plan::{Rules, TransientPlan, TransientRequest};
 use crate::allocator::{
-    Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, DeviceAddress,
+    AliasError, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, DeviceAddress,
 };
 use crate::device::Requirements;
 use crate::memory_type::Intent;
 use crate::pool::Kind;
-use crate::resource::AllocatorRef;
+use crate::resource::{AllocatorRef, kind_of};
 
 /// Memory that a plan no longer needs. The frames before may still use it: destroy the resources in it and
 /// [free](Allocator::free) it when the GPU is done with them.
@@ -33,9 +33,9 @@ pub struct OutdatedMemory {
 #[derive(Debug)]
 #[must_use = "what is outdated must be freed, and resources be made anew where something has changed"]
 pub struct TransientChange {
-    /// Whether every resource lies where it lay: those that exist go on. Where not, they must be made anew, and the first
-    /// frame of the new plan must wait for all of the last frame of the old one: the plan's takeovers name its own
-    /// resources only.
+    /// Whether every resource lies where it lay and takes over what it took over: those that exist go on, and the
+    /// takeovers hold for the old plan's last frame too. Where not, they must be made anew, and the first frame of the new
+    /// plan must wait for all of that frame: the takeovers name what a frame of the new plan ends with.
     pub is_same: bool,
     /// Memory that is no longer needed.
     pub outdated: OutdatedMemory,
@@ -89,7 +89,7 @@ pub struct TransientMemory<A: AllocatorRef> {
 
 impl<A: AllocatorRef> TransientMemory<A> {
     /// Starts with no plan and no memory. The wishes hold for all memory; lazily allocated memory is taken besides, for
-    /// requests that allow it.
+    /// requests that allow it, where flags and pool do.
     pub fn new(allocator: A, info: AllocationCreateInfo<'static>) -> Self {
         Self {
             info: info.can_alias(),
@@ -120,8 +120,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
         } else {
             // SAFETY: the caller's duty; what is not supported was refused above.
             let reported = unsafe { self.probe_image(image_info) }?;
-            let kind = if image_info.tiling == vk::ImageTiling::LINEAR { Kind::Linear } else { Kind::NonLinear };
-            AllocationRequirements::of_resource(&reported, kind, DeviceAddress::NotNeeded)
+            AllocationRequirements::of_resource(&reported, kind_of(image_info.tiling), DeviceAddress::NotNeeded)
         };
         let request = TransientRequest::new(requirements, uses);
         let is_transient = image_info.usage.contains(vk::ImageUsageFlags::TRANSIENT_ATTACHMENT);
@@ -157,18 +156,18 @@ impl<A: AllocatorRef> TransientMemory<A> {
     /// kept, so frames that come and go between a few sets make no driver call.
     ///
     /// # Errors
-    /// What is wrong with a request, or `Allocation` where memory cannot be had. The plan before and its memory stay.
+    /// What is wrong with a request, or `Allocation` where memory cannot be had or no memory type allows the wishes. The
+    /// plan before and its memory stay.
     pub fn plan(&mut self, requests: &[TransientRequest]) -> Result<TransientChange, TransientError> {
         if self.requests == requests {
             return Ok(TransientChange { is_same: true, outdated: OutdatedMemory::default() });
         }
-        let plan = TransientPlan::with_rules(requests, &rules(&self.allocator, &self.info))?;
+        let plan = TransientPlan::with_rules(requests, &rules(&self.allocator, &self.info)?)?;
         let kept: Vec<Kept> = self.pages.iter().map(|memory| self.kept(memory)).collect();
         let assigned = assign(plan.pages(), &kept);
         let fresh = self.allocate_missing(&plan, &assigned)?;
         let outdated = self.replace_pages(&assigned, fresh);
-        let is_same =
-            plan.placements() == self.plan.placements() && assigned.iter().copied().eq((0..kept.len()).map(Some));
+        let is_same = plan.goes_on_from(&self.plan) && assigned.iter().copied().eq((0..kept.len()).map(Some));
         self.requests.clear();
         self.requests.extend_from_slice(requests);
         self.plan = plan;
@@ -198,8 +197,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
     /// Creates an image where the plan has its place.
     ///
     /// # Errors
-    /// `NoSuchResource`; `LargerThanPlanned` or `OtherKind` where it is not what was planned; `Allocation`. Nothing is
-    /// left behind.
+    /// `NoSuchResource`; `LargerThanPlanned` or `OtherKind` where it is not what was planned; `Dedicated` where the driver
+    /// requires that and the plan was not told; `Allocation`. Nothing is left behind.
     ///
     /// # Safety
     /// 1. `image_info` and its pNext chain are valid for the allocator's device.
@@ -211,12 +210,10 @@ impl<A: AllocatorRef> TransientMemory<A> {
         image_info: &vk::ImageCreateInfo<'_>,
     ) -> Result<vk::Image, TransientError> {
         let (memory, offset) = self.memory(index)?;
-        let is_linear = self.requests[index].requirements.kind == Kind::Linear;
-        if is_linear && image_info.tiling != vk::ImageTiling::LINEAR && self.allocator.granularity() > 1 {
-            return Err(TransientError::OtherKind { index });
-        }
+        self.check_kind(index, kind_of(image_info.tiling))?;
         // SAFETY: duties 1 to 3.
-        let image = unsafe { self.allocator.create_aliasing_image(image_info, memory, offset) }?;
+        let image = unsafe { self.allocator.create_aliasing_image(image_info, memory, offset) };
+        let image = image.map_err(|error| not_made(index, error))?;
         // SAFETY: the image is alive; disjoint ones are refused when they are created.
         let reported = unsafe { self.allocator.device().image_requirements(image) };
         self.check_size(index, &reported).inspect_err(|_| {
@@ -226,7 +223,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
         Ok(image)
     }
 
-    /// Creates a buffer where the plan has its place.
+    /// Creates a buffer where the plan has its place. One that was planned as `NonLinear`, for want of knowing, gets it
+    /// where all that lies on its pages of `bufferImageGranularity` shares bytes with it; so does a linear image.
     ///
     /// # Errors
     /// As [`create_image`](Self::create_image).
@@ -239,8 +237,10 @@ impl<A: AllocatorRef> TransientMemory<A> {
         buffer_info: &vk::BufferCreateInfo<'_>,
     ) -> Result<vk::Buffer, TransientError> {
         let (memory, offset) = self.memory(index)?;
+        self.check_kind(index, Kind::Linear)?;
         // SAFETY: duties 1 to 3.
-        let buffer = unsafe { self.allocator.create_aliasing_buffer(buffer_info, memory, offset) }?;
+        let buffer = unsafe { self.allocator.create_aliasing_buffer(buffer_info, memory, offset) };
+        let buffer = buffer.map_err(|error| not_made(index, error))?;
         // SAFETY: the buffer is alive.
         let reported = unsafe { self.allocator.device().buffer_requirements(buffer) };
         self.check_size(index, &reported).inspect_err(|_| {
@@ -255,6 +255,19 @@ impl<A: AllocatorRef> TransientMemory<A> {
         self.requests.clear();
         self.plan = TransientPlan::default();
         OutdatedMemory { allocations: core::mem::take(&mut self.pages) }
+    }
+
+    /// Checks that a resource of that kind conflicts with no other on its pages of the granularity. Who shares bytes with it
+    /// is never alive with it, and a takeover stands between the two.
+    fn check_kind(&self, index: usize, kind: Kind) -> Result<(), TransientError> {
+        let planned = self.requests[index].requirements.kind;
+        let granularity = self.allocator.granularity();
+        if kind == planned || granularity <= 1 {
+            return Ok(());
+        }
+        let (memory, _) = self.memory(index)?;
+        let is_apart = kind == Kind::Linear && !self.plan.has_neighbour(index, memory.offset(), granularity);
+        if is_apart { Ok(()) } else { Err(TransientError::OtherKind { index }) }
     }
 
     /// Checks that a resource needs no more than its place has.
@@ -272,7 +285,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
         let mut fresh = Vec::new();
         let missing = plan.pages().iter().zip(assigned).filter(|(_, kept)| kept.is_none());
         for (page, _) in missing {
-            match self.allocator.allocate(&page.requirements, &wishes(&self.info, page)) {
+            let wishes = if page.is_lazy { lazily(&self.info) } else { self.info };
+            match self.allocator.allocate(&page.requirements, &wishes) {
                 Ok(allocation) => fresh.push(allocation),
                 Err(error) => {
                     fresh.into_iter().rev().for_each(|allocation| self.allocator.take_back(allocation));
@@ -305,7 +319,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
             offset: memory.offset(),
             memory_type_index,
             kind: memory.kind(),
-            is_lazy: lazy_types(&self.allocator) & (1 << memory_type_index) != 0,
+            is_lazy: is_lazy(&self.allocator, memory_type_index),
         }
     }
 
@@ -340,30 +354,47 @@ impl<A: AllocatorRef> TransientMemory<A> {
     }
 }
 
-/// Returns the rules of a device.
-fn rules(allocator: &Allocator, info: &AllocationCreateInfo<'_>) -> Rules<impl Fn(u32) -> Option<u32>> {
-    let intent = info.intent;
-    Rules {
-        granularity: allocator.granularity(),
-        lazy_types: lazy_types(allocator),
-        best: move |mask| allocator.best_memory_type(intent, mask),
+/// Says of a resource of the plan why it could not be made.
+fn not_made(index: usize, error: AllocationError) -> TransientError {
+    match error {
+        AllocationError::Alias(AliasError::RequiresDedicated) => TransientError::Dedicated { index },
+        // What is of the kind that was planned shares no page with another kind.
+        AllocationError::Alias(AliasError::SharedPage { .. }) => TransientError::OtherKind { index },
+        other => other.into(),
     }
 }
 
-/// Returns the wishes for a page's memory.
-fn wishes(info: &AllocationCreateInfo<'static>, page: &TransientPage) -> AllocationCreateInfo<'static> {
+/// Returns the rules of a device, for memory with these wishes.
+///
+/// # Errors
+/// Why no memory type allows them.
+fn rules(
+    allocator: &Allocator,
+    info: &AllocationCreateInfo<'_>,
+) -> Result<Rules<impl Fn(u32) -> Option<u32>>, AllocationError> {
+    let types = allocator.memory_types_for(info)?;
+    Ok(Rules {
+        granularity: allocator.granularity(),
+        lazy_types: lazy_types(allocator, info),
+        best: move |mask| types.iter().find(|index| mask & (1 << index) != 0),
+    })
+}
+
+/// Returns the wishes for lazily allocated memory.
+fn lazily<'a>(info: &AllocationCreateInfo<'a>) -> AllocationCreateInfo<'a> {
     let mut wishes = *info;
-    if page.is_lazy {
-        wishes.intent = Intent::Transient;
-    }
+    wishes.intent = Intent::Transient;
     wishes
 }
 
-/// Returns the memory types that are lazily allocated.
-fn lazy_types(allocator: &Allocator) -> u32 {
-    let lazy = vk::MemoryPropertyFlags::LAZILY_ALLOCATED;
-    let types = allocator.properties().memory_types.iter();
-    types.enumerate().filter(|(_, it)| it.property_flags.contains(lazy)).fold(0, |mask, (index, _)| mask | 1 << index)
+/// Returns the lazily allocated memory types that the wishes allow.
+fn lazy_types(allocator: &Allocator, info: &AllocationCreateInfo<'_>) -> u32 {
+    let types = allocator.memory_types_for(&lazily(info));
+    types.map_or(0, |types| types.iter().filter(|&it| is_lazy(allocator, it)).fold(0, |mask, it| mask | 1 << it))
+}
+
+fn is_lazy(allocator: &Allocator, memory_type_index: u32) -> bool {
+    allocator.properties().flags_of(memory_type_index).contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED)
 }
 
 impl<A: AllocatorRef> Drop for TransientMemory<A> {

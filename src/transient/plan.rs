@@ -19,6 +19,7 @@ use super::takeover::{Extent, Takeover, each_takeover};
 use crate::allocator::{AllocationRequirements, DeviceAddress};
 use crate::device::DedicatedPreference;
 use crate::pool::Kind;
+use crate::suballocator::align::align_down;
 
 /// A resource that lives for a part of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub struct TransientPlacement {
 pub(super) struct Rules<F> {
     /// `bufferImageGranularity`, a power of two.
     pub granularity: u64,
-    /// The memory types that are lazily allocated.
+    /// The memory types that are lazily allocated and may be taken.
     pub lazy_types: u32,
     /// Which type would be taken of a mask's.
     pub best: F,
@@ -174,6 +175,27 @@ impl TransientPlan {
     /// Returns the bytes that no placement could do without: the sum of the pages' bounds.
     pub fn bound(&self) -> u64 {
         self.pages.iter().map(|page| page.bound).sum()
+    }
+
+    /// Returns whether each resource lies where it does in a plan before and takes over the same. Then each byte has the
+    /// same owners in the same order, and the takeovers name what a frame of that plan ended with.
+    pub(super) fn goes_on_from(&self, before: &Self) -> bool {
+        let takes_over_the_same = self.takeovers == before.takeovers && self.spans == before.spans;
+        self.placements == before.placements && takes_over_the_same
+    }
+
+    /// Returns whether another resource touches a resource's pages of a granularity and none of its bytes. The page of the
+    /// plan begins at `base` in its memory object.
+    pub(super) fn has_neighbour(&self, index: usize, base: u64, granularity: u64) -> bool {
+        let own = self.placements[index];
+        let first = align_down(base + own.offset, granularity);
+        let end = (base + own.offset + own.size).next_multiple_of(granularity);
+        let is_neighbour = |other: &TransientPlacement| {
+            let shares_bytes = other.offset < own.offset + own.size && own.offset < other.offset + other.size;
+            let shares_pages = base + other.offset < end && first < base + other.offset + other.size;
+            other.page == own.page && shares_pages && !shares_bytes
+        };
+        self.placements.iter().any(is_neighbour)
     }
 
     /// Places the members of a page and finds out who takes over from whom.

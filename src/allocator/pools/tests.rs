@@ -31,6 +31,11 @@ fn info() -> AllocationCreateInfo<'static> {
     AllocationCreateInfo::gpu_only().within_budget()
 }
 
+/// Returns the memory type that such requests take first.
+fn best_type(allocator: &Allocator) -> u32 {
+    allocator.memory_types_for(&info()).expect("there is one").first().expect("at least one")
+}
+
 fn allocate(allocator: &Allocator, size: u64) -> Result<Allocation, AllocationError> {
     allocator.allocate(&request(size), &info())
 }
@@ -46,7 +51,7 @@ fn put_away(sim: SimDevice, allocator: Allocator, live: impl IntoIterator<Item =
 
 /// Runs `work` on a thread of the second shard, after collisions that opened it. Whoever came before has the first.
 fn in_the_second_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T + Send) -> T {
-    let type_index = allocator.best_memory_type(Intent::GpuOnly, !0).expect("there is one");
+    let type_index = best_type(allocator);
     let mut work = Some(work);
     thread::scope(|scope| {
         // Those with an even number live on, so that the next has another.
@@ -109,7 +114,7 @@ fn idle_shards_keep_nothing() {
 fn a_thread_finds_the_shard_that_it_has_met() {
     let sim = SimDevice::new(Profile::unified());
     let allocator = allocator(&sim, 64 * MIB);
-    let type_index = allocator.best_memory_type(Intent::GpuOnly, !0).expect("there is one");
+    let type_index = best_type(&allocator);
     let shards = allocator.pools().shards(type_index, Kind::Linear);
     let ready = || shards.own_if_ready().map(NumberedPool::index);
     let unknown = thread::scope(|scope| scope.spawn(ready).join()).expect("no panic");
