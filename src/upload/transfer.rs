@@ -148,6 +148,14 @@ impl Transfer {
         matches!(self.target, Target::Image { .. })
     }
 
+    /// Returns the buffer, where it is one.
+    pub(super) fn buffer(&self) -> Option<vk::Buffer> {
+        match self.target {
+            Target::Buffer { buffer, .. } => Some(buffer),
+            Target::Image { .. } => None,
+        }
+    }
+
     /// Sets the layout in which the image is copied.
     pub(super) fn set_layout(&mut self, chosen: vk::ImageLayout) {
         if let Target::Image { layout, .. } = &mut self.target {

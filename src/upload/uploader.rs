@@ -99,8 +99,17 @@ pub enum Progress {
 pub struct Uploader<A: AllocatorRef> {
     ring: Ring<A>,
     points: Points,
-    grants: VecDeque<(u64, RangeKey)>,
+    grants: VecDeque<Granted>,
     limits: Limits,
+}
+
+/// A range of staging memory that a batch holds.
+#[derive(Clone, Copy, Debug)]
+struct Granted {
+    batch: u64,
+    key: RangeKey,
+    /// The buffer to which it is copied; none, where that is an image.
+    target: Option<vk::Buffer>,
 }
 
 /// How copies write to their target.
@@ -165,7 +174,8 @@ impl<A: AllocatorRef> Uploader<A> {
                 self.ring.give_back(grant.key);
                 return Err(error);
             }
-            self.grants.push_back((self.points.current(), grant.key));
+            let target = transfer.buffer();
+            self.grants.push_back(Granted { batch: self.points.current(), key: grant.key, target });
             self.points.note_recording();
             if transfer.state == State::Fresh {
                 // SAFETY: the caller's duties 1 to 3.
@@ -185,7 +195,8 @@ impl<A: AllocatorRef> Uploader<A> {
     /// Writes an upload in place where its target is mapped, and records it otherwise; [`Progress::Done`] says which.
     ///
     /// On unified memory and with a resizable BAR, `gpu_only` memory may be mapped, and `stream` memory is. In place,
-    /// nothing is recorded, no barrier either: what is submitted from then on sees the bytes.
+    /// nothing is recorded, no barrier either: what is submitted from then on sees the bytes. While copies to the same buffer
+    /// are recorded here and not submitted, it is staged, so that it comes after them on every device.
     ///
     /// # Errors
     /// As [`record`](Self::record), and `Access` where the range ends outside the memory or the driver fails to flush.
@@ -193,9 +204,10 @@ impl<A: AllocatorRef> Uploader<A> {
     /// # Safety
     /// 1. The duties of [`record`](Self::record).
     /// 2. The target is a buffer bound at the start of `memory`, or an image.
-    /// 3. Nothing that was submitted uses the range any more: in place, the bytes change now. In memory that is not
-    ///    coherent the range is rounded to whole atoms, and the device has written nothing else in them since the host last
-    ///    invalidated it.
+    /// 3. Nothing that was submitted, or that is recorded and may be submitted, uses the range any more: in place, the bytes
+    ///    change now. What this uploader itself has recorded since the last [`submitted`](Self::submitted) may. In memory
+    ///    that is not coherent the range is rounded to whole atoms, and the device has written nothing else in them since
+    ///    the host last invalidated it.
     pub unsafe fn record_or_write<D: AsRef<[u8]>>(
         &mut self,
         commands: vk::CommandBuffer,
@@ -210,6 +222,7 @@ impl<A: AllocatorRef> Uploader<A> {
             is_image: upload.transfer.is_image(),
             changes_family: upload.transfer.families.is_some(),
             has_begun: upload.transfer.state != State::Fresh,
+            has_recorded: self.has_recorded_to(upload.transfer.buffer()),
         };
         match (way::choose(input), &upload.transfer.target) {
             (Way::InPlace, Target::Buffer { offset, .. }) => {
@@ -250,7 +263,7 @@ impl<A: AllocatorRef> Uploader<A> {
     /// The device is done with every batch whose point is `completed` or below.
     pub unsafe fn collect(&mut self, completed: u64) {
         self.points.collect(completed);
-        while let Some(&(batch, key)) = self.grants.front() {
+        while let Some(&Granted { batch, key, .. }) = self.grants.front() {
             if !self.points.has_passed(batch) {
                 break;
             }
@@ -265,7 +278,7 @@ impl<A: AllocatorRef> Uploader<A> {
     /// # Safety
     /// The command buffers into which it was recorded are never submitted, or reset before they are.
     pub unsafe fn discard_recorded(&mut self) {
-        while let Some(&(batch, key)) = self.grants.back() {
+        while let Some(&Granted { batch, key, .. }) = self.grants.back() {
             if batch != self.points.current() {
                 break;
             }
@@ -288,6 +301,12 @@ impl<A: AllocatorRef> Uploader<A> {
     /// Returns the bytes of staging memory that batches hold.
     pub fn used_bytes(&self) -> u64 {
         self.ring.used_bytes()
+    }
+
+    /// Tells whether copies to the buffer were recorded since the last submission.
+    fn has_recorded_to(&self, buffer: Option<vk::Buffer>) -> bool {
+        let current = self.points.current();
+        self.grants.iter().rev().take_while(|granted| granted.batch == current).any(|granted| granted.target == buffer)
     }
 
     fn full(&self, remaining: u64) -> Full {

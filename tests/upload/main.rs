@@ -7,6 +7,7 @@ mod model;
 mod refused;
 mod shadow;
 mod stage;
+mod unsubmitted;
 
 use ash::vk;
 use common::{mib, state_of};
