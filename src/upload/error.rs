@@ -144,7 +144,7 @@ pub enum TransferError {
         /// The point of the ticket's batch; `None` if it was not submitted.
         point: Option<u64>,
     },
-    /// The transfer was finished already. Make another, or restart it.
+    /// The transfer was finished already. Make another; rewind it, if what finished it was discarded.
     #[error("the transfer was finished before")]
     Finished,
     /// Staging memory could not be had.

@@ -90,12 +90,7 @@ impl<D: AsRef<[u8]>> Upload<D> {
 
     /// Tells whether everything is recorded or written.
     pub fn is_done(&self) -> bool {
-        self.transfer.state == State::Finished
-    }
-
-    /// Puts the cursor back to the start, for an upload whose command buffer was never submitted.
-    pub fn restart(&mut self) {
-        self.transfer.restart();
+        self.transfer.state() == State::Finished
     }
 
     /// Gives the bytes back.
@@ -178,11 +173,6 @@ impl Download {
 
     /// Tells whether everything is recorded.
     pub fn is_done(&self) -> bool {
-        self.transfer.state == State::Finished
-    }
-
-    /// Puts the cursor back to the start.
-    pub fn restart(&mut self) {
-        self.transfer.restart();
+        self.transfer.state() == State::Finished
     }
 }

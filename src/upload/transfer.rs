@@ -3,6 +3,8 @@
 //! Invariants:
 //! - T1: `done` bytes of the transfer were recorded (or written in place), those before them in order; `begun` is the first
 //!   byte of the region that the next piece lies in. A failure leaves both where they were.
+//! - T2: `kept` names the batch into which a piece was recorded last, with the cursor as it stood before that batch: there
+//!   it goes on if the batch is discarded, since the batches before were submitted.
 
 use ash::vk;
 
@@ -23,8 +25,15 @@ pub(super) struct Transfer {
     pub(super) before: Option<ResourceUse>,
     pub(super) after: Option<ResourceUse>,
     pub(super) families: Option<QueueFamilies>,
-    pub(super) state: State,
     len: u64,
+    at: Cursor,
+    kept: Option<(u64, Cursor)>,
+}
+
+/// How far a transfer has come.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    state: State,
     done: u64,
     begun: u64,
     region_index: usize,
@@ -128,8 +137,8 @@ impl Transfer {
     }
 
     fn new(target: Target, len: u64) -> Self {
-        let (before, after, families) = (None, None, None);
-        Self { target, before, after, families, state: State::Fresh, len, done: 0, begun: 0, region_index: 0 }
+        let at = Cursor { state: State::Fresh, done: 0, begun: 0, region_index: 0 };
+        Self { target, before: None, after: None, families: None, len, at, kept: None }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -137,11 +146,19 @@ impl Transfer {
     }
 
     pub(super) fn done(&self) -> u64 {
-        self.done
+        self.at.done
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.at.state
+    }
+
+    pub(super) fn set_state(&mut self, state: State) {
+        self.at.state = state;
     }
 
     pub(super) fn is_copied(&self) -> bool {
-        self.done == self.len
+        self.at.done == self.len
     }
 
     pub(super) fn is_image(&self) -> bool {
@@ -163,10 +180,18 @@ impl Transfer {
         }
     }
 
-    /// Puts the cursor back to the start.
-    pub(super) fn restart(&mut self) {
-        self.state = State::Fresh;
-        (self.done, self.begun, self.region_index) = (0, 0, 0);
+    /// Hears that something is recorded into a batch from here on (T2).
+    pub(super) fn enter(&mut self, batch: u64) {
+        if self.kept.is_none_or(|(kept, _)| kept != batch) {
+            self.kept = Some((batch, self.at));
+        }
+    }
+
+    /// Puts the cursor back to where it stood before a batch, if something was recorded into that (T2).
+    pub(super) fn rewind(&mut self, batch: u64) {
+        if let Some((_, at)) = self.kept.take_if(|(kept, _)| *kept == batch) {
+            self.at = at;
+        }
     }
 
     /// Checks that the whole transfer suits the queue, and that `capacity` bytes of room are enough for each piece.
@@ -191,7 +216,7 @@ impl Transfer {
         match &self.target {
             Target::Buffer { .. } => buffer_alignment(),
             Target::Image { image, regions, .. } => {
-                let aspect = regions.get(self.region_index).map(|region| region.aspect);
+                let aspect = regions.get(self.at.region_index).map(|region| region.aspect);
                 image_alignment(aspect.map_or(1, |aspect| image.block_bytes(aspect)), limits)
             }
         }
@@ -204,13 +229,13 @@ impl Transfer {
     pub(super) fn piece(&self, limits: &Limits, room: u64) -> Result<Option<PieceCopy>, TransferError> {
         match &self.target {
             Target::Buffer { offset, len, .. } => {
-                let bytes = room.min(len - self.done);
-                Ok((bytes > 0).then_some(PieceCopy { bytes, place: Place::Buffer(offset + self.done) }))
+                let bytes = room.min(len - self.at.done);
+                Ok((bytes > 0).then_some(PieceCopy { bytes, place: Place::Buffer(offset + self.at.done) }))
             }
             Target::Image { image, regions, .. } => {
-                let Some(region) = regions.get(self.region_index) else { return Ok(None) };
+                let Some(region) = regions.get(self.at.region_index) else { return Ok(None) };
                 let geometry = image.geometry(region, limits.granularity)?;
-                let piece = geometry.piece(self.done - self.begun, room);
+                let piece = geometry.piece(self.at.done - self.at.begun, room);
                 Ok(piece.map(|piece| PieceCopy { bytes: piece.bytes, place: region.place(&piece) }))
             }
         }
@@ -218,20 +243,21 @@ impl Transfer {
 
     /// Moves the cursor behind a piece that was recorded.
     pub(super) fn advance(&mut self, bytes: u64) {
-        self.done += bytes;
-        let Target::Image { image, regions, .. } = &self.target else { return };
-        let Some(region) = regions.get(self.region_index) else { return };
+        let Self { target, at, .. } = self;
+        at.done += bytes;
+        let Target::Image { image, regions, .. } = target else { return };
+        let Some(region) = regions.get(at.region_index) else { return };
         let region_bytes = image.region_bytes(region).unwrap_or(0);
-        if self.done - self.begun == region_bytes {
-            self.begun = self.done;
-            self.region_index += 1;
+        if at.done - at.begun == region_bytes {
+            at.begun = at.done;
+            at.region_index += 1;
         }
     }
 
-    /// Moves the cursor behind everything: it was written in place.
+    /// Moves the cursor behind everything: it was written in place, in no batch.
     pub(super) fn finish(&mut self) {
-        self.done = self.len;
-        self.state = State::Finished;
+        (self.at.done, self.at.state) = (self.len, State::Finished);
+        self.kept = None;
     }
 }
 

@@ -149,7 +149,7 @@ impl<A: AllocatorRef> Uploader<A> {
     ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, belongs to the allocator's device, is used by no other thread,
-    ///    and is submitted to a queue of the family whose granularity was given; an upload stays with one queue.
+    ///    and is submitted to a queue of the family whose granularity was given; an upload stays with one uploader.
     /// 2. The target is alive and bound until the commands have run, and was made with `TRANSFER_DST`. A buffer is as
     ///    large as was said, an image as its create-info says.
     /// 3. When the commands run, the target is used as `before` says, or, where nothing was said, is ready for copies and
@@ -174,13 +174,14 @@ impl<A: AllocatorRef> Uploader<A> {
                 self.ring.give_back(grant.key);
                 return Err(error);
             }
+            transfer.enter(self.points.current());
             let target = transfer.buffer();
             self.grants.push_back(Granted { batch: self.points.current(), key: grant.key, target });
             self.points.note_recording();
-            if transfer.state == State::Fresh {
+            if transfer.state() == State::Fresh {
                 // SAFETY: the caller's duties 1 to 3.
                 unsafe { record_before(self.ring.allocator().device(), commands, transfer, ACCESS) };
-                transfer.state = State::Begun;
+                transfer.set_state(State::Begun);
             }
             // SAFETY: the caller's duties 1 to 3; the piece lies inside the target and its grant.
             unsafe { self.record_copy(commands, &transfer.target, &piece, &grant) };
@@ -188,7 +189,7 @@ impl<A: AllocatorRef> Uploader<A> {
         }
         // SAFETY: the caller's duties 1 to 3.
         unsafe { record_after(self.ring.allocator().device(), commands, transfer, ACCESS) };
-        transfer.state = State::Finished;
+        transfer.set_state(State::Finished);
         Ok(Progress::Done(Way::Staged))
     }
 
@@ -221,7 +222,7 @@ impl<A: AllocatorRef> Uploader<A> {
             is_mapped: memory.mapped_ptr().is_some(),
             is_image: upload.transfer.is_image(),
             changes_family: upload.transfer.families.is_some(),
-            has_begun: upload.transfer.state != State::Fresh,
+            has_begun: upload.transfer.state() != State::Fresh,
             has_recorded: self.has_recorded_to(upload.transfer.buffer()),
         };
         match (way::choose(input), &upload.transfer.target) {
@@ -272,8 +273,8 @@ impl<A: AllocatorRef> Uploader<A> {
         }
     }
 
-    /// Takes the room of what was recorded since the last [`submitted`](Self::submitted) back. The uploads concerned are
-    /// to be restarted.
+    /// Takes the room of what was recorded since the last [`submitted`](Self::submitted) back. The uploads concerned go on
+    /// once they were [rewound](Self::rewind).
     ///
     /// # Safety
     /// The command buffers into which it was recorded are never submitted, or reset before they are.
@@ -286,6 +287,15 @@ impl<A: AllocatorRef> Uploader<A> {
             self.grants.pop_back();
         }
         self.points.forget_recording();
+    }
+
+    /// Puts an upload back to where the last submitted batch left it, after [`discard_recorded`](Self::discard_recorded)
+    /// and before the next [`submitted`](Self::submitted).
+    ///
+    /// It goes on from there: what was submitted of it stays, and the barrier before it is recorded again only if that was
+    /// discarded too. One of which nothing was recorded since is left as it is, and so is what was written in place.
+    pub fn rewind<D: AsRef<[u8]>>(&self, upload: &mut Upload<D>) {
+        upload.transfer.rewind(self.points.current());
     }
 
     /// Gives back the blocks by which the ring has grown and that are empty; returns their bytes.

@@ -177,7 +177,7 @@ fn what_was_recorded_in_vain_is_discarded_and_starts_again() {
     // SAFETY: the command buffer is gone.
     unsafe { uploader.discard_recorded() };
     assert_eq!(uploader.used_bytes(), held, "what was submitted stays");
-    second.restart();
+    uploader.rewind(&mut second);
     assert_eq!((second.done_bytes(), second.is_done()), (0, false));
     stage.run(kept);
     assert_eq!(finish_from(1, &stage, &mut uploader, &mut second), 2);
