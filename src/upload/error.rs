@@ -111,6 +111,26 @@ pub enum TransferError {
         /// The usage that is needed.
         usage: vk::ImageUsageFlags,
     },
+    /// An image cannot be copied in the layout that was chosen (VUID-vkCmdCopyBufferToImage-dstImageLayout-01396,
+    /// VUID-vkCmdCopyImageToBuffer-srcImageLayout-01397). Choose another, or leave `layout` out.
+    #[error("an image cannot be copied in the layout {layout:?}: choose {optimal:?} or GENERAL")]
+    CopyLayout {
+        /// The layout chosen.
+        layout: vk::ImageLayout,
+        /// What is chosen if nothing is said.
+        optimal: vk::ImageLayout,
+    },
+    /// The use before a download has no layout, from which the barrier would discard what is to be read. Say by
+    /// `ResourceUse::image` which one the image is in.
+    #[error("what an image holds is lost if it comes from the layout UNDEFINED: name the one that it is in")]
+    LayoutBefore,
+    /// The use after the copies has a layout that no image can be brought to (VUID-VkImageMemoryBarrier-newLayout-01198).
+    /// Say by `ResourceUse::image` which one it is to be in.
+    #[error("an image cannot be brought to the layout {layout:?}: name the one in which it is used after the copies")]
+    LayoutAfter {
+        /// The layout named, or none.
+        layout: vk::ImageLayout,
+    },
     /// The staging memory cannot hold the smallest piece into which the copy may be cut. Make the ring larger.
     #[error("the ring can hold {available} bytes in one piece, but this copy cannot be cut below {needed}")]
     RingTooSmall {

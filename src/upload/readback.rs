@@ -164,6 +164,7 @@ impl<A: AllocatorRef> Readback<A> {
     ///
     /// # Errors
     /// - `Granularity` or `RingTooSmall`: the queue family or the ring cannot serve this download. Nothing was recorded.
+    /// - `CopyLayout`, `LayoutBefore` or `LayoutAfter`: an image cannot be in that layout. Nothing was recorded.
     /// - `Finished`, if it is done.
     /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short.
     ///

@@ -15,7 +15,16 @@ use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
 #[derive(Clone, Debug)]
 pub(super) enum Target {
     Buffer { buffer: vk::Buffer, offset: u64, len: u64 },
-    Image { image: ImageTarget, regions: Vec<ImageRegion>, layout: vk::ImageLayout },
+    Image { image: ImageTarget, regions: Vec<ImageRegion>, layout: vk::ImageLayout, direction: Direction },
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// To the target.
+    Upload,
+    /// From it.
+    Download,
 }
 
 /// A target with a cursor, and the barriers around it.
@@ -119,21 +128,18 @@ impl Transfer {
     pub(super) fn of_image(
         image: ImageTarget,
         regions: Vec<ImageRegion>,
-        usage: vk::ImageUsageFlags,
+        direction: Direction,
     ) -> Result<Self, TransferError> {
         let mut len = 0_u64;
         for region in &regions {
-            image.check(region, usage)?;
+            image.check(region, direction.usage())?;
             let too_large = TransferError::TooLarge { offset: region.offset, extent: region.extent };
             len = len.checked_add(image.region_bytes(region)?).ok_or(too_large)?;
         }
         if regions.is_empty() {
             return Err(TransferError::Empty);
         }
-        let is_target = usage == vk::ImageUsageFlags::TRANSFER_DST;
-        let layout =
-            if is_target { vk::ImageLayout::TRANSFER_DST_OPTIMAL } else { vk::ImageLayout::TRANSFER_SRC_OPTIMAL };
-        Ok(Self::new(Target::Image { image, regions, layout }, len))
+        Ok(Self::new(Target::Image { image, regions, layout: direction.optimal(), direction }, len))
     }
 
     fn new(target: Target, len: u64) -> Self {
@@ -194,11 +200,13 @@ impl Transfer {
         }
     }
 
-    /// Checks that the whole transfer suits the queue, and that `capacity` bytes of room are enough for each piece.
+    /// Checks the layouts, that the whole transfer suits the queue, and that `capacity` bytes of room are enough for each
+    /// piece.
     ///
     /// # Errors
-    /// `Granularity` or `RingTooSmall`.
+    /// `CopyLayout`, `LayoutBefore`, `LayoutAfter`, `Granularity` or `RingTooSmall`.
     pub(super) fn check(&self, limits: &Limits, capacity: impl Fn(Alignment) -> u64) -> Result<(), TransferError> {
+        self.check_layouts()?;
         let fits = |needed: u64, available: u64| {
             if needed <= available { Ok(()) } else { Err(TransferError::RingTooSmall { needed, available }) }
         };
@@ -208,6 +216,26 @@ impl Transfer {
                 let unit = image.geometry(region, limits.granularity)?.unit_bytes();
                 fits(unit, capacity(image_alignment(image.block_bytes(region.aspect), limits)))
             }),
+        }
+    }
+
+    /// Checks the layouts that an image has before, during and after its copies.
+    fn check_layouts(&self) -> Result<(), TransferError> {
+        let Target::Image { layout, direction, .. } = self.target else { return Ok(()) };
+        let optimal = direction.optimal();
+        if ![optimal, vk::ImageLayout::GENERAL, vk::ImageLayout::SHARED_PRESENT_KHR].contains(&layout) {
+            return Err(TransferError::CopyLayout { layout, optimal });
+        }
+        let is_discarded = self.before.is_some_and(|before| before.layout == vk::ImageLayout::UNDEFINED);
+        if is_discarded && direction == Direction::Download {
+            return Err(TransferError::LayoutBefore);
+        }
+        match self.after {
+            Some(ResourceUse {
+                layout: layout @ (vk::ImageLayout::UNDEFINED | vk::ImageLayout::PREINITIALIZED),
+                ..
+            }) => Err(TransferError::LayoutAfter { layout }),
+            _ => Ok(()),
         }
     }
 
@@ -258,6 +286,24 @@ impl Transfer {
     pub(super) fn finish(&mut self) {
         (self.at.done, self.at.state) = (self.len, State::Finished);
         self.kept = None;
+    }
+}
+
+impl Direction {
+    /// Returns the usage that an image needs.
+    fn usage(self) -> vk::ImageUsageFlags {
+        match self {
+            Self::Upload => vk::ImageUsageFlags::TRANSFER_DST,
+            Self::Download => vk::ImageUsageFlags::TRANSFER_SRC,
+        }
+    }
+
+    /// Returns the layout in which an image is copied if nothing is said.
+    fn optimal(self) -> vk::ImageLayout {
+        match self {
+            Self::Upload => vk::ImageLayout::TRANSFER_DST_OPTIMAL,
+            Self::Download => vk::ImageLayout::TRANSFER_SRC_OPTIMAL,
+        }
     }
 }
 

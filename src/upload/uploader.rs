@@ -142,6 +142,7 @@ impl<A: AllocatorRef> Uploader<A> {
     ///
     /// # Errors
     /// - `Granularity` or `RingTooSmall`: the queue family or the ring cannot serve this upload. Nothing was recorded.
+    /// - `CopyLayout` or `LayoutAfter`: an image cannot be in that layout. Nothing was recorded.
     /// - `Finished`, if it is done.
     /// - `WrongLength`, if the bytes are no longer those that the upload was made of.
     /// - `Access`, where the driver fails to flush: the pieces before are recorded, and the upload can be recorded again.
