@@ -66,7 +66,8 @@ impl<D: AsRef<[u8]>> Upload<D> {
 
     /// Has the target handed to another queue family, in the barrier behind the last copy; `after` is as for
     /// [`after`](Self::after). The other family records
-    /// [`Uploader::record_acquire`](super::Uploader::record_acquire), in work that waits for this one by a semaphore.
+    /// [`Uploader::record_acquire`](super::Uploader::record_acquire), in work that waits for this one by a semaphore, at the
+    /// stage `ALL_COMMANDS`.
     #[must_use = "the upload is handed back"]
     pub fn hand_over(mut self, after: ResourceUse, families: QueueFamilies) -> Self {
         self.transfer.families = Some(families).filter(|families| families.from != families.to);

@@ -241,10 +241,18 @@ impl<A: AllocatorRef> Uploader<A> {
     /// Records the other half of [`Upload::hand_over`], on the queue family that takes the target over; tells whether
     /// there is one. An upload that was written in place has none.
     ///
+    /// What precedes an acquisition on its queue is not named by its barrier: of the source stages the specification takes no
+    /// notice. So a wait at the stages of the next use, such as `FRAGMENT_SHADER`, would hold those back and not the
+    /// acquisition with its change of layout.
+    ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, on a queue of the family that the target goes to, and runs
-    ///    after the release, by a semaphore.
+    ///    after the release: a semaphore that the release's submission signals is waited for at the stage `ALL_COMMANDS`
+    ///    (`pWaitDstStageMask`, or `stageMask` of a `VkSemaphoreSubmitInfo`).
     /// 2. The target is alive until the commands have run. The upload is done and this is called once for it.
+    ///
+    /// # Source
+    /// Vulkan specification, "Queue Family Ownership Transfer".
     pub unsafe fn record_acquire<D: AsRef<[u8]>>(&self, commands: vk::CommandBuffer, upload: &Upload<D>) -> bool {
         // SAFETY: the caller's duties.
         unsafe { record_acquire(self.ring.allocator().device(), commands, &upload.transfer, ACCESS) }
