@@ -45,7 +45,7 @@ use self::block::{Block, BufferTraits};
 use self::cursor::{Grant, Tail, Want};
 use self::sizing::{Reshape, Sizing};
 use self::state::{Ending, FLUSH_BATCH, Growth, State};
-use crate::allocator::{AllocationError, Allocator};
+use crate::allocator::Allocator;
 use crate::device::DriverError;
 use crate::resource::AllocatorRef;
 use crate::sync::{Mutex, Ordering, StaticU64};
@@ -343,7 +343,7 @@ fn open_block(
 ) -> Result<Block, FrameRingError> {
     loop {
         let error = match Block::open(allocator, traits, size) {
-            Err(error @ FrameRingError::Allocation(AllocationError::OutOfMemory { .. })) => error,
+            Err(FrameRingError::Allocation(error)) if error.is_out_of_memory() => error.into(),
             opened_or_failed => return opened_or_failed,
         };
         match sizing.smaller(size, enough) {

@@ -133,7 +133,7 @@ impl<A: AllocatorRef> Ring<A> {
     pub(super) fn grow(&mut self) -> Result<Growth, TransferError> {
         match self.open() {
             Ok(()) => Ok(self.growth()),
-            Err(AllocationError::OutOfMemory { .. }) => Ok(Growth::Refused),
+            Err(error) if error.is_out_of_memory() => Ok(Growth::Refused),
             Err(error) => Err(error.into()),
         }
     }
