@@ -140,11 +140,11 @@ pub enum TransferError {
         available: u64,
     },
     /// No buffer can be as large as a block of the ring. Ask for less.
-    #[error("a ring of {asked} bytes was asked for, but no buffer has more than {max}")]
+    #[error("a ring of {asked} bytes was asked for, but no block of one has more than {max}")]
     RingTooLarge {
         /// Bytes asked for.
         asked: u64,
-        /// Bytes of the largest buffer.
+        /// Bytes of the largest block: of the largest buffer, in whole units of the ring.
         max: u64,
     },
     /// A batch was submitted with a point below that of the batch before, or that has passed already. Points ascend.
