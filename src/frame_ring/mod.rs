@@ -190,8 +190,9 @@ impl<A: AllocatorRef> FrameRing<A> {
 
     /// Takes back the bytes of all frames that ended with a point of at most `completed`; returns how many frames.
     ///
-    /// A point below an earlier one changes nothing. `u64::MAX` stands for an idle device: all frames ended so far are
-    /// taken back, and later ones wait for their points as ever.
+    /// A point below an earlier one changes nothing. `u64::MAX` stands for an idle device: all frames ended with a point so
+    /// far are taken back, and later ones wait for theirs as ever. Those of [`Frame::end_owned`] have none: they wait for
+    /// [`reclaim_frame`](Self::reclaim_frame).
     pub fn reclaim(&self, completed: u64) -> u32 {
         let mut state = self.state.lock();
         let count = state.reclaim(completed);
