@@ -80,6 +80,20 @@ pub enum AllocationError {
     Alias(#[from] AliasError),
 }
 
+impl AllocationError {
+    /// Tells whether memory was short, of the device or of the host, in whichever call: where something smaller or
+    /// something that is there already will do, it is as good.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        let result = match self {
+            Self::OutOfMemory { .. } => return true,
+            Self::Driver { result, .. } => *result,
+            Self::Resource(error) => error.result,
+            _ => return false,
+        };
+        matches!(result, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY | vk::Result::ERROR_OUT_OF_HOST_MEMORY)
+    }
+}
+
 /// Why a resource cannot be placed inside an existing allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

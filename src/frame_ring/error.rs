@@ -25,12 +25,14 @@ pub enum FrameRingError {
     /// Nothing was pushed. Leave an empty push out: Vulkan has no empty ranges.
     #[error("a push of 0 bytes: leave it out")]
     ZeroSize,
-    /// The alignment is 0, or has no common multiple with that of the ring's usage.
-    #[error("an alignment of {asked} bytes cannot be met together with the {usage} bytes of the ring's usage")]
+    /// The alignment is 0, or has no common multiple with that of the ring's usage or of the values' type.
+    #[error(
+        "an alignment of {asked} bytes cannot be met together with the {usage} bytes of the ring's usage or of the type"
+    )]
     BadAlignment {
         /// What the push asked for, in bytes.
         asked: u64,
-        /// What the buffer's usage asks for, in bytes.
+        /// What the buffer's usage asks for, or the type of the values pushed, in bytes.
         usage: u64,
     },
     /// The push is larger than the ring may become. Split it, or raise the ring's maximum.

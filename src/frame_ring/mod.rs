@@ -45,7 +45,7 @@ use self::block::{Block, BufferTraits};
 use self::cursor::{Grant, Tail, Want};
 use self::sizing::{Reshape, Sizing};
 use self::state::{Ending, FLUSH_BATCH, Growth, State};
-use crate::allocator::{AllocationError, Allocator};
+use crate::allocator::Allocator;
 use crate::device::DriverError;
 use crate::resource::AllocatorRef;
 use crate::sync::{Mutex, Ordering, StaticU64};
@@ -190,8 +190,9 @@ impl<A: AllocatorRef> FrameRing<A> {
 
     /// Takes back the bytes of all frames that ended with a point of at most `completed`; returns how many frames.
     ///
-    /// A point below an earlier one changes nothing. `u64::MAX` stands for an idle device: all frames ended so far are
-    /// taken back, and later ones wait for their points as ever.
+    /// A point below an earlier one changes nothing. `u64::MAX` stands for an idle device: all frames ended with a point so
+    /// far are taken back, and later ones wait for theirs as ever. Those of [`Frame::end_owned`] have none: they wait for
+    /// [`reclaim_frame`](Self::reclaim_frame).
     pub fn reclaim(&self, completed: u64) -> u32 {
         let mut state = self.state.lock();
         let count = state.reclaim(completed);
@@ -343,7 +344,7 @@ fn open_block(
 ) -> Result<Block, FrameRingError> {
     loop {
         let error = match Block::open(allocator, traits, size) {
-            Err(error @ FrameRingError::Allocation(AllocationError::OutOfMemory { .. })) => error,
+            Err(FrameRingError::Allocation(error)) if error.is_out_of_memory() => error.into(),
             opened_or_failed => return opened_or_failed,
         };
         match sizing.smaller(size, enough) {

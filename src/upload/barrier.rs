@@ -3,7 +3,8 @@
 //! ```text
 //!   before:  use before ──► copies, in the layout of the copies        into the first batch
 //!   after:   copies ──► use after, in its layout                       behind the last piece
-//!   release: as after, and ownership goes to another queue family; `acquire` is its other half
+//!   release: as after, and ownership goes to another queue family; `acquire` is its other half, behind a semaphore that
+//!            is waited for at ALL_COMMANDS: the barrier names no stages before it
 //! ```
 //!
 //! Each subresource that a region touches gets one barrier, whatever other regions touch it too.

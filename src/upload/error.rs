@@ -111,6 +111,26 @@ pub enum TransferError {
         /// The usage that is needed.
         usage: vk::ImageUsageFlags,
     },
+    /// An image cannot be copied in the layout that was chosen (VUID-vkCmdCopyBufferToImage-dstImageLayout-01396,
+    /// VUID-vkCmdCopyImageToBuffer-srcImageLayout-01397). Choose another, or leave `layout` out.
+    #[error("an image cannot be copied in the layout {layout:?}: choose {optimal:?} or GENERAL")]
+    CopyLayout {
+        /// The layout chosen.
+        layout: vk::ImageLayout,
+        /// What is chosen if nothing is said.
+        optimal: vk::ImageLayout,
+    },
+    /// The use before a download has no layout, from which the barrier would discard what is to be read. Say by
+    /// `ResourceUse::image` which one the image is in.
+    #[error("what an image holds is lost if it comes from the layout UNDEFINED: name the one that it is in")]
+    LayoutBefore,
+    /// The use after the copies has a layout that no image can be brought to (VUID-VkImageMemoryBarrier-newLayout-01198).
+    /// Say by `ResourceUse::image` which one it is to be in.
+    #[error("an image cannot be brought to the layout {layout:?}: name the one in which it is used after the copies")]
+    LayoutAfter {
+        /// The layout named, or none.
+        layout: vk::ImageLayout,
+    },
     /// The staging memory cannot hold the smallest piece into which the copy may be cut. Make the ring larger.
     #[error("the ring can hold {available} bytes in one piece, but this copy cannot be cut below {needed}")]
     RingTooSmall {
@@ -120,11 +140,11 @@ pub enum TransferError {
         available: u64,
     },
     /// No buffer can be as large as a block of the ring. Ask for less.
-    #[error("a ring of {asked} bytes was asked for, but no buffer has more than {max}")]
+    #[error("a ring of {asked} bytes was asked for, but no block of one has more than {max}")]
     RingTooLarge {
         /// Bytes asked for.
         asked: u64,
-        /// Bytes of the largest buffer.
+        /// Bytes of the largest block: of the largest buffer, in whole units of the ring.
         max: u64,
     },
     /// The point is `u64::MAX`, which stands for an idle device and which no work signals.
@@ -147,7 +167,7 @@ pub enum TransferError {
         /// The point of the ticket's batch; `None` if it was not submitted.
         point: Option<u64>,
     },
-    /// The transfer was finished already. Make another, or restart it.
+    /// The transfer was finished already. Make another; rewind it, if what finished it was discarded.
     #[error("the transfer was finished before")]
     Finished,
     /// Staging memory could not be had.

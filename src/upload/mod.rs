@@ -109,9 +109,10 @@ pub struct Full {
     pub remaining: u64,
     /// Whether something was recorded since the last `submitted`: submit it and call `submitted`.
     pub has_recorded: bool,
-    /// The point that passes next: wait for it and call `collect`. `None`: nothing is in flight, so submit first.
+    /// The point that passes next: wait for it and call `collect`. `None`: nothing is in flight. What holds the room then is
+    /// recorded, and to be submitted first, or is that of tickets to be redeemed (`has_recorded`, `unread_bytes`).
     pub wait_for: Option<u64>,
-    /// Bytes that tickets hold, for a [`Readback`]: redeem those whose points have passed.
+    /// Bytes that tickets hold, for a [`Readback`]: redeem those whose points have passed. Else 0.
     pub unread_bytes: u64,
 }
 

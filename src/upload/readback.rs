@@ -164,6 +164,7 @@ impl<A: AllocatorRef> Readback<A> {
     ///
     /// # Errors
     /// - `Granularity` or `RingTooSmall`: the queue family or the ring cannot serve this download. Nothing was recorded.
+    /// - `CopyLayout`, `LayoutBefore` or `LayoutAfter`: an image cannot be in that layout. Nothing was recorded.
     /// - `Finished`, if it is done.
     /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short.
     ///
@@ -176,7 +177,7 @@ impl<A: AllocatorRef> Readback<A> {
         download: &mut Download,
     ) -> Result<Recorded, TransferError> {
         let transfer = &mut download.transfer;
-        if transfer.state == State::Finished {
+        if transfer.state() == State::Finished {
             return Err(TransferError::Finished);
         }
         transfer.check(&self.limits, |alignment| self.ring.capacity(alignment))?;
@@ -184,11 +185,12 @@ impl<A: AllocatorRef> Readback<A> {
             return Ok(Recorded::Full(self.full(transfer.len() - transfer.done())));
         };
         let ticket = self.ticket(&grant, transfer.done());
+        transfer.enter(self.points.current());
         self.points.note_recording();
-        if transfer.state == State::Fresh {
+        if transfer.state() == State::Fresh {
             // SAFETY: the caller's duties.
             unsafe { record_before(self.ring.allocator().device(), commands, transfer, ACCESS) };
-            transfer.state = State::Begun;
+            transfer.set_state(State::Begun);
         }
         // SAFETY: the caller's duties; the piece lies inside the source and its grant.
         unsafe { self.record_copy(commands, &transfer.target, &piece, &grant) };
@@ -198,7 +200,7 @@ impl<A: AllocatorRef> Readback<A> {
         }
         // SAFETY: the caller's duties.
         unsafe { record_after(self.ring.allocator().device(), commands, transfer, ACCESS) };
-        transfer.state = State::Finished;
+        transfer.set_state(State::Finished);
         Ok(Recorded::Last(ticket))
     }
 
@@ -236,7 +238,8 @@ impl<A: AllocatorRef> Readback<A> {
         }
     }
 
-    /// Gives the room of a ticket back without reading it.
+    /// Gives the room of a ticket back without reading it. A download whose tickets are released because they are never
+    /// submitted goes on once it was [rewound](Self::rewind).
     ///
     /// # Errors
     /// `Foreign`; the ticket is handed back.
@@ -249,6 +252,15 @@ impl<A: AllocatorRef> Readback<A> {
         }
         self.ring.give_back(ticket.key);
         Ok(())
+    }
+
+    /// Puts a download back to where the last submitted batch left it: what was recorded since is never submitted, and its
+    /// tickets were released. It is called before the next [`submitted`](Self::submitted).
+    ///
+    /// It goes on from there, and the barrier before it is recorded again only if that was never submitted either. One of
+    /// which nothing was recorded since is left as it is.
+    pub fn rewind(&self, download: &mut Download) {
+        download.transfer.rewind(self.points.current());
     }
 
     /// Gives back the blocks by which the ring has grown and that are empty; returns their bytes.

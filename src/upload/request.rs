@@ -1,12 +1,13 @@
 //! What the user asks for: an upload with its bytes, a download; each with the cursor that says how far it has come.
 //!
-//! They are made without an uploader, so that what is wrong with a request is found where it is made.
+//! They are made without an uploader, so that what is wrong with the parts of a target is found where they are named. What
+//! the builders are told, layouts, is looked at as a whole before anything is recorded.
 
 use ash::vk;
 
 use super::error::TransferError;
 use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
-use super::transfer::{PieceCopy, State, Transfer};
+use super::transfer::{Direction, PieceCopy, State, Transfer};
 
 /// Bytes on their way to a buffer or an image, and how far they have come.
 ///
@@ -42,7 +43,7 @@ impl<D: AsRef<[u8]>> Upload<D> {
         data: D,
     ) -> Result<Self, TransferError> {
         let regions = regions.into_iter().collect();
-        let transfer = Transfer::of_image(image, regions, vk::ImageUsageFlags::TRANSFER_DST)?;
+        let transfer = Transfer::of_image(image, regions, Direction::Upload)?;
         checked(data.as_ref(), &transfer)?;
         Ok(Self { transfer, data })
     }
@@ -56,22 +57,25 @@ impl<D: AsRef<[u8]>> Upload<D> {
     }
 
     /// Has a barrier recorded behind the last copy: what uses the target next sees the bytes, and finds the image in that
-    /// layout.
+    /// layout, which cannot be `UNDEFINED`: [`ResourceUse::image`] names one.
     #[must_use = "the upload is handed back"]
     pub fn after(mut self, after: ResourceUse) -> Self {
         self.transfer.after = Some(after);
         self
     }
 
-    /// Has the target handed to another queue family, in the barrier behind the last copy. The other family records
-    /// [`Uploader::record_acquire`](super::Uploader::record_acquire), in work that waits for this one by a semaphore.
+    /// Has the target handed to another queue family, in the barrier behind the last copy; `after` is as for
+    /// [`after`](Self::after). The other family records
+    /// [`Uploader::record_acquire`](super::Uploader::record_acquire), in work that waits for this one by a semaphore, at the
+    /// stage `ALL_COMMANDS`.
     #[must_use = "the upload is handed back"]
     pub fn hand_over(mut self, after: ResourceUse, families: QueueFamilies) -> Self {
         self.transfer.families = Some(families).filter(|families| families.from != families.to);
         self.after(after)
     }
 
-    /// Chooses the layout in which the image is copied: `TRANSFER_DST_OPTIMAL` (if nothing is said) or `GENERAL`.
+    /// Chooses the layout in which the image is copied: `TRANSFER_DST_OPTIMAL` (if nothing is said), `GENERAL`, or
+    /// `SHARED_PRESENT_KHR`.
     #[must_use = "the upload is handed back"]
     pub fn layout(mut self, layout: vk::ImageLayout) -> Self {
         self.transfer.set_layout(layout);
@@ -90,12 +94,7 @@ impl<D: AsRef<[u8]>> Upload<D> {
 
     /// Tells whether everything is recorded or written.
     pub fn is_done(&self) -> bool {
-        self.transfer.state == State::Finished
-    }
-
-    /// Puts the cursor back to the start, for an upload whose command buffer was never submitted.
-    pub fn restart(&mut self) {
-        self.transfer.restart();
+        self.transfer.state() == State::Finished
     }
 
     /// Gives the bytes back.
@@ -141,25 +140,26 @@ impl Download {
     /// What is wrong with a region, as for [`Upload::to_image`](super::Upload::to_image).
     pub fn of_image(image: ImageTarget, regions: impl IntoIterator<Item = ImageRegion>) -> Result<Self, TransferError> {
         let regions = regions.into_iter().collect();
-        Ok(Self { transfer: Transfer::of_image(image, regions, vk::ImageUsageFlags::TRANSFER_SRC)? })
+        Ok(Self { transfer: Transfer::of_image(image, regions, Direction::Download)? })
     }
 
     /// Has a barrier recorded before the first copy: it waits for that use, and brings an image from that layout to the
-    /// one in which it is copied.
+    /// one in which it is copied. From `UNDEFINED` nothing would be left to read: [`ResourceUse::image`] names another.
     #[must_use = "the download is handed back"]
     pub fn before(mut self, before: ResourceUse) -> Self {
         self.transfer.before = Some(before);
         self
     }
 
-    /// Has a barrier recorded behind the last copy, to the next use.
+    /// Has a barrier recorded behind the last copy, to the next use, in which an image has a layout that is not `UNDEFINED`.
     #[must_use = "the download is handed back"]
     pub fn after(mut self, after: ResourceUse) -> Self {
         self.transfer.after = Some(after);
         self
     }
 
-    /// Chooses the layout in which the image is copied: `TRANSFER_SRC_OPTIMAL` (if nothing is said) or `GENERAL`.
+    /// Chooses the layout in which the image is copied: `TRANSFER_SRC_OPTIMAL` (if nothing is said), `GENERAL`, or
+    /// `SHARED_PRESENT_KHR`.
     #[must_use = "the download is handed back"]
     pub fn layout(mut self, layout: vk::ImageLayout) -> Self {
         self.transfer.set_layout(layout);
@@ -178,11 +178,6 @@ impl Download {
 
     /// Tells whether everything is recorded.
     pub fn is_done(&self) -> bool {
-        self.transfer.state == State::Finished
-    }
-
-    /// Puts the cursor back to the start.
-    pub fn restart(&mut self) {
-        self.transfer.restart();
+        self.transfer.state() == State::Finished
     }
 }

@@ -70,7 +70,8 @@ impl<A: AllocatorRef> Ring<A> {
     #[expect(unsafe_code, reason = "passes on the caller's promise")]
     pub(super) unsafe fn new(allocator: A, mut settings: RingSettings) -> Result<Self, TransferError> {
         let unit = allocator.properties().non_coherent_atom_size.max(UNIT);
-        let (asked, max) = (settings.block_bytes, allocator.properties().max_buffer_size.min(LARGEST_BLOCK));
+        let largest = allocator.properties().max_buffer_size.min(LARGEST_BLOCK);
+        let (asked, max) = (settings.block_bytes, largest - largest % unit);
         if asked == 0 {
             return Err(TransferError::RingTooSmall { needed: unit, available: 0 });
         }
@@ -133,7 +134,7 @@ impl<A: AllocatorRef> Ring<A> {
     pub(super) fn grow(&mut self) -> Result<Growth, TransferError> {
         match self.open() {
             Ok(()) => Ok(self.growth()),
-            Err(AllocationError::OutOfMemory { .. }) => Ok(Growth::Refused),
+            Err(error) if error.is_out_of_memory() => Ok(Growth::Refused),
             Err(error) => Err(error.into()),
         }
     }
@@ -241,6 +242,29 @@ mod tests {
     use super::*;
     use crate::allocator::{Allocator, AllocatorCreateInfo};
     use crate::sim::{Profile, SimDevice};
+
+    #[test]
+    fn what_is_refused_as_too_large_is_larger_than_what_may_be_had() {
+        let mut profile = Profile::unified();
+        // As the limit of 2^32 - 1 that drivers have, and small.
+        profile.max_buffer_size = (1 << 20) - 1;
+        let vulkan = SimDevice::new(profile);
+        let (device, physical_device) = (vulkan.device(), vulkan.physical_device());
+        let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), physical_device, device)
+            .api_version(vulkan.api_version());
+        // SAFETY: the objects belong together and outlive the allocator.
+        let allocator = unsafe { Allocator::new(info) }.unwrap();
+        assert_eq!(allocator.properties().max_buffer_size, (1 << 20) - 1);
+        let (usage, intent) = (vk::BufferUsageFlags::TRANSFER_SRC, Intent::Upload);
+        let make = |bytes| {
+            let settings = RingSettings { block_bytes: bytes, max_bytes: bytes, usage, intent, name: "a ring" };
+            // SAFETY: nothing is submitted.
+            unsafe { Ring::new(&allocator, settings) }.map(|ring| ring.bytes())
+        };
+        let Err(TransferError::RingTooLarge { asked, max }) = make((1 << 20) - 1) else { panic!("too large") };
+        assert!(asked > max, "{asked}, {max}");
+        assert_eq!(make(max).unwrap(), max);
+    }
 
     /// R2, and offsets that are multiples of blocks of 12 bytes.
     #[test]

@@ -3,6 +3,8 @@
 //! Invariants:
 //! - T1: `done` bytes of the transfer were recorded (or written in place), those before them in order; `begun` is the first
 //!   byte of the region that the next piece lies in. A failure leaves both where they were.
+//! - T2: `kept` names the batch into which a piece was recorded last, with the cursor as it stood before that batch: there
+//!   it goes on if the batch is discarded, since the batches before were submitted.
 
 use ash::vk;
 
@@ -13,7 +15,16 @@ use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
 #[derive(Clone, Debug)]
 pub(super) enum Target {
     Buffer { buffer: vk::Buffer, offset: u64, len: u64 },
-    Image { image: ImageTarget, regions: Vec<ImageRegion>, layout: vk::ImageLayout },
+    Image { image: ImageTarget, regions: Vec<ImageRegion>, layout: vk::ImageLayout, direction: Direction },
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// To the target.
+    Upload,
+    /// From it.
+    Download,
 }
 
 /// A target with a cursor, and the barriers around it.
@@ -23,8 +34,15 @@ pub(super) struct Transfer {
     pub(super) before: Option<ResourceUse>,
     pub(super) after: Option<ResourceUse>,
     pub(super) families: Option<QueueFamilies>,
-    pub(super) state: State,
     len: u64,
+    at: Cursor,
+    kept: Option<(u64, Cursor)>,
+}
+
+/// How far a transfer has come.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    state: State,
     done: u64,
     begun: u64,
     region_index: usize,
@@ -110,26 +128,23 @@ impl Transfer {
     pub(super) fn of_image(
         image: ImageTarget,
         regions: Vec<ImageRegion>,
-        usage: vk::ImageUsageFlags,
+        direction: Direction,
     ) -> Result<Self, TransferError> {
         let mut len = 0_u64;
         for region in &regions {
-            image.check(region, usage)?;
+            image.check(region, direction.usage())?;
             let too_large = TransferError::TooLarge { offset: region.offset, extent: region.extent };
             len = len.checked_add(image.region_bytes(region)?).ok_or(too_large)?;
         }
         if regions.is_empty() {
             return Err(TransferError::Empty);
         }
-        let is_target = usage == vk::ImageUsageFlags::TRANSFER_DST;
-        let layout =
-            if is_target { vk::ImageLayout::TRANSFER_DST_OPTIMAL } else { vk::ImageLayout::TRANSFER_SRC_OPTIMAL };
-        Ok(Self::new(Target::Image { image, regions, layout }, len))
+        Ok(Self::new(Target::Image { image, regions, layout: direction.optimal(), direction }, len))
     }
 
     fn new(target: Target, len: u64) -> Self {
-        let (before, after, families) = (None, None, None);
-        Self { target, before, after, families, state: State::Fresh, len, done: 0, begun: 0, region_index: 0 }
+        let at = Cursor { state: State::Fresh, done: 0, begun: 0, region_index: 0 };
+        Self { target, before: None, after: None, families: None, len, at, kept: None }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -137,15 +152,31 @@ impl Transfer {
     }
 
     pub(super) fn done(&self) -> u64 {
-        self.done
+        self.at.done
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.at.state
+    }
+
+    pub(super) fn set_state(&mut self, state: State) {
+        self.at.state = state;
     }
 
     pub(super) fn is_copied(&self) -> bool {
-        self.done == self.len
+        self.at.done == self.len
     }
 
     pub(super) fn is_image(&self) -> bool {
         matches!(self.target, Target::Image { .. })
+    }
+
+    /// Returns the buffer, where it is one.
+    pub(super) fn buffer(&self) -> Option<vk::Buffer> {
+        match self.target {
+            Target::Buffer { buffer, .. } => Some(buffer),
+            Target::Image { .. } => None,
+        }
     }
 
     /// Sets the layout in which the image is copied.
@@ -155,17 +186,27 @@ impl Transfer {
         }
     }
 
-    /// Puts the cursor back to the start.
-    pub(super) fn restart(&mut self) {
-        self.state = State::Fresh;
-        (self.done, self.begun, self.region_index) = (0, 0, 0);
+    /// Hears that something is recorded into a batch from here on (T2).
+    pub(super) fn enter(&mut self, batch: u64) {
+        if self.kept.is_none_or(|(kept, _)| kept != batch) {
+            self.kept = Some((batch, self.at));
+        }
     }
 
-    /// Checks that the whole transfer suits the queue, and that `capacity` bytes of room are enough for each piece.
+    /// Puts the cursor back to where it stood before a batch, if something was recorded into that (T2).
+    pub(super) fn rewind(&mut self, batch: u64) {
+        if let Some((_, at)) = self.kept.take_if(|(kept, _)| *kept == batch) {
+            self.at = at;
+        }
+    }
+
+    /// Checks the layouts, that the whole transfer suits the queue, and that `capacity` bytes of room are enough for each
+    /// piece.
     ///
     /// # Errors
-    /// `Granularity` or `RingTooSmall`.
+    /// `CopyLayout`, `LayoutBefore`, `LayoutAfter`, `Granularity` or `RingTooSmall`.
     pub(super) fn check(&self, limits: &Limits, capacity: impl Fn(Alignment) -> u64) -> Result<(), TransferError> {
+        self.check_layouts()?;
         let fits = |needed: u64, available: u64| {
             if needed <= available { Ok(()) } else { Err(TransferError::RingTooSmall { needed, available }) }
         };
@@ -178,12 +219,32 @@ impl Transfer {
         }
     }
 
+    /// Checks the layouts that an image has before, during and after its copies.
+    fn check_layouts(&self) -> Result<(), TransferError> {
+        let Target::Image { layout, direction, .. } = self.target else { return Ok(()) };
+        let optimal = direction.optimal();
+        if ![optimal, vk::ImageLayout::GENERAL, vk::ImageLayout::SHARED_PRESENT_KHR].contains(&layout) {
+            return Err(TransferError::CopyLayout { layout, optimal });
+        }
+        let is_discarded = self.before.is_some_and(|before| before.layout == vk::ImageLayout::UNDEFINED);
+        if is_discarded && direction == Direction::Download {
+            return Err(TransferError::LayoutBefore);
+        }
+        match self.after {
+            Some(ResourceUse {
+                layout: layout @ (vk::ImageLayout::UNDEFINED | vk::ImageLayout::PREINITIALIZED),
+                ..
+            }) => Err(TransferError::LayoutAfter { layout }),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the alignment that the next piece needs.
     pub(super) fn alignment(&self, limits: &Limits) -> Alignment {
         match &self.target {
             Target::Buffer { .. } => buffer_alignment(),
             Target::Image { image, regions, .. } => {
-                let aspect = regions.get(self.region_index).map(|region| region.aspect);
+                let aspect = regions.get(self.at.region_index).map(|region| region.aspect);
                 image_alignment(aspect.map_or(1, |aspect| image.block_bytes(aspect)), limits)
             }
         }
@@ -196,13 +257,13 @@ impl Transfer {
     pub(super) fn piece(&self, limits: &Limits, room: u64) -> Result<Option<PieceCopy>, TransferError> {
         match &self.target {
             Target::Buffer { offset, len, .. } => {
-                let bytes = room.min(len - self.done);
-                Ok((bytes > 0).then_some(PieceCopy { bytes, place: Place::Buffer(offset + self.done) }))
+                let bytes = room.min(len - self.at.done);
+                Ok((bytes > 0).then_some(PieceCopy { bytes, place: Place::Buffer(offset + self.at.done) }))
             }
             Target::Image { image, regions, .. } => {
-                let Some(region) = regions.get(self.region_index) else { return Ok(None) };
+                let Some(region) = regions.get(self.at.region_index) else { return Ok(None) };
                 let geometry = image.geometry(region, limits.granularity)?;
-                let piece = geometry.piece(self.done - self.begun, room);
+                let piece = geometry.piece(self.at.done - self.at.begun, room);
                 Ok(piece.map(|piece| PieceCopy { bytes: piece.bytes, place: region.place(&piece) }))
             }
         }
@@ -210,20 +271,39 @@ impl Transfer {
 
     /// Moves the cursor behind a piece that was recorded.
     pub(super) fn advance(&mut self, bytes: u64) {
-        self.done += bytes;
-        let Target::Image { image, regions, .. } = &self.target else { return };
-        let Some(region) = regions.get(self.region_index) else { return };
+        let Self { target, at, .. } = self;
+        at.done += bytes;
+        let Target::Image { image, regions, .. } = target else { return };
+        let Some(region) = regions.get(at.region_index) else { return };
         let region_bytes = image.region_bytes(region).unwrap_or(0);
-        if self.done - self.begun == region_bytes {
-            self.begun = self.done;
-            self.region_index += 1;
+        if at.done - at.begun == region_bytes {
+            at.begun = at.done;
+            at.region_index += 1;
         }
     }
 
-    /// Moves the cursor behind everything: it was written in place.
+    /// Moves the cursor behind everything: it was written in place, in no batch.
     pub(super) fn finish(&mut self) {
-        self.done = self.len;
-        self.state = State::Finished;
+        (self.at.done, self.at.state) = (self.len, State::Finished);
+        self.kept = None;
+    }
+}
+
+impl Direction {
+    /// Returns the usage that an image needs.
+    fn usage(self) -> vk::ImageUsageFlags {
+        match self {
+            Self::Upload => vk::ImageUsageFlags::TRANSFER_DST,
+            Self::Download => vk::ImageUsageFlags::TRANSFER_SRC,
+        }
+    }
+
+    /// Returns the layout in which an image is copied if nothing is said.
+    fn optimal(self) -> vk::ImageLayout {
+        match self {
+            Self::Upload => vk::ImageLayout::TRANSFER_DST_OPTIMAL,
+            Self::Download => vk::ImageLayout::TRANSFER_SRC_OPTIMAL,
+        }
     }
 }
 

@@ -99,8 +99,17 @@ pub enum Progress {
 pub struct Uploader<A: AllocatorRef> {
     ring: Ring<A>,
     points: Points,
-    grants: VecDeque<(u64, RangeKey)>,
+    grants: VecDeque<Granted>,
     limits: Limits,
+}
+
+/// A range of staging memory that a batch holds.
+#[derive(Clone, Copy, Debug)]
+struct Granted {
+    batch: u64,
+    key: RangeKey,
+    /// The buffer to which it is copied; none, where that is an image.
+    target: Option<vk::Buffer>,
 }
 
 /// How copies write to their target.
@@ -133,6 +142,7 @@ impl<A: AllocatorRef> Uploader<A> {
     ///
     /// # Errors
     /// - `Granularity` or `RingTooSmall`: the queue family or the ring cannot serve this upload. Nothing was recorded.
+    /// - `CopyLayout` or `LayoutAfter`: an image cannot be in that layout. Nothing was recorded.
     /// - `Finished`, if it is done.
     /// - `WrongLength`, if the bytes are no longer those that the upload was made of.
     /// - `Access`, where the driver fails to flush: the pieces before are recorded, and the upload can be recorded again.
@@ -140,7 +150,7 @@ impl<A: AllocatorRef> Uploader<A> {
     ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, belongs to the allocator's device, is used by no other thread,
-    ///    and is submitted to a queue of the family whose granularity was given; an upload stays with one queue.
+    ///    and is submitted to a queue of the family whose granularity was given; an upload stays with one uploader.
     /// 2. The target is alive and bound until the commands have run, and was made with `TRANSFER_DST`. A buffer is as
     ///    large as was said, an image as its create-info says.
     /// 3. When the commands run, the target is used as `before` says, or, where nothing was said, is ready for copies and
@@ -165,12 +175,14 @@ impl<A: AllocatorRef> Uploader<A> {
                 self.ring.give_back(grant.key);
                 return Err(error);
             }
-            self.grants.push_back((self.points.current(), grant.key));
+            transfer.enter(self.points.current());
+            let target = transfer.buffer();
+            self.grants.push_back(Granted { batch: self.points.current(), key: grant.key, target });
             self.points.note_recording();
-            if transfer.state == State::Fresh {
+            if transfer.state() == State::Fresh {
                 // SAFETY: the caller's duties 1 to 3.
                 unsafe { record_before(self.ring.allocator().device(), commands, transfer, ACCESS) };
-                transfer.state = State::Begun;
+                transfer.set_state(State::Begun);
             }
             // SAFETY: the caller's duties 1 to 3; the piece lies inside the target and its grant.
             unsafe { self.record_copy(commands, &transfer.target, &piece, &grant) };
@@ -178,14 +190,15 @@ impl<A: AllocatorRef> Uploader<A> {
         }
         // SAFETY: the caller's duties 1 to 3.
         unsafe { record_after(self.ring.allocator().device(), commands, transfer, ACCESS) };
-        transfer.state = State::Finished;
+        transfer.set_state(State::Finished);
         Ok(Progress::Done(Way::Staged))
     }
 
     /// Writes an upload in place where its target is mapped, and records it otherwise; [`Progress::Done`] says which.
     ///
     /// On unified memory and with a resizable BAR, `gpu_only` memory may be mapped, and `stream` memory is. In place,
-    /// nothing is recorded, no barrier either: what is submitted from then on sees the bytes.
+    /// nothing is recorded, no barrier either: what is submitted from then on sees the bytes. While copies to the same buffer
+    /// are recorded here and not submitted, it is staged, so that it comes after them on every device.
     ///
     /// # Errors
     /// As [`record`](Self::record), and `Access` where the range ends outside the memory or the driver fails to flush.
@@ -193,9 +206,10 @@ impl<A: AllocatorRef> Uploader<A> {
     /// # Safety
     /// 1. The duties of [`record`](Self::record).
     /// 2. The target is a buffer bound at the start of `memory`, or an image.
-    /// 3. Nothing that was submitted uses the range any more: in place, the bytes change now. In memory that is not
-    ///    coherent the range is rounded to whole atoms, and the device has written nothing else in them since the host last
-    ///    invalidated it.
+    /// 3. Nothing that was submitted, or that is recorded and may be submitted, uses the range any more: in place, the bytes
+    ///    change now. What this uploader itself has recorded since the last [`submitted`](Self::submitted) may. In memory
+    ///    that is not coherent the range is rounded to whole atoms, and the device has written nothing else in them since
+    ///    the host last invalidated it.
     pub unsafe fn record_or_write<D: AsRef<[u8]>>(
         &mut self,
         commands: vk::CommandBuffer,
@@ -209,7 +223,8 @@ impl<A: AllocatorRef> Uploader<A> {
             is_mapped: memory.mapped_ptr().is_some(),
             is_image: upload.transfer.is_image(),
             changes_family: upload.transfer.families.is_some(),
-            has_begun: upload.transfer.state != State::Fresh,
+            has_begun: upload.transfer.state() != State::Fresh,
+            has_recorded: self.has_recorded_to(upload.transfer.buffer()),
         };
         match (way::choose(input), &upload.transfer.target) {
             (Way::InPlace, Target::Buffer { offset, .. }) => {
@@ -226,10 +241,18 @@ impl<A: AllocatorRef> Uploader<A> {
     /// Records the other half of [`Upload::hand_over`], on the queue family that takes the target over; tells whether
     /// there is one. An upload that was written in place has none.
     ///
+    /// What precedes an acquisition on its queue is not named by its barrier: of the source stages the specification takes no
+    /// notice. So a wait at the stages of the next use, such as `FRAGMENT_SHADER`, would hold those back and not the
+    /// acquisition with its change of layout.
+    ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, on a queue of the family that the target goes to, and runs
-    ///    after the release, by a semaphore.
+    ///    after the release: a semaphore that the release's submission signals is waited for at the stage `ALL_COMMANDS`
+    ///    (`pWaitDstStageMask`, or `stageMask` of a `VkSemaphoreSubmitInfo`).
     /// 2. The target is alive until the commands have run. The upload is done and this is called once for it.
+    ///
+    /// # Source
+    /// Vulkan specification, "Queue Family Ownership Transfer".
     pub unsafe fn record_acquire<D: AsRef<[u8]>>(&self, commands: vk::CommandBuffer, upload: &Upload<D>) -> bool {
         // SAFETY: the caller's duties.
         unsafe { record_acquire(self.ring.allocator().device(), commands, &upload.transfer, ACCESS) }
@@ -252,7 +275,7 @@ impl<A: AllocatorRef> Uploader<A> {
     /// The device is done with every batch whose point is `completed` or below.
     pub unsafe fn collect(&mut self, completed: u64) {
         self.points.collect(completed);
-        while let Some(&(batch, key)) = self.grants.front() {
+        while let Some(&Granted { batch, key, .. }) = self.grants.front() {
             if !self.points.has_passed(batch) {
                 break;
             }
@@ -261,13 +284,13 @@ impl<A: AllocatorRef> Uploader<A> {
         }
     }
 
-    /// Takes the room of what was recorded since the last [`submitted`](Self::submitted) back. The uploads concerned are
-    /// to be restarted.
+    /// Takes the room of what was recorded since the last [`submitted`](Self::submitted) back. The uploads concerned go on
+    /// once they were [rewound](Self::rewind).
     ///
     /// # Safety
     /// The command buffers into which it was recorded are never submitted, or reset before they are.
     pub unsafe fn discard_recorded(&mut self) {
-        while let Some(&(batch, key)) = self.grants.back() {
+        while let Some(&Granted { batch, key, .. }) = self.grants.back() {
             if batch != self.points.current() {
                 break;
             }
@@ -275,6 +298,15 @@ impl<A: AllocatorRef> Uploader<A> {
             self.grants.pop_back();
         }
         self.points.forget_recording();
+    }
+
+    /// Puts an upload back to where the last submitted batch left it, after [`discard_recorded`](Self::discard_recorded)
+    /// and before the next [`submitted`](Self::submitted).
+    ///
+    /// It goes on from there: what was submitted of it stays, and the barrier before it is recorded again only if that was
+    /// discarded too. One of which nothing was recorded since is left as it is, and so is what was written in place.
+    pub fn rewind<D: AsRef<[u8]>>(&self, upload: &mut Upload<D>) {
+        upload.transfer.rewind(self.points.current());
     }
 
     /// Gives back the blocks by which the ring has grown and that are empty; returns their bytes.
@@ -290,6 +322,12 @@ impl<A: AllocatorRef> Uploader<A> {
     /// Returns the bytes of staging memory that batches hold.
     pub fn used_bytes(&self) -> u64 {
         self.ring.used_bytes()
+    }
+
+    /// Tells whether copies to the buffer were recorded since the last submission.
+    fn has_recorded_to(&self, buffer: Option<vk::Buffer>) -> bool {
+        let current = self.points.current();
+        self.grants.iter().rev().take_while(|granted| granted.batch == current).any(|granted| granted.target == buffer)
     }
 
     fn full(&self, remaining: u64) -> Full {

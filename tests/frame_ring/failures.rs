@@ -131,3 +131,29 @@ fn a_ring_takes_what_memory_there_is_and_goes_on() {
     drop(ring);
     world.finish();
 }
+
+/// What opens a block is refused for want of whichever memory, and a smaller one is had: the push gets that.
+#[test]
+fn a_block_that_any_want_of_memory_refuses_is_made_smaller() {
+    let calls = [Function::CreateBuffer, Function::BindBufferMemory, Function::AllocateMemory];
+    let wants = [vk::Result::ERROR_OUT_OF_HOST_MEMORY, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY];
+    for (function, want) in calls.into_iter().flat_map(|function| wants.map(|want| (function, want))) {
+        let world = Rig::new(Profile::unified());
+        let ring = make(&world, &copied(UNIFORM).initial_size(128 * KIB).max_size(mib(64)));
+        let mut frame = ring.begin_frame().expect("the first");
+        frame.push(&vec![1_u8; 100 << 10]).expect("there is room");
+        // For host memory the allocator asks a second time, when all that is empty was given back: two are one refusal.
+        let mut left = 2;
+        world.control().fail_when(move |call| {
+            let is_due = call.function == function && left > 0;
+            left -= u32::from(is_due);
+            is_due.then_some(want)
+        });
+        frame.push(&vec![2_u8; 40 << 10]).unwrap_or_else(|error| panic!("{function:?}, {want:?}: {error}"));
+        world.control().clear_faults();
+        assert_eq!(ring.statistics().block_count, 2);
+        drop(frame);
+        drop(ring);
+        world.finish();
+    }
+}

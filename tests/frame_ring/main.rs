@@ -95,6 +95,11 @@ fn alignments_need_not_be_powers_of_two() {
     let bad = [0, u64::MAX, u64::MAX / 2].map(|alignment| by_12.reserve(4, alignment).expect_err("no such multiple"));
     assert!(matches!(bad[0], FrameRingError::BadAlignment { asked: 0, usage: 4 }), "{bad:?}");
     assert!(matches!(bad[1], FrameRingError::BadAlignment { .. }), "{bad:?}");
+    let of_type = by_12.push_aligned(&[1_u64], 0).expect_err("no number is a multiple of 0");
+    assert_eq!(
+        of_type.to_string(),
+        "an alignment of 0 bytes cannot be met together with the 8 bytes of the ring's usage or of the type"
+    );
     drop((by_12, by_768));
     drop((vertices, uniforms));
     world.finish();

@@ -99,6 +99,20 @@ impl<'a> Lane<'a> {
         }
     }
 
+    /// Records a part of an upload and loses it: the command buffer is never submitted.
+    fn record_in_vain(&mut self, upload: &mut Upload<&[u8]>) {
+        let device = &self.headless.device;
+        // SAFETY: as for `upload`.
+        let progress = unsafe { self.uploader.record(self.commands, upload) }.expect("recorded");
+        assert!(matches!(progress, Progress::Full(full) if full.has_recorded), "{progress:?}");
+        // SAFETY: it is of the pool, and was never submitted.
+        unsafe { device.free_command_buffers(self.pool, &[self.commands]) };
+        // SAFETY: as above.
+        unsafe { self.uploader.discard_recorded() };
+        self.uploader.rewind(upload);
+        self.commands = begin(device, self.pool);
+    }
+
     /// Reads everything back, ticket by ticket.
     fn download(&mut self, download: &mut Download) -> Vec<u8> {
         let mut bytes = vec![0; usize::try_from(download.total_bytes()).expect("small")];
@@ -336,6 +350,38 @@ fn images_of_every_kind_come_back() {
     assert!(formats.contains(&vk::Format::R8G8B8A8_UNORM) && formats.contains(&vk::Format::D16_UNORM), "{formats:?}");
     let compressed = [vk::Format::BC1_RGB_UNORM_BLOCK, vk::Format::ETC2_R8G8B8_UNORM_BLOCK];
     assert!(compressed.iter().any(|format| formats.contains(format)), "{formats:?}");
+    world.finish();
+}
+
+/// The layers know in which layout an image is: a barrier from another one would be found out.
+#[test]
+fn an_upload_goes_on_behind_a_batch_that_was_discarded() {
+    let Some(world) = World::open() else { return };
+    let case = &CASES[0];
+    let (image, memory) = image(&world, case);
+    let mut lane = Lane::new(&world, 8 * KIB);
+    let target = ImageTarget::new(image, &case.create_info());
+    round_trip(&world, &mut lane, case, image);
+    let mut bytes = case.contents(&target, &case.regions(&target));
+    bytes.reverse();
+    let mut upload = Upload::to_image(target, case.regions(&target), &bytes[..]).expect("all of it");
+    upload = upload.before(COPIED).after(COPIED);
+    for _ in 0..2 {
+        lane.record_in_vain(&mut upload);
+        // SAFETY: as for `upload`.
+        let progress = unsafe { lane.uploader.record(lane.commands, &mut upload) }.expect("recorded");
+        assert!(matches!(progress, Progress::Full(_)), "{progress:?}");
+        lane.submit();
+        while !lane.in_flight.is_empty() {
+            lane.wait_oldest();
+        }
+    }
+    lane.upload(&mut upload);
+    let found = lane.download(&mut Download::of_image(target, case.regions(&target)).expect("all of it"));
+    assert_same(&world, "an image in spite of lost batches", &found, &bytes);
+    drop(lane);
+    // SAFETY: the lane has waited.
+    unsafe { world.allocator.destroy_image(image, memory) }.expect("it is alive");
     world.finish();
 }
 

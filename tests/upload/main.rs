@@ -3,10 +3,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod layouts;
 mod model;
 mod refused;
 mod shadow;
 mod stage;
+mod unsubmitted;
 
 use ash::vk;
 use common::{mib, state_of};
@@ -152,6 +154,30 @@ fn a_ring_that_cannot_grow_for_want_of_memory_is_full() {
     stage.finish();
 }
 
+/// The calls that open a block, for want of whichever memory: the ring there is goes on in their stead.
+#[test]
+fn a_ring_whose_growth_fails_for_want_of_any_memory_is_full() {
+    let calls = [Function::CreateBuffer, Function::AllocateMemory, Function::BindBufferMemory];
+    let wants = [vk::Result::ERROR_OUT_OF_HOST_MEMORY, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY];
+    for (function, want) in calls.into_iter().flat_map(|function| wants.map(|want| (function, want))) {
+        let stage = Stage::new(Profile::discrete_rebar());
+        let target = stage.buffer(mib(12));
+        let info = StagingCreateInfo::new(mib(5)).max_bytes(mib(20));
+        // SAFETY: the simulated device is done whenever `run` returns.
+        let mut uploader = unsafe { Uploader::new(stage.allocator(), &info) }.expect("a ring");
+        let before = state_of(&stage.rig);
+        stage.control().fail_when(move |call| (call.function == function).then_some(want));
+        let bytes = pattern(6, mib(12));
+        let mut upload = Upload::to_buffer(target.handle(), mib(12), 0, bytes.clone()).expect("it fits");
+        assert_eq!(finish_from(0, &stage, &mut uploader, &mut upload), 3, "{function:?}, {want:?}");
+        assert_eq!(state_of(&stage.rig), before, "and nothing is left of the attempts: {function:?}, {want:?}");
+        stage.control().clear_faults();
+        assert_eq!(stage.read(target.handle(), mib(12)), bytes);
+        drop((uploader, target));
+        stage.finish();
+    }
+}
+
 #[test]
 fn what_was_recorded_in_vain_is_discarded_and_starts_again() {
     let stage = Stage::new(Profile::noncoherent());
@@ -176,7 +202,7 @@ fn what_was_recorded_in_vain_is_discarded_and_starts_again() {
     // SAFETY: the command buffer is gone.
     unsafe { uploader.discard_recorded() };
     assert_eq!(uploader.used_bytes(), held, "what was submitted stays");
-    second.restart();
+    uploader.rewind(&mut second);
     assert_eq!((second.done_bytes(), second.is_done()), (0, false));
     stage.run(kept);
     assert_eq!(finish_from(1, &stage, &mut uploader, &mut second), 2);
@@ -269,13 +295,16 @@ fn a_steady_batch_asks_the_driver_for_no_memory() {
 /// call then succeeds, and nothing is left behind.
 #[test]
 fn each_driver_call_may_fail_once() {
-    for profile in [incoherent(), Profile::discrete_rebar()] {
+    // For want of memory a ring that is there goes on; what nobody understands ends the call.
+    let results = [vk::Result::ERROR_OUT_OF_HOST_MEMORY, vk::Result::ERROR_UNKNOWN];
+    let cases = results.into_iter().flat_map(|result| [incoherent(), Profile::discrete_rebar()].map(|p| (p, result)));
+    for (profile, result) in cases {
         let stage = Stage::new(profile);
         let target = stage.buffer(64 * KIB);
         let before = state_of(&stage.rig);
         for n in 1.. {
             let fired = stage.control().faults_fired().len();
-            round_trip(&stage, target.handle(), n);
+            round_trip(&stage, target.handle(), (n, result));
             stage.rig.trim();
             let mut after = state_of(&stage.rig);
             after.forget_history();
@@ -295,14 +324,14 @@ fn each_driver_call_may_fail_once() {
 }
 
 /// Fails the nth call that an uploader or a readback makes itself and that can fail.
-fn fail_nth(stage: &Stage, n: u64) {
+fn fail_nth(stage: &Stage, n: u64, result: vk::Result) {
     let mut left = n;
     stage.control().clear_faults();
     stage.control().fail_when(move |call| {
         left = left.saturating_sub(u64::from(STAGING_CALLS.contains(&call.function)));
         let is_due = left == 0;
         left = if is_due { u64::MAX } else { left };
-        is_due.then_some(vk::Result::ERROR_OUT_OF_HOST_MEMORY)
+        is_due.then_some(result)
     });
 }
 
@@ -317,9 +346,9 @@ const STAGING_CALLS: [Function; 6] = [
 ];
 
 /// Uploads and reads back, with growth; whatever fails is tried again.
-fn round_trip(stage: &Stage, target: vk::Buffer, n: u64) {
+fn round_trip(stage: &Stage, target: vk::Buffer, (n, result): (u64, vk::Result)) {
     let info = StagingCreateInfo::new(16 * KIB).max_bytes(32 * KIB);
-    fail_nth(stage, n);
+    fail_nth(stage, n, result);
     // SAFETY: the simulated device is done whenever `run` returns.
     let make = || unsafe { Uploader::new(stage.allocator(), &info) };
     let mut uploader = make().or_else(|_| make()).expect("the second time");

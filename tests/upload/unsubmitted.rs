@@ -1,0 +1,169 @@
+//! What is recorded and not yet submitted: nothing overtakes it, and what was recorded in vain is done again.
+
+use ash::vk;
+use freestone::sim::{Function, KIB, Profile};
+use freestone::{
+    AllocationCreateInfo, Allocator, Download, Image, Progress, Readback, Recorded, ResourceUse, StagingCreateInfo,
+    Upload, Uploader, Way,
+};
+
+use crate::shadow::{FORMATS, ShadowImage};
+use crate::stage::{Stage, pattern, profiles};
+
+/// A use that makes the order of two uploads known to the device.
+const COPIED: ResourceUse = ResourceUse::buffer(vk::PipelineStageFlags::TRANSFER, vk::AccessFlags::TRANSFER_WRITE);
+
+fn uploader(stage: &Stage, bytes: u64) -> Uploader<&Allocator> {
+    // SAFETY: the simulated device is done whenever `run` returns.
+    unsafe { Uploader::new(stage.allocator(), &StagingCreateInfo::new(bytes)) }.expect("a ring")
+}
+
+#[test]
+fn a_write_in_place_does_not_overtake_what_is_recorded() {
+    for profile in profiles() {
+        let stage = Stage::new(profile);
+        let mut target = stage.buffer_in(4096, &AllocationCreateInfo::stream());
+        let mut other = stage.buffer_in(4096, &AllocationCreateInfo::stream());
+        let mut uploader = uploader(&stage, 16 * KIB);
+        let make =
+            |buffer, seed| Upload::to_buffer(buffer, 4096, 0, pattern(seed, 4096)).expect("it fits").before(COPIED);
+        let (mut first, mut second) = (make(target.0, 1), make(target.0, 2));
+        let (mut aside, mut last) = (make(other.0, 3), make(target.0, 4));
+        let commands = stage.begin();
+        // SAFETY: recording; the target lives on.
+        let done = unsafe { uploader.record(commands, &mut first) }.expect("recorded");
+        assert_eq!(done, Progress::Done(Way::Staged));
+        // SAFETY: as above, and it is bound at the start of its memory.
+        let done = unsafe { uploader.record_or_write(commands, &mut second, &mut target.1) }.expect("recorded");
+        assert_eq!(done, Progress::Done(Way::Staged), "the copy of the first comes later");
+        // SAFETY: as above.
+        let done = unsafe { uploader.record_or_write(commands, &mut aside, &mut other.1) }.expect("written");
+        assert_eq!(done, Progress::Done(Way::InPlace), "nothing is recorded for this one");
+        stage.run(commands);
+        uploader.submitted(1).expect("the first point");
+        assert_eq!(stage.read(target.0, 4096), pattern(2, 4096));
+        stage.allocator().invalidate(&target.1, 0, 4096).expect("mapped");
+        let commands = stage.begin();
+        // SAFETY: as above, and the device is done with it.
+        let done = unsafe { uploader.record_or_write(commands, &mut last, &mut target.1) }.expect("written");
+        assert_eq!(done, Progress::Done(Way::InPlace), "what was recorded was submitted");
+        stage.forget(commands);
+        assert_eq!((stage.read(target.0, 4096), stage.read(other.0, 4096)), (pattern(4, 4096), pattern(3, 4096)));
+        drop(uploader);
+        stage.destroy(target);
+        stage.destroy(other);
+        stage.finish();
+    }
+}
+
+/// An image of 12 KiB, which goes through a ring of 8 KiB in several batches.
+fn image(stage: &Stage) -> (Image<&Allocator>, ShadowImage) {
+    let shadow = ShadowImage::new(FORMATS[0], [64, 48, 1], 1, 1);
+    // SAFETY: the create-info is valid; the simulated device is done whenever `run` returns.
+    let image = unsafe { Image::new(stage.allocator(), &shadow.create_info(), &AllocationCreateInfo::gpu_only()) };
+    (image.expect("an image"), shadow)
+}
+
+/// Counts the barriers that were recorded since the last call.
+fn barriers(stage: &Stage) -> usize {
+    stage.control().take_calls().iter().filter(|call| call.function == Function::CmdPipelineBarrier).count()
+}
+
+const SAMPLED: ResourceUse = ResourceUse::image(
+    vk::PipelineStageFlags::FRAGMENT_SHADER,
+    vk::AccessFlags::SHADER_READ,
+    vk::ImageLayout::SHADER_READ_ONLY_OPTIMAL,
+);
+
+#[test]
+fn an_upload_goes_on_behind_what_was_submitted_of_it() {
+    let stage = Stage::new(Profile::noncoherent());
+    let (image, shadow) = image(&stage);
+    let mut uploader = uploader(&stage, 8 * KIB);
+    let (target, bytes) = (shadow.target(image.handle()), pattern(1, 12 * KIB));
+    let upload = Upload::to_image(target, target.regions(), bytes.clone()).expect("it fits");
+    let mut upload = upload.before(ResourceUse::undefined()).after(SAMPLED);
+    let record = |uploader: &mut Uploader<_>, upload: &mut Upload<_>| {
+        let commands = stage.begin();
+        // SAFETY: recording; the target lives on.
+        let progress = unsafe { uploader.record(commands, upload) }.expect("recorded");
+        (commands, matches!(progress, Progress::Done(_)), barriers(&stage))
+    };
+    barriers(&stage);
+    let discard = |uploader: &mut Uploader<_>, commands| {
+        stage.forget(commands);
+        // SAFETY: the command buffer is gone.
+        unsafe { uploader.discard_recorded() };
+    };
+    let (lost, is_done, count) = record(&mut uploader, &mut upload);
+    assert_eq!((is_done, count), (false, 1));
+    discard(&mut uploader, lost);
+    uploader.rewind(&mut upload);
+    assert_eq!(upload.done_bytes(), 0);
+    let (kept, is_done, count) = record(&mut uploader, &mut upload);
+    assert_eq!((is_done, count), (false, 1), "the barrier before was discarded with it");
+    stage.run(kept);
+    uploader.submitted(1).expect("the first point");
+    let submitted = upload.done_bytes();
+    assert!(submitted > 0);
+    uploader.rewind(&mut upload);
+    assert_eq!(upload.done_bytes(), submitted, "what was submitted is done");
+    // SAFETY: it has run.
+    unsafe { uploader.collect(1) };
+    let (lost, is_done, count) = record(&mut uploader, &mut upload);
+    assert_eq!((is_done, count, upload.is_done()), (true, 1, true));
+    discard(&mut uploader, lost);
+    uploader.rewind(&mut upload);
+    assert_eq!((upload.done_bytes(), upload.is_done()), (submitted, false));
+    let (kept, is_done, count) = record(&mut uploader, &mut upload);
+    assert_eq!((is_done, count), (true, 1), "the barrier behind it alone: the image is in the layout of the copies");
+    stage.run(kept);
+    uploader.submitted(2).expect("points ascend");
+    // SAFETY: it has run.
+    unsafe { uploader.collect(2) };
+    assert_eq!(read(&stage, &image, &shadow), bytes);
+    drop((uploader, image));
+    stage.finish();
+}
+
+/// Reads an image, each part twice: the first time, the commands are lost.
+fn read(stage: &Stage, image: &Image<&Allocator>, shadow: &ShadowImage) -> Vec<u8> {
+    let target = shadow.target(image.handle());
+    // SAFETY: the simulated device is done whenever `run` returns.
+    let mut readback = unsafe { Readback::new(stage.allocator(), &StagingCreateInfo::new(8 * KIB)) }.expect("a ring");
+    let mut download = Download::of_image(target, target.regions()).expect("all of it").before(SAMPLED).after(SAMPLED);
+    let mut bytes = vec![0; shadow.bytes.len()];
+    let record = |readback: &mut Readback<_>, download: &mut Download| {
+        let commands = stage.begin();
+        // SAFETY: recording; the image lives on, and was written.
+        match unsafe { readback.record(commands, download) }.expect("recorded") {
+            Recorded::Part(ticket) | Recorded::Last(ticket) => (commands, ticket),
+            Recorded::Full(full) => panic!("{full:?}"),
+        }
+    };
+    for point in 1.. {
+        let done = download.done_bytes();
+        barriers(stage);
+        let (lost, ticket) = record(&mut readback, &mut download);
+        let expected = barriers(stage);
+        stage.forget(lost);
+        // SAFETY: the command buffer is gone.
+        unsafe { readback.release(ticket) }.expect("it is its own");
+        readback.rewind(&mut download);
+        assert_eq!((download.done_bytes(), download.is_done()), (done, false));
+        let (kept, ticket) = record(&mut readback, &mut download);
+        assert_eq!(barriers(stage), expected, "the same as what was lost");
+        stage.run(kept);
+        readback.submitted(point).expect("points ascend");
+        // SAFETY: it has run.
+        unsafe { readback.collect(point) };
+        let start = usize::try_from(ticket.offset()).expect("small");
+        let len = usize::try_from(ticket.len()).expect("small");
+        readback.read(ticket, &mut bytes[start..start + len]).expect("it has passed");
+        if download.is_done() {
+            assert!(point > 1, "several batches");
+            break;
+        }
+    }
+    bytes
+}
