@@ -24,7 +24,7 @@ impl<A: AllocatorRef> Arena<A> {
         let size = self.make_room(fit)?;
         let buffer = match self.open(size) {
             // The range alone may fit where a buffer of the usual size does not.
-            Err(AllocationError::OutOfMemory { .. }) if size > self.own_size(fit) => self.open(self.own_size(fit)),
+            Err(error) if error.is_out_of_memory() && size > self.own_size(fit) => self.open(self.own_size(fit)),
             opened => opened,
         }?;
         let mut state = self.state.lock();
