@@ -222,7 +222,7 @@ impl Allocator {
     pub(crate) fn note_opening(&self) {
         self.openings.fetch_add(1, Ordering::Relaxed);
         self.peak_bytes.fetch_max(self.reserved_bytes(), Ordering::Relaxed);
-        self.idle.lock().note_opening(self.allocation_clock());
+        self.idle.lock().note_opening(self.pools.allocated());
     }
 
     /// Gives back what an idle allocator need not keep; called when a pool has become empty.
@@ -232,35 +232,20 @@ impl Allocator {
         if self.rested_at.load(Ordering::Relaxed) == openings || self.pools.sum(|pool| pool.counts().live_count()) > 0 {
             return;
         }
-        if self.has_nothing_to_release() {
+        if !self.idle.lock().should_release() {
+            return;
+        }
+        let pools = self.pools.all();
+        let release: Vec<_> =
+            pools.iter().flat_map(|pool| idle_release(pool).map(move |region| (pool, region))).collect();
+        if release.is_empty() {
             self.rested_at.store(openings, Ordering::Relaxed);
             return;
         }
-        if !self.idle.lock().should_release(self.allocation_clock()) {
-            return;
+        let bytes: u64 = release.into_iter().map(|(pool, region)| pool.give_back(self.backing(), region)).sum();
+        if bytes > 0 {
+            self.idle.lock().note_release(self.pools.allocated());
         }
-        for pool in self.pools.all() {
-            let spare = pool.spare_blocks(Kept::Prewarmed);
-            let keep = if pool.is_further_shard() { None } else { growth::choose_idle_keep(spare.iter().copied()) };
-            for (region, _) in spare.into_iter().filter(|&(region, _)| Some(region) != keep) {
-                pool.give_back(self.backing(), region);
-            }
-        }
-    }
-
-    /// Returns whether every pool holds no more than one small block, and a further shard none.
-    fn has_nothing_to_release(&self) -> bool {
-        let is_at_rest = |pool: &NumberedPool| {
-            let counts = pool.counts();
-            let most = u64::from(!pool.is_further_shard());
-            counts.block_count <= most && counts.block_bytes <= growth::IDLE_BLOCK_MAX
-        };
-        self.pools.sum(|pool| u64::from(!is_at_rest(pool))) == 0
-    }
-
-    /// Counts allocations: the allocator's only clock beside the tick.
-    fn allocation_clock(&self) -> u64 {
-        self.pools.sum(|pool| pool.counts().allocated)
     }
 
     pub(super) fn open_empty(&self, pool: &Pool, bytes: u64) -> Result<(), AllocationError> {
@@ -284,6 +269,14 @@ impl Allocator {
         self.note_opening();
         Ok(())
     }
+}
+
+/// Chooses the blocks that a pool gives back when the whole allocator is idle: it keeps what was prewarmed, its minimum
+/// and one small block; of a further shard not even that.
+fn idle_release(pool: &NumberedPool) -> impl Iterator<Item = u32> + use<> {
+    let spare = pool.spare_blocks(Kept::Prewarmed);
+    let keep = if pool.is_further_shard() { None } else { growth::choose_idle_keep(spare.iter().copied()) };
+    spare.into_iter().map(|(region, _)| region).filter(move |&region| Some(region) != keep)
 }
 
 impl LeakReport {

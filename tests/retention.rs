@@ -1,0 +1,64 @@
+//! What is kept of empty blocks, and that whoever needs memory finds it.
+
+mod common;
+
+use common::{Rig, linear, mib};
+use freestone::sim::Profile;
+use freestone::{AllocationCreateInfo, DedicatedUse, Intent, PoolCreateInfo};
+
+/// Allocates and frees.
+fn use_once(rig: &Rig, bytes: u64, info: &AllocationCreateInfo<'_>) {
+    let allocation = rig.allocate(&linear(bytes), info).expect("there is memory");
+    rig.free(allocation).expect("it is alive");
+}
+
+fn reserved(rig: &Rig) -> u64 {
+    rig.statistics().total.reserved_bytes()
+}
+
+#[test]
+fn an_idle_moment_with_nothing_to_give_back_is_never_regretted() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let dedicated = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
+    rig.prewarm(Intent::GpuOnly, mib(4)).expect("there is memory");
+    (0..3).for_each(|_| use_once(&rig, mib(1), &dedicated));
+    use_once(&rig, mib(6), &AllocationCreateInfo::upload());
+    assert_eq!(reserved(&rig), mib(4), "what was prewarmed is kept, and no more");
+    rig.finish();
+}
+
+#[test]
+fn a_minimum_of_blocks_is_no_release() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let dedicated = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).min_block_count(2)).expect("there is memory");
+    let before = reserved(&rig);
+    (0..3).for_each(|_| use_once(&rig, mib(1), &dedicated));
+    use_once(&rig, mib(6), &AllocationCreateInfo::upload());
+    assert_eq!(reserved(&rig), before);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn a_destroyed_pool_does_not_turn_the_clock_back() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = AllocationCreateInfo::gpu_only();
+    // Below the peak nothing makes way for what is opened.
+    use_once(&rig, mib(64), &AllocationCreateInfo::upload().dedicated(DedicatedUse::Always));
+    (0..6000).for_each(|_| use_once(&rig, 256, &info));
+    for round in 1..=3 {
+        let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0)).expect("there is room for pools");
+        (0..10_000).for_each(|_| use_once(&rig, 256, &info.pool(&pool)));
+        use_once(&rig, mib(6), &AllocationCreateInfo::upload());
+        assert!(reserved(&rig) < mib(6), "round {round}: 10,000 allocations lie between a release and what is missed");
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        (0..6000).for_each(|_| use_once(&rig, 256, &info));
+        assert_eq!(rig.statistics().total.allocated_count, 6001 + 16_001 * round);
+    }
+    let statistics = rig.statistics();
+    let of_type = statistics.memory_types[0].counters;
+    assert_eq!((of_type.allocated_count, of_type.freed_count), (54_000, 54_000));
+    assert_eq!(statistics.heaps.iter().map(|heap| heap.counters.allocated_count).sum::<u64>(), 54_004);
+    rig.finish();
+}
