@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Rig, linear, mib};
-use freestone::sim::Profile;
+use common::{Rig, linear, mib, two_heaps};
+use freestone::sim::{Profile, SimDevice};
 use freestone::{AllocationCreateInfo, DedicatedUse, Intent, PoolCreateInfo};
 
 /// Allocates and frees.
@@ -14,6 +14,11 @@ fn use_once(rig: &Rig, bytes: u64, info: &AllocationCreateInfo<'_>) {
 
 fn reserved(rig: &Rig) -> u64 {
     rig.statistics().total.reserved_bytes()
+}
+
+/// An allocator whose heap 0 is limited.
+fn limited(profile: Profile, bytes: u64) -> Rig {
+    Rig::with(SimDevice::new(profile), |info| info.heap_limit(0, bytes))
 }
 
 #[test]
@@ -60,5 +65,37 @@ fn a_destroyed_pool_does_not_turn_the_clock_back() {
     let of_type = statistics.memory_types[0].counters;
     assert_eq!((of_type.allocated_count, of_type.freed_count), (54_000, 54_000));
     assert_eq!(statistics.heaps.iter().map(|heap| heap.counters.allocated_count).sum::<u64>(), 54_004);
+    rig.finish();
+}
+
+#[test]
+fn a_plan_gives_back_the_spare_blocks_that_a_trim_does() {
+    let rig = limited(two_heaps(mib(1024), mib(1024)), mib(32));
+    let info = AllocationCreateInfo::gpu_only();
+    use_once(&rig, mib(64), &AllocationCreateInfo::upload().dedicated(DedicatedUse::Always));
+    let anchor = rig.allocate(&linear(256), &info).expect("there is memory");
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).min_block_count(1)).expect("there is memory");
+    let large = rig.allocate(&linear(mib(8)), &info.pool(&pool)).expect("there is memory");
+    let small = rig.allocate(&linear(256), &info.pool(&pool)).expect("there is memory");
+    [large, small].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    let within = AllocationCreateInfo::gpu_only().within_budget().without_spilling();
+    let planned = rig.plan(&linear(mib(24)), &within);
+    let made = rig.allocate(&linear(mib(24)), &within).expect("the large block goes, the small one is the minimum");
+    assert!(planned.is_ok(), "{planned:?}");
+    [anchor, made].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn an_idle_pool_keeps_the_smallest_blocks_as_its_minimum() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).min_block_count(1)).expect("there is memory");
+    let info = AllocationCreateInfo::gpu_only().pool(&pool);
+    let large = rig.allocate(&linear(mib(8)), &info).expect("there is memory");
+    let small = rig.allocate(&linear(256), &info).expect("there is memory");
+    [large, small].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    assert_eq!(reserved(&rig), mib(1));
+    rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }

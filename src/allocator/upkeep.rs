@@ -274,7 +274,7 @@ impl Allocator {
 /// Chooses the blocks that a pool gives back when the whole allocator is idle: it keeps what was prewarmed, its minimum
 /// and one small block; of a further shard not even that.
 fn idle_release(pool: &NumberedPool) -> impl Iterator<Item = u32> + use<> {
-    let spare = pool.spare_blocks(Kept::Prewarmed);
+    let spare = pool.spare_blocks(Kept::Prewarmed, &[]);
     let keep = if pool.is_further_shard() { None } else { growth::choose_idle_keep(spare.iter().copied()) };
     spare.into_iter().map(|(region, _)| region).filter(move |&region| Some(region) != keep)
 }
