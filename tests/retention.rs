@@ -4,7 +4,7 @@ mod common;
 
 use common::{Rig, linear, mib, two_heaps};
 use freestone::sim::{Profile, SimDevice};
-use freestone::{AllocationCreateInfo, DedicatedUse, Intent, PoolCreateInfo};
+use freestone::{Allocation, AllocationCreateInfo, DedicatedUse, Intent, PoolCreateInfo};
 
 /// Allocates and frees.
 fn use_once(rig: &Rig, bytes: u64, info: &AllocationCreateInfo<'_>) {
@@ -19,6 +19,17 @@ fn reserved(rig: &Rig) -> u64 {
 /// An allocator whose heap 0 is limited.
 fn limited(profile: Profile, bytes: u64) -> Rig {
     Rig::with(SimDevice::new(profile), |info| info.heap_limit(0, bytes))
+}
+
+/// 50 MiB of 64 lie in empty blocks, and 256 bytes are alive.
+fn mostly_empty() -> (Rig, Allocation) {
+    let rig = limited(Profile::unified(), mib(64));
+    let info = AllocationCreateInfo::gpu_only();
+    let anchor = rig.allocate(&linear(256), &info).expect("there is memory");
+    let live: Vec<_> = (0..10).map(|_| rig.allocate(&linear(mib(5)), &info).expect("there is memory")).collect();
+    live.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    assert_eq!(rig.statistics().total.empty_bytes, mib(50));
+    (rig, anchor)
 }
 
 #[test]
@@ -97,5 +108,33 @@ fn an_idle_pool_keeps_the_smallest_blocks_as_its_minimum() {
     [large, small].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
     assert_eq!(reserved(&rig), mib(1));
     rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn limits_count_what_a_trim_would_give_back() {
+    let (rig, anchor) = mostly_empty();
+    let within = AllocationCreateInfo::gpu_only().within_budget();
+    let largest = rig.limits(Intent::GpuOnly).expect("there is a type").largest_allocation;
+    assert_eq!(largest, mib(63), "all but the block that is in use");
+    rig.plan(&linear(largest + 256), &within).expect_err("it is the largest");
+    let made = rig.allocate(&linear(largest), &within).expect("it was promised");
+    [anchor, made].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    rig.finish();
+}
+
+#[test]
+fn limits_count_the_objects_that_a_trim_would_give_back() {
+    let mut profile = two_heaps(mib(1024), mib(1024));
+    profile.max_memory_allocation_count = 2;
+    let rig = Rig::new(profile);
+    let within = AllocationCreateInfo::gpu_only().within_budget();
+    let anchor = rig.allocate(&linear(256), &within).expect("there is memory");
+    rig.prewarm(Intent::GpuOnly, mib(8)).expect("there is memory");
+    let largest = rig.limits(Intent::GpuOnly).expect("there is a type").largest_allocation;
+    assert_eq!(largest, mib(1023), "the prewarmed block goes, and the other heap is no more asked for an object");
+    rig.plan(&linear(largest + 256), &within).expect_err("it is the largest");
+    let made = rig.allocate(&linear(largest), &within).expect("it was promised");
+    [anchor, made].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
     rig.finish();
 }

@@ -148,16 +148,24 @@ impl Budget {
     /// # Errors
     /// [`Refused`], with the numbers.
     pub(crate) fn check(&self, heap_index: u32, bytes: u64, bound: Bound, change: Change) -> Result<(), Refused> {
-        let state = self.state.lock();
-        self.check_objects((state.objects + change.objects_opened).saturating_sub(change.objects_given_back))?;
-        let mut usage = self.usage_in(&state, heap_index);
-        usage.own = (usage.own + change.opened).saturating_sub(change.given_back);
+        let (count, usage) = self.changed(&self.state.lock(), heap_index, change);
+        self.check_objects(count)?;
         self.check_bytes(&usage, heap_index, bytes, bound)
     }
 
-    /// Returns the largest reservation that the heap would grant now, in bytes.
-    pub(crate) fn available(&self, heap_index: u32, bound: Bound) -> u64 {
-        self.usage_in(&self.state.lock(), heap_index).left(bound)
+    /// Returns how many objects there would be after a change, and the use of a heap.
+    fn changed(&self, state: &State, heap_index: u32, change: Change) -> (u32, HeapUsage) {
+        let mut usage = self.usage_in(state, heap_index);
+        usage.own = (usage.own + change.opened).saturating_sub(change.given_back);
+        ((state.objects + change.objects_opened).saturating_sub(change.objects_given_back), usage)
+    }
+
+    /// Returns the largest reservation that the heap would grant after a change that is only thought of, in bytes; 0 where
+    /// there is no place for one more object.
+    pub(crate) fn available(&self, heap_index: u32, bound: Bound, change: Change) -> u64 {
+        let state = self.state.lock();
+        let (count, usage) = self.changed(&state, heap_index, change);
+        if self.check_objects(count).is_ok() { usage.left(bound) } else { 0 }
     }
 
     /// Announces that a memory object is about to be freed. Its bytes count until the guard is dropped, after the driver

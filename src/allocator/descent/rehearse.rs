@@ -88,7 +88,8 @@ impl Rehearse {
         if gone.is_empty() { pool.probe(request) } else { pool.probe_without(request, &gone) }
     }
 
-    fn change_on(&self, heap_index: u32) -> Change {
+    /// Returns what has been opened and given back: bytes of one heap, and objects of all.
+    pub(crate) fn change_on(&self, heap_index: u32) -> Change {
         let on_heap = self.given_back.iter().filter(|block| block.heap_index == heap_index);
         Change {
             opened: self.opened[heap_index as usize],

@@ -89,7 +89,7 @@ fn the_heap_s_bound_passes_over_the_budget_only() {
     let unlimited = Budget::new(&one_heap(1000, 64), &[]);
     let refused = unlimited.reserve(0, 1001, Bound::WithinHeap).unwrap_err();
     assert!(matches!(refused, Refused::OverHeap { own: 0, cap: 1000, .. }));
-    assert_eq!(unlimited.available(0, Bound::WithinHeap), 1000);
+    assert_eq!(unlimited.available(0, Bound::WithinHeap, Change::default()), 1000);
 }
 
 /// A small BAR keeps its last part free, whatever bound is asked for (`VulkanMemoryAllocator` #278, #390).
@@ -100,8 +100,8 @@ fn a_small_bar_is_never_filled() {
     reports[2] = HeapBudget { usage: 0, budget: 256 * MIB };
     budget.refresh(|| Some(reports));
     assert_eq!(budget.heap(2).remaining(), 224 * MIB);
-    assert_eq!(budget.available(2, Bound::WithinHeap), 224 * MIB);
-    assert_eq!(budget.available(0, Bound::WithinHeap), 7936 * MIB, "a large heap has no such part");
+    assert_eq!(budget.available(2, Bound::WithinHeap, Change::default()), 224 * MIB);
+    assert_eq!(budget.available(0, Bound::WithinHeap, Change::default()), 7936 * MIB, "a large heap has no such part");
 }
 
 #[test]
@@ -275,6 +275,9 @@ fn a_check_counts_what_is_only_thought_of() {
     let opened = Change { given_back: 300, ..opened };
     assert_eq!(check(400, opened), Ok(()));
     assert!(matches!(check(401, opened), Err(Refused::OverBudget { usage: 400, .. })));
+    assert_eq!(budget.available(0, Bound::WithinBudget, opened), 400);
+    let opened = Change { objects_given_back: 0, ..opened };
+    assert_eq!(budget.available(0, Bound::WithinBudget, opened), 0, "no object more");
 }
 
 #[test]
