@@ -2,14 +2,20 @@
 
 mod common;
 
-use common::{Rig, linear, mib, two_heaps};
+use common::{Rig, linear, mib, steps, two_heaps};
 use freestone::sim::{Profile, SimDevice};
-use freestone::{Allocation, AllocationCreateInfo, DedicatedUse, Intent, PoolCreateInfo};
+use freestone::{Allocation, AllocationCreateInfo, AttemptKind, DedicatedUse, Intent, PoolCreateInfo};
 
 /// Allocates and frees.
 fn use_once(rig: &Rig, bytes: u64, info: &AllocationCreateInfo<'_>) {
     let allocation = rig.allocate(&linear(bytes), info).expect("there is memory");
     rig.free(allocation).expect("it is alive");
+}
+
+fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
+    for allocation in allocations {
+        rig.free(allocation).expect("it is alive");
+    }
 }
 
 fn reserved(rig: &Rig) -> u64 {
@@ -27,7 +33,7 @@ fn mostly_empty() -> (Rig, Allocation) {
     let info = AllocationCreateInfo::gpu_only();
     let anchor = rig.allocate(&linear(256), &info).expect("there is memory");
     let live: Vec<_> = (0..10).map(|_| rig.allocate(&linear(mib(5)), &info).expect("there is memory")).collect();
-    live.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    free_all(&rig, live);
     assert_eq!(rig.statistics().total.empty_bytes, mib(50));
     (rig, anchor)
 }
@@ -88,12 +94,12 @@ fn a_plan_gives_back_the_spare_blocks_that_a_trim_does() {
     let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).min_block_count(1)).expect("there is memory");
     let large = rig.allocate(&linear(mib(8)), &info.pool(&pool)).expect("there is memory");
     let small = rig.allocate(&linear(256), &info.pool(&pool)).expect("there is memory");
-    [large, small].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    free_all(&rig, [large, small]);
     let within = AllocationCreateInfo::gpu_only().within_budget().without_spilling();
     let planned = rig.plan(&linear(mib(24)), &within);
     let made = rig.allocate(&linear(mib(24)), &within).expect("the large block goes, the small one is the minimum");
     assert!(planned.is_ok(), "{planned:?}");
-    [anchor, made].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    free_all(&rig, [anchor, made]);
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }
@@ -105,7 +111,7 @@ fn an_idle_pool_keeps_the_smallest_blocks_as_its_minimum() {
     let info = AllocationCreateInfo::gpu_only().pool(&pool);
     let large = rig.allocate(&linear(mib(8)), &info).expect("there is memory");
     let small = rig.allocate(&linear(256), &info).expect("there is memory");
-    [large, small].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    free_all(&rig, [large, small]);
     assert_eq!(reserved(&rig), mib(1));
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
@@ -119,7 +125,7 @@ fn limits_count_what_a_trim_would_give_back() {
     assert_eq!(largest, mib(63), "all but the block that is in use");
     rig.plan(&linear(largest + 256), &within).expect_err("it is the largest");
     let made = rig.allocate(&linear(largest), &within).expect("it was promised");
-    [anchor, made].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    free_all(&rig, [anchor, made]);
     rig.finish();
 }
 
@@ -135,6 +141,61 @@ fn limits_count_the_objects_that_a_trim_would_give_back() {
     assert_eq!(largest, mib(1023), "the prewarmed block goes, and the other heap is no more asked for an object");
     rig.plan(&linear(largest + 256), &within).expect_err("it is the largest");
     let made = rig.allocate(&linear(largest), &within).expect("it was promised");
-    [anchor, made].into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+    free_all(&rig, [anchor, made]);
+    rig.finish();
+}
+
+#[test]
+fn first_blocks_and_prewarmed_ones_find_what_lies_empty_elsewhere() {
+    let (rig, anchor) = mostly_empty();
+    let info = PoolCreateInfo::for_memory_type(0).block_size(mib(32)).min_block_count(1);
+    let pool = rig.create_pool(&info).expect("50 MiB lie empty in another pool");
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.free(anchor).expect("it is alive");
+    rig.finish();
+
+    let (rig, anchor) = mostly_empty();
+    assert_eq!(rig.prewarm(Intent::GpuOnly, mib(62)).expect("50 MiB of them are there"), mib(12));
+    assert_eq!(rig.statistics().total.empty_bytes, mib(62), "what counts is not given back for more of it");
+    let error = rig.prewarm(Intent::GpuOnly, mib(65)).expect_err("no trim gives so much");
+    let expected = [(AttemptKind::NewBlock, 0, mib(3)), (AttemptKind::TrimHeap, 0, 0)];
+    assert_eq!(steps(&error), expected, "{error}");
+    assert_eq!(rig.statistics().total.empty_bytes, mib(62));
+    assert_eq!(rig.prewarm(Intent::Upload, mib(40)).expect("another pool holds it"), mib(40));
+    rig.free(anchor).expect("it is alive");
+    rig.finish();
+}
+
+#[test]
+fn first_blocks_find_the_objects_that_lie_empty_elsewhere() {
+    let mut profile = two_heaps(mib(1024), mib(1024));
+    profile.max_memory_allocation_count = 2;
+    let rig = Rig::new(profile);
+    let anchor = rig.allocate(&linear(256), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    rig.prewarm(Intent::Upload, mib(8)).expect("there is memory");
+    let info = PoolCreateInfo::for_memory_type(0).min_block_count(1);
+    let pool = rig.create_pool(&info).expect("the prewarmed block makes way");
+    let error = rig.prewarm(Intent::Upload, mib(8)).expect_err("both objects are kept");
+    assert_eq!(steps(&error), [(AttemptKind::NewBlock, 1, mib(8)), (AttemptKind::TrimAll, 1, 0)], "{error}");
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.free(anchor).expect("it is alive");
+    rig.finish();
+}
+
+#[test]
+fn first_blocks_and_prewarmed_ones_raise_no_peak_while_memory_lies_empty() {
+    let rig = Rig::new(two_heaps(mib(1024), mib(1024)));
+    let anchor = rig.allocate(&linear(256), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    use_once(&rig, mib(8), &AllocationCreateInfo::upload());
+    assert_eq!(reserved(&rig), mib(9));
+    assert_eq!(rig.prewarm(Intent::GpuOnly, mib(8)).expect("there is memory"), mib(8));
+    assert_eq!(rig.statistics().peak_reserved_bytes, mib(9));
+    rig.trim();
+    use_once(&rig, mib(8), &AllocationCreateInfo::upload());
+    let info = PoolCreateInfo::for_memory_type(0).block_size(mib(4)).min_block_count(2);
+    let pool = rig.create_pool(&info).expect("there is memory");
+    assert_eq!((reserved(&rig), rig.statistics().peak_reserved_bytes), (mib(9), mib(9)));
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.free(anchor).expect("it is alive");
     rig.finish();
 }

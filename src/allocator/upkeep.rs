@@ -1,17 +1,15 @@
-//! Upkeep: flush and invalidate, trim, prewarm, budget refresh, the frame's tick.
+//! Upkeep: flush and invalidate, trim, budget refresh, the frame's tick, the idle moment.
 
-use ash::vk;
 use bytemuck::NoUninit;
 
 use super::allocation::Allocation;
-use super::error::{AccessError, AllocationError, AttemptKind, AttemptRecord, Attempts};
+use super::error::AccessError;
 use super::pools::{NumberedPool, PoolRef};
 use super::retention::AGED_AFTER;
-use super::{Allocator, LeakReport, ladder};
+use super::{Allocator, LeakReport};
 use crate::block::growth;
 use crate::device::{DriverError, MemoryRange};
-use crate::memory_type::{Bound, Intent};
-use crate::pool::{Kept, Kind, Pool};
+use crate::pool::{Kept, Pool};
 use crate::sync::Ordering;
 
 /// A range of an allocation, for [`Allocator::flush_many`] and [`Allocator::invalidate_many`].
@@ -139,42 +137,6 @@ impl Allocator {
         self.trim_pools(None)
     }
 
-    /// Opens empty blocks, so that allocations of this intent find `bytes` of room without a driver call.
-    ///
-    /// The room is for what the calling thread allocates: linear resources, and others where they share blocks. Where
-    /// threads have collided and have shards of their own, empty blocks of another thread's shard do not count, and
-    /// another thread takes of this room only before it would open a block itself. They are kept until
-    /// [`trim`](Self::trim), or until memory runs out. What other threads use of them, or give back, meanwhile is not
-    /// opened once more. Returns the bytes opened now.
-    ///
-    /// # Errors
-    /// - `NoMemoryType`; `Unsupported` where the memory type is lazily allocated.
-    /// - `OutOfMemory` or `Driver` where the budget or the driver refuses; blocks opened before that stay.
-    pub fn prewarm(&self, intent: Intent, bytes: u64) -> Result<u64, AllocationError> {
-        let candidates = self.candidates(&intent.into(), u32::MAX)?;
-        let memory_type_index = candidates.first().unwrap_or_default();
-        let pool = self.pools.own_shard(memory_type_index, Kind::Linear);
-        if pool.settings().is_lazy {
-            return Err(AllocationError::Unsupported {
-                what: "room for transient images beforehand",
-                use_instead: "create the images: each has lazily allocated memory of its own",
-            });
-        }
-        let mut opened = 0;
-        loop {
-            let empty_bytes = pool.counts().empty_bytes;
-            pool.keep_prewarmed(bytes.min(empty_bytes));
-            // What others took or gave back since it was opened counts, or this might never end.
-            let missing = bytes.saturating_sub(empty_bytes.max(opened));
-            if missing == 0 {
-                return Ok(opened);
-            }
-            let block = growth::prewarm_block(missing, &pool.settings().growth);
-            self.open_empty(pool, block)?;
-            opened += block;
-        }
-    }
-
     /// Asks the driver for its budgets: one query, outside every lock. Does nothing without `VK_EXT_memory_budget`.
     ///
     /// Memory that others use shows only after this or [`tick`](Self::tick). Returns whether the driver answered.
@@ -246,28 +208,6 @@ impl Allocator {
         if bytes > 0 {
             self.idle.lock().note_release(self.pools.allocated());
         }
-    }
-
-    pub(super) fn open_empty(&self, pool: &Pool, bytes: u64) -> Result<(), AllocationError> {
-        let opened = pool.open_empty(self.backing(), bytes, Bound::WithinBudget, self.now());
-        let memory_type_index = pool.settings().memory_type_index;
-        opened.map_err(|refusal| {
-            let fatal = ladder::fatal_result(&refusal).filter(|&result| result != vk::Result::ERROR_TOO_MANY_OBJECTS);
-            let record = AttemptRecord {
-                attempt: AttemptKind::NewBlock,
-                memory_type_index,
-                heap_index: self.heap_of(memory_type_index),
-                bytes,
-                reason: refusal.into(),
-            };
-            let (size, attempts) = (bytes, Attempts(vec![record]));
-            match fatal {
-                Some(result) => AllocationError::Driver { result, size, attempts },
-                None => AllocationError::OutOfMemory { size, attempts },
-            }
-        })?;
-        self.note_opening();
-        Ok(())
     }
 }
 
