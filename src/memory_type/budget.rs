@@ -138,7 +138,7 @@ impl Budget {
         }
         state.heaps[heap_index as usize].own += bytes;
         state.objects += 1;
-        self.publish_operation(&state, heap_index as usize);
+        self.publish(&state, heap_index as usize);
         Ok(Reservation { budget: self, heap_index, bytes })
     }
 
@@ -212,7 +212,7 @@ impl Budget {
         heap.own = heap.own.saturating_sub(before) + now;
         heap.settled = heap.settled.saturating_sub(before) + now;
         heap.ever_left = heap.ever_left.wrapping_add(before);
-        self.publish_operation(&state, heap_index as usize);
+        self.publish(&state, heap_index as usize);
     }
 
     /// Takes over what `ask` learns from the driver; nothing changes where it answers `None`.
@@ -280,7 +280,7 @@ impl Budget {
         self.refreshes.load(Ordering::Relaxed)
     }
 
-    /// Returns how old the driver's numbers are: memory objects reserved and released since they were taken over.
+    /// Returns how old the driver's numbers are: memory objects opened and given back since they were taken over.
     pub(crate) fn operations_since_refresh(&self) -> u64 {
         self.operations_since_refresh.load(Ordering::Relaxed)
     }
@@ -319,12 +319,6 @@ impl Budget {
     fn usage_in(&self, state: &State, heap_index: u32) -> HeapUsage {
         let index = heap_index as usize;
         self.facts.get(index).map_or_else(HeapUsage::default, |facts| facts.usage(&state.heaps[index]))
-    }
-
-    /// Publishes a heap after an operation that changed it.
-    fn publish_operation(&self, state: &State, index: usize) {
-        self.operations_since_refresh.fetch_add(1, Ordering::Relaxed);
-        self.publish(state, index);
     }
 
     /// Copies a heap's numbers to where they are read without the lock.
@@ -368,7 +362,10 @@ impl Reservation<'_> {
 
     /// Keeps the bytes and the object: the driver has allocated them. They are given back by a release.
     pub(crate) fn commit(self) {
-        self.budget.state.lock().heaps[self.heap_index as usize].settled += self.bytes;
+        let mut state = self.budget.state.lock();
+        state.heaps[self.heap_index as usize].settled += self.bytes;
+        self.budget.operations_since_refresh.fetch_add(1, Ordering::Relaxed);
+        drop(state);
         mem::forget(self);
     }
 }
@@ -378,7 +375,7 @@ impl Drop for Reservation<'_> {
         let mut state = self.budget.state.lock();
         state.heaps[self.heap_index as usize].own -= self.bytes;
         state.objects -= 1;
-        self.budget.publish_operation(&state, self.heap_index as usize);
+        self.budget.publish(&state, self.heap_index as usize);
     }
 }
 
@@ -401,7 +398,8 @@ impl Drop for ReleaseInFlight<'_> {
         state.objects = state.objects.saturating_sub(1);
         state.objects_leaving -= 1;
         state.releases.retain(|&number| number != self.number);
-        self.budget.publish_operation(&state, self.heap_index as usize);
+        self.budget.operations_since_refresh.fetch_add(1, Ordering::Relaxed);
+        self.budget.publish(&state, self.heap_index as usize);
         drop(state);
         self.budget.release_ended.notify_all();
     }

@@ -173,9 +173,15 @@ fn the_age_of_the_driver_s_numbers_is_known() {
     drop(budget.begin_release(0, 1));
     assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (0, 2));
     report(&budget, 0, 0);
-    assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (1, 0));
+    drop(budget.reserve(0, 1, Bound::WithinBudget).unwrap());
+    assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (1, 0), "nothing was opened");
+    take(&budget, 1).unwrap();
+    budget.recharge(0, 1, 64);
+    assert_eq!(budget.operations_since_refresh(), 1, "what is charged was there before");
+    report(&budget, 0, 0);
+    assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (2, 0));
     assert!(!budget.refresh(|| None));
-    assert_eq!(budget.refresh_count(), 1);
+    assert_eq!(budget.refresh_count(), 2);
 }
 
 /// I5: whatever other threads do while the driver is asked, foreign bytes are never estimated too low.
