@@ -184,9 +184,9 @@ impl Budget {
         ReleaseInFlight { budget: self, heap_index, bytes, number }
     }
 
-    /// Returns the bytes of each heap whose release ever ended; they wrap around.
+    /// Returns the bytes of each heap whose release ever ended, or that are charged no more; they wrap around.
     pub(crate) fn ever_gone(&self) -> [u64; MAX_HEAPS] {
-        self.state.lock().heaps.map(|heap| heap.ever_gone())
+        self.state.lock().heaps.map(|heap| heap.ever_gone)
     }
 
     /// Waits for the releases under way, once, and returns the bytes of a heap, or of all, that have gone since
@@ -200,7 +200,7 @@ impl Budget {
         }
         let by_heap = (0..).zip(&state.heaps).zip(before);
         let on_heap = by_heap.filter(|((index, _), _)| heap_index.is_none_or(|wanted| wanted == *index));
-        on_heap.map(|((_, heap), before)| heap.ever_gone().wrapping_sub(*before)).sum()
+        on_heap.map(|((_, heap), before)| heap.ever_gone.wrapping_sub(*before)).sum()
     }
 
     /// Charges a memory object that is held with `now` bytes instead of `before`: what lazily allocated memory has really
@@ -211,7 +211,9 @@ impl Budget {
         debug_assert!(heap.settled >= before, "budget I4: {before} bytes recharged, {} held", heap.settled);
         heap.own = heap.own.saturating_sub(before) + now;
         heap.settled = heap.settled.saturating_sub(before) + now;
+        // To a refresh under way all of it may be news; only what is charged no more is room.
         heap.ever_left = heap.ever_left.wrapping_add(before);
+        heap.ever_gone = heap.ever_gone.wrapping_add(before.saturating_sub(now));
         self.publish(&state, heap_index as usize);
     }
 
@@ -395,6 +397,7 @@ impl Drop for ReleaseInFlight<'_> {
         let heap = &mut state.heaps[self.heap_index as usize];
         heap.own = heap.own.saturating_sub(self.bytes);
         heap.leaving -= self.bytes;
+        heap.ever_gone = heap.ever_gone.wrapping_add(self.bytes);
         state.objects = state.objects.saturating_sub(1);
         state.objects_leaving -= 1;
         state.releases.retain(|&number| number != self.number);

@@ -146,6 +146,18 @@ fn what_has_gone_is_known_by_heap_once_it_has() {
 }
 
 #[test]
+fn of_what_is_charged_anew_only_what_is_charged_no_more_is_room() {
+    let budget = Budget::new(&one_heap(1000, 64), &[]);
+    take(&budget, 300).unwrap();
+    let before = budget.ever_gone();
+    budget.recharge(0, 300, 300);
+    budget.recharge(0, 300, 400);
+    assert_eq!(budget.gone_since(&before, Some(0)), 0, "nothing was given back");
+    budget.recharge(0, 400, 250);
+    assert_eq!(budget.gone_since(&before, Some(0)), 150);
+}
+
+#[test]
 fn heaps_that_do_not_exist_refuse() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     for heap_index in [1, 15, 16, u32::MAX] {
