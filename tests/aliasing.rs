@@ -4,7 +4,7 @@ mod common;
 
 use ash::vk;
 use common::{Rig, buffer_info, image_info, linear, mib, non_linear, requirements, state_of};
-use freestone::sim::{KIB, Profile};
+use freestone::sim::{Function, KIB, Profile};
 use freestone::{AliasError, Allocation, AllocationCreateInfo, AllocationError, DedicatedUse, Kind};
 
 /// Creates a buffer inside an allocation and destroys it.
@@ -123,6 +123,29 @@ fn a_dedicated_allocation_takes_no_second_resource() {
     try_buffer(&rig, &buffer_info(256), &room, 256).expect("no info is attached");
     rig.free(room).expect("it is alive");
     rig.finish();
+}
+
+/// What ties memory to a resource is the info that the driver got, not that the memory serves one resource.
+#[test]
+fn memory_of_its_own_that_carries_no_info_takes_a_second_resource() {
+    let unmapped = Rig::new(Profile::unified());
+    unmapped
+        .control()
+        .fail_when(|call| (call.function == Function::MapMemory).then_some(vk::Result::ERROR_MEMORY_MAP_FAILED));
+    let visible = AllocationCreateInfo::gpu_only().preferred_flags(vk::MemoryPropertyFlags::HOST_VISIBLE);
+    let untold = Rig::new(Profile::discrete_rebar().vulkan_1_0());
+    let always = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
+    for (rig, info) in [(unmapped, visible), (untold, always)] {
+        rig.control().allow_aliasing(true);
+        // SAFETY: the create-info is valid; nothing is submitted.
+        let (buffer, memory) = unsafe { rig.create_buffer(&buffer_info(4096), &info) }.expect("a buffer");
+        assert!(memory.is_dedicated() && memory.mapped_ptr().is_none());
+        assert!(rig.vulkan.memory_objects()[0].dedicated_to.is_none(), "no info is attached");
+        try_buffer(&rig, &buffer_info(256), &memory, 0).expect("nothing ties the memory to the first");
+        // SAFETY: the GPU has never seen it.
+        unsafe { rig.destroy_buffer(buffer, memory) }.expect("it is alive");
+        rig.finish();
+    }
 }
 
 #[test]

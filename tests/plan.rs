@@ -171,7 +171,6 @@ fn limits_are_what_an_allocation_gets() {
             let size = if intent.needs_host_access() { limits.suggested_chunk_size } else { limits.largest_allocation };
             let allocation = rig.allocate(&linear(size), &info).expect("it was promised");
             rig.free(allocation).expect("it is alive");
-            rig.trim();
             let more = rig.plan(&linear(limits.largest_allocation + 256), &info);
             assert!(more.is_err(), "{intent}: {limits:?} is not the largest: {more:?}");
         }

@@ -299,3 +299,19 @@ fn prewarming_more_than_there_is_keeps_no_more_than_was_opened() {
     free_all(&rig, [small]);
     rig.finish();
 }
+
+#[test]
+fn a_refused_opening_is_no_operation_on_the_budget() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    rig.update_budget();
+    rig.control().fail_when(|call| {
+        (call.function == Function::AllocateMemory).then_some(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
+    });
+    rig.allocate(&linear(1000), &AllocationCreateInfo::gpu_only()).expect_err("the driver refuses");
+    assert_eq!(rig.budget_age().operations, 0, "nothing was opened or given back");
+    rig.control().clear_faults();
+    let allocation = rig.allocate(&linear(1000), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    assert_eq!(rig.budget_age().operations, 1);
+    free_all(&rig, [allocation]);
+    rig.finish();
+}

@@ -332,9 +332,7 @@ impl Allocator {
             return Vec::new();
         }
         let mut chosen = Vec::new();
-        let (mut of_own, mut of_others) = self.spare_blocks(own);
-        of_own.retain(|block| !rehearsed.has_given_back(block));
-        of_others.retain(|block| !rehearsed.has_given_back(block));
+        let (mut of_own, mut of_others) = self.spare_blocks(own, rehearsed);
         for spare in [&mut of_own, &mut of_others] {
             while excess > 0 {
                 let sizes = spare.iter().enumerate().map(|(position, give_back)| (position, give_back.bytes));
@@ -347,7 +345,7 @@ impl Allocator {
     }
 
     /// Lists the spare blocks of one pool, and those of all others.
-    fn spare_blocks(&self, own: &NumberedPool) -> (Vec<GiveBack>, Vec<GiveBack>) {
+    fn spare_blocks(&self, own: &NumberedPool, rehearsed: &Rehearse) -> (Vec<GiveBack>, Vec<GiveBack>) {
         let mut of_own = Vec::new();
         let mut of_others = Vec::new();
         for pool in self.pools().all() {
@@ -355,14 +353,14 @@ impl Allocator {
                 continue;
             }
             let list = if pool.index() == own.index() { &mut of_own } else { &mut of_others };
-            list.extend(self.spare_blocks_of(&pool, Kept::Prewarmed));
+            list.extend(self.spare_blocks_of(&pool, Kept::Prewarmed, rehearsed));
         }
         (of_own, of_others)
     }
 
-    fn spare_blocks_of(&self, pool: &NumberedPool, kept: Kept) -> Vec<GiveBack> {
+    fn spare_blocks_of(&self, pool: &NumberedPool, kept: Kept, rehearsed: &Rehearse) -> Vec<GiveBack> {
         let heap_index = self.heap_of(pool.settings().memory_type_index);
         let named = |(region, bytes)| GiveBack { pool: pool.index(), region, heap_index, bytes };
-        pool.spare_blocks(kept).into_iter().map(named).collect()
+        pool.spare_blocks(kept, &rehearsed.gone_of(pool)).into_iter().map(named).collect()
     }
 }

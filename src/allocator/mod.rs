@@ -17,6 +17,7 @@
 
 #[expect(unsafe_code, reason = "lends mapped memory, whose validity ownership proves")]
 mod allocation;
+mod beforehand;
 mod create_info;
 mod custom_pool;
 mod descent;

@@ -4,7 +4,7 @@
 //! budget, up to the reservation. A driver may still refuse what a plan promises: it cannot be asked beforehand.
 
 use super::Allocator;
-use super::descent::{self, Rehearse};
+use super::descent::{self, Descent, Rehearse};
 use super::error::{AllocationError, Attempts};
 use super::request::{AllocationCreateInfo, AllocationRequest, AllocationRequirements, DeviceAddress};
 use crate::block::growth;
@@ -111,7 +111,9 @@ impl Allocator {
         let candidates = self.candidates(&intent.into(), u32::MAX)?;
         let memory_type_index = candidates.first().unwrap_or_default();
         let pool = self.pools().own_shard(memory_type_index, Kind::Linear);
-        let mut sizes: Vec<u64> = candidates.iter().flat_map(|index| self.promising_sizes(index)).collect();
+        let mut trimmed = Rehearse::default();
+        trimmed.trim(self, None);
+        let mut sizes: Vec<u64> = candidates.iter().flat_map(|index| self.promising_sizes(index, &trimmed)).collect();
         sizes.sort_unstable_by(|one, other| other.cmp(one));
         let largest_allocation = sizes.into_iter().find(|&size| self.is_plannable(intent, size)).unwrap_or(0);
         let suggested_chunk_size = (pool.settings().growth.cap / 4).min(largest_allocation);
@@ -154,23 +156,20 @@ impl Allocator {
     /// Returns sizes of which the largest that a plan confirms is what a memory type gives, in bytes. A search looks at
     /// a few ranges of the largest class only: where it misses the largest, every range of the class serves a
     /// sixteenth less. What other shards have is within reach too.
-    fn promising_sizes(&self, memory_type_index: u32) -> Vec<u64> {
+    fn promising_sizes(&self, memory_type_index: u32, trimmed: &Rehearse) -> Vec<u64> {
         let pool = self.pools().own_shard(memory_type_index, Kind::Linear);
         let shards = core::iter::once(pool).chain(self.pools().siblings(pool));
         let free = shards.map(|shard| shard.largest_free_range()).flat_map(|free| [free, free - free / 16]);
-        core::iter::once(self.largest_opening(pool)).chain(free).collect()
+        core::iter::once(self.largest_opening(pool, trimmed)).chain(free).collect()
     }
 
-    /// Returns the largest request that a memory object opened now would serve, in bytes: a block is whole pages, an
-    /// own block or a dedicated object is not.
-    fn largest_opening(&self, pool: &Pool) -> u64 {
+    /// Returns the largest request that a memory object would serve, in bytes, if it were opened after a trim, to which the
+    /// ladder comes before it gives up: a block is whole pages, an own block or a dedicated object is not.
+    fn largest_opening(&self, pool: &Pool, trimmed: &Rehearse) -> u64 {
         let settings = pool.settings();
         let heap_index = self.heap_of(settings.memory_type_index);
-        if self.budget().object_count() >= self.budget().max_object_count() {
-            return 0;
-        }
-        let of_driver = self.budget().available(heap_index, Bound::WithinBudget).min(settings.max_object_size);
-        let size = align_down(of_driver, settings.suballocator.unit);
+        let available = self.budget().available(heap_index, Bound::WithinBudget, trimmed.change_on(heap_index));
+        let size = align_down(available.min(settings.max_object_size), settings.suballocator.unit);
         let input = PlacementInput {
             size,
             live_bytes: pool.counts().live_bytes().saturating_add(size),

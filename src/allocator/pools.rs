@@ -86,7 +86,11 @@ impl Deref for NumberedPool {
 struct Others {
     slots: Vec<Option<Arc<NumberedPool>>>,
     classes: Vec<(u32, BlockClass, u16)>,
+    gone: Gone,
 }
+
+/// The allocations that pools had made before they were destroyed, all freed, by memory type.
+pub(crate) type Gone = [u64; vk::MAX_MEMORY_TYPES];
 
 /// A pool found: borrowed from the table where that needs no lock, else shared.
 #[derive(Debug)]
@@ -207,10 +211,12 @@ impl Pools {
         self.others.write().insert(self.owner, settings).ok_or(CreatePoolError::TooManyPools { max })
     }
 
-    /// Takes a custom pool out of the table.
+    /// Takes a custom pool out of the table. What it had ever allocated still counts.
     pub(crate) fn remove(&self, index: u16) {
-        if let Some(slot) = self.others.write().slots.get_mut(usize::from(index) - FIRST_OTHER) {
-            *slot = None;
+        let mut others = self.others.write();
+        let slot = others.slots.get_mut(usize::from(index) - FIRST_OTHER);
+        if let Some(pool) = slot.and_then(Option::take) {
+            others.gone[pool.settings().memory_type_index as usize] += pool.counts().allocated;
         }
     }
 
@@ -268,9 +274,25 @@ impl Pools {
         self.defaults().map(PoolRef::Borrowed).chain((0..count).filter_map(other))
     }
 
+    /// Returns the pools of one moment, and what those had allocated that are not among them.
+    pub(crate) fn all_and_gone(&self) -> (Vec<PoolRef<'_>>, Gone) {
+        let others = self.others.read();
+        let shared = others.slots.iter().flatten().cloned().map(PoolRef::Shared);
+        (self.defaults().map(PoolRef::Borrowed).chain(shared).collect(), others.gone)
+    }
+
+    /// Counts the allocations that were ever made, also by pools that were destroyed.
+    pub(crate) fn allocated(&self) -> u64 {
+        let others = self.others.read();
+        self.sum_with(&others, |pool| pool.counts().allocated) + others.gone.iter().sum::<u64>()
+    }
+
     /// Adds a counter up over all pools.
     pub(crate) fn sum(&self, counter: impl Fn(&NumberedPool) -> u64) -> u64 {
-        let others = self.others.read();
+        self.sum_with(&self.others.read(), counter)
+    }
+
+    fn sum_with(&self, others: &Others, counter: impl Fn(&NumberedPool) -> u64) -> u64 {
         self.defaults().chain(others.slots.iter().flatten().map(|pool| &**pool)).map(counter).sum()
     }
 

@@ -31,13 +31,14 @@ pub(crate) struct IdleMemory {
 }
 
 impl IdleMemory {
-    /// Says whether memory goes back now that nothing is alive, and remembers it.
-    pub(crate) fn should_release(&mut self, allocations: u64) -> bool {
-        if self.regrets >= REGRETS_TO_KEEP {
-            return false;
-        }
+    /// Says whether memory goes back when nothing is alive.
+    pub(crate) fn should_release(&self) -> bool {
+        self.regrets < REGRETS_TO_KEEP
+    }
+
+    /// Hears that memory has gone back for idleness.
+    pub(crate) fn note_release(&mut self, allocations: u64) {
         self.released_at = Some(allocations);
-        true
     }
 
     /// Hears that memory is opened, and whether that follows an idle release too soon.
@@ -64,27 +65,37 @@ mod tests {
         assert_eq!(excess(u64::MAX, 5, 0), u64::MAX);
     }
 
+    /// Releases after so many allocations and opens memory again after so many.
+    fn release_and_open(idle: &mut IdleMemory, released_at: u64, opened_at: u64) {
+        idle.note_release(released_at);
+        idle.note_opening(opened_at);
+    }
+
     #[test]
     fn two_regrets_running_keep_the_memory() {
         let mut idle = IdleMemory::default();
-        assert!(idle.should_release(100));
-        idle.note_opening(101);
-        assert!(idle.should_release(200));
-        idle.note_opening(201);
-        assert!(!idle.should_release(300));
+        release_and_open(&mut idle, 100, 101);
+        assert!(idle.should_release());
+        release_and_open(&mut idle, 200, 201);
+        assert!(!idle.should_release());
         idle.forget();
-        assert!(idle.should_release(400));
+        assert!(idle.should_release());
+    }
+
+    #[test]
+    fn an_opening_that_follows_no_release_is_no_regret() {
+        let mut idle = IdleMemory::default();
+        release_and_open(&mut idle, 100, 101);
+        (102..110).for_each(|opened_at| idle.note_opening(opened_at));
+        assert!(idle.should_release());
     }
 
     #[test]
     fn a_long_pause_is_no_regret() {
         let mut idle = IdleMemory::default();
-        assert!(idle.should_release(0));
-        idle.note_opening(1);
-        assert!(idle.should_release(10));
-        idle.note_opening(10 + REGRET_WITHIN + 1);
-        assert!(idle.should_release(20_000));
-        idle.note_opening(20_001);
-        assert!(idle.should_release(20_010));
+        release_and_open(&mut idle, 0, 1);
+        release_and_open(&mut idle, 10, 10 + REGRET_WITHIN + 1);
+        release_and_open(&mut idle, 20_000, 20_001);
+        assert!(idle.should_release());
     }
 }

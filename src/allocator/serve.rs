@@ -113,7 +113,10 @@ impl Allocator {
         let found = descent::run(self, &request, candidates, &mut Perform::default())?;
         let (placement, stamp) = found.output;
         let opener = matches!(found.attempt, Attempt::Grow { .. } | Attempt::Own);
-        Ok(self.hand_out(&request, &placement, stamp.with(Trait::Opener, opener && !placement.is_dedicated)))
+        let stamp = stamp
+            .with(Trait::Opener, opener && !placement.is_dedicated)
+            .with(Trait::Tied, found.attempt == Attempt::Dedicated && request.dedication().is_some());
+        Ok(self.hand_out(&request, &placement, stamp))
     }
 
     /// Returns the pool that a request looks at first.
@@ -132,7 +135,6 @@ impl Allocator {
         let stamp = stamp
             .with(Trait::NonLinear, request.requirements.kind == Kind::NonLinear)
             .with(Trait::Dedicated, placement.is_dedicated)
-            .with(Trait::Tied, placement.is_dedicated && request.dedication().is_some())
             .with(Trait::InLedger, is_in_ledger);
         if is_in_ledger {
             self.enter_ledger(request, LedgerKey::new(stamp.pool(), placement.is_dedicated, placement.key), stamp);

@@ -1,7 +1,7 @@
 //! Counters that cost nothing to read, and a detailed walk.
 //!
-//! Identities: a heap is the sum of its memory types, a memory type the sum of its pools; in each,
-//! bytes of blocks = used + free, and bytes reserved = blocks + dedicated.
+//! Identities: a heap is the sum of its memory types, a memory type the sum of its pools, and of what destroyed ones had
+//! allocated and freed; in each, bytes of blocks = used + free, and bytes reserved = blocks + dedicated.
 
 use ash::vk;
 
@@ -30,9 +30,9 @@ pub struct PoolStatistics {
     pub allocation_count: u64,
     /// Bytes that they occupy, rounding included.
     pub allocation_bytes: u64,
-    /// Number of allocations ever made.
+    /// Number of allocations ever made; of a memory type or heap, also by pools that were destroyed.
     pub allocated_count: u64,
-    /// Number of allocations ever freed.
+    /// Number of allocations ever freed, counted likewise.
     pub freed_count: u64,
 }
 
@@ -224,15 +224,25 @@ impl Allocator {
             max_object_count: self.budget().max_object_count(),
             ..Statistics::default()
         };
-        for pool in self.pools().all() {
-            let counters = PoolStatistics::of(&pool);
+        let (pools, gone) = self.pools().all_and_gone();
+        for (memory_type_index, count) in (0u32..).zip(gone).filter(|(_, count)| *count > 0) {
+            let counters = PoolStatistics { allocated_count: count, freed_count: count, ..PoolStatistics::default() };
+            self.add_to(&mut statistics, &MemoryTypeStatistics { memory_type_index, counters });
+        }
+        for pool in pools {
             let memory_type_index = pool.settings().memory_type_index;
-            statistics.pools.push((pool.index(), MemoryTypeStatistics { memory_type_index, counters }));
-            statistics.memory_types[memory_type_index as usize].counters.add(&counters);
-            statistics.heaps[self.heap_of(memory_type_index) as usize].counters.add(&counters);
-            statistics.total.add(&counters);
+            let of_pool = MemoryTypeStatistics { memory_type_index, counters: PoolStatistics::of(&pool) };
+            self.add_to(&mut statistics, &of_pool);
+            statistics.pools.push((pool.index(), of_pool));
         }
         statistics
+    }
+
+    fn add_to(&self, statistics: &mut Statistics, added: &MemoryTypeStatistics) {
+        let MemoryTypeStatistics { memory_type_index, counters } = added;
+        statistics.memory_types[*memory_type_index as usize].counters.add(counters);
+        statistics.heaps[self.heap_of(*memory_type_index) as usize].counters.add(counters);
+        statistics.total.add(counters);
     }
 
     /// Walks over every range of every block, one pool's lock at a time.

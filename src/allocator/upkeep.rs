@@ -1,17 +1,15 @@
-//! Upkeep: flush and invalidate, trim, prewarm, budget refresh, the frame's tick.
+//! Upkeep: flush and invalidate, trim, budget refresh, the frame's tick, the idle moment.
 
-use ash::vk;
 use bytemuck::NoUninit;
 
+use super::Allocator;
 use super::allocation::Allocation;
-use super::error::{AccessError, AllocationError, AttemptKind, AttemptRecord, Attempts};
+use super::error::AccessError;
 use super::pools::{NumberedPool, PoolRef};
 use super::retention::AGED_AFTER;
-use super::{Allocator, ladder};
 use crate::block::growth;
 use crate::device::{DriverError, MemoryRange};
-use crate::memory_type::{Bound, Intent};
-use crate::pool::{Kept, Kind, Pool};
+use crate::pool::{Kept, Pool};
 use crate::sync::Ordering;
 
 /// A range of an allocation, for [`Allocator::flush_many`] and [`Allocator::invalidate_many`].
@@ -139,42 +137,6 @@ impl Allocator {
         self.trim_pools(None)
     }
 
-    /// Opens empty blocks, so that allocations of this intent find `bytes` of room without a driver call.
-    ///
-    /// The room is for what the calling thread allocates: linear resources, and others where they share blocks. Where
-    /// threads have collided and have shards of their own, empty blocks of another thread's shard do not count, and
-    /// another thread takes of this room only before it would open a block itself. They are kept until
-    /// [`trim`](Self::trim), or until memory runs out. What other threads use of them, or give back, meanwhile is not
-    /// opened once more. Returns the bytes opened now.
-    ///
-    /// # Errors
-    /// - `NoMemoryType`; `Unsupported` where the memory type is lazily allocated.
-    /// - `OutOfMemory` or `Driver` where the budget or the driver refuses; blocks opened before that stay.
-    pub fn prewarm(&self, intent: Intent, bytes: u64) -> Result<u64, AllocationError> {
-        let candidates = self.candidates(&intent.into(), u32::MAX)?;
-        let memory_type_index = candidates.first().unwrap_or_default();
-        let pool = self.pools.own_shard(memory_type_index, Kind::Linear);
-        if pool.settings().is_lazy {
-            return Err(AllocationError::Unsupported {
-                what: "room for transient images beforehand",
-                use_instead: "create the images: each has lazily allocated memory of its own",
-            });
-        }
-        let mut opened = 0;
-        loop {
-            let empty_bytes = pool.counts().empty_bytes;
-            pool.keep_prewarmed(bytes.min(empty_bytes));
-            // What others took or gave back since it was opened counts, or this might never end.
-            let missing = bytes.saturating_sub(empty_bytes.max(opened));
-            if missing == 0 {
-                return Ok(opened);
-            }
-            let block = growth::prewarm_block(missing, &pool.settings().growth);
-            self.open_empty(pool, block)?;
-            opened += block;
-        }
-    }
-
     /// Asks the driver for its budgets: one query, outside every lock. Does nothing without `VK_EXT_memory_budget`.
     ///
     /// Memory that others use shows only after this or [`tick`](Self::tick). Returns whether the driver answered.
@@ -222,7 +184,7 @@ impl Allocator {
     pub(crate) fn note_opening(&self) {
         self.openings.fetch_add(1, Ordering::Relaxed);
         self.peak_bytes.fetch_max(self.reserved_bytes(), Ordering::Relaxed);
-        self.idle.lock().note_opening(self.allocation_clock());
+        self.idle.lock().note_opening(self.pools.allocated());
     }
 
     /// Gives back what an idle allocator need not keep; called when a pool has become empty.
@@ -232,56 +194,27 @@ impl Allocator {
         if self.rested_at.load(Ordering::Relaxed) == openings || self.pools.sum(|pool| pool.counts().live_count()) > 0 {
             return;
         }
-        if self.has_nothing_to_release() {
+        if !self.idle.lock().should_release() {
+            return;
+        }
+        let pools: Vec<_> = self.pools.all().collect();
+        let release: Vec<_> =
+            pools.iter().flat_map(|pool| idle_release(pool).map(move |region| (pool, region))).collect();
+        if release.is_empty() {
             self.rested_at.store(openings, Ordering::Relaxed);
             return;
         }
-        if !self.idle.lock().should_release(self.allocation_clock()) {
-            return;
-        }
-        for pool in self.pools.all() {
-            let spare = pool.spare_blocks(Kept::Prewarmed);
-            let keep = if pool.is_further_shard() { None } else { growth::choose_idle_keep(spare.iter().copied()) };
-            for (region, _) in spare.into_iter().filter(|&(region, _)| Some(region) != keep) {
-                pool.give_back(self.backing(), region);
-            }
+        let bytes: u64 = release.into_iter().map(|(pool, region)| pool.give_back(self.backing(), region)).sum();
+        if bytes > 0 {
+            self.idle.lock().note_release(self.pools.allocated());
         }
     }
+}
 
-    /// Returns whether every pool holds no more than one small block, and a further shard none.
-    fn has_nothing_to_release(&self) -> bool {
-        let is_at_rest = |pool: &NumberedPool| {
-            let counts = pool.counts();
-            let most = u64::from(!pool.is_further_shard());
-            counts.block_count <= most && counts.block_bytes <= growth::IDLE_BLOCK_MAX
-        };
-        self.pools.sum(|pool| u64::from(!is_at_rest(pool))) == 0
-    }
-
-    /// Counts allocations: the allocator's only clock beside the tick.
-    fn allocation_clock(&self) -> u64 {
-        self.pools.sum(|pool| pool.counts().allocated)
-    }
-
-    pub(super) fn open_empty(&self, pool: &Pool, bytes: u64) -> Result<(), AllocationError> {
-        let opened = pool.open_empty(self.backing(), bytes, Bound::WithinBudget, self.now());
-        let memory_type_index = pool.settings().memory_type_index;
-        opened.map_err(|refusal| {
-            let fatal = ladder::fatal_result(&refusal).filter(|&result| result != vk::Result::ERROR_TOO_MANY_OBJECTS);
-            let record = AttemptRecord {
-                attempt: AttemptKind::NewBlock,
-                memory_type_index,
-                heap_index: self.heap_of(memory_type_index),
-                bytes,
-                reason: refusal.into(),
-            };
-            let (size, attempts) = (bytes, Attempts(vec![record]));
-            match fatal {
-                Some(result) => AllocationError::Driver { result, size, attempts },
-                None => AllocationError::OutOfMemory { size, attempts },
-            }
-        })?;
-        self.note_opening();
-        Ok(())
-    }
+/// Chooses the blocks that a pool gives back when the whole allocator is idle: it keeps what was prewarmed, its minimum
+/// and one small block; of a further shard not even that.
+fn idle_release(pool: &NumberedPool) -> impl Iterator<Item = u32> + use<> {
+    let spare = pool.spare_blocks(Kept::Prewarmed, &[]);
+    let keep = if pool.is_further_shard() { None } else { growth::choose_idle_keep(spare.iter().copied()) };
+    spare.into_iter().map(|(region, _)| region).filter(move |&region| Some(region) != keep)
 }

@@ -138,7 +138,7 @@ impl Budget {
         }
         state.heaps[heap_index as usize].own += bytes;
         state.objects += 1;
-        self.publish_operation(&state, heap_index as usize);
+        self.publish(&state, heap_index as usize);
         Ok(Reservation { budget: self, heap_index, bytes })
     }
 
@@ -148,16 +148,24 @@ impl Budget {
     /// # Errors
     /// [`Refused`], with the numbers.
     pub(crate) fn check(&self, heap_index: u32, bytes: u64, bound: Bound, change: Change) -> Result<(), Refused> {
-        let state = self.state.lock();
-        self.check_objects((state.objects + change.objects_opened).saturating_sub(change.objects_given_back))?;
-        let mut usage = self.usage_in(&state, heap_index);
-        usage.own = (usage.own + change.opened).saturating_sub(change.given_back);
+        let (count, usage) = self.changed(&self.state.lock(), heap_index, change);
+        self.check_objects(count)?;
         self.check_bytes(&usage, heap_index, bytes, bound)
     }
 
-    /// Returns the largest reservation that the heap would grant now, in bytes.
-    pub(crate) fn available(&self, heap_index: u32, bound: Bound) -> u64 {
-        self.usage_in(&self.state.lock(), heap_index).left(bound)
+    /// Returns how many objects there would be after a change, and the use of a heap.
+    fn changed(&self, state: &State, heap_index: u32, change: Change) -> (u32, HeapUsage) {
+        let mut usage = self.usage_in(state, heap_index);
+        usage.own = (usage.own + change.opened).saturating_sub(change.given_back);
+        ((state.objects + change.objects_opened).saturating_sub(change.objects_given_back), usage)
+    }
+
+    /// Returns the largest reservation that the heap would grant after a change that is only thought of, in bytes; 0 where
+    /// there is no place for one more object.
+    pub(crate) fn available(&self, heap_index: u32, bound: Bound, change: Change) -> u64 {
+        let state = self.state.lock();
+        let (count, usage) = self.changed(&state, heap_index, change);
+        if self.check_objects(count).is_ok() { usage.left(bound) } else { 0 }
     }
 
     /// Announces that a memory object is about to be freed. Its bytes count until the guard is dropped, after the driver
@@ -176,9 +184,9 @@ impl Budget {
         ReleaseInFlight { budget: self, heap_index, bytes, number }
     }
 
-    /// Returns the bytes of each heap whose release ever ended; they wrap around.
+    /// Returns the bytes of each heap whose release ever ended, or that are charged no more; they wrap around.
     pub(crate) fn ever_gone(&self) -> [u64; MAX_HEAPS] {
-        self.state.lock().heaps.map(|heap| heap.ever_gone())
+        self.state.lock().heaps.map(|heap| heap.ever_gone)
     }
 
     /// Waits for the releases under way, once, and returns the bytes of a heap, or of all, that have gone since
@@ -192,7 +200,7 @@ impl Budget {
         }
         let by_heap = (0..).zip(&state.heaps).zip(before);
         let on_heap = by_heap.filter(|((index, _), _)| heap_index.is_none_or(|wanted| wanted == *index));
-        on_heap.map(|((_, heap), before)| heap.ever_gone().wrapping_sub(*before)).sum()
+        on_heap.map(|((_, heap), before)| heap.ever_gone.wrapping_sub(*before)).sum()
     }
 
     /// Charges a memory object that is held with `now` bytes instead of `before`: what lazily allocated memory has really
@@ -203,8 +211,10 @@ impl Budget {
         debug_assert!(heap.settled >= before, "budget I4: {before} bytes recharged, {} held", heap.settled);
         heap.own = heap.own.saturating_sub(before) + now;
         heap.settled = heap.settled.saturating_sub(before) + now;
+        // To a refresh under way all of it may be news; only what is charged no more is room.
         heap.ever_left = heap.ever_left.wrapping_add(before);
-        self.publish_operation(&state, heap_index as usize);
+        heap.ever_gone = heap.ever_gone.wrapping_add(before.saturating_sub(now));
+        self.publish(&state, heap_index as usize);
     }
 
     /// Takes over what `ask` learns from the driver; nothing changes where it answers `None`.
@@ -272,7 +282,7 @@ impl Budget {
         self.refreshes.load(Ordering::Relaxed)
     }
 
-    /// Returns how old the driver's numbers are: memory objects reserved and released since they were taken over.
+    /// Returns how old the driver's numbers are: memory objects opened and given back since they were taken over.
     pub(crate) fn operations_since_refresh(&self) -> u64 {
         self.operations_since_refresh.load(Ordering::Relaxed)
     }
@@ -311,12 +321,6 @@ impl Budget {
     fn usage_in(&self, state: &State, heap_index: u32) -> HeapUsage {
         let index = heap_index as usize;
         self.facts.get(index).map_or_else(HeapUsage::default, |facts| facts.usage(&state.heaps[index]))
-    }
-
-    /// Publishes a heap after an operation that changed it.
-    fn publish_operation(&self, state: &State, index: usize) {
-        self.operations_since_refresh.fetch_add(1, Ordering::Relaxed);
-        self.publish(state, index);
     }
 
     /// Copies a heap's numbers to where they are read without the lock.
@@ -360,7 +364,10 @@ impl Reservation<'_> {
 
     /// Keeps the bytes and the object: the driver has allocated them. They are given back by a release.
     pub(crate) fn commit(self) {
-        self.budget.state.lock().heaps[self.heap_index as usize].settled += self.bytes;
+        let mut state = self.budget.state.lock();
+        state.heaps[self.heap_index as usize].settled += self.bytes;
+        self.budget.operations_since_refresh.fetch_add(1, Ordering::Relaxed);
+        drop(state);
         mem::forget(self);
     }
 }
@@ -370,7 +377,7 @@ impl Drop for Reservation<'_> {
         let mut state = self.budget.state.lock();
         state.heaps[self.heap_index as usize].own -= self.bytes;
         state.objects -= 1;
-        self.budget.publish_operation(&state, self.heap_index as usize);
+        self.budget.publish(&state, self.heap_index as usize);
     }
 }
 
@@ -390,10 +397,12 @@ impl Drop for ReleaseInFlight<'_> {
         let heap = &mut state.heaps[self.heap_index as usize];
         heap.own = heap.own.saturating_sub(self.bytes);
         heap.leaving -= self.bytes;
+        heap.ever_gone = heap.ever_gone.wrapping_add(self.bytes);
         state.objects = state.objects.saturating_sub(1);
         state.objects_leaving -= 1;
         state.releases.retain(|&number| number != self.number);
-        self.budget.publish_operation(&state, self.heap_index as usize);
+        self.budget.operations_since_refresh.fetch_add(1, Ordering::Relaxed);
+        self.budget.publish(&state, self.heap_index as usize);
         drop(state);
         self.budget.release_ended.notify_all();
     }

@@ -3,6 +3,7 @@
 //! What is kept is the policy's word ([`growth`]); here is the mechanism. A block leaves the list behind the lock and
 //! reaches the driver after it.
 
+use core::cmp::Reverse;
 use std::sync::Arc;
 
 use super::{Left, Pool, State, retire_last};
@@ -31,32 +32,40 @@ impl Pool {
         let mut state = self.state.lock();
         state.prewarmed_bytes = 0;
         state.blocks.reclaim();
-        let mut retired = Vec::new();
-        while let Some(region) = self.largest_spare(&state, u64::MAX) {
-            retired.extend(take_out(backing, &mut state, region));
-        }
+        let spare = self.spare(&state, Kept::Nothing, &[]);
+        let retired: Vec<Retired<'_>> =
+            spare.into_iter().filter_map(|(region, _)| take_out(backing, &mut state, region)).collect();
         drop(state);
         retired.into_iter().map(Retired::finish).sum()
     }
 
-    /// Lists the empty blocks that may be given back, as (region, bytes).
-    pub(crate) fn spare_blocks(&self, kept: Kept) -> Vec<(u32, u64)> {
+    /// Lists the empty blocks that may be given back, as (region, bytes), as if those of `gone` had been given back already.
+    pub(crate) fn spare_blocks(&self, kept: Kept, gone: &[u32]) -> Vec<(u32, u64)> {
         let mut state = self.state.lock();
         state.blocks.reclaim();
-        let mut left = self.spare_count(&state);
-        let mut spare_bytes = state.blocks.empty_bytes().saturating_sub(match kept {
+        self.spare(&state, kept, gone)
+    }
+
+    /// Chooses the spare blocks, largest first: the pool's minimum and what was prewarmed are the smallest that there are.
+    /// Of equals the first is chosen, so the choice is that of [`largest_spare`](Self::largest_spare), again and again.
+    fn spare(&self, state: &State, kept: Kept, gone: &[u32]) -> Vec<(u32, u64)> {
+        let mut empties: Vec<_> = state.blocks.empties().filter(|(region, _)| !gone.contains(region)).collect();
+        empties.sort_by_key(|&(_, size)| Reverse(size));
+        let mut left = (self.spare_count(state) as usize).saturating_sub(gone.len());
+        let empty_bytes: u64 = empties.iter().map(|(_, size)| size).sum();
+        let mut spare_bytes = empty_bytes.saturating_sub(match kept {
             Kept::Prewarmed => state.prewarmed_bytes,
             Kept::Nothing => 0,
         });
-        let mut spare = Vec::new();
-        for (region, size) in state.blocks.empties() {
-            if left > 0 && size <= spare_bytes {
+        empties.retain(|&(_, size)| {
+            let is_spare = left > 0 && size <= spare_bytes;
+            if is_spare {
                 left -= 1;
                 spare_bytes -= size;
-                spare.push((region, size));
             }
-        }
-        spare
+            is_spare
+        });
+        empties
     }
 
     /// Gives one empty block back; returns its bytes, 0 where it is in use by now.

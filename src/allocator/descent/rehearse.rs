@@ -58,10 +58,10 @@ impl Descent for Rehearse {
 
     fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
         let pools = allocator.pools_on(heap_index);
-        let spare = pools.iter().flat_map(|pool| allocator.spare_blocks_of(pool, Kept::Nothing));
-        let new: Vec<GiveBack> = spare.filter(|block| !self.has_given_back(block)).collect();
-        self.given_back.extend_from_slice(&new);
-        new.iter().map(|block| block.bytes).sum()
+        let spare = pools.iter().flat_map(|pool| allocator.spare_blocks_of(pool, Kept::Nothing, self));
+        let spare: Vec<GiveBack> = spare.collect();
+        self.given_back.extend_from_slice(&spare);
+        spare.iter().map(|block| block.bytes).sum()
     }
 }
 
@@ -84,12 +84,12 @@ impl Rehearse {
 
     /// Looks for room in the blocks of a pool that are left.
     fn probe(&self, pool: &NumberedPool, request: &PoolRequest) -> Option<u64> {
-        let is_of_pool = |block: &&GiveBack| block.pool == pool.index();
-        let gone: Vec<u32> = self.given_back.iter().filter(is_of_pool).map(|block| block.region).collect();
+        let gone = self.gone_of(pool);
         if gone.is_empty() { pool.probe(request) } else { pool.probe_without(request, &gone) }
     }
 
-    fn change_on(&self, heap_index: u32) -> Change {
+    /// Returns what has been opened and given back: bytes of one heap, and objects of all.
+    pub(crate) fn change_on(&self, heap_index: u32) -> Change {
         let on_heap = self.given_back.iter().filter(|block| block.heap_index == heap_index);
         Change {
             opened: self.opened[heap_index as usize],
@@ -105,7 +105,9 @@ impl Rehearse {
         (allocator.reserved_bytes() + self.opened.iter().sum::<u64>()).saturating_sub(given_back)
     }
 
-    pub(super) fn has_given_back(&self, block: &GiveBack) -> bool {
-        self.given_back.iter().any(|gone| (gone.pool, gone.region) == (block.pool, block.region))
+    /// Returns the blocks of a pool that have been given back in the rehearsal.
+    pub(super) fn gone_of(&self, pool: &NumberedPool) -> Vec<u32> {
+        let is_of_pool = |block: &&GiveBack| block.pool == pool.index();
+        self.given_back.iter().filter(is_of_pool).map(|block| block.region).collect()
     }
 }

@@ -85,19 +85,14 @@ pub(super) struct HeapState {
     pub(super) settled: u64,
     /// Those of them whose release is under way.
     pub(super) leaving: u64,
-    /// All bytes whose release ever began; wraps around.
+    /// All bytes whose release ever began, or that were charged anew; wraps around.
     pub(super) ever_left: u64,
+    /// All bytes whose release ever ended, or that are charged no more; wraps around.
+    pub(super) ever_gone: u64,
     /// As in the file head.
     pub(super) foreign: u64,
     /// The driver's budget at the last refresh, or the substitute for it.
     pub(super) budget: u64,
-}
-
-impl HeapState {
-    /// Returns all bytes whose release ever ended; wraps around.
-    pub(super) fn ever_gone(&self) -> u64 {
-        self.ever_left.wrapping_sub(self.leaving)
-    }
 }
 
 impl HeapFacts {

@@ -89,7 +89,7 @@ fn the_heap_s_bound_passes_over_the_budget_only() {
     let unlimited = Budget::new(&one_heap(1000, 64), &[]);
     let refused = unlimited.reserve(0, 1001, Bound::WithinHeap).unwrap_err();
     assert!(matches!(refused, Refused::OverHeap { own: 0, cap: 1000, .. }));
-    assert_eq!(unlimited.available(0, Bound::WithinHeap), 1000);
+    assert_eq!(unlimited.available(0, Bound::WithinHeap, Change::default()), 1000);
 }
 
 /// A small BAR keeps its last part free, whatever bound is asked for (`VulkanMemoryAllocator` #278, #390).
@@ -100,8 +100,8 @@ fn a_small_bar_is_never_filled() {
     reports[2] = HeapBudget { usage: 0, budget: 256 * MIB };
     budget.refresh(|| Some(reports));
     assert_eq!(budget.heap(2).remaining(), 224 * MIB);
-    assert_eq!(budget.available(2, Bound::WithinHeap), 224 * MIB);
-    assert_eq!(budget.available(0, Bound::WithinHeap), 7936 * MIB, "a large heap has no such part");
+    assert_eq!(budget.available(2, Bound::WithinHeap, Change::default()), 224 * MIB);
+    assert_eq!(budget.available(0, Bound::WithinHeap, Change::default()), 7936 * MIB, "a large heap has no such part");
 }
 
 #[test]
@@ -146,6 +146,18 @@ fn what_has_gone_is_known_by_heap_once_it_has() {
 }
 
 #[test]
+fn of_what_is_charged_anew_only_what_is_charged_no_more_is_room() {
+    let budget = Budget::new(&one_heap(1000, 64), &[]);
+    take(&budget, 300).unwrap();
+    let before = budget.ever_gone();
+    budget.recharge(0, 300, 300);
+    budget.recharge(0, 300, 400);
+    assert_eq!(budget.gone_since(&before, Some(0)), 0, "nothing was given back");
+    budget.recharge(0, 400, 250);
+    assert_eq!(budget.gone_since(&before, Some(0)), 150);
+}
+
+#[test]
 fn heaps_that_do_not_exist_refuse() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     for heap_index in [1, 15, 16, u32::MAX] {
@@ -173,9 +185,15 @@ fn the_age_of_the_driver_s_numbers_is_known() {
     drop(budget.begin_release(0, 1));
     assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (0, 2));
     report(&budget, 0, 0);
-    assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (1, 0));
+    drop(budget.reserve(0, 1, Bound::WithinBudget).unwrap());
+    assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (1, 0), "nothing was opened");
+    take(&budget, 1).unwrap();
+    budget.recharge(0, 1, 64);
+    assert_eq!(budget.operations_since_refresh(), 1, "what is charged was there before");
+    report(&budget, 0, 0);
+    assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (2, 0));
     assert!(!budget.refresh(|| None));
-    assert_eq!(budget.refresh_count(), 1);
+    assert_eq!(budget.refresh_count(), 2);
 }
 
 /// I5: whatever other threads do while the driver is asked, foreign bytes are never estimated too low.
@@ -275,6 +293,9 @@ fn a_check_counts_what_is_only_thought_of() {
     let opened = Change { given_back: 300, ..opened };
     assert_eq!(check(400, opened), Ok(()));
     assert!(matches!(check(401, opened), Err(Refused::OverBudget { usage: 400, .. })));
+    assert_eq!(budget.available(0, Bound::WithinBudget, opened), 400);
+    let opened = Change { objects_given_back: 0, ..opened };
+    assert_eq!(budget.available(0, Bound::WithinBudget, opened), 0, "no object more");
 }
 
 #[test]

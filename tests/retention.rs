@@ -1,0 +1,201 @@
+//! What is kept of empty blocks, and that whoever needs memory finds it.
+
+mod common;
+
+use common::{Rig, linear, mib, steps, two_heaps};
+use freestone::sim::{Profile, SimDevice};
+use freestone::{Allocation, AllocationCreateInfo, AttemptKind, DedicatedUse, Intent, PoolCreateInfo};
+
+/// Allocates and frees.
+fn use_once(rig: &Rig, bytes: u64, info: &AllocationCreateInfo<'_>) {
+    let allocation = rig.allocate(&linear(bytes), info).expect("there is memory");
+    rig.free(allocation).expect("it is alive");
+}
+
+fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
+    for allocation in allocations {
+        rig.free(allocation).expect("it is alive");
+    }
+}
+
+fn reserved(rig: &Rig) -> u64 {
+    rig.statistics().total.reserved_bytes()
+}
+
+/// An allocator whose heap 0 is limited.
+fn limited(profile: Profile, bytes: u64) -> Rig {
+    Rig::with(SimDevice::new(profile), |info| info.heap_limit(0, bytes))
+}
+
+/// 50 MiB of 64 lie in empty blocks, and 256 bytes are alive.
+fn mostly_empty() -> (Rig, Allocation) {
+    let rig = limited(Profile::unified(), mib(64));
+    let info = AllocationCreateInfo::gpu_only();
+    let anchor = rig.allocate(&linear(256), &info).expect("there is memory");
+    let live: Vec<_> = (0..10).map(|_| rig.allocate(&linear(mib(5)), &info).expect("there is memory")).collect();
+    free_all(&rig, live);
+    assert_eq!(rig.statistics().total.empty_bytes, mib(50));
+    (rig, anchor)
+}
+
+#[test]
+fn an_idle_moment_with_nothing_to_give_back_is_never_regretted() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let dedicated = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
+    rig.prewarm(Intent::GpuOnly, mib(4)).expect("there is memory");
+    (0..3).for_each(|_| use_once(&rig, mib(1), &dedicated));
+    use_once(&rig, mib(6), &AllocationCreateInfo::upload());
+    assert_eq!(reserved(&rig), mib(4), "what was prewarmed is kept, and no more");
+    rig.finish();
+}
+
+#[test]
+fn a_minimum_of_blocks_is_no_release() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let dedicated = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).min_block_count(2)).expect("there is memory");
+    let before = reserved(&rig);
+    (0..3).for_each(|_| use_once(&rig, mib(1), &dedicated));
+    use_once(&rig, mib(6), &AllocationCreateInfo::upload());
+    assert_eq!(reserved(&rig), before);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn a_destroyed_pool_does_not_turn_the_clock_back() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = AllocationCreateInfo::gpu_only();
+    // Below the peak nothing makes way for what is opened.
+    use_once(&rig, mib(64), &AllocationCreateInfo::upload().dedicated(DedicatedUse::Always));
+    (0..6000).for_each(|_| use_once(&rig, 256, &info));
+    for round in 1..=3 {
+        let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0)).expect("there is room for pools");
+        (0..10_000).for_each(|_| use_once(&rig, 256, &info.pool(&pool)));
+        use_once(&rig, mib(6), &AllocationCreateInfo::upload());
+        assert!(reserved(&rig) < mib(6), "round {round}: 10,000 allocations lie between a release and what is missed");
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        (0..6000).for_each(|_| use_once(&rig, 256, &info));
+        assert_eq!(rig.statistics().total.allocated_count, 6001 + 16_001 * round);
+    }
+    let statistics = rig.statistics();
+    let of_type = statistics.memory_types[0].counters;
+    assert_eq!((of_type.allocated_count, of_type.freed_count), (54_000, 54_000));
+    assert_eq!(statistics.heaps.iter().map(|heap| heap.counters.allocated_count).sum::<u64>(), 54_004);
+    rig.finish();
+}
+
+#[test]
+fn a_plan_gives_back_the_spare_blocks_that_a_trim_does() {
+    let rig = limited(two_heaps(mib(1024), mib(1024)), mib(32));
+    let info = AllocationCreateInfo::gpu_only();
+    use_once(&rig, mib(64), &AllocationCreateInfo::upload().dedicated(DedicatedUse::Always));
+    let anchor = rig.allocate(&linear(256), &info).expect("there is memory");
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).min_block_count(1)).expect("there is memory");
+    let large = rig.allocate(&linear(mib(8)), &info.pool(&pool)).expect("there is memory");
+    let small = rig.allocate(&linear(256), &info.pool(&pool)).expect("there is memory");
+    free_all(&rig, [large, small]);
+    let within = AllocationCreateInfo::gpu_only().within_budget().without_spilling();
+    let planned = rig.plan(&linear(mib(24)), &within);
+    let made = rig.allocate(&linear(mib(24)), &within).expect("the large block goes, the small one is the minimum");
+    assert!(planned.is_ok(), "{planned:?}");
+    free_all(&rig, [anchor, made]);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn an_idle_pool_keeps_the_smallest_blocks_as_its_minimum() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).min_block_count(1)).expect("there is memory");
+    let info = AllocationCreateInfo::gpu_only().pool(&pool);
+    let large = rig.allocate(&linear(mib(8)), &info).expect("there is memory");
+    let small = rig.allocate(&linear(256), &info).expect("there is memory");
+    free_all(&rig, [large, small]);
+    assert_eq!(reserved(&rig), mib(1));
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn limits_count_what_a_trim_would_give_back() {
+    let (rig, anchor) = mostly_empty();
+    let within = AllocationCreateInfo::gpu_only().within_budget();
+    let largest = rig.limits(Intent::GpuOnly).expect("there is a type").largest_allocation;
+    assert_eq!(largest, mib(63), "all but the block that is in use");
+    rig.plan(&linear(largest + 256), &within).expect_err("it is the largest");
+    let made = rig.allocate(&linear(largest), &within).expect("it was promised");
+    free_all(&rig, [anchor, made]);
+    rig.finish();
+}
+
+#[test]
+fn limits_count_the_objects_that_a_trim_would_give_back() {
+    let mut profile = two_heaps(mib(1024), mib(1024));
+    profile.max_memory_allocation_count = 2;
+    let rig = Rig::new(profile);
+    let within = AllocationCreateInfo::gpu_only().within_budget();
+    let anchor = rig.allocate(&linear(256), &within).expect("there is memory");
+    rig.prewarm(Intent::GpuOnly, mib(8)).expect("there is memory");
+    let largest = rig.limits(Intent::GpuOnly).expect("there is a type").largest_allocation;
+    assert_eq!(largest, mib(1023), "the prewarmed block goes, and the other heap is no more asked for an object");
+    rig.plan(&linear(largest + 256), &within).expect_err("it is the largest");
+    let made = rig.allocate(&linear(largest), &within).expect("it was promised");
+    free_all(&rig, [anchor, made]);
+    rig.finish();
+}
+
+#[test]
+fn first_blocks_and_prewarmed_ones_find_what_lies_empty_elsewhere() {
+    let (rig, anchor) = mostly_empty();
+    let info = PoolCreateInfo::for_memory_type(0).block_size(mib(32)).min_block_count(1);
+    let pool = rig.create_pool(&info).expect("50 MiB lie empty in another pool");
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.free(anchor).expect("it is alive");
+    rig.finish();
+
+    let (rig, anchor) = mostly_empty();
+    assert_eq!(rig.prewarm(Intent::GpuOnly, mib(62)).expect("50 MiB of them are there"), mib(12));
+    assert_eq!(rig.statistics().total.empty_bytes, mib(62), "what counts is not given back for more of it");
+    let error = rig.prewarm(Intent::GpuOnly, mib(65)).expect_err("no trim gives so much");
+    let expected = [(AttemptKind::NewBlock, 0, mib(3)), (AttemptKind::TrimHeap, 0, 0)];
+    assert_eq!(steps(&error), expected, "{error}");
+    assert_eq!(rig.statistics().total.empty_bytes, mib(62));
+    assert_eq!(rig.prewarm(Intent::Upload, mib(40)).expect("another pool holds it"), mib(40));
+    rig.free(anchor).expect("it is alive");
+    rig.finish();
+}
+
+#[test]
+fn first_blocks_find_the_objects_that_lie_empty_elsewhere() {
+    let mut profile = two_heaps(mib(1024), mib(1024));
+    profile.max_memory_allocation_count = 2;
+    let rig = Rig::new(profile);
+    let anchor = rig.allocate(&linear(256), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    rig.prewarm(Intent::Upload, mib(8)).expect("there is memory");
+    let info = PoolCreateInfo::for_memory_type(0).min_block_count(1);
+    let pool = rig.create_pool(&info).expect("the prewarmed block makes way");
+    let error = rig.prewarm(Intent::Upload, mib(8)).expect_err("both objects are kept");
+    assert_eq!(steps(&error), [(AttemptKind::NewBlock, 1, mib(8)), (AttemptKind::TrimAll, 1, 0)], "{error}");
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.free(anchor).expect("it is alive");
+    rig.finish();
+}
+
+#[test]
+fn first_blocks_and_prewarmed_ones_raise_no_peak_while_memory_lies_empty() {
+    let rig = Rig::new(two_heaps(mib(1024), mib(1024)));
+    let anchor = rig.allocate(&linear(256), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    use_once(&rig, mib(8), &AllocationCreateInfo::upload());
+    assert_eq!(reserved(&rig), mib(9));
+    assert_eq!(rig.prewarm(Intent::GpuOnly, mib(8)).expect("there is memory"), mib(8));
+    assert_eq!(rig.statistics().peak_reserved_bytes, mib(9));
+    rig.trim();
+    use_once(&rig, mib(8), &AllocationCreateInfo::upload());
+    let info = PoolCreateInfo::for_memory_type(0).block_size(mib(4)).min_block_count(2);
+    let pool = rig.create_pool(&info).expect("there is memory");
+    assert_eq!((reserved(&rig), rig.statistics().peak_reserved_bytes), (mib(9), mib(9)));
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.free(anchor).expect("it is alive");
+    rig.finish();
+}
