@@ -68,6 +68,9 @@ fn a_point_that_was_collected_is_due_at_once() {
     queue.retire("late", 3);
     assert_eq!(queue.len(), 1, "not within `retire`");
     assert_eq!(collect(&queue, 0, 10).0, ["late"], "with the next collect, whatever that is told");
+    assert_eq!(collect(&queue, 100, 10).0, [""; 0]);
+    queue.retire("fifty", 50);
+    assert_eq!(collect(&queue, 40, 10).0, ["fifty"], "a point that nothing waited for was collected too");
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn an_idle_device_does_not_complete_what_is_yet_to_come() {
     assert_eq!(collect(&queue, 5, 10).0, [""; 0], "the GPU has yet to pass 6");
     assert_eq!(collect(&queue, 6, 10).0, ["six"]);
     queue.retire("the end of numbers", u64::MAX);
-    assert_eq!(collect(&queue, u64::MAX - 1, 10).0, [""; 0]);
+    assert_eq!(collect(&queue, 6, 10).0, [""; 0]);
     assert_eq!(collect(&queue, u64::MAX, 10).0, ["the end of numbers"]);
     queue.retire("seven", 7);
     assert_eq!(collect(&queue, 6, 10).0, [""; 0], "not even that point completes what is yet to come");
@@ -98,6 +101,9 @@ fn an_idle_device_does_not_complete_what_is_yet_to_come() {
     );
     assert_eq!(collect(&queue, 7, 10).0, [""; 0]);
     assert_eq!(collect(&queue, 8, 10).0, ["by then submitted"]);
+    queue.retire("at the last idle", u64::MAX);
+    assert_eq!(collect(&queue, u64::MAX - 1, 10).0, [""; 0]);
+    assert_eq!(collect(&queue, u64::MAX, 10).0, ["at the last idle"]);
 }
 
 #[test]
@@ -330,7 +336,7 @@ proptest! {
                     shadow.insert((point.max(completed), number));
                 }
                 Step::Collect { completed: heard, limit } => {
-                    completed = completed.max(heard.min(highest));
+                    completed = completed.max(if heard == u64::MAX { highest } else { heard });
                     let point = if heard == u64::MAX { u64::MAX } else { completed };
                     let due: Vec<_> = shadow.range(..=(point, usize::MAX)).copied().collect();
                     let expected: Vec<_> = due.iter().take(limit).map(|(_, number)| *number).collect();

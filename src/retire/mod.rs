@@ -14,8 +14,8 @@
 //! - I2: no lock is held while a resource is dropped or handed over: releasing one may retire others.
 //! - I3: the storage only grows when more resources wait than ever before, those at `u64::MAX` by themselves: a steady
 //!   state makes no heap call.
-//! - I4: `completed` is never above `highest`, which `u64::MAX` does not count for: who collects up to that because the
-//!   device is idle has not declared points completed that are yet to come.
+//! - I4: collecting up to `u64::MAX`, because the device is idle, completes the points up to `highest`: it does not
+//!   declare points completed that are yet to come. Any other point is taken at its word.
 //! - I5: what is retired during a `collect` hides nothing older from it: in the heap its point counts as no lower than
 //!   `completed` then, so it stands behind all that was due.
 //!
@@ -94,7 +94,7 @@ struct State<T> {
     waiting: BinaryHeap<Entry<T>>,
     /// What was retired at `u64::MAX`.
     until_idle: VecDeque<Entry<T>>,
-    /// The highest completed point heard of, as far as anything was retired for it (I4).
+    /// The highest completed point heard of; `u64::MAX` counts as `highest` (I4).
     completed: u64,
     /// The highest point that anything was retired at, `u64::MAX` aside.
     highest: u64,
@@ -246,8 +246,9 @@ impl<T> State<T> {
 
     /// Hears of a completed point; returns what may go now.
     fn note_completed(&mut self, completed: u64) -> Due {
-        self.completed = self.completed.max(completed.min(self.highest));
-        let point = if completed == u64::MAX { u64::MAX } else { self.completed };
+        let is_idle = completed == u64::MAX;
+        self.completed = self.completed.max(if is_idle { self.highest } else { completed });
+        let point = if is_idle { u64::MAX } else { self.completed };
         Due { point, before: self.retired_count }
     }
 
