@@ -14,6 +14,8 @@ use crate::device::Features;
 pub(super) struct Needs {
     pub address: DeviceAddress,
     pub is_protected: bool,
+    /// Whether Vulkan says what it needs only once it exists.
+    pub must_exist: bool,
 }
 
 impl Needs {
@@ -46,7 +48,7 @@ pub(super) unsafe fn check_buffer(
         return refuse("a buffer with a device address", use_instead);
     }
     let address = if needs_address { DeviceAddress::Needed } else { DeviceAddress::NotNeeded };
-    Ok(Needs { address, is_protected })
+    Ok(Needs { address, is_protected, must_exist: false })
 }
 
 /// Checks an image's create-info.
@@ -71,7 +73,7 @@ pub(super) unsafe fn check_image(info: &vk::ImageCreateInfo<'_>, features: Featu
     check_external(chain)?;
     let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
     check_protected(is_protected, features)?;
-    Ok(Needs { address: DeviceAddress::NotNeeded, is_protected })
+    Ok(Needs { address: DeviceAddress::NotNeeded, is_protected, must_exist: chain.must_exist })
 }
 
 fn check_external(chain: Chain) -> Result<(), AllocationError> {
@@ -99,6 +101,9 @@ fn refuse<T>(what: &'static str, use_instead: &'static str) -> Result<T, Allocat
 struct Chain {
     is_external: bool,
     has_swapchain: bool,
+    /// Whether it has a structure that `vkGetDeviceImageMemoryRequirements` must not see, one that asks for nothing too
+    /// (VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06416, -06776).
+    must_exist: bool,
     usage2: Option<u64>,
 }
 
@@ -147,7 +152,9 @@ impl Chain {
                 // SAFETY: the type says what the structure is.
                 let info = unsafe { &*base.cast::<vk::ImageSwapchainCreateInfoKHR<'_>>() };
                 self.has_swapchain |= info.swapchain != vk::SwapchainKHR::null();
+                self.must_exist = true;
             }
+            vk::StructureType::IMAGE_DRM_FORMAT_MODIFIER_EXPLICIT_CREATE_INFO_EXT => self.must_exist = true,
             vk::StructureType::BUFFER_USAGE_FLAGS_2_CREATE_INFO_KHR => {
                 // SAFETY: the type says what the structure is.
                 let info = unsafe { &*base.cast::<vk::BufferUsageFlags2CreateInfoKHR<'_>>() };
