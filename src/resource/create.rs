@@ -14,8 +14,8 @@ impl Allocator {
     /// Creates a buffer, allocates memory for it and binds it.
     ///
     /// # Errors
-    /// - `Unsupported` for sparse buffers, external memory, protected buffers or device addresses whose feature was not
-    ///   declared: before anything is created.
+    /// - `Unsupported` for sparse buffers, external memory, capture and replay, protected buffers or device addresses
+    ///   whose feature was not declared: before anything is created.
     /// - `Resource` where creating or binding fails, else as [`allocate`](Self::allocate).
     ///
     /// Whatever fails, nothing is left behind.
@@ -60,8 +60,8 @@ impl Allocator {
     /// Creates an image, allocates memory for it and binds it.
     ///
     /// # Errors
-    /// - `Unsupported` for sparse, disjoint and swapchain images, external memory, and protected images whose feature was
-    ///   not declared: before anything is created.
+    /// - `Unsupported` for sparse, disjoint and swapchain images, external memory, capture and replay, and protected
+    ///   images whose feature was not declared: before anything is created.
     /// - `Resource` where creating or binding fails, else as [`allocate`](Self::allocate).
     ///
     /// Whatever fails, nothing is left behind.

@@ -38,6 +38,9 @@ pub(super) unsafe fn check_buffer(
     if info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING) {
         return refuse("a sparse buffer", "create it with Vulkan and bind pages of memory from `allocate`");
     }
+    let replay_flags = vk::BufferCreateFlags::DEVICE_ADDRESS_CAPTURE_REPLAY
+        | vk::BufferCreateFlags::DESCRIPTOR_BUFFER_CAPTURE_REPLAY_EXT;
+    check_replay(info.flags.intersects(replay_flags))?;
     check_external(chain)?;
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
     check_protected(is_protected, features)?;
@@ -67,6 +70,7 @@ pub(super) unsafe fn check_image(info: &vk::ImageCreateInfo<'_>, features: Featu
             "query each plane's requirements, `allocate` for each and bind them together",
         );
     }
+    check_replay(info.flags.contains(vk::ImageCreateFlags::DESCRIPTOR_BUFFER_CAPTURE_REPLAY_EXT))?;
     if chain.has_swapchain {
         return refuse("a swapchain image", "bind it to the swapchain's memory with vkBindImageMemory2");
     }
@@ -74,6 +78,17 @@ pub(super) unsafe fn check_image(info: &vk::ImageCreateInfo<'_>, features: Featu
     let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
     check_protected(is_protected, features)?;
     Ok(Needs { address: DeviceAddress::NotNeeded, is_protected, must_exist: chain.must_exist })
+}
+
+/// Memory of the allocator is never allocated for capture and replay, which such a resource must be bound to
+/// (VUID-vkBindBufferMemory-bufferDeviceAddressCaptureReplay-09200, VUID-vkBindBufferMemory-buffer-09201,
+/// VUID-vkBindImageMemory-image-09202).
+fn check_replay(is_replayed: bool) -> Result<(), AllocationError> {
+    if is_replayed {
+        let use_instead = "create it with Vulkan and bind memory that you allocate with DEVICE_ADDRESS_CAPTURE_REPLAY";
+        return refuse("a resource for capture and replay", use_instead);
+    }
+    Ok(())
 }
 
 fn check_external(chain: Chain) -> Result<(), AllocationError> {
