@@ -235,8 +235,8 @@ impl Device {
             return;
         }
         let mut mapped: *mut c_void = ptr::null_mut();
-        // SAFETY: the memory was just allocated from this device, is host-visible (checked above), and not mapped yet:
-        // this is called once per object, by `allocate_memory`.
+        // SAFETY: the memory was just allocated from this device, is host-visible (checked above), has one instance
+        // (Device::new, duty 4), and is not mapped yet: this is called once per object, by `allocate_memory`.
         let result = unsafe {
             (self.commands.map_memory)(
                 self.handle,
