@@ -68,6 +68,9 @@ fn a_point_that_was_collected_is_due_at_once() {
     queue.retire("late", 3);
     assert_eq!(queue.len(), 1, "not within `retire`");
     assert_eq!(collect(&queue, 0, 10).0, ["late"], "with the next collect, whatever that is told");
+    assert_eq!(collect(&queue, 100, 10).0, [""; 0]);
+    queue.retire("fifty", 50);
+    assert_eq!(collect(&queue, 40, 10).0, ["fifty"], "a point that nothing waited for was collected too");
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn an_idle_device_does_not_complete_what_is_yet_to_come() {
     assert_eq!(collect(&queue, 5, 10).0, [""; 0], "the GPU has yet to pass 6");
     assert_eq!(collect(&queue, 6, 10).0, ["six"]);
     queue.retire("the end of numbers", u64::MAX);
-    assert_eq!(collect(&queue, u64::MAX - 1, 10).0, [""; 0]);
+    assert_eq!(collect(&queue, 6, 10).0, [""; 0]);
     assert_eq!(collect(&queue, u64::MAX, 10).0, ["the end of numbers"]);
     queue.retire("seven", 7);
     assert_eq!(collect(&queue, 6, 10).0, [""; 0], "not even that point completes what is yet to come");
@@ -91,10 +94,16 @@ fn an_idle_device_does_not_complete_what_is_yet_to_come() {
             queue.retire("by then submitted", 8);
         }
     });
-    assert_eq!((released, collected.left_count), (vec!["seven"], 2), "what is retired meanwhile waits, and ends it");
+    assert_eq!(
+        (released, collected.left_count),
+        (vec!["seven", "at the next idle"], 1),
+        "what is retired meanwhile waits"
+    );
     assert_eq!(collect(&queue, 7, 10).0, [""; 0]);
     assert_eq!(collect(&queue, 8, 10).0, ["by then submitted"]);
-    assert_eq!(collect(&queue, u64::MAX, 10).0, ["at the next idle"]);
+    queue.retire("at the last idle", u64::MAX);
+    assert_eq!(collect(&queue, u64::MAX - 1, 10).0, [""; 0]);
+    assert_eq!(collect(&queue, u64::MAX, 10).0, ["at the last idle"]);
 }
 
 #[test]
@@ -104,6 +113,45 @@ fn releasing_may_retire_more() {
     let collected = queue.collect_with(1, usize::MAX, |number| queue.retire(number + 1, 1));
     assert_eq!((collected.released_count, collected.left_count, collected.is_more_due), (1, 1, true), "and it ends");
     assert_eq!(collect(&queue, 0, 10).0, [2]);
+}
+
+#[test]
+fn what_is_retired_during_a_collect_hides_nothing() {
+    let queue = RetireQueue::new();
+    queue.retire(1, 1);
+    queue.retire(2, 2);
+    let mut released = Vec::new();
+    let collected = queue.collect_with(2, usize::MAX, |number| {
+        released.push(number);
+        if number == 1 {
+            queue.retire(9, 0);
+        }
+    });
+    assert_eq!((released, collected.left_count, collected.is_more_due), (vec![1, 2], 1, true));
+    assert_eq!(collect(&queue, 0, 10).0, [9]);
+    queue.retire(7, 7);
+    queue.retire(100, u64::MAX);
+    let collected = queue.collect_with(u64::MAX, usize::MAX, |number| {
+        if number == 7 {
+            queue.retire(8, 8);
+        }
+    });
+    assert_eq!((collected.left_count, collected.next_point, collected.is_more_due), (1, Some(8), false));
+    assert_eq!(collect(&queue, 8, 10).0, [8]);
+}
+
+/// A collect within a collect is a later call: it takes what was retired meanwhile, and what is left of the rest.
+#[test]
+fn a_collect_within_a_collect_takes_what_is_left() {
+    let queue = RetireQueue::new();
+    (1..4).for_each(|number| queue.retire(number, number));
+    let mut inner = Vec::new();
+    let outer = queue.collect_with(3, usize::MAX, |number| {
+        queue.retire(number * 10, 0);
+        inner.extend(collect(&queue, 3, usize::MAX).0);
+    });
+    assert_eq!((outer.released_count, outer.left_count), (1, 0));
+    assert_eq!(inner, [2, 3, 10]);
 }
 
 #[test]
@@ -285,10 +333,10 @@ proptest! {
                 Step::Retire { point } => {
                     highest = highest.max(if point == u64::MAX { 0 } else { point });
                     queue.retire(number, point);
-                    shadow.insert((point, number));
+                    shadow.insert((point.max(completed), number));
                 }
                 Step::Collect { completed: heard, limit } => {
-                    completed = completed.max(heard.min(highest));
+                    completed = completed.max(if heard == u64::MAX { highest } else { heard });
                     let point = if heard == u64::MAX { u64::MAX } else { completed };
                     let due: Vec<_> = shadow.range(..=(point, usize::MAX)).copied().collect();
                     let expected: Vec<_> = due.iter().take(limit).map(|(_, number)| *number).collect();

@@ -420,6 +420,27 @@ fn prewarming_ends_while_another_thread_trims() {
     rig.finish();
 }
 
+/// Blocks that nobody uses go back one after another: one that was prewarmed meanwhile stays.
+#[test]
+fn what_was_prewarmed_meanwhile_does_not_go_back() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = AllocationCreateInfo::gpu_only();
+    let [first, second] = [1, 2].map(|_| rig.allocate(&linear(mib(20)), &info).expect("there is memory"));
+    rig.free(first).expect("it is alive");
+    let gate = rig.control().block(Function::FreeMemory);
+    thread::scope(|scope| {
+        scope.spawn(|| rig.free(second).expect("it is alive"));
+        assert!(gate.wait_for_arrivals(1, HANG), "the allocator is idle: one block goes, and the other is next");
+        let opened = rig.prewarm(Intent::GpuOnly, mib(20));
+        gate.open();
+        assert_eq!(opened.ok(), Some(0), "the other block has the room");
+    });
+    assert_eq!(rig.statistics().total.reserved_bytes(), mib(20));
+    rig.trim();
+    assert_nothing_left(&rig, "it was trimmed");
+    rig.finish();
+}
+
 /// A tick asks the driver about one lazily allocated object after another: the others go back while it does.
 #[test]
 fn lazy_memory_goes_back_while_a_tick_looks_at_others() {

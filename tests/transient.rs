@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use ash::vk;
 use common::{Random, Rig, buffer_info, image_info, mib, requirements, state_of};
-use freestone::sim::{Features, KIB, Profile, SimDevice};
+use freestone::sim::{Features, Function, KIB, Profile, SimDevice};
 use freestone::{
     AllocationCreateInfo, AllocationRequirements, Allocator, CustomPool, DedicatedPreference, DeviceAddress, Kind,
     OutdatedMemory, PoolCreateInfo, Takeover, TakeoverFrame, TransientError, TransientMemory, TransientPlan,
@@ -368,6 +368,32 @@ fn lazily_allocated_memory_is_taken_where_it_exists_and_usage_allows() {
         drop(transients);
         rig.finish();
     }
+}
+
+/// Vulkan answers for some images only once they exist (VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06416, -06776).
+#[test]
+fn what_vulkan_answers_for_no_image_ahead_is_asked_of_a_real_one() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let transients = TransientMemory::new(&*rig, AllocationCreateInfo::gpu_only());
+    let mut swapchain = vk::ImageSwapchainCreateInfoKHR::default();
+    let mut explicit = vk::ImageDrmFormatModifierExplicitCreateInfoEXT::default();
+    let plain = target(256);
+    let drm = plain.tiling(vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT);
+    for info in [plain.push_next(&mut swapchain), drm.push_next(&mut explicit)] {
+        // SAFETY: the create-info is valid.
+        assert_eq!(unsafe { rig.requirements_of_image(&info) }.expect("supported"), None);
+        rig.control().take_calls();
+        // SAFETY: as above.
+        let request = unsafe { transients.image_request(&info, 0..=1) }.expect("supported");
+        assert!(request.requirements.size >= 256 * 256 * 4);
+        let functions: Vec<Function> = rig.control().take_calls().iter().map(|call| call.function).collect();
+        let expected = [Function::CreateImage, Function::GetImageMemoryRequirements2, Function::DestroyImage];
+        assert_eq!(functions, expected);
+    }
+    // SAFETY: as above.
+    assert!(unsafe { rig.requirements_of_image(&plain) }.expect("supported").is_some());
+    drop(transients);
+    rig.finish();
 }
 
 #[test]

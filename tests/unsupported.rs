@@ -71,6 +71,25 @@ fn swapchain_images() {
     refuse_image(&image_info(64).push_next(&mut swapchain), "swapchain image");
 }
 
+/// Their memory must be allocated for capture and replay too (VUID-vkBindBufferMemory-bufferDeviceAddressCaptureReplay-09200,
+/// VUID-vkBindBufferMemory-buffer-09201, VUID-vkBindImageMemory-image-09202).
+#[test]
+fn resources_for_capture_and_replay() {
+    let described = vk::ImageCreateFlags::DESCRIPTOR_BUFFER_CAPTURE_REPLAY_EXT;
+    refuse_image(&image_info(64).flags(described), "capture and replay");
+    let described = vk::BufferCreateFlags::DESCRIPTOR_BUFFER_CAPTURE_REPLAY_EXT;
+    refuse_buffer(&buffer_info(100).flags(described), "capture and replay");
+    let addressed = buffer_info(100).usage(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS);
+    let replayed = addressed.flags(vk::BufferCreateFlags::DEVICE_ADDRESS_CAPTURE_REPLAY);
+    refuse_buffer(&replayed, "capture and replay");
+    // The feature that addresses need does not help.
+    let rig = Rig::new(Profile::unified());
+    // SAFETY: the create-info is valid; nothing is submitted.
+    let refused = unsafe { rig.create_buffer(&replayed, &AllocationCreateInfo::gpu_only()) };
+    assert!(matches!(refused, Err(AllocationError::Unsupported { .. })), "{refused:?}");
+    rig.finish();
+}
+
 #[test]
 fn external_buffers() {
     let handle_types = vk::ExternalMemoryHandleTypeFlags::OPAQUE_FD;

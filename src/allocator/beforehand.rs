@@ -37,8 +37,7 @@ impl Allocator {
         }
         let mut opened = 0;
         loop {
-            let empty_bytes = pool.counts().empty_bytes;
-            pool.keep_prewarmed(bytes.min(empty_bytes));
+            let empty_bytes = pool.keep_prewarmed(bytes);
             // What others took or gave back since it was opened counts, or this might never end.
             let missing = bytes.saturating_sub(empty_bytes.max(opened));
             if missing == 0 {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Allocation, AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
+use crate::memory_type::Intent;
 use crate::pool::{DedicatedUse, Kind};
 use crate::sim::{Function, ObjectKind, Profile, SimDevice};
 use crate::sync::{explore, spawn};
@@ -56,6 +57,25 @@ fn loom_two_threads_free_the_last_of_a_block() {
         let worker = spawn(move || other.free(foreign).expect("it is alive"));
         allocator.free(own).expect("it is alive");
         worker.join().expect("it does not panic");
+    });
+}
+
+/// A block has aged while another thread counts on its room: it stays, or another is opened.
+#[test]
+fn loom_what_was_prewarmed_does_not_age() {
+    model("allocator: a prewarming and a tick that gives aged blocks back", Profile::discrete_rebar, |allocator, _| {
+        let own = allocate(allocator, &AllocationCreateInfo::gpu_only());
+        allocator.free(own).expect("it is alive");
+        let before = allocator.statistics().total.reserved_bytes();
+        let other = Arc::clone(allocator);
+        let worker = spawn(move || {
+            for pool in other.pools().all() {
+                pool.give_back_aged(other.backing(), 1);
+            }
+        });
+        allocator.prewarm(Intent::GpuOnly, before).expect("there is memory");
+        worker.join().expect("it does not panic");
+        assert_eq!(allocator.statistics().total.reserved_bytes(), before, "the room is there");
     });
 }
 

@@ -101,10 +101,13 @@ impl Allocator {
     ///    [`Allocation`], buffer, image and slice that came from it are gone.
     /// 2. The version and the features declared are those that instance and device were created with.
     /// 3. Allocation callbacks, if given, are valid for as long (Vulkan specification, "Host Memory").
+    /// 4. The device was made of one physical device, or no heap with `MULTI_INSTANCE` has a host-visible memory type:
+    ///    in a device group, memory of such a heap has an instance on each, and must not be mapped
+    ///    (VUID-vkMapMemory-memory-00683). Vulkan does not say what a device was made of.
     #[expect(unsafe_code, reason = "takes over Vulkan handles")]
     pub unsafe fn new(mut info: AllocatorCreateInfo<'_>) -> Result<Self, CreateError> {
         let device_info = info.device_info();
-        // SAFETY: the caller's duties 1 to 3 are those of `Device::new`.
+        // SAFETY: the caller's duties 1 to 4 are those of `Device::new`.
         let device = unsafe { Device::new(&device_info) }?;
         let selector = Selector::new(device.properties(), device.features());
         let budget = Budget::new(device.properties(), &info.heap_limits);

@@ -208,6 +208,11 @@ impl BlockList {
         self.reserved
     }
 
+    /// Returns the bytes of one block; `None` where there is none.
+    pub(crate) fn bytes_of(&self, region: u32) -> Option<u64> {
+        self.blocks.get(region as usize)?.as_ref().map(|block| block.memory.size())
+    }
+
     /// Returns the bytes of the blocks that nothing is cut from.
     pub(crate) fn empty_bytes(&self) -> u64 {
         self.suballocator.empty_region_bytes()

@@ -112,9 +112,11 @@ impl MappedBase {
     /// Returns the address of the byte at an offset that lies inside the memory object; `None` where it is not mapped.
     #[inline]
     pub(crate) fn at(self, offset: u64) -> Option<NonNull<u8>> {
+        // Memory that is not mapped may be larger than the host's addresses.
+        let base = self.0?;
         let bytes = usize::try_from(offset).expect("a mapping is addressable");
         // The offset lies inside the mapping (I2), so the address does not wrap and is not null.
-        self.0.and_then(|base| NonNull::new(base.as_ptr().wrapping_add(bytes)))
+        NonNull::new(base.as_ptr().wrapping_add(bytes))
     }
 }
 
@@ -233,8 +235,8 @@ impl Device {
             return;
         }
         let mut mapped: *mut c_void = ptr::null_mut();
-        // SAFETY: the memory was just allocated from this device, is host-visible (checked above), and not mapped yet:
-        // this is called once per object, by `allocate_memory`.
+        // SAFETY: the memory was just allocated from this device, is host-visible (checked above), has one instance
+        // (Device::new, duty 4), and is not mapped yet: this is called once per object, by `allocate_memory`.
         let result = unsafe {
             (self.commands.map_memory)(
                 self.handle,
@@ -296,6 +298,14 @@ fn clamp_priority(priority: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// On hosts of 32 bits, no offset from 4 GiB on is one of theirs.
+    #[test]
+    fn what_is_not_mapped_has_no_address_at_any_offset() {
+        for offset in [0, 1 << 32, u64::MAX] {
+            assert_eq!(MappedBase::NONE.at(offset), None);
+        }
+    }
 
     #[test]
     fn priorities_are_numbers_from_0_to_1() {

@@ -183,6 +183,7 @@ impl Device {
     ///    out.
     /// 2. Version and features are those that instance and device were created with.
     /// 3. The allocation callbacks meet Vulkan's rules for them and stay callable, from any thread, as long.
+    /// 4. The device was made of one physical device, or no heap with `MULTI_INSTANCE` has a host-visible memory type.
     #[expect(unsafe_code, reason = "believes what the user declares")]
     pub(crate) unsafe fn new(info: &DeviceCreateInfo<'_>) -> Result<Self, DeviceError> {
         let api_version = if info.api_version == 0 { vk::API_VERSION_1_0 } else { info.api_version };

@@ -178,7 +178,9 @@ impl Device {
     /// Asks what memory an image would need, without creating it; see [`Device::future_buffer_requirements`].
     ///
     /// # Safety
-    /// `info` and all that it points to are valid for this device, and it does not ask for disjoint planes.
+    /// `info` and all that it points to are valid for this device, and it does not ask for disjoint planes. Neither a
+    /// swapchain nor the layout of a DRM format modifier is chained
+    /// (VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06416, -06776).
     pub(crate) unsafe fn future_image_requirements(&self, info: &vk::ImageCreateInfo<'_>) -> Option<Requirements> {
         let command = self.commands.future_image_requirements?;
         let info = vk::DeviceImageMemoryRequirements::default().create_info(info);

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - S1: a chunk belongs to one frame from the moment it is taken until the frame is reclaimed or cancelled.
 //! - S2: a block leaves the table only when no chunk of it belongs to anybody.
-//! - S3: `completed` is never above `last_point`, and neither falls.
+//! - S3: neither `last_point` nor `completed` falls; an idle device completes the points up to `last_point`, and none that
+//!   is yet to come.
 //! - S4: tables only grow with what is in use at once: frames that repeat make no heap call.
 
 use super::block::{Block, Written};
@@ -268,8 +269,7 @@ impl State {
         if point == u64::MAX {
             return Err(EndFrameError::IdlePoint);
         }
-        let Some(last) = self.last_point else { return Ok(()) };
-        if point < last {
+        if let Some(last) = self.last_point.filter(|last| point < *last) {
             return Err(EndFrameError::OutOfOrder { point, last });
         }
         if self.completed.is_some_and(|completed| point <= completed) {
@@ -331,7 +331,8 @@ impl State {
 
     /// Takes back every frame that ended with a point up to `completed`; returns how many.
     pub(super) fn reclaim(&mut self, completed: u64) -> u32 {
-        self.completed = self.completed.max(self.last_point.map(|last| last.min(completed)));
+        let heard = if completed == u64::MAX { self.last_point } else { Some(completed) };
+        self.completed = self.completed.max(heard);
         let mut count = 0;
         for number in (0..).take(self.frames.len()) {
             let phase = self.frames[number as usize].phase;

@@ -21,10 +21,12 @@ pub(crate) enum Kept {
 }
 
 impl Pool {
-    /// Keeps at least so many bytes of empty blocks until the next `trim`.
-    pub(crate) fn keep_prewarmed(&self, bytes: u64) {
+    /// Keeps so many bytes of empty blocks until the next `trim`, as far as there are; returns how many there are.
+    pub(crate) fn keep_prewarmed(&self, bytes: u64) -> u64 {
         let mut state = self.state.lock();
-        state.prewarmed_bytes = state.prewarmed_bytes.max(bytes);
+        let empty_bytes = state.blocks.empty_bytes();
+        state.prewarmed_bytes = state.prewarmed_bytes.max(bytes.min(empty_bytes));
+        empty_bytes
     }
 
     /// Gives every empty block back, but for the pool's minimum; returns the bytes given back.
@@ -68,20 +70,24 @@ impl Pool {
         empties
     }
 
-    /// Gives one empty block back; returns its bytes, 0 where it is in use by now.
+    /// Gives one block back that was spare; returns its bytes, 0 where it is in use or was prewarmed by now.
     pub(crate) fn give_back(&self, backing: Backing<'_>, region: u32) -> u64 {
         let mut state = self.state.lock();
-        let retired = self.take_out_spare(backing, &mut state, region);
+        state.blocks.reclaim();
+        // Its number may be another block's by now.
+        let is_unreserved = state.blocks.bytes_of(region).is_some_and(|bytes| bytes <= unreserved_bytes(&state));
+        let retired = if is_unreserved { self.take_out_spare(backing, &mut state, region) } else { None };
         drop(state);
         retired.map_or(0, Retired::finish)
     }
 
     /// Gives one block back that has been empty since before a tick; returns its bytes, 0 where there is none.
     pub(crate) fn give_back_aged(&self, backing: Backing<'_>, tick: u64) -> u64 {
-        let state = self.state.lock();
-        let Some(region) = state.blocks.empty_since_before(tick, unreserved_bytes(&state)) else { return 0 };
+        let mut state = self.state.lock();
+        let aged = state.blocks.empty_since_before(tick, unreserved_bytes(&state));
+        let retired = aged.and_then(|region| self.take_out_spare(backing, &mut state, region));
         drop(state);
-        self.give_back(backing, region)
+        retired.map_or(0, Retired::finish)
     }
 
     /// Charges the budget with what lazily allocated memory has committed by now.

@@ -14,8 +14,8 @@ impl Allocator {
     /// Creates a buffer, allocates memory for it and binds it.
     ///
     /// # Errors
-    /// - `Unsupported` for sparse buffers, external memory, protected buffers or device addresses whose feature was not
-    ///   declared: before anything is created.
+    /// - `Unsupported` for sparse buffers, external memory, capture and replay, protected buffers or device addresses
+    ///   whose feature was not declared: before anything is created.
     /// - `Resource` where creating or binding fails, else as [`allocate`](Self::allocate).
     ///
     /// Whatever fails, nothing is left behind.
@@ -61,8 +61,8 @@ impl Allocator {
     /// Creates an image, allocates memory for it and binds it.
     ///
     /// # Errors
-    /// - `Unsupported` for sparse, disjoint and swapchain images, external memory, and protected images whose feature was
-    ///   not declared: before anything is created.
+    /// - `Unsupported` for sparse, disjoint and swapchain images, external memory, capture and replay, and protected
+    ///   images whose feature was not declared: before anything is created.
     /// - `Resource` where creating or binding fails, else as [`allocate`](Self::allocate).
     ///
     /// Whatever fails, nothing is left behind.
@@ -178,20 +178,27 @@ impl Allocator {
     }
 
     /// Returns what an image would require, without creating it; `None` before Vulkan 1.3 without
-    /// `VK_KHR_maintenance4`. For [`plan`](Self::plan).
+    /// `VK_KHR_maintenance4`, and for an image whose pNext chain holds `VkImageDrmFormatModifierExplicitCreateInfoEXT` or
+    /// `VkImageSwapchainCreateInfoKHR`, which Vulkan answers for only once it exists. For [`plan`](Self::plan).
     ///
     /// # Errors
     /// `Unsupported`, as [`create_image`](Self::create_image).
     ///
     /// # Safety
     /// `image_info` and its pNext chain are valid for the allocator's device.
+    ///
+    /// # Source
+    /// VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06416, -06776.
     pub unsafe fn requirements_of_image(
         &self,
         image_info: &vk::ImageCreateInfo<'_>,
     ) -> Result<Option<AllocationRequirements>, AllocationError> {
         // SAFETY: the caller's duty.
         let needs = unsafe { check_image(image_info, self.device().features()) }?;
-        // SAFETY: the caller's duty; disjoint images were refused above.
+        if needs.must_exist {
+            return Ok(None);
+        }
+        // SAFETY: the caller's duty; disjoint images were refused above, and what has no answer ahead.
         let reported = unsafe { self.device().future_image_requirements(image_info) };
         let kind = kind_of(image_info.tiling);
         Ok(reported.map(|reported| AllocationRequirements::of_resource(&reported, kind, needs.address)))

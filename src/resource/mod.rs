@@ -6,7 +6,8 @@
 //!   destroy  resource -> memory
 //! ```
 //!
-//! What this path cannot serve (sparse, disjoint, swapchain, external) is refused before anything is created.
+//! What this path cannot serve (sparse, disjoint, swapchain, external, capture and replay) is refused before anything is
+//! created.
 
 #![deny(unsafe_code)]
 

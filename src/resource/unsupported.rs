@@ -14,6 +14,8 @@ use crate::device::Features;
 pub(super) struct Needs {
     pub address: DeviceAddress,
     pub is_protected: bool,
+    /// Whether Vulkan says what it needs only once it exists.
+    pub must_exist: bool,
 }
 
 impl Needs {
@@ -36,6 +38,9 @@ pub(super) unsafe fn check_buffer(
     if info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING) {
         return refuse("a sparse buffer", "create it with Vulkan and bind pages of memory from `allocate`");
     }
+    let replay_flags = vk::BufferCreateFlags::DEVICE_ADDRESS_CAPTURE_REPLAY
+        | vk::BufferCreateFlags::DESCRIPTOR_BUFFER_CAPTURE_REPLAY_EXT;
+    check_replay(info.flags.intersects(replay_flags))?;
     check_external(chain)?;
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
     check_protected(is_protected, features)?;
@@ -46,7 +51,7 @@ pub(super) unsafe fn check_buffer(
         return refuse("a buffer with a device address", use_instead);
     }
     let address = if needs_address { DeviceAddress::Needed } else { DeviceAddress::NotNeeded };
-    Ok(Needs { address, is_protected })
+    Ok(Needs { address, is_protected, must_exist: false })
 }
 
 /// Checks an image's create-info.
@@ -65,13 +70,25 @@ pub(super) unsafe fn check_image(info: &vk::ImageCreateInfo<'_>, features: Featu
             "query each plane's requirements, `allocate` for each and bind them together",
         );
     }
+    check_replay(info.flags.contains(vk::ImageCreateFlags::DESCRIPTOR_BUFFER_CAPTURE_REPLAY_EXT))?;
     if chain.has_swapchain {
         return refuse("a swapchain image", "bind it to the swapchain's memory with vkBindImageMemory2");
     }
     check_external(chain)?;
     let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
     check_protected(is_protected, features)?;
-    Ok(Needs { address: DeviceAddress::NotNeeded, is_protected })
+    Ok(Needs { address: DeviceAddress::NotNeeded, is_protected, must_exist: chain.must_exist })
+}
+
+/// Memory of the allocator is never allocated for capture and replay, which such a resource must be bound to
+/// (VUID-vkBindBufferMemory-bufferDeviceAddressCaptureReplay-09200, VUID-vkBindBufferMemory-buffer-09201,
+/// VUID-vkBindImageMemory-image-09202).
+fn check_replay(is_replayed: bool) -> Result<(), AllocationError> {
+    if is_replayed {
+        let use_instead = "create it with Vulkan and bind memory that you allocate with DEVICE_ADDRESS_CAPTURE_REPLAY";
+        return refuse("a resource for capture and replay", use_instead);
+    }
+    Ok(())
 }
 
 fn check_external(chain: Chain) -> Result<(), AllocationError> {
@@ -99,6 +116,9 @@ fn refuse<T>(what: &'static str, use_instead: &'static str) -> Result<T, Allocat
 struct Chain {
     is_external: bool,
     has_swapchain: bool,
+    /// Whether it has a structure that `vkGetDeviceImageMemoryRequirements` must not see, one that asks for nothing too
+    /// (VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06416, -06776).
+    must_exist: bool,
     usage2: Option<u64>,
 }
 
@@ -147,7 +167,9 @@ impl Chain {
                 // SAFETY: the type says what the structure is.
                 let info = unsafe { &*base.cast::<vk::ImageSwapchainCreateInfoKHR<'_>>() };
                 self.has_swapchain |= info.swapchain != vk::SwapchainKHR::null();
+                self.must_exist = true;
             }
+            vk::StructureType::IMAGE_DRM_FORMAT_MODIFIER_EXPLICIT_CREATE_INFO_EXT => self.must_exist = true,
             vk::StructureType::BUFFER_USAGE_FLAGS_2_CREATE_INFO_KHR => {
                 // SAFETY: the type says what the structure is.
                 let info = unsafe { &*base.cast::<vk::BufferUsageFlags2CreateInfoKHR<'_>>() };

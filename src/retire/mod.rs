@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   retire(resource, point) ──► [ heap, lowest point first; equal points in the order of retiring ]
+//!   retire(resource, MAX) ────► [ queue of what waits until the device is idle, in the order of retiring ]
 //!   collect(completed) ──────►    every resource whose point is at most `completed`: dropped, or handed to the caller
 //! ```
 //!
@@ -11,9 +12,12 @@
 //! Invariants:
 //! - I1: a resource leaves the queue through a `collect` whose completed point, or an earlier one's, is at least its own.
 //! - I2: no lock is held while a resource is dropped or handed over: releasing one may retire others.
-//! - I3: the storage only grows when more resources wait than ever before: a steady state makes no heap call.
-//! - I4: `completed` is never above `highest`, which `u64::MAX` does not count for: who collects up to that because the
-//!   device is idle has not declared points completed that are yet to come.
+//! - I3: the storage only grows when more resources wait than ever before, those at `u64::MAX` by themselves: a steady
+//!   state makes no heap call.
+//! - I4: collecting up to `u64::MAX`, because the device is idle, completes the points up to `highest`: it does not
+//!   declare points completed that are yet to come. Any other point is taken at its word.
+//! - I5: what is retired during a `collect` hides nothing older from it: in the heap its point counts as no lower than
+//!   `completed` then, so it stands behind all that was due.
 //!
 //! What it does not do: it cannot tell that a plain handle was retired twice. What is move-only (owned buffers and
 //! images, allocations, frames of a ring) cannot be: the second time does not compile.
@@ -25,7 +29,7 @@ mod resource;
 use core::cmp::Ordering;
 use core::fmt;
 use core::mem;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 pub use self::resource::{ReleasedByDrop, Retired};
 use crate::sync::Mutex;
@@ -88,7 +92,9 @@ pub struct RetireQueue<T> {
 
 struct State<T> {
     waiting: BinaryHeap<Entry<T>>,
-    /// The highest completed point heard of, as far as anything was retired for it (I4).
+    /// What was retired at `u64::MAX`.
+    until_idle: VecDeque<Entry<T>>,
+    /// The highest completed point heard of; `u64::MAX` counts as `highest` (I4).
     completed: u64,
     /// The highest point that anything was retired at, `u64::MAX` aside.
     highest: u64,
@@ -97,6 +103,7 @@ struct State<T> {
 }
 
 struct Entry<T> {
+    /// The point given, or the one completed when it was retired, if that is higher (I5).
     point: u64,
     number: u64,
     resource: T,
@@ -117,9 +124,9 @@ pub struct Collected {
     pub released_count: usize,
     /// How many are still in the queue, due or not.
     pub left_count: usize,
-    /// The lowest point that one of those waits for.
+    /// The lowest point that one of those waits for, as [`RetireQueue::next_point`] says it.
     pub next_point: Option<u64>,
-    /// Whether one of those is due already: the limit was reached. Collect again.
+    /// Whether one of those is due already: the limit was reached, or `release` retired it. Collect again.
     pub is_more_due: bool,
 }
 
@@ -141,10 +148,11 @@ impl<T> RetireQueue<T> {
         Self::with_capacity(0)
     }
 
-    /// Creates an empty queue with room for so many resources: the first that many are retired without a heap call.
+    /// Creates an empty queue with room for so many resources: the first that many are retired without a heap call, and
+    /// the first that many at `u64::MAX`.
     pub fn with_capacity(count: usize) -> Self {
-        let waiting = BinaryHeap::with_capacity(count);
-        let state = State { waiting, completed: 0, highest: 0, retired_count: 0 };
+        let (waiting, until_idle) = (BinaryHeap::with_capacity(count), VecDeque::with_capacity(count));
+        let state = State { waiting, until_idle, completed: 0, highest: 0, retired_count: 0 };
         Self { state: Mutex::new(state), leak_callback: None }
     }
 
@@ -157,20 +165,15 @@ impl<T> RetireQueue<T> {
 
     /// Takes a resource that the GPU is done with when it has passed `point`.
     ///
-    /// Points may come in any order. One that has been collected already makes the resource due at once: it goes with
-    /// the next `collect`, whatever that one is told, and never within this call, whose caller may hold locks. At
-    /// `u64::MAX` it waits until the device is said to be idle by `collect(u64::MAX)`.
+    /// Points may come in any order. One that has been collected already counts as the highest that has, and makes the
+    /// resource due at once: it goes with the next `collect`, whatever that one is told, and never within this call,
+    /// whose caller may hold locks. At `u64::MAX` it waits until the device is said to be idle by `collect(u64::MAX)`.
     ///
     /// # Complexity
-    /// O(1) where points come in order, else O(log n); a heap call only where more resources wait than ever before.
+    /// O(1) where points come in order, else O(log n); a heap call only where more resources wait than ever before,
+    /// those at `u64::MAX` counted by themselves.
     pub fn retire(&self, resource: T, point: u64) {
-        let mut state = self.state.lock();
-        if point < u64::MAX {
-            state.highest = state.highest.max(point);
-        }
-        let number = state.retired_count;
-        state.retired_count += 1;
-        state.waiting.push(Entry { point, number, resource });
+        self.state.lock().retire(resource, point);
     }
 
     /// Drops everything whose point is at most `completed`.
@@ -215,7 +218,7 @@ impl<T> RetireQueue<T> {
 
     /// Returns how many resources wait.
     pub fn len(&self) -> usize {
-        self.state.lock().waiting.len()
+        self.state.lock().len()
     }
 
     /// Returns whether nothing waits.
@@ -223,36 +226,66 @@ impl<T> RetireQueue<T> {
         self.len() == 0
     }
 
-    /// Returns the lowest point that a resource waits for.
+    /// Returns the lowest point that a resource waits for; one that was due when it was retired counts for the point
+    /// completed then.
     pub fn next_point(&self) -> Option<u64> {
-        self.state.lock().waiting.peek().map(|entry| entry.point)
+        self.state.lock().next_point()
     }
 }
 
 impl<T> State<T> {
+    fn retire(&mut self, resource: T, point: u64) {
+        let entry = Entry { point: point.max(self.completed), number: self.retired_count, resource };
+        self.retired_count += 1;
+        if point == u64::MAX {
+            return self.until_idle.push_back(entry);
+        }
+        self.highest = self.highest.max(point);
+        self.waiting.push(entry);
+    }
+
     /// Hears of a completed point; returns what may go now.
     fn note_completed(&mut self, completed: u64) -> Due {
-        self.completed = self.completed.max(completed.min(self.highest));
-        let point = if completed == u64::MAX { u64::MAX } else { self.completed };
+        let is_idle = completed == u64::MAX;
+        self.completed = self.completed.max(if is_idle { self.highest } else { completed });
+        let point = if is_idle { u64::MAX } else { self.completed };
         Due { point, before: self.retired_count }
     }
 
     /// Takes the resource with the lowest point out, if that is due (I1).
     fn take_due(&mut self, due: Due) -> Option<T> {
-        let is_due = self.waiting.peek().is_some_and(|entry| entry.point <= due.point && entry.number < due.before);
-        if is_due { self.waiting.pop().map(|entry| entry.resource) } else { None }
+        let entry = if self.waiting.peek().is_some_and(|entry| due.has(entry)) {
+            self.waiting.pop()
+        } else if self.until_idle.front().is_some_and(|entry| due.has(entry)) {
+            self.until_idle.pop_front()
+        } else {
+            None
+        };
+        entry.map(|entry| entry.resource)
     }
 
     fn report(&self, released_count: usize, due: Due) -> Collected {
-        let next = self.waiting.peek();
-        let is_due =
-            |entry: &Entry<T>| entry.point <= self.completed || entry.point <= due.point && entry.number < due.before;
+        let is_due = |entry: &Entry<T>| entry.point <= self.completed || due.has(entry);
         Collected {
             released_count,
-            left_count: self.waiting.len(),
-            next_point: next.map(|entry| entry.point),
-            is_more_due: next.is_some_and(is_due),
+            left_count: self.len(),
+            next_point: self.next_point(),
+            is_more_due: self.waiting.peek().is_some_and(is_due) || self.until_idle.front().is_some_and(is_due),
         }
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.len() + self.until_idle.len()
+    }
+
+    fn next_point(&self) -> Option<u64> {
+        self.waiting.peek().or(self.until_idle.front()).map(|entry| entry.point)
+    }
+}
+
+impl Due {
+    fn has<T>(self, entry: &Entry<T>) -> bool {
+        entry.point <= self.point && entry.number < self.before
     }
 }
 
@@ -266,9 +299,10 @@ impl<T> Drop for RetireQueue<T> {
     /// Leaks what is left, since the GPU may still use it, and reports it; quietly while panicking.
     fn drop(&mut self) {
         let state = self.state.get_mut();
-        let Some(oldest_point) = state.waiting.peek().map(|entry| entry.point) else { return };
-        let leak = RetireLeak { count: state.waiting.len(), oldest_point, completed_point: state.completed };
-        state.waiting.drain().for_each(|entry| mem::forget(entry.resource));
+        let Some(oldest_point) = state.next_point() else { return };
+        let leak = RetireLeak { count: state.len(), oldest_point, completed_point: state.completed };
+        let left = state.waiting.drain().chain(state.until_idle.drain(..));
+        left.for_each(|entry| mem::forget(entry.resource));
         if std::thread::panicking() {
             return;
         }

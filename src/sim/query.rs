@@ -3,7 +3,7 @@
 use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, DeviceObject};
-use super::pnext::find_mut;
+use super::pnext::{find_mut, tags};
 use super::profile::Features;
 use super::requirements::{Requirements, of_buffer, of_image};
 use super::world::ResourceId;
@@ -119,6 +119,21 @@ pub(super) extern "system" fn device_buffer_requirements(
     });
 }
 
+/// Judges what is chained to the create-info of an image that does not exist.
+fn judge_unmade_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
+    // SAFETY: the application hands over a valid chain.
+    let tags = unsafe { tags(info.p_next) };
+    let lacks = |tag| !tags.contains(&tag);
+    let lacks_swapchain = lacks(vk::StructureType::IMAGE_SWAPCHAIN_CREATE_INFO_KHR);
+    let lacks_layout = lacks(vk::StructureType::IMAGE_DRM_FORMAT_MODIFIER_EXPLICIT_CREATE_INFO_EXT);
+    #[rustfmt::skip]
+    let checks = [
+        (lacks_swapchain, "VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06416", "a swapchain is chained"),
+        (lacks_layout, "VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06776", "a DRM format modifier's layout is chained"),
+    ];
+    device.judge(Function::GetDeviceImageMemoryRequirements, &checks, || "an image that does not exist".to_owned());
+}
+
 pub(super) extern "system" fn device_image_requirements(
     device: &DeviceObject,
     info: &vk::DeviceImageMemoryRequirements<'_>,
@@ -127,6 +142,9 @@ pub(super) extern "system" fn device_image_requirements(
     device.call(Ask::new(Function::GetDeviceImageMemoryRequirements), || {
         // SAFETY: null, or valid by Vulkan's rules.
         let info = unsafe { info.p_create_info.as_ref() };
+        if let Some(info) = info {
+            judge_unmade_image(device, info);
+        }
         if let Some(requirements) = info.and_then(|info| of_image(&device.profile, info)) {
             fill(device, Function::GetDeviceImageMemoryRequirements, requirements, output);
         }

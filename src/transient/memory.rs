@@ -100,8 +100,9 @@ impl<A: AllocatorRef> TransientMemory<A> {
         }
     }
 
-    /// Describes an image for a plan: asks the driver what it needs, by creating and destroying one before Vulkan 1.3
-    /// without `VK_KHR_maintenance4`. An image whose usage has `TRANSIENT_ATTACHMENT` may be lazily allocated.
+    /// Describes an image for a plan: asks the driver what it needs, by creating and destroying one where
+    /// [`Allocator::requirements_of_image`] has no answer. An image whose usage has `TRANSIENT_ATTACHMENT` may be lazily
+    /// allocated.
     ///
     /// # Errors
     /// `Allocation` where such an image is not supported here, or the driver fails.

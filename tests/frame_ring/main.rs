@@ -294,6 +294,8 @@ fn points_never_fall_and_are_not_yet_completed() {
     let ring = make(&world, &copied(UNIFORM).frames_in_flight(2));
     let mut frame = ring.begin_frame().expect("the first");
     frame.push(&[1_u32]).expect("there is room");
+    assert_eq!(ring.reclaim(4), 0);
+    assert_eq!(frame.end(4), Err(EndFrameError::AlreadyCompleted { point: 4 }), "the first frame's too");
     frame.end(5).expect("the first point");
     assert_eq!(frame.end(6), Err(EndFrameError::AlreadyEnded));
     assert!(matches!(frame.end_owned(), Err(EndFrameError::AlreadyEnded)));
@@ -314,6 +316,13 @@ fn points_never_fall_and_are_not_yet_completed() {
     let mut frame = ring.begin_frame().expect("nothing is in flight");
     frame.end(7).expect("an idle device has not completed what is yet to come");
     assert_eq!((ring.reclaim(6), ring.reclaim(7)), (0, 1));
+    drop(frame);
+    let mut frame = ring.begin_frame().expect("nothing is in flight");
+    assert_eq!(ring.reclaim(100), 0);
+    let refused = frame.end(50);
+    assert_eq!(refused, Err(EndFrameError::AlreadyCompleted { point: 50 }), "though no frame had waited for it");
+    frame.end(101).expect("it is open still");
+    assert_eq!((ring.reclaim(100), ring.reclaim(101)), (0, 1));
     drop(frame);
     drop(ring);
     world.finish();

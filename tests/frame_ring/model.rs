@@ -305,7 +305,7 @@ impl<'r> Model<'r> {
     }
 
     fn reclaim(&mut self, completed: u64) {
-        self.completed = self.completed.max(self.last_point.map(|last| last.min(completed)));
+        self.completed = self.completed.max(if completed == u64::MAX { self.last_point } else { Some(completed) });
         let (over, left) =
             std::mem::take(&mut self.ended).into_iter().partition(|&(point, _)| Some(point) <= self.completed);
         let over: Vec<(u64, Pushed)> = over;

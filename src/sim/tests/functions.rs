@@ -161,6 +161,25 @@ fn requirements_without_a_resource_are_those_with_one() {
 }
 
 #[test]
+fn some_images_have_no_requirements_before_they_exist() {
+    let sim = SimDevice::new(Profile::discrete_rebar());
+    let ask = |info: &vk::ImageCreateInfo<'_>| {
+        let (about, mut answer) = (vk::DeviceImageMemoryRequirements::default(), vk::MemoryRequirements2::default());
+        // SAFETY: the device and the structures are valid; a wrong chain is the driver's to find.
+        unsafe { sim.device().get_device_image_memory_requirements(&about.create_info(info), &mut answer) };
+        super::rules(&sim)
+    };
+    let mut swapchain = vk::ImageSwapchainCreateInfoKHR::default();
+    let mut explicit = vk::ImageDrmFormatModifierExplicitCreateInfoEXT::default();
+    let mut list = vk::ImageDrmFormatModifierListCreateInfoEXT::default().drm_format_modifiers(&[0]);
+    let info = super::image_info(64);
+    assert_eq!(ask(&info.push_next(&mut swapchain)), ["VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06416"]);
+    let drm = info.tiling(vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT);
+    assert_eq!(ask(&drm.push_next(&mut explicit)), ["VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06776"]);
+    assert_eq!(ask(&drm.push_next(&mut list)), [""; 0], "a list is no layout");
+}
+
+#[test]
 fn linear_images_tell_their_layout() {
     let sim = SimDevice::new(Profile::unified());
     let linear = super::image(&sim, &super::image_info(10).tiling(vk::ImageTiling::LINEAR));
