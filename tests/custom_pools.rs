@@ -292,3 +292,26 @@ fn before_a_new_peak_the_pool_s_own_empty_block_goes_and_another_pool_s_stays() 
     }
     rig.finish();
 }
+
+/// A block of slots is as large as a slot at least, however small the request and however large the slot.
+#[test]
+fn blocks_of_large_slots_hold_whole_slots() {
+    for slot_mib in [40, 100, 33, 31, 20, 3] {
+        let rig = Rig::new(common::two_heaps(mib(4096), mib(256)));
+        let slot_size = mib(slot_mib);
+        let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Fixed { slot_size }));
+        let mut live = Vec::new();
+        for _ in 0..5 {
+            let plan = rig.plan(&linear(mib(1)), &wishes(&pool)).expect("there is memory");
+            let before = rig.control().reserved_bytes();
+            live.push(rig.allocate(&linear(mib(1)), &wishes(&pool)).expect("there is memory"));
+            assert_eq!(rig.control().reserved_bytes() - before, plan.driver_bytes, "slots of {slot_mib} MiB");
+        }
+        for block in rig.vulkan.memory_objects() {
+            assert!(block.size >= slot_size && block.size % slot_size == 0, "{slot_mib} MiB: {} bytes", block.size);
+        }
+        free_all(&rig, live);
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        rig.finish();
+    }
+}

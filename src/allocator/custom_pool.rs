@@ -188,9 +188,7 @@ impl PoolCreateInfo {
         }
         settings.algorithm = self.rounded_algorithm(settings.max_object_size)?;
         if let Algorithm::Fixed { slot_size } = settings.algorithm {
-            settings.growth.first = settings.growth.first.max(slot_size);
-            settings.growth.cap = settings.growth.cap.max(slot_size);
-            settings.growth.limit = settings.growth.limit.max(slot_size);
+            settings.growth = settings.growth.with_slots(slot_size);
         }
         settings.growth.fixed_size = self.block_size.map(|bytes| fixed_size(bytes, &settings)).transpose()?;
         settings.min_alignment = self.min_alignment;

@@ -18,7 +18,6 @@ use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates};
 use crate::pool::{Attempt, Follower, Joined, Kept, Placement, PoolRequest, Refusal};
-use crate::suballocator::Algorithm;
 
 /// Why an attempt ended without a placement.
 #[derive(Debug)]
@@ -145,11 +144,6 @@ fn enter(
     let request_size = pool_request.range.size;
     let live_bytes = pool.counts().live_bytes().saturating_add(request_size);
     let block_size = settings.growth.block_size(request_size, live_bytes);
-    // A block of slots holds at least one, however small the request.
-    let request_size = match settings.algorithm {
-        Algorithm::Fixed { slot_size } => request_size.max(slot_size),
-        _ => request_size,
-    };
     ladder.enter(Facts { strategy, without_dedicated, growth: settings.growth, block_size, request_size });
     Ok(())
 }

@@ -68,7 +68,7 @@ pub(crate) struct Facts {
     pub growth: GrowthSettings,
     /// The block that growth would open, in bytes.
     pub block_size: u64,
-    /// Bytes of the range asked for, or of the slot that would serve it: no block is smaller.
+    /// Bytes of the range asked for.
     pub request_size: u64,
 }
 
