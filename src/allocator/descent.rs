@@ -185,9 +185,12 @@ impl Descent for Perform {
             let found = find_existing(allocator, pool, request, Haste::Hurried);
             return Ok(found.ok_or(Refusal::DoesNotFit)?);
         }
-        pool.check_opening(attempt, request)?;
-        match self.grow_or_open(allocator, pool, attempt, request) {
-            // Room that another shard has, or is about to have, is better than a refusal.
+        let outcome = match pool.check_opening(attempt, request) {
+            Ok(()) => self.grow_or_open(allocator, pool, attempt, request),
+            Err(refusal) => Err(refusal.into()),
+        };
+        match outcome {
+            // Room that another thread has made, or is about to make, is better than a refusal.
             Err(Ended::Refused(refusal)) if attempt != Attempt::Dedicated => {
                 let found = find_existing(allocator, pool, request, Haste::Patient);
                 let found = found.or_else(|| match refusal {
