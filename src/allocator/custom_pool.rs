@@ -85,7 +85,8 @@ impl PoolCreateInfo {
         self
     }
 
-    /// Opens at most so many blocks.
+    /// Opens at most so many blocks. Where all are there or on their way and none has room, a thread waits for those that
+    /// are on their way before it is refused.
     #[must_use]
     pub fn max_block_count(mut self, count: u32) -> Self {
         self.max_block_count = count;

@@ -17,14 +17,14 @@ use super::{Allocator, retention};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates};
-use crate::pool::{Attempt, Follower, Joined, Kept, Placement, PoolRequest, Refusal};
+use crate::pool::{AtLimit, Attempt, Follower, Joined, Kept, Placement, PoolRequest, Refusal};
 
 /// Why an attempt ended without a placement.
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// It was refused.
     Refused(Refusal),
-    /// Another thread's growth was waited for: look at the existing blocks again.
+    /// Another thread's opening was waited for: look at the existing blocks again.
     LookAgain,
 }
 
@@ -192,12 +192,7 @@ impl Descent for Perform {
         match outcome {
             // Room that another thread has made, or is about to make, is better than a refusal.
             Err(Ended::Refused(refusal)) if attempt != Attempt::Dedicated => {
-                let found = find_existing(allocator, pool, request, Haste::Patient);
-                let found = found.or_else(|| match refusal {
-                    Refusal::Budget(_) => await_growths(allocator, pool, request),
-                    _ => None,
-                });
-                Ok(found.ok_or(refusal)?)
+                look_once_more(allocator, pool, request, refusal)
             }
             ended => ended,
         }
@@ -290,6 +285,29 @@ fn find_existing(
         }?;
         Some((placement, sibling.stamp()))
     })
+}
+
+/// Looks for room that there is by now, and waits for what is on its way where the refusal says that this took the room.
+fn look_once_more(
+    allocator: &Allocator,
+    pool: &NumberedPool,
+    request: &PoolRequest,
+    refusal: Refusal,
+) -> Result<(Placement, Stamp), Ended> {
+    if matches!(refusal, Refusal::BlockLimit { .. }) {
+        // Pools with a limit have no shards.
+        return match pool.allocate_at_limit(&request.range) {
+            AtLimit::Placed(placement) => Ok((placement, pool.stamp())),
+            AtLimit::Changed => Err(Ended::LookAgain),
+            AtLimit::Full => Err(refusal.into()),
+        };
+    }
+    let found = find_existing(allocator, pool, request, Haste::Patient);
+    let found = found.or_else(|| match refusal {
+        Refusal::Budget(_) => await_growths(allocator, pool, request),
+        _ => None,
+    });
+    Ok(found.ok_or(refusal)?)
 }
 
 /// Waits for what other threads are opening for the pool or its shards, where that covers the need: they have reserved

@@ -35,6 +35,7 @@ use ash::vk;
 pub(crate) use self::class::BlockClass;
 pub use self::class::{Kind, MemoryPriority};
 use self::dedicated::{DedicatedMemory, DedicatedTable};
+use self::opening::Openings;
 pub use self::placement::DedicatedUse;
 pub(crate) use self::ticket::{Follower, GrowthTicket, Joined};
 pub(crate) use self::upkeep::Kept;
@@ -98,6 +99,17 @@ struct Rounding {
 /// No lock was had at once: another thread is at work in the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
+
+/// What a pool has for a thread that its block limit has refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AtLimit {
+    /// A range of a block that another thread has opened by now.
+    Placed(Placement),
+    /// An opening was waited for, or has left its place: it may be otherwise now.
+    Changed,
+    /// No block has room, and none is on its way.
+    Full,
+}
 
 /// Whether the host must reach a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +194,7 @@ pub(crate) struct Pool {
     slots: SlotRule,
     state: BriefMutex<State>,
     growth: GrowthTicket,
+    openings: Openings,
 }
 
 #[derive(Debug)]
@@ -208,7 +221,8 @@ impl Pool {
         let page = settings.non_linear_page.max(1);
         let non_linear = Rounding { mask: page - 1, alignment: settings.min_alignment.max(page) };
         let rounding = [linear, non_linear];
-        Self { settings, rounding, slots, state: brief_mutex(state), growth: GrowthTicket::default() }
+        let (state, growth, openings) = (brief_mutex(state), GrowthTicket::default(), Openings::default());
+        Self { settings, rounding, slots, state, growth, openings }
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
