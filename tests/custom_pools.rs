@@ -4,7 +4,7 @@ mod common;
 
 use ash::vk;
 use common::{Rig, linear, mib, non_linear, requirements, state_of};
-use freestone::sim::{Function, KIB, Profile};
+use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
     Algorithm, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, CreatePoolError, CustomPool,
     DedicatedUse, DestroyPoolReason, End, Intent, Kind, PoolCreateInfo,
@@ -314,4 +314,44 @@ fn blocks_of_large_slots_hold_whole_slots() {
         rig.destroy_pool(pool).expect("nothing of it is alive");
         rig.finish();
     }
+}
+
+/// Of a small BAR heap 32 MiB are left to others: blocks that would never fit what is left of it go to the next type.
+#[test]
+fn a_pool_by_intent_is_made_where_its_blocks_can_ever_be_opened() {
+    for base in [250, 300].map(|size| PoolCreateInfo::for_intent(Intent::Stream).block_size(mib(size))) {
+        for info in [base.clone(), base.min_block_count(1)] {
+            let rig = Rig::new(Profile::discrete_bar256());
+            let pool = pool_of(&rig, &info);
+            let wishes = AllocationCreateInfo::stream().pool(&pool);
+            let allocation = rig.allocate(&linear(4096), &wishes).expect("the heap has room for a block");
+            free_all(&rig, [allocation]);
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+            rig.finish();
+        }
+    }
+}
+
+#[test]
+fn what_no_heap_of_an_intent_can_hold_is_no_pool() {
+    let rig = Rig::with(SimDevice::new(Profile::discrete_bar256()), |info| info.heap_limit(2, mib(100)));
+    let bar = rig.topology().small_bar_heap().expect("it has one");
+    assert_eq!(bar, 2);
+    let stream = || PoolCreateInfo::for_intent(Intent::Stream);
+    let slots = |slot_size| stream().algorithm(Algorithm::Fixed { slot_size });
+    for info in [stream().block_size(mib(101)), slots(mib(101))] {
+        let pool = pool_of(&rig, &info);
+        assert_ne!(
+            rig.properties().memory_types[pool.memory_type_index() as usize].heap_index,
+            bar,
+            "the user's limit"
+        );
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
+    let refused = |info: PoolCreateInfo| rig.create_pool(&info).map(drop).expect_err("it cannot be");
+    let most = rig.properties().memory_heaps.iter().map(|heap| heap.size).max().expect("it has heaps");
+    let error = refused(stream().block_size(most + 1));
+    assert!(matches!(error, CreatePoolError::BadBlockSize { max, .. } if max > mib(256)), "{error}");
+    assert!(matches!(refused(slots(most + 1)), CreatePoolError::SlotTooLarge { .. }));
+    rig.finish();
 }

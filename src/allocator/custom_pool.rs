@@ -230,26 +230,35 @@ fn fixed_size(block_size: u64, settings: &PoolSettings) -> Result<u64, CreatePoo
 impl Allocator {
     /// Creates a pool of the user's own, with its first blocks.
     ///
-    /// Where the intent's best memory type has no room for them, the pool is made of the next best.
+    /// Where the intent's best memory type has no room for them, or its heap could never hold a block or slot of the size
+    /// asked for, the pool is made of the next best.
     ///
     /// # Errors
     /// What is wrong with the create-info, or why the first blocks could not be opened; nothing is kept then.
     pub fn create_pool(&self, info: &PoolCreateInfo) -> Result<CustomPool, CreatePoolError> {
-        let (mut refused_bytes, mut refusals) = (0, Vec::new());
+        let (mut refused_bytes, mut refusals, mut misfit) = (0, Vec::new(), None);
         for memory_type_index in self.resolve_types(info.choice)?.iter() {
             match self.create_pool_in(info, memory_type_index) {
                 Err(CreatePoolError::Allocation(AllocationError::OutOfMemory { size, attempts })) => {
                     refused_bytes = size;
                     refusals.extend(attempts.0);
                 }
+                Err(error @ (CreatePoolError::BadBlockSize { .. } | CreatePoolError::SlotTooLarge { .. })) => {
+                    misfit = Some(error);
+                }
                 outcome => return outcome,
             }
         }
-        Err(AllocationError::OutOfMemory { size: refused_bytes, attempts: Attempts(refusals) }.into())
+        match misfit {
+            Some(error) if refusals.is_empty() => Err(error),
+            _ => Err(AllocationError::OutOfMemory { size: refused_bytes, attempts: Attempts(refusals) }.into()),
+        }
     }
 
     fn create_pool_in(&self, info: &PoolCreateInfo, memory_type_index: u32) -> Result<CustomPool, CreatePoolError> {
-        let pool = self.pools.add_custom(info, memory_type_index)?;
+        let heap = self.heap_usage(self.heap_of(memory_type_index));
+        let most_bytes = heap.limit.map_or(heap.cap, |limit| limit.min(heap.cap));
+        let pool = self.pools.add_custom(info, memory_type_index, most_bytes)?;
         let custom = CustomPool::new(pool);
         if let Err(error) = self.open_first_blocks(&custom, info.min_block_count) {
             self.retire_pool(&custom);
