@@ -355,3 +355,29 @@ fn what_no_heap_of_an_intent_can_hold_is_no_pool() {
     assert!(matches!(refused(slots(most + 1)), CreatePoolError::SlotTooLarge { .. }));
     rig.finish();
 }
+
+#[test]
+fn a_pool_of_a_heap_without_room_is_refused_with_a_reason() {
+    for (size, block_size) in [(100, None), (100, Some(64)), (255, None), (0, None), (0, Some(64))] {
+        let mut profile = common::two_heaps(mib(64), mib(64));
+        profile.heaps[1].size = size;
+        let rig = Rig::new(profile);
+        let base = PoolCreateInfo::for_memory_type(1);
+        let info = block_size.map_or(base.clone(), |bytes| base.block_size(bytes));
+        for info in [info.clone(), info.min_block_count(1)] {
+            let made = rig.create_pool(&info);
+            if size == 0 {
+                let no_heap = matches!(made, Err(CreatePoolError::Allocation(AllocationError::NoMemoryType { .. })));
+                let is_named = made.as_ref().is_err_and(|error| error.to_string().contains("heap 1, which"));
+                assert!(no_heap && is_named, "{made:?}");
+            }
+            let Ok(pool) = made else { continue };
+            let small = linear(200);
+            let refused = rig.allocate(&small, &AllocationCreateInfo::upload().pool(&pool));
+            assert!(matches!(refused, Err(AllocationError::OutOfMemory { .. })), "{refused:?}");
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+        }
+        assert!(rig.statistics().pools.is_empty(), "none was kept");
+        rig.finish();
+    }
+}

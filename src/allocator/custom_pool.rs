@@ -10,6 +10,7 @@ use super::error::{AllocationError, Attempts};
 use super::pools::NumberedPool;
 use super::serve::stamped;
 use super::{Allocation, AllocationRequest, AllocationRequirements, Allocator};
+use crate::block::growth;
 use crate::device::Mapping;
 use crate::memory_type::{Candidates, ExtraFlags, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
 use crate::pool::{MemoryPriority, PoolSettings};
@@ -292,7 +293,7 @@ impl Allocator {
                     return Err(CreatePoolError::NoSuchMemoryType { memory_type_index, count });
                 }
                 let heap_index = self.properties().memory_types[memory_type_index as usize].heap_index;
-                if self.properties().heap_of(memory_type_index).is_none() {
+                if self.properties().heap_of(memory_type_index).is_none_or(|heap| heap.size == 0) {
                     let verdict = Verdict::Rejected(Rejection::NoHeap { heap_index });
                     let verdicts = vec![TypeVerdict { memory_type_index, verdict }];
                     return Err(
@@ -353,8 +354,8 @@ impl Allocator {
     }
 
     pub(crate) fn open_first_blocks(&self, custom: &CustomPool, count: u32) -> Result<(), AllocationError> {
-        let growth = custom.pool.settings().growth;
-        let bytes = growth.fixed_size.unwrap_or(growth.first);
+        let growth_settings = &custom.pool.settings().growth;
+        let bytes = growth::prewarm_block(0, growth_settings);
         (0..count).try_for_each(|_| self.open_empty(&custom.pool, bytes))
     }
 
