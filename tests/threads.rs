@@ -10,7 +10,9 @@ use std::time::Duration;
 use ash::vk;
 use common::{Random, Rig, Shadow, buffer_info, linear, mib, requirements};
 use freestone::sim::{Function, KIB, ObjectKind, Profile};
-use freestone::{Allocation, AllocationCreateInfo, AllocationError, CustomPool, Intent, Kind, PoolCreateInfo};
+use freestone::{
+    Algorithm, Allocation, AllocationCreateInfo, AllocationError, CustomPool, Intent, Kind, PoolCreateInfo,
+};
 
 /// Only a test that fails waits so long.
 const HANG: Duration = Duration::from_secs(20);
@@ -555,6 +557,33 @@ fn threads_at_a_block_limit_all_come_to_an_end() {
     rig.control().clear_faults();
     rig.validate().expect("every invariant holds");
     rig.destroy_pool(pool).expect("nothing of it is alive");
+    assert_nothing_left(&rig, "all were freed");
+    rig.finish();
+}
+
+/// The promise of a block of slots is counted in slots: who needs a further one does not wait for it.
+#[test]
+fn a_slot_that_a_growth_will_not_have_is_not_waited_for() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let slots = Algorithm::Fixed { slot_size: mib(1) };
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).algorithm(slots).block_size(mib(2)));
+    let pool = pool.expect("a pool");
+    let outcomes = allocate_behind_a_gate(&rig, &pool, ([4 * KIB; 2], 1));
+    assert_eq!(rig.control().count(Function::AllocateMemory), 1, "two slots are enough for two");
+    // Two slots of the first block are taken by now: the next has a slot for one thread beside the first.
+    let more = allocate_behind_a_gate(&rig, &pool, ([4 * KIB; 3], 1));
+    assert_eq!(rig.control().count(Function::AllocateMemory), 3);
+    for allocation in outcomes.into_iter().chain(more) {
+        rig.free(allocation.expect("a slot")).expect("it is alive");
+    }
+    let single = rig.create_pool(&PoolCreateInfo::for_memory_type(0).algorithm(slots).block_size(mib(1)));
+    let single = single.expect("a pool");
+    for allocation in allocate_behind_a_gate(&rig, &single, ([4 * KIB; 3], 3)) {
+        rig.free(allocation.expect("a slot")).expect("it is alive");
+    }
+    for pool in [pool, single] {
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
     assert_nothing_left(&rig, "all were freed");
     rig.finish();
 }

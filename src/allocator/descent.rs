@@ -218,7 +218,8 @@ impl Perform {
         request: &PoolRequest,
     ) -> Result<(Placement, Stamp), Ended> {
         let Attempt::Grow { bytes } = attempt else { return Ok(self.open(allocator, pool, attempt, request)?) };
-        match pool.growth().join(request.range.size, bytes.saturating_sub(request.range.size)) {
+        let need = pool.need_of(&request.range);
+        match pool.growth().join(need, bytes.saturating_sub(need)) {
             Joined::Follower(follower) => {
                 // A shard is busy for less than a driver call lasts.
                 find_existing(allocator, pool, request, Haste::Patient).ok_or_else(|| {
@@ -314,7 +315,7 @@ fn look_once_more(
 /// what was refused here. Where they are refused too, so is this attempt, and nobody waits in turns.
 fn await_growths(allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<(Placement, Stamp)> {
     let shards = core::iter::once(pool).chain(allocator.pools().siblings(pool));
-    shards.filter_map(|shard| shard.growth().follow(request.range.size)).for_each(Follower::wait);
+    shards.filter_map(|shard| shard.growth().follow(shard.need_of(&request.range))).for_each(Follower::wait);
     // One that has just ended is not waited for: whatever came of the growths, there may be room by now.
     find_existing(allocator, pool, request, Haste::Patient)
 }

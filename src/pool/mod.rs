@@ -242,6 +242,11 @@ impl Pool {
         &self.growth
     }
 
+    /// Returns what a range takes of a block, in bytes: a whole slot, where the pool has slots.
+    pub(crate) fn need_of(&self, range: &Request) -> u64 {
+        range.size.max(self.settings.growth.slot)
+    }
+
     /// Performs exactly one attempt.
     ///
     /// # Errors
