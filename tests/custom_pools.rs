@@ -4,7 +4,7 @@ mod common;
 
 use ash::vk;
 use common::{Rig, linear, mib, non_linear, requirements, state_of};
-use freestone::sim::{Function, KIB, Profile};
+use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
     Algorithm, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, CreatePoolError, CustomPool,
     DedicatedUse, DestroyPoolReason, End, Intent, Kind, PoolCreateInfo,
@@ -291,4 +291,93 @@ fn before_a_new_peak_the_pool_s_own_empty_block_goes_and_another_pool_s_stays() 
         rig.destroy_pool(pool).expect("nothing of it is alive");
     }
     rig.finish();
+}
+
+/// A block of slots is as large as a slot at least, however small the request and however large the slot.
+#[test]
+fn blocks_of_large_slots_hold_whole_slots() {
+    for slot_mib in [40, 100, 33, 31, 20, 3] {
+        let rig = Rig::new(common::two_heaps(mib(4096), mib(256)));
+        let slot_size = mib(slot_mib);
+        let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Fixed { slot_size }));
+        let mut live = Vec::new();
+        for _ in 0..5 {
+            let plan = rig.plan(&linear(mib(1)), &wishes(&pool)).expect("there is memory");
+            let before = rig.control().reserved_bytes();
+            live.push(rig.allocate(&linear(mib(1)), &wishes(&pool)).expect("there is memory"));
+            assert_eq!(rig.control().reserved_bytes() - before, plan.driver_bytes, "slots of {slot_mib} MiB");
+        }
+        for block in rig.vulkan.memory_objects() {
+            assert!(block.size >= slot_size && block.size % slot_size == 0, "{slot_mib} MiB: {} bytes", block.size);
+        }
+        free_all(&rig, live);
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        rig.finish();
+    }
+}
+
+/// Of a small BAR heap 32 MiB are left to others: blocks that would never fit what is left of it go to the next type.
+#[test]
+fn a_pool_by_intent_is_made_where_its_blocks_can_ever_be_opened() {
+    for base in [250, 300].map(|size| PoolCreateInfo::for_intent(Intent::Stream).block_size(mib(size))) {
+        for info in [base.clone(), base.min_block_count(1)] {
+            let rig = Rig::new(Profile::discrete_bar256());
+            let pool = pool_of(&rig, &info);
+            let wishes = AllocationCreateInfo::stream().pool(&pool);
+            let allocation = rig.allocate(&linear(4096), &wishes).expect("the heap has room for a block");
+            free_all(&rig, [allocation]);
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+            rig.finish();
+        }
+    }
+}
+
+#[test]
+fn what_no_heap_of_an_intent_can_hold_is_no_pool() {
+    let rig = Rig::with(SimDevice::new(Profile::discrete_bar256()), |info| info.heap_limit(2, mib(100)));
+    let bar = rig.topology().small_bar_heap().expect("it has one");
+    assert_eq!(bar, 2);
+    let stream = || PoolCreateInfo::for_intent(Intent::Stream);
+    let slots = |slot_size| stream().algorithm(Algorithm::Fixed { slot_size });
+    for info in [stream().block_size(mib(101)), slots(mib(101))] {
+        let pool = pool_of(&rig, &info);
+        assert_ne!(
+            rig.properties().memory_types[pool.memory_type_index() as usize].heap_index,
+            bar,
+            "the user's limit"
+        );
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
+    let refused = |info: PoolCreateInfo| rig.create_pool(&info).map(drop).expect_err("it cannot be");
+    let most = rig.properties().memory_heaps.iter().map(|heap| heap.size).max().expect("it has heaps");
+    let error = refused(stream().block_size(most + 1));
+    assert!(matches!(error, CreatePoolError::BadBlockSize { max, .. } if max > mib(256)), "{error}");
+    assert!(matches!(refused(slots(most + 1)), CreatePoolError::SlotTooLarge { .. }));
+    rig.finish();
+}
+
+#[test]
+fn a_pool_of_a_heap_without_room_is_refused_with_a_reason() {
+    for (size, block_size) in [(100, None), (100, Some(64)), (255, None), (0, None), (0, Some(64))] {
+        let mut profile = common::two_heaps(mib(64), mib(64));
+        profile.heaps[1].size = size;
+        let rig = Rig::new(profile);
+        let base = PoolCreateInfo::for_memory_type(1);
+        let info = block_size.map_or(base.clone(), |bytes| base.block_size(bytes));
+        for info in [info.clone(), info.min_block_count(1)] {
+            let made = rig.create_pool(&info);
+            if size == 0 {
+                let no_heap = matches!(made, Err(CreatePoolError::Allocation(AllocationError::NoMemoryType { .. })));
+                let is_named = made.as_ref().is_err_and(|error| error.to_string().contains("heap 1, which"));
+                assert!(no_heap && is_named, "{made:?}");
+            }
+            let Ok(pool) = made else { continue };
+            let small = linear(200);
+            let refused = rig.allocate(&small, &AllocationCreateInfo::upload().pool(&pool));
+            assert!(matches!(refused, Err(AllocationError::OutOfMemory { .. })), "{refused:?}");
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+        }
+        assert!(rig.statistics().pools.is_empty(), "none was kept");
+        rig.finish();
+    }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use ash::vk;
 use common::{Random, Rig, Shadow, buffer_info, linear, mib, requirements};
 use freestone::sim::{Function, KIB, ObjectKind, Profile};
-use freestone::{Allocation, AllocationCreateInfo, AllocationError, Intent, Kind};
+use freestone::{
+    Algorithm, Allocation, AllocationCreateInfo, AllocationError, CustomPool, Intent, Kind, PoolCreateInfo,
+};
 
 /// Only a test that fails waits so long.
 const HANG: Duration = Duration::from_secs(20);
@@ -480,5 +482,129 @@ fn a_release_in_flight_is_waited_for() {
         rig.free(waiting.join().expect("no panic")).expect("it is alive");
     });
     assert_nothing_left(&rig, "both were freed");
+    rig.finish();
+}
+
+/// Lets a thread each allocate so many bytes in a pool, one after another: so many are in the driver, the others wait for
+/// them or are refused, before it answers. Returns what came of each.
+fn allocate_behind_a_gate<const N: usize>(
+    rig: &Rig,
+    pool: &CustomPool,
+    (sizes, opener_count): ([u64; N], u64),
+) -> [Result<Allocation, AllocationError>; N] {
+    let info = AllocationCreateInfo::gpu_only().pool(pool);
+    thread::scope(|scope| {
+        // Of the closure's own: it opens before the threads are joined if an assertion fails.
+        let gate = rig.control().block(Function::AllocateMemory);
+        let info = &info;
+        let workers = (1..).zip(sizes).map(|(number, size)| {
+            let worker = scope.spawn(move || rig.allocate(&linear(size), info));
+            assert!(gate.wait_for_arrivals(opener_count.min(number), HANG), "it asks the driver");
+            worker
+        });
+        let workers: Vec<_> = workers.collect();
+        // Time to be refused, for those who do not ask the driver.
+        thread::sleep(Duration::from_millis(30));
+        gate.open();
+        let outcomes: Vec<_> = workers.into_iter().map(|worker| worker.join().expect("no panic")).collect();
+        outcomes.try_into().unwrap_or_else(|_| unreachable!("one for each"))
+    })
+}
+
+/// All the blocks that a pool may have are on their way, and the last has room: not that of the thread with the ticket.
+#[test]
+fn at_the_block_limit_the_blocks_on_their_way_are_waited_for() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = PoolCreateInfo::for_memory_type(0).block_size(mib(1)).max_block_count(2);
+    let pool = rig.create_pool(&pool).expect("a pool");
+    let sizes = [900 * KIB, 600 * KIB, 300 * KIB];
+    let [leader, alone, third] = allocate_behind_a_gate(&rig, &pool, (sizes, 2)).map(|outcome| outcome.expect("room"));
+    assert_eq!(alone.memory(), third.memory());
+    for allocation in [leader, alone, third] {
+        rig.free(allocation).expect("it is alive");
+    }
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    assert_nothing_left(&rig, "all were freed");
+    rig.finish();
+}
+
+/// The only block that a pool may have is on its way, has no room for two, or never comes: the second thread is refused,
+/// or opens the block itself.
+#[test]
+fn at_the_block_limit_a_block_that_never_comes_leaves_its_place() {
+    for (fails, served) in [(false, [true, false]), (true, [false, true])] {
+        let rig = Rig::new(Profile::discrete_rebar());
+        let pool = PoolCreateInfo::for_memory_type(0).block_size(mib(1)).max_block_count(1);
+        let pool = rig.create_pool(&pool).expect("a pool");
+        if fails {
+            rig.control().fail_nth_of(Function::AllocateMemory, 1, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+        }
+        let outcomes = allocate_behind_a_gate(&rig, &pool, ([900 * KIB, 901 * KIB], 1));
+        assert_eq!(outcomes.each_ref().map(Result::is_ok), served, "{outcomes:?}");
+        for allocation in outcomes.into_iter().flatten() {
+            rig.free(allocation).expect("it is alive");
+        }
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        assert_nothing_left(&rig, "all were freed");
+        rig.finish();
+    }
+}
+
+/// Threads that want more than the blocks of a pool hold: each is served or refused, and nobody sleeps for ever.
+#[test]
+fn threads_at_a_block_limit_all_come_to_an_end() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = PoolCreateInfo::for_memory_type(0).block_size(256 * KIB).max_block_count(2);
+    let pool = rig.create_pool(&pool).expect("a pool");
+    rig.control().delay(Function::AllocateMemory, Duration::from_micros(200));
+    let mut random = Random(7);
+    rig.control().fail_when(move |call| {
+        let is_unlucky = call.function == Function::AllocateMemory && random.below(4) == 0;
+        is_unlucky.then_some(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
+    });
+    let work = &|seed| {
+        let mut random = Random(seed);
+        for _ in 0..300 {
+            let size = (40 + random.below(140)) * KIB;
+            if let Ok(allocation) = rig.allocate(&linear(size), &AllocationCreateInfo::gpu_only().pool(&pool)) {
+                rig.free(allocation).expect("it is alive");
+            }
+            if random.below(16) == 0 {
+                rig.trim();
+            }
+        }
+    };
+    thread::scope(|scope| (0..8).for_each(|seed| drop(scope.spawn(move || work(seed)))));
+    rig.control().clear_faults();
+    rig.validate().expect("every invariant holds");
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    assert_nothing_left(&rig, "all were freed");
+    rig.finish();
+}
+
+/// The promise of a block of slots is counted in slots: who needs a further one does not wait for it.
+#[test]
+fn a_slot_that_a_growth_will_not_have_is_not_waited_for() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let slots = Algorithm::Fixed { slot_size: mib(1) };
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).algorithm(slots).block_size(mib(2)));
+    let pool = pool.expect("a pool");
+    let outcomes = allocate_behind_a_gate(&rig, &pool, ([4 * KIB; 2], 1));
+    assert_eq!(rig.control().count(Function::AllocateMemory), 1, "two slots are enough for two");
+    // Two slots of the first block are taken by now: the next has a slot for one thread beside the first.
+    let more = allocate_behind_a_gate(&rig, &pool, ([4 * KIB; 3], 1));
+    assert_eq!(rig.control().count(Function::AllocateMemory), 3);
+    for allocation in outcomes.into_iter().chain(more) {
+        rig.free(allocation.expect("a slot")).expect("it is alive");
+    }
+    let single = rig.create_pool(&PoolCreateInfo::for_memory_type(0).algorithm(slots).block_size(mib(1)));
+    let single = single.expect("a pool");
+    for allocation in allocate_behind_a_gate(&rig, &single, ([4 * KIB; 3], 3)) {
+        rig.free(allocation.expect("a slot")).expect("it is alive");
+    }
+    for pool in [pool, single] {
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
+    assert_nothing_left(&rig, "all were freed");
     rig.finish();
 }

@@ -10,6 +10,7 @@ use super::error::{AllocationError, Attempts};
 use super::pools::NumberedPool;
 use super::serve::stamped;
 use super::{Allocation, AllocationRequest, AllocationRequirements, Allocator};
+use crate::block::growth;
 use crate::device::Mapping;
 use crate::memory_type::{Candidates, ExtraFlags, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
 use crate::pool::{MemoryPriority, PoolSettings};
@@ -85,7 +86,8 @@ impl PoolCreateInfo {
         self
     }
 
-    /// Opens at most so many blocks.
+    /// Opens at most so many blocks. Where all are there or on their way and none has room, a thread waits for those that
+    /// are on their way before it is refused.
     #[must_use]
     pub fn max_block_count(mut self, count: u32) -> Self {
         self.max_block_count = count;
@@ -188,9 +190,7 @@ impl PoolCreateInfo {
         }
         settings.algorithm = self.rounded_algorithm(settings.max_object_size)?;
         if let Algorithm::Fixed { slot_size } = settings.algorithm {
-            settings.growth.first = settings.growth.first.max(slot_size);
-            settings.growth.cap = settings.growth.cap.max(slot_size);
-            settings.growth.limit = settings.growth.limit.max(slot_size);
+            settings.growth = settings.growth.with_slots(slot_size);
         }
         settings.growth.fixed_size = self.block_size.map(|bytes| fixed_size(bytes, &settings)).transpose()?;
         settings.min_alignment = self.min_alignment;
@@ -231,26 +231,35 @@ fn fixed_size(block_size: u64, settings: &PoolSettings) -> Result<u64, CreatePoo
 impl Allocator {
     /// Creates a pool of the user's own, with its first blocks.
     ///
-    /// Where the intent's best memory type has no room for them, the pool is made of the next best.
+    /// Where the intent's best memory type has no room for them, or its heap could never hold a block or slot of the size
+    /// asked for, the pool is made of the next best.
     ///
     /// # Errors
     /// What is wrong with the create-info, or why the first blocks could not be opened; nothing is kept then.
     pub fn create_pool(&self, info: &PoolCreateInfo) -> Result<CustomPool, CreatePoolError> {
-        let (mut refused_bytes, mut refusals) = (0, Vec::new());
+        let (mut refused_bytes, mut refusals, mut misfit) = (0, Vec::new(), None);
         for memory_type_index in self.resolve_types(info.choice)?.iter() {
             match self.create_pool_in(info, memory_type_index) {
                 Err(CreatePoolError::Allocation(AllocationError::OutOfMemory { size, attempts })) => {
                     refused_bytes = size;
                     refusals.extend(attempts.0);
                 }
+                Err(error @ (CreatePoolError::BadBlockSize { .. } | CreatePoolError::SlotTooLarge { .. })) => {
+                    misfit = Some(error);
+                }
                 outcome => return outcome,
             }
         }
-        Err(AllocationError::OutOfMemory { size: refused_bytes, attempts: Attempts(refusals) }.into())
+        match misfit {
+            Some(error) if refusals.is_empty() => Err(error),
+            _ => Err(AllocationError::OutOfMemory { size: refused_bytes, attempts: Attempts(refusals) }.into()),
+        }
     }
 
     fn create_pool_in(&self, info: &PoolCreateInfo, memory_type_index: u32) -> Result<CustomPool, CreatePoolError> {
-        let pool = self.pools.add_custom(info, memory_type_index)?;
+        let heap = self.heap_usage(self.heap_of(memory_type_index));
+        let most_bytes = heap.limit.map_or(heap.cap, |limit| limit.min(heap.cap));
+        let pool = self.pools.add_custom(info, memory_type_index, most_bytes)?;
         let custom = CustomPool::new(pool);
         if let Err(error) = self.open_first_blocks(&custom, info.min_block_count) {
             self.retire_pool(&custom);
@@ -284,7 +293,7 @@ impl Allocator {
                     return Err(CreatePoolError::NoSuchMemoryType { memory_type_index, count });
                 }
                 let heap_index = self.properties().memory_types[memory_type_index as usize].heap_index;
-                if self.properties().heap_of(memory_type_index).is_none() {
+                if self.properties().heap_of(memory_type_index).is_none_or(|heap| heap.size == 0) {
                     let verdict = Verdict::Rejected(Rejection::NoHeap { heap_index });
                     let verdicts = vec![TypeVerdict { memory_type_index, verdict }];
                     return Err(
@@ -345,8 +354,8 @@ impl Allocator {
     }
 
     pub(crate) fn open_first_blocks(&self, custom: &CustomPool, count: u32) -> Result<(), AllocationError> {
-        let growth = custom.pool.settings().growth;
-        let bytes = growth.fixed_size.unwrap_or(growth.first);
+        let growth_settings = &custom.pool.settings().growth;
+        let bytes = growth::prewarm_block(0, growth_settings);
         (0..count).try_for_each(|_| self.open_empty(&custom.pool, bytes))
     }
 

@@ -17,15 +17,14 @@ use super::{Allocator, retention};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates};
-use crate::pool::{Attempt, Follower, Joined, Kept, Placement, PoolRequest, Refusal};
-use crate::suballocator::Algorithm;
+use crate::pool::{AtLimit, Attempt, Follower, Joined, Kept, Placement, PoolRequest, Refusal};
 
 /// Why an attempt ended without a placement.
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// It was refused.
     Refused(Refusal),
-    /// Another thread's growth was waited for: look at the existing blocks again.
+    /// Another thread's opening was waited for: look at the existing blocks again.
     LookAgain,
 }
 
@@ -145,11 +144,6 @@ fn enter(
     let request_size = pool_request.range.size;
     let live_bytes = pool.counts().live_bytes().saturating_add(request_size);
     let block_size = settings.growth.block_size(request_size, live_bytes);
-    // A block of slots holds at least one, however small the request.
-    let request_size = match settings.algorithm {
-        Algorithm::Fixed { slot_size } => request_size.max(slot_size),
-        _ => request_size,
-    };
     ladder.enter(Facts { strategy, without_dedicated, growth: settings.growth, block_size, request_size });
     Ok(())
 }
@@ -191,16 +185,14 @@ impl Descent for Perform {
             let found = find_existing(allocator, pool, request, Haste::Hurried);
             return Ok(found.ok_or(Refusal::DoesNotFit)?);
         }
-        pool.check_opening(attempt, request)?;
-        match self.grow_or_open(allocator, pool, attempt, request) {
-            // Room that another shard has, or is about to have, is better than a refusal.
+        let outcome = match pool.check_opening(attempt, request) {
+            Ok(()) => self.grow_or_open(allocator, pool, attempt, request),
+            Err(refusal) => Err(refusal.into()),
+        };
+        match outcome {
+            // Room that another thread has made, or is about to make, is better than a refusal.
             Err(Ended::Refused(refusal)) if attempt != Attempt::Dedicated => {
-                let found = find_existing(allocator, pool, request, Haste::Patient);
-                let found = found.or_else(|| match refusal {
-                    Refusal::Budget(_) => await_growths(allocator, pool, request),
-                    _ => None,
-                });
-                Ok(found.ok_or(refusal)?)
+                look_once_more(allocator, pool, request, refusal)
             }
             ended => ended,
         }
@@ -226,7 +218,8 @@ impl Perform {
         request: &PoolRequest,
     ) -> Result<(Placement, Stamp), Ended> {
         let Attempt::Grow { bytes } = attempt else { return Ok(self.open(allocator, pool, attempt, request)?) };
-        match pool.growth().join(request.range.size, bytes.saturating_sub(request.range.size)) {
+        let need = pool.need_of(&request.range);
+        match pool.growth().join(need, bytes.saturating_sub(need)) {
             Joined::Follower(follower) => {
                 // A shard is busy for less than a driver call lasts.
                 find_existing(allocator, pool, request, Haste::Patient).ok_or_else(|| {
@@ -295,11 +288,34 @@ fn find_existing(
     })
 }
 
+/// Looks for room that there is by now, and waits for what is on its way where the refusal says that this took the room.
+fn look_once_more(
+    allocator: &Allocator,
+    pool: &NumberedPool,
+    request: &PoolRequest,
+    refusal: Refusal,
+) -> Result<(Placement, Stamp), Ended> {
+    if matches!(refusal, Refusal::BlockLimit { .. }) {
+        // Pools with a limit have no shards.
+        return match pool.allocate_at_limit(&request.range) {
+            AtLimit::Placed(placement) => Ok((placement, pool.stamp())),
+            AtLimit::Changed => Err(Ended::LookAgain),
+            AtLimit::Full => Err(refusal.into()),
+        };
+    }
+    let found = find_existing(allocator, pool, request, Haste::Patient);
+    let found = found.or_else(|| match refusal {
+        Refusal::Budget(_) => await_growths(allocator, pool, request),
+        _ => None,
+    });
+    Ok(found.ok_or(refusal)?)
+}
+
 /// Waits for what other threads are opening for the pool or its shards, where that covers the need: they have reserved
 /// what was refused here. Where they are refused too, so is this attempt, and nobody waits in turns.
 fn await_growths(allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<(Placement, Stamp)> {
     let shards = core::iter::once(pool).chain(allocator.pools().siblings(pool));
-    shards.filter_map(|shard| shard.growth().follow(request.range.size)).for_each(Follower::wait);
+    shards.filter_map(|shard| shard.growth().follow(shard.need_of(&request.range))).for_each(Follower::wait);
     // One that has just ended is not waited for: whatever came of the growths, there may be room by now.
     find_existing(allocator, pool, request, Haste::Patient)
 }

@@ -16,7 +16,7 @@
 //! Invariants:
 //! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one; a memory type's
 //!   heap is trimmed at most once within the budget and once above it, all heaps at most once. A wait for another thread's
-//!   growth takes no rung back: of threads that wait for each other in turn, each refusal brings one closer to its end.
+//!   opening takes no rung back: of threads that wait for each other in turn, each refusal brings one closer to its end.
 //! - I2: a small resource never gets a memory object of its own: growth never goes below a page.
 
 use ash::vk;
@@ -68,7 +68,7 @@ pub(crate) struct Facts {
     pub growth: GrowthSettings,
     /// The block that growth would open, in bytes.
     pub block_size: u64,
-    /// Bytes of the range asked for, or of the slot that would serve it: no block is smaller.
+    /// Bytes of the range asked for.
     pub request_size: u64,
 }
 
@@ -95,7 +95,7 @@ enum Rung {
     Preferred,
     Existing,
     Open(Attempt),
-    /// Existing blocks once more, as another thread's growth has ended; then this.
+    /// Existing blocks once more, as another thread's opening has ended; then this.
     LookAgain(Attempt),
     TrimHeap,
     TrimAll(Attempt),
@@ -172,7 +172,7 @@ impl Ladder {
         }
     }
 
-    /// Hears that a growth which another thread had under way has ended: an existing block may have room now.
+    /// Hears that an opening which another thread had under way has ended: an existing block may have room now.
     pub(crate) fn look_again(&mut self) {
         if let Rung::Open(attempt) = self.rung {
             self.rung = Rung::LookAgain(attempt);

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Allocation, AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
+use super::{
+    Allocation, AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, CustomPool,
+    DeviceAddress, PoolCreateInfo,
+};
 use crate::memory_type::Intent;
 use crate::pool::{DedicatedUse, Kind};
 use crate::sim::{Function, ObjectKind, Profile, SimDevice};
@@ -28,10 +31,32 @@ fn model(name: &str, profile: fn() -> Profile, threads: fn(&Arc<Allocator>, &Sim
     });
 }
 
+fn request(size: u64) -> AllocationRequirements {
+    let requirements = vk::MemoryRequirements { size, alignment: 256, memory_type_bits: !0 };
+    AllocationRequirements::new(requirements, Kind::Linear, DeviceAddress::NotNeeded)
+}
+
 fn allocate(allocator: &Allocator, info: &AllocationCreateInfo<'_>) -> Allocation {
-    let requirements = vk::MemoryRequirements { size: 4096, alignment: 256, memory_type_bits: !0 };
-    let requirements = AllocationRequirements::new(requirements, Kind::Linear, DeviceAddress::NotNeeded);
-    allocator.allocate(&requirements, info).expect("there is memory")
+    allocator.allocate(&request(4096), info).expect("there is memory")
+}
+
+/// Lets two threads allocate 40 KiB each in a pool of one block of 64 KiB; one of them must be served, the other not.
+fn share_one_place(allocator: &Arc<Allocator>) {
+    let info = PoolCreateInfo::for_memory_type(0).block_size(64 << 10).max_block_count(1);
+    let pool = Arc::new(allocator.create_pool(&info).expect("there is room for it"));
+    let allocate = |allocator: &Allocator, pool: &CustomPool| {
+        allocator.allocate(&request(40 << 10), &AllocationCreateInfo::gpu_only().pool(pool)).ok()
+    };
+    let (other, others_pool) = (Arc::clone(allocator), Arc::clone(&pool));
+    let worker = spawn(move || allocate(&other, &others_pool));
+    let own = allocate(allocator, &pool);
+    let foreign = worker.join().expect("it does not panic");
+    assert!(own.is_some() != foreign.is_some(), "{own:?} {foreign:?}");
+    for allocation in [own, foreign].into_iter().flatten() {
+        allocator.free(allocation).expect("it is alive");
+    }
+    let pool = Arc::into_inner(pool).expect("the other thread has ended");
+    allocator.destroy_pool(pool).expect("nothing of it is alive");
 }
 
 #[test]
@@ -96,4 +121,24 @@ fn loom_dedicated_memory_is_handed_over() {
         allocator.free(own).expect("it is alive");
         worker.join().expect("it does not panic");
     });
+}
+
+#[test]
+fn loom_two_threads_at_a_block_limit() {
+    model("allocator: two want the one block of a pool", Profile::discrete_rebar, |allocator, _| {
+        share_one_place(allocator);
+    });
+}
+
+/// Who is refused by the driver leaves the pool's one place to the other, whenever that has come.
+#[test]
+fn loom_a_block_that_never_comes_leaves_its_place() {
+    model(
+        "allocator: two want the one block of a pool, the first in vain",
+        Profile::discrete_rebar,
+        |allocator, sim| {
+            sim.control().fail_nth_of(Function::AllocateMemory, 1, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+            share_one_place(allocator);
+        },
+    );
 }

@@ -196,7 +196,7 @@ impl Pools {
         Some(pool)
     }
 
-    /// Adds a custom pool.
+    /// Adds a custom pool of a memory type of whose heap at most so many bytes can ever be had.
     ///
     /// # Errors
     /// What is wrong with the create-info.
@@ -204,9 +204,12 @@ impl Pools {
         &self,
         info: &PoolCreateInfo,
         memory_type_index: u32,
+        most_bytes: u64,
     ) -> Result<Arc<NumberedPool>, CreatePoolError> {
         let class = BlockClass { priority: info.class_priority(), ..self.template.class() };
-        let settings = info.settings(self.template.settings(memory_type_index, class))?;
+        let mut defaults = self.template.settings(memory_type_index, class);
+        defaults.max_object_size = defaults.max_object_size.min(most_bytes);
+        let settings = info.settings(defaults)?;
         let max = u32::try_from(usize::from(u16::MAX) + 1 - FIRST_OTHER).unwrap_or(u32::MAX);
         self.others.write().insert(self.owner, settings).ok_or(CreatePoolError::TooManyPools { max })
     }

@@ -4,9 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ash::vk;
 
+use super::custom_pool::PoolCreateInfo;
+use super::descent::{Descent, Perform};
+use super::request::AllocationRequest;
 use super::{AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
-use crate::memory_type::Intent;
-use crate::pool::Kind;
+use crate::memory_type::{Bound, Intent};
+use crate::pool::{Attempt, Kind};
 use crate::sim::{Profile, SimDevice};
 
 /// Makes an allocator of a simulated device, which must outlive it, and a small request.
@@ -56,4 +59,24 @@ fn the_best_memory_type_is_the_one_that_serves() {
             allocator.free(allocation).expect("it is alive");
         }
     }
+}
+
+/// Between a thread's look at the blocks and its look at their number another one opens the only one that there may be.
+#[test]
+fn at_the_block_limit_the_blocks_are_looked_at_once_more() {
+    let vulkan = SimDevice::new(Profile::discrete_rebar());
+    let (allocator, requirements) = beginning(&vulkan);
+    let info = PoolCreateInfo::for_memory_type(0).block_size(1 << 20).max_block_count(1);
+    let custom = allocator.create_pool(&info).expect("a pool");
+    let info = AllocationCreateInfo::gpu_only().pool(&custom);
+    let first = allocator.allocate(&requirements, &info).expect("there is memory");
+    let request = AllocationRequest { requirements: &requirements, info: &info, dedicated_for: None };
+    let request = request.for_pool(&custom.pool, Bound::WithinBudget).expect("it does not overflow");
+    let growth = Attempt::Grow { bytes: 1 << 20 };
+    let served = Perform::default().attempt(&allocator, &custom.pool, growth, &request);
+    let (placement, _) = served.expect("the block is nearly empty");
+    assert_eq!(placement.memory, first.memory());
+    custom.pool.free(allocator.backing(), placement.key, 0).expect("it is alive");
+    allocator.free(first).expect("it is alive");
+    allocator.destroy_pool(custom).expect("nothing of it is alive");
 }

@@ -14,6 +14,7 @@
 //! - I1: a block holds the request that opens it, unless the request is above what the heap allows.
 //! - I2: a block is a whole number of pages, or exactly what the heap allows.
 //! - I3: a smaller retry is strictly smaller and still holds the request.
+//! - I4: a block of slots holds one at least, and no more behind the last than fills a page.
 //!
 //! Source of the constants: measurements on recorded applications (September 2026), smoothed over five scalings of
 //! all sizes; each constant says what its neighbours cost.
@@ -59,6 +60,8 @@ pub(crate) struct GrowthSettings {
     pub limit: u64,
     /// Every block has just this size, in bytes, where a custom pool says so.
     pub fixed_size: Option<u64>,
+    /// Every block holds whole slots of so many bytes, one at least; 1 where ranges are cut as they are asked for.
+    pub slot: u64,
 }
 
 impl GrowthSettings {
@@ -69,7 +72,14 @@ impl GrowthSettings {
         let eighth = align_down(heap_size / 8, PAGE).max(PAGE.min(heap_size));
         let limit = align_down(eighth.min(max_object_size), ATOM_MAX);
         let cap = BLOCK_CAP.min(limit);
-        Self { first: FIRST_BLOCK.min(cap), cap, limit, fixed_size: None }
+        Self { first: FIRST_BLOCK.min(cap), cap, limit, fixed_size: None, slot: 1 }
+    }
+
+    /// Makes every block hold whole slots of so many bytes, one at least.
+    pub(crate) fn with_slots(self, slot: u64) -> Self {
+        let Self { first, cap, limit, .. } = self;
+        let sized = Self { cap: cap.max(slot), limit: limit.max(slot), slot, ..self };
+        Self { first: sized.whole_slots(first.max(slot)), ..sized }
     }
 
     /// Returns the size of the next block, in bytes, for a request that opens it.
@@ -80,8 +90,15 @@ impl GrowthSettings {
         if let Some(fixed) = self.fixed_size {
             return fixed;
         }
+        let request = request.max(self.slot);
         let wanted = self.first.max(request.saturating_mul(2)).max(bracket_share(live_bytes));
-        round_to_pages(wanted).min(self.cap_at(live_bytes)).max(round_to_pages(request)).min(self.limit)
+        let block = round_to_pages(wanted).min(self.cap_at(live_bytes)).max(round_to_pages(request)).min(self.limit);
+        self.whole_slots(block)
+    }
+
+    /// Returns the pages of a block that its whole slots take, in bytes: what lies behind the last would serve nobody.
+    fn whole_slots(&self, block: u64) -> u64 {
+        round_to_pages(block - block % self.slot).min(block)
     }
 
     /// Returns the largest block that growth opens when so much is live, in bytes.
@@ -99,11 +116,12 @@ impl GrowthSettings {
         if self.fixed_size.is_some() {
             return None;
         }
+        let request = request.max(self.slot);
         let smallest = round_to_pages(request).min(self.limit);
         let half = round_to_pages(refused / 2);
         let next = available.map_or(half, |left| align_down(left, PAGE).min(half.max(smallest)));
         let next = if available.is_none() { next.max(smallest) } else { next };
-        (next < refused && next >= smallest && next >= request).then_some(next)
+        (next < refused && next >= smallest && next >= request).then(|| self.whole_slots(next))
     }
 }
 
@@ -164,7 +182,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
     const SETTINGS: GrowthSettings =
-        GrowthSettings { first: FIRST_BLOCK, cap: BLOCK_CAP, limit: 1 << 30, fixed_size: None };
+        GrowthSettings { first: FIRST_BLOCK, cap: BLOCK_CAP, limit: 1 << 30, fixed_size: None, slot: 1 };
 
     #[test]
     fn blocks_follow_what_is_live() {
@@ -212,6 +230,23 @@ mod tests {
     fn huge_requests_never_overflow() {
         assert_eq!(SETTINGS.block_size(u64::MAX, u64::MAX), SETTINGS.limit);
         assert_eq!(SETTINGS.smaller(SETTINGS.limit, u64::MAX, None), None);
+    }
+
+    #[test]
+    fn blocks_of_slots_hold_one_at_least_and_whole_ones() {
+        let sizes = |slot| {
+            let settings = SETTINGS.with_slots(slot);
+            [settings.first, settings.block_size(256, 256), settings.block_size(256, 2048 * MIB)]
+        };
+        assert_eq!(sizes(1024), [MIB, MIB, 64 * MIB]);
+        assert_eq!(sizes(3 * MIB), [3 * MIB, 6 * MIB, 63 * MIB]);
+        assert_eq!(sizes(20 * MIB), [20 * MIB, 20 * MIB, 60 * MIB], "two would be above half the cap");
+        assert_eq!(sizes(40 * MIB), [40 * MIB; 3]);
+        assert_eq!(sizes(2048 * MIB + 256), [2048 * MIB + 256; 3], "a slot is more than the heap's share");
+        let settings = SETTINGS.with_slots(3 * MIB);
+        let refused = [16, 6, 3].map(|size| settings.smaller(size * MIB, 256, None));
+        assert_eq!(refused, [Some(6 * MIB), Some(3 * MIB), None]);
+        assert_eq!(settings.smaller(16 * MIB, 256, Some(5 * MIB)), Some(3 * MIB));
     }
 
     #[test]

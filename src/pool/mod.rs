@@ -35,6 +35,7 @@ use ash::vk;
 pub(crate) use self::class::BlockClass;
 pub use self::class::{Kind, MemoryPriority};
 use self::dedicated::{DedicatedMemory, DedicatedTable};
+use self::opening::Openings;
 pub use self::placement::DedicatedUse;
 pub(crate) use self::ticket::{Follower, GrowthTicket, Joined};
 pub(crate) use self::upkeep::Kept;
@@ -59,7 +60,7 @@ pub(crate) struct PoolSettings {
     pub max_block_count: u32,
     /// Every allocation is aligned to at least this many bytes.
     pub min_alignment: u64,
-    /// The largest memory object that the driver gives, in bytes.
+    /// The largest memory object that can be had, in bytes: the driver's limit, and for a custom pool its heap's too.
     pub max_object_size: u64,
     /// Whether blocks are mapped: once, when they are opened.
     pub mapping: Mapping,
@@ -98,6 +99,17 @@ struct Rounding {
 /// No lock was had at once: another thread is at work in the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
+
+/// What a pool has for a thread that its block limit has refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AtLimit {
+    /// A range of a block that another thread has opened by now.
+    Placed(Placement),
+    /// An opening was waited for, or has left its place: it may be otherwise now.
+    Changed,
+    /// No block has room, and none is on its way.
+    Full,
+}
 
 /// Whether the host must reach a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +194,7 @@ pub(crate) struct Pool {
     slots: SlotRule,
     state: BriefMutex<State>,
     growth: GrowthTicket,
+    openings: Openings,
 }
 
 #[derive(Debug)]
@@ -208,7 +221,8 @@ impl Pool {
         let page = settings.non_linear_page.max(1);
         let non_linear = Rounding { mask: page - 1, alignment: settings.min_alignment.max(page) };
         let rounding = [linear, non_linear];
-        Self { settings, rounding, slots, state: brief_mutex(state), growth: GrowthTicket::default() }
+        let (state, growth, openings) = (brief_mutex(state), GrowthTicket::default(), Openings::default());
+        Self { settings, rounding, slots, state, growth, openings }
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -226,6 +240,11 @@ impl Pool {
 
     pub(crate) fn growth(&self) -> &GrowthTicket {
         &self.growth
+    }
+
+    /// Returns what a range takes of a block, in bytes: a whole slot, where the pool has slots.
+    pub(crate) fn need_of(&self, range: &Request) -> u64 {
+        range.size.max(self.settings.growth.slot)
     }
 
     /// Performs exactly one attempt.

@@ -1,16 +1,22 @@
 //! Opening memory for a pool: the driver is called with no lock held, the block published after it.
 //!
 //! ```text
-//!   claim a place (lock) -> reserve, allocate (no lock) -> cut the opener's own range, publish (lock)
+//!   opener     claim a place (lock) -> reserve, allocate (no lock) -> cut the opener's own range, publish (lock) -> wake
+//!   refused by the block limit         look (lock): no room, but one is on its way -> wait ..................... look again
 //! ```
+//!
+//! A block on its way may have room for who was refused, or never come and leave its place. Invariants of the wait:
+//! - O1: ends are counted, and the count is read before the look: an opening that is seen there ends the wait.
+//! - O2: who waits holds no lock, no ticket and no place: no opening waits for it in turn.
 
 use super::MemoryPriority;
-use super::{Attempt, HostAccess, Placement, Pool, PoolRequest, Refusal, State, placement};
+use super::{AtLimit, Attempt, HostAccess, Placement, Pool, PoolRequest, Refusal, State, placement};
 use crate::block::{Backing, Retired};
 use crate::device::{DedicatedFor, Memory, MemoryRequest};
 use crate::memory_type::Bound;
-use crate::suballocator::Algorithm;
 use crate::suballocator::align::{align_up, is_aligned};
+use crate::suballocator::{Algorithm, Request};
+use crate::sync::{Condvar, Mutex};
 
 impl Pool {
     /// Checks the limits of the driver and of the pool that an opening would meet before the budget.
@@ -60,7 +66,7 @@ impl Pool {
     /// # Errors
     /// The refusal of a limit, the budget or the driver; then nothing has changed.
     pub(crate) fn open_empty(&self, backing: Backing<'_>, bytes: u64, bound: Bound, now: u64) -> Result<(), Refusal> {
-        let slot = self.claim_block(backing)?;
+        let mut slot = self.claim_block(backing)?;
         let memory = backing.open(&self.memory_request(bytes, None), bound)?;
         if let Some(error) = memory.mapping_error() {
             backing.retire(memory).finish();
@@ -78,7 +84,7 @@ impl Pool {
         bytes: u64,
         request: &PoolRequest,
     ) -> Result<Placement, Refusal> {
-        let slot = self.claim_block(backing)?;
+        let mut slot = self.claim_block(backing)?;
         let memory = self.open_memory(backing, request, (bytes, None))?;
         if memory.mapping_error().is_some() {
             // I4: it serves its opener, which does not need the host, and goes back with it.
@@ -149,6 +155,23 @@ impl Pool {
         align_up(request.range.size, unit).unwrap_or(u64::MAX)
     }
 
+    /// Cuts a range for a thread that the block limit has refused, or waits for the end of an opening that is under way.
+    pub(crate) fn allocate_at_limit(&self, range: &Request) -> AtLimit {
+        // O1: before the look.
+        let ended_count = self.openings.ended_count();
+        let mut state = self.state.lock();
+        if let Some(placement) = state.allocate(range) {
+            return AtLimit::Placed(placement);
+        }
+        let opening_count = state.opening_count;
+        let has_place = state.blocks.block_count() + opening_count < self.settings.max_block_count;
+        drop(state);
+        if opening_count > 0 && !has_place {
+            self.openings.wait_beyond(ended_count);
+        }
+        if opening_count > 0 || has_place { AtLimit::Changed } else { AtLimit::Full }
+    }
+
     /// Counts a block as being opened, where the pool may have one more. An empty block, which was no use, makes way.
     fn claim_block(&self, backing: Backing<'_>) -> Result<BlockSlot<'_>, Refusal> {
         let mut state = self.state.lock();
@@ -168,7 +191,35 @@ impl Pool {
     }
 }
 
-/// A block that is being opened; dropping it unpublished takes its count back.
+/// The openings of a pool that have ended, for those who wait for one.
+#[derive(Debug, Default)]
+pub(super) struct Openings {
+    ended_count: Mutex<u64>,
+    one_ended: Condvar,
+}
+
+impl Openings {
+    fn ended_count(&self) -> u64 {
+        *self.ended_count.lock()
+    }
+
+    /// Counts one more, whatever came of it, and wakes all who wait.
+    fn note_end(&self) {
+        *self.ended_count.lock() += 1;
+        self.one_ended.notify_all();
+    }
+
+    /// Waits until more have ended than `ended_count`.
+    fn wait_beyond(&self, ended_count: u64) {
+        let mut now = self.ended_count.lock();
+        while *now == ended_count {
+            self.one_ended.wait(&mut now);
+        }
+    }
+}
+
+/// A block that is being opened; dropping it unpublished takes its count back. It is dropped after the lock behind which
+/// it was published, so that those whom it wakes find that free.
 struct BlockSlot<'a> {
     pool: &'a Pool,
     is_open: bool,
@@ -176,7 +227,7 @@ struct BlockSlot<'a> {
 
 impl BlockSlot<'_> {
     /// Ends the opening behind a lock that is held already.
-    fn publish(mut self, state: &mut State) {
+    fn publish(&mut self, state: &mut State) {
         state.opening_count -= 1;
         self.is_open = false;
     }
@@ -187,5 +238,6 @@ impl Drop for BlockSlot<'_> {
         if self.is_open {
             self.pool.state.lock().opening_count -= 1;
         }
+        self.pool.openings.note_end();
     }
 }

@@ -308,7 +308,7 @@ fn custom_pools_have_indices_of_their_own_up_to_the_last() {
     let sim = SimDevice::new(Profile::unified());
     let allocator = allocator(&sim, 64 * MIB);
     let pools = allocator.pools();
-    let create = || pools.add_custom(&PoolCreateInfo::for_memory_type(0), 0);
+    let create = || pools.add_custom(&PoolCreateInfo::for_memory_type(0), 0, u64::MAX);
     let first = create().expect("there is room");
     assert_eq!((first.index(), FIRST_OTHER), (1024, 1024));
     // The same pool in every slot but the last stands for 64,511 of them.

@@ -169,7 +169,7 @@ fn every_type_is_explained() {
     assert_eq!(words[5], "is LAZILY_ALLOCATED, which was not asked for");
     assert!(words[6].starts_with("has unknown flags"), "{}", words[6]);
     assert!(words[7].starts_with("is RDMA_CAPABLE_NV, and"), "{}", words[7]);
-    assert_eq!(words[8], "there is no heap 3");
+    assert_eq!(words[8], "is of heap 3, which does not exist or is empty");
 }
 
 #[test]

@@ -72,7 +72,9 @@ impl fmt::Display for TypeVerdict {
 impl fmt::Display for Rejection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoHeap { heap_index } => write!(formatter, "there is no heap {heap_index}"),
+            Self::NoHeap { heap_index } => {
+                write!(formatter, "is of heap {heap_index}, which does not exist or is empty")
+            }
             Self::UnknownFlags(flags) => write!(formatter, "has unknown flags {flags:?}"),
             Self::FeatureNotDeclared { flags, feature } => {
                 write!(formatter, "is {flags:?}, and {feature} was not declared")
