@@ -80,11 +80,11 @@ fn with_two_shards<T: Send>(
         let other = scope.spawn(|| {
             let held = churn(rig, &start, is_done);
             middle.wait();
-            is_apart().then(|| there(held))
+            use_or_free(rig, is_apart(), held, there)
         });
         let held = churn(rig, &start, is_done);
         middle.wait();
-        let mine = is_apart().then(|| here(held));
+        let mine = use_or_free(rig, is_apart(), held, here);
         let theirs = other.join().expect("no panic");
         if mine.is_none() {
             assert_eq!(cores, 1, "two threads that contend on {cores} cores have shards of their own");
@@ -92,6 +92,15 @@ fn with_two_shards<T: Send>(
         }
         mine.zip(theirs)
     })
+}
+
+/// Works on what a thread holds, or frees it.
+fn use_or_free<T>(rig: &Rig, is_used: bool, held: Allocation, work: impl FnOnce(Allocation) -> T) -> Option<T> {
+    if is_used {
+        return Some(work(held));
+    }
+    free_all(rig, [held]);
+    None
 }
 
 #[test]
