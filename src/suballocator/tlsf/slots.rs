@@ -23,7 +23,7 @@ const SLAB_ALIGNMENT: u64 = 4096;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlotRule {
     shift: u32,
-    /// Largest alignment, less one.
+    /// Largest alignment, less one, in units: 0 where the unit is as large.
     largest_mask: u64,
     class_count: usize,
 }
@@ -51,7 +51,7 @@ impl SlotRule {
 impl Tlsf {
     /// Returns which requests slots serve.
     pub(in super::super) fn slot_rule(&self) -> SlotRule {
-        let largest_mask = SLAB_ALIGNMENT >> self.shift;
+        let largest_mask = (SLAB_ALIGNMENT - 1) >> self.shift;
         SlotRule { shift: self.shift, largest_mask, class_count: self.slabs.classes.len() }
     }
 
@@ -71,9 +71,8 @@ impl Tlsf {
         if count == 0 {
             return None;
         }
-        let largest = (SLAB_ALIGNMENT >> self.shift).max(1);
-        let alignment = (1 << slot.trailing_zeros()).min(largest);
-        let want = Want { units: slot * count, mask: alignment - 1, end };
+        let largest_mask = self.slot_rule().largest_mask;
+        let want = Want { units: slot * count, mask: ((1 << slot.trailing_zeros()) - 1) & largest_mask, end };
         let cut = self.lists.find_apart(&self.ranges, &want)?;
         Some(Found::Slab { cut, class, count })
     }

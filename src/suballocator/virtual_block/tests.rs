@@ -224,3 +224,16 @@ fn a_broken_invariant_is_said_and_so_is_emptiness() {
     tlsf.range_count += 1;
     assert_eq!(block.validate().map_err(|violation| violation.invariant), Err("A1"));
 }
+
+#[test]
+fn a_slot_is_as_aligned_as_was_asked_whatever_the_unit() {
+    for unit in (0..17).map(|shift| 1 << shift) {
+        let info = VirtualBlockCreateInfo::new(1 << 22).unit(unit).slab_limit(16 * unit);
+        for alignment in (0..20).map(|shift| 1 << shift) {
+            let mut block = VirtualBlock::new(&info).expect("the description is sound");
+            let _first = block.allocate(&Request::new(unit, 1)).expect("it has room");
+            let offset = block.allocate(&Request::new(2 * unit, alignment)).expect("it has room").offset;
+            assert_eq!(offset % alignment, 0, "unit {unit}, alignment {alignment}");
+        }
+    }
+}
