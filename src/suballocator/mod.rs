@@ -248,7 +248,8 @@ impl Suballocator {
     /// Takes a range; `None` when nothing found fits. See [`Request`] for what makes it valid.
     ///
     /// # Complexity
-    /// O(1) for TLSF and fixed slots. Linear: O(1) while the region that served last has room, else O(regions).
+    /// O(1) for TLSF and fixed slots. Linear: O(1) while the region that served last has room, else O(regions), and before
+    /// a refusal O(ranges) of the regions in which a ring has gone round and all that it took since is freed.
     #[inline(never)]
     pub(crate) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         debug_assert_eq!(request.check(), Ok(()));
