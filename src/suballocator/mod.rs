@@ -351,10 +351,11 @@ impl Suballocator {
         regions!(self).empty().map(move |(region, units)| (region, units << shift))
     }
 
-    /// Returns the size in bytes of the largest free range that a request may be given.
+    /// Returns the size in bytes of the largest free range that a request may be given. Slabs that are kept empty count as
+    /// free: a request gets their room.
     ///
     /// # Complexity
-    /// TLSF walks its topmost list, linear its regions.
+    /// TLSF walks its topmost list and what lies around each empty slab, linear its regions.
     pub(crate) fn largest_free_range(&self) -> u64 {
         each!(self, inner => inner.largest_free_range())
     }

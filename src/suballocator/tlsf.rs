@@ -177,7 +177,7 @@ impl Tlsf {
     }
 
     pub(super) fn largest_free_range(&self) -> u64 {
-        self.lists.largest(&self.ranges) << self.shift
+        self.lists.largest(&self.ranges).max(self.largest_reclaimed()) << self.shift
     }
 
     pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {

@@ -80,7 +80,20 @@ impl Tlsf {
     /// Finds room that would appear if empty slabs were given back: at most one slab per class is looked at.
     #[cold]
     pub(super) fn find_reclaimed(&self, want: &Want) -> Option<Found> {
-        self.slabs.empty().find_map(|slab| {
+        self.vacant_spans().find_map(|(node, start, end)| {
+            let offset = want.place_in(start, end)?;
+            Some(Found::Reclaimed(Cut { node, offset, units: want.units }))
+        })
+    }
+
+    /// Returns the units of the largest free range that would appear if empty slabs were given back; 0 if there are none.
+    pub(super) fn largest_reclaimed(&self) -> u64 {
+        self.vacant_spans().map(|(_, start, end)| end - start).max().unwrap_or(0)
+    }
+
+    /// Walks the empty slabs, each with the free ranges and empty slabs around it: their first node, start and end.
+    fn vacant_spans(&self) -> impl Iterator<Item = (u32, u64, u64)> {
+        self.slabs.empty().map(|slab| {
             let (mut first, mut last) = (self.slabs.table[slab as usize].node, self.slabs.table[slab as usize].node);
             while let Some(node) = self.vacant(self.ranges.nodes[first as usize].prev) {
                 first = node;
@@ -88,9 +101,7 @@ impl Tlsf {
             while let Some(node) = self.vacant(self.ranges.nodes[last as usize].next) {
                 last = node;
             }
-            let (start, end) = (self.ranges.nodes[first as usize].offset(), self.ranges.nodes[last as usize].end());
-            let offset = want.place_in(start, end)?;
-            Some(Found::Reclaimed(Cut { node: first, offset, units: want.units }))
+            (first, self.ranges.nodes[first as usize].offset(), self.ranges.nodes[last as usize].end())
         })
     }
 

@@ -237,3 +237,15 @@ fn a_slot_is_as_aligned_as_was_asked_whatever_the_unit() {
         }
     }
 }
+
+#[test]
+fn the_largest_free_range_counts_slabs_that_are_empty() {
+    let info = VirtualBlockCreateInfo::new(1 << 20).slab_limit(4_096);
+    let mut block = VirtualBlock::new(&info).expect("the description is sound");
+    let slot = block.allocate(&Request::new(4_096, 1)).expect("it has room");
+    block.free(slot.key).expect("the key is live");
+    assert_eq!(block.statistics().largest_free_range, 1 << 20);
+    let refused = block.allocate(&Request::new(2 << 20, 1));
+    assert!(matches!(refused, Err(VirtualAllocateError::NoRoom { largest: 0x10_0000, .. })));
+    assert!(block.allocate(&Request::new(1 << 20, 1)).is_ok());
+}
