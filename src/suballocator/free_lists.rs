@@ -23,6 +23,12 @@ use super::size_class::{self, MAX_SIZE};
 /// from 1.29 to 1.07, 8 would bring 1.069; more cost time and buy nothing (measured before the library was written).
 const PROBE_COUNT: usize = 4;
 
+/// Ranges of one list that a search looks at before a request is refused: a range behind them may be missed.
+pub(super) const LIST_LOOK_COUNT: usize = 64;
+
+/// Ranges of all lists that it looks at then: a microsecond or two, twenty if none is in a cache.
+pub(super) const LOOK_COUNT: usize = 256;
+
 const WORD_COUNT: usize = 16;
 
 /// What is sought, in units.
@@ -166,6 +172,16 @@ impl FreeLists {
     #[inline(never)]
     pub(super) fn find_apart(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
         self.find(ranges, want)
+    }
+
+    /// Finds where the wanted piece fits, before a request is refused: looks at many ranges of its own class and of each
+    /// longer list. Whatever surely holds it, [`find`](Self::find) has found.
+    #[cold]
+    pub(super) fn find_widely(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
+        let own = self.first_list(size_class::floor(want.units));
+        let lists = core::iter::successors(own, |&class| self.first_list(class + 1));
+        let mut nodes = lists.flat_map(|class| self.walk(ranges, class).take(LIST_LOOK_COUNT)).take(LOOK_COUNT);
+        nodes.find_map(|(index, node)| want.cut_from(index, node))
     }
 
     /// Returns the size of the largest free range, in units. Walks the topmost list.

@@ -161,12 +161,27 @@ impl Shadow {
             Suballocator::Tlsf(_) if request.alignment <= unit && request.size < 1 << 40 => {
                 let units = align::units_for(request.size, unit.trailing_zeros());
                 assert!(largest < size_class::smallest(size_class::floor(units) + 1) * unit);
+                self.check_few_free_ranges(request);
             }
+            Suballocator::Tlsf(_) => self.check_few_free_ranges(request),
             Suballocator::Fixed(fixed) if request.size <= fixed.slot_size => {
                 assert!(largest == 0 || fixed.slot_size % request.alignment != 0);
             }
             _ => {}
         }
+    }
+
+    /// Where few ranges are free, TLSF has looked at all.
+    fn check_few_free_ranges(&self, request: &Request) {
+        let (mut count, mut can_hold) = (0, false);
+        self.subject.for_each_range(&mut |RangeView { offset, size, state, .. }| {
+            if state == RangeState::Free {
+                let start = align::align_up(offset, request.alignment.max(self.subject.unit()));
+                let room = start.and_then(|start| (offset + size).checked_sub(start));
+                (count, can_hold) = (count + 1, can_hold || room.is_some_and(|room| request.size <= room));
+            }
+        });
+        assert!(count > free_lists::LIST_LOOK_COUNT || !can_hold, "{request:?}");
     }
 
     fn free(&mut self, index: usize) {

@@ -10,6 +10,10 @@
 //! ```
 //!
 //! All regions share one index, so choosing a region costs nothing, and placement is as good as over one long region.
+//! What surely holds a request is found at two words. Of what may hold it, a few ranges are looked at, and some hundred before
+//! a request is refused: so TLSF refuses a request that fits only where many free ranges of about the same size do not
+//! hold it, and one does.
+//!
 //! A search changes nothing and says where the piece would lie ([`Spot`]); [`Tlsf::allocate`] then does that, and
 //! [`Tlsf::probe`] only tells it: one search, two users.
 //!
@@ -247,12 +251,10 @@ impl Tlsf {
     /// Searches for room for no more than what was asked, where there is none for the rounded size.
     #[cold]
     fn find_exactly(&self, want: &Want, rounded: &Want) -> Option<Found> {
-        if want.units < rounded.units
-            && let Some(cut) = self.lists.find_apart(&self.ranges, want)
-        {
-            return Some(Found::Range(cut));
-        }
-        self.find_reclaimed(want)
+        let is_rounded = want.units < rounded.units;
+        let cut = if is_rounded { self.lists.find_apart(&self.ranges, want) } else { None };
+        let cut = cut.or_else(|| self.lists.find_widely(&self.ranges, want));
+        cut.map(Found::Range).or_else(|| self.find_reclaimed(want))
     }
 
     #[inline(always)]

@@ -43,7 +43,8 @@ pub enum VirtualAllocateError {
     /// The request makes no sense. Correct it.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// Nothing free was found that holds it. Free something, or use a further block.
+    /// Nothing free was found that holds it: see [`allocate`](super::VirtualBlock::allocate) for what may be missed. Free
+    /// something, or use a further block.
     #[error("no free range for {size} aligned to {alignment}: {free_bytes} free, the largest range has {largest}")]
     NoRoom {
         /// What was asked for.

@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 
 use super::super::End;
+use super::super::free_lists::LIST_LOOK_COUNT;
 use super::*;
 
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 64 }];
@@ -248,4 +249,36 @@ fn the_largest_free_range_counts_slabs_that_are_empty() {
     let refused = block.allocate(&Request::new(2 << 20, 1));
     assert!(matches!(refused, Err(VirtualAllocateError::NoRoom { largest: 0x10_0000, .. })));
     assert!(block.allocate(&Request::new(1 << 20, 1)).is_ok());
+}
+
+/// A block of TLSF that is full but for free ranges of these sizes, freed in this order, the first at offset 0.
+fn with_holes(sizes: &[u64]) -> VirtualBlock {
+    let info = VirtualBlockCreateInfo::new(sizes.iter().sum::<u64>() + sizes.len() as u64);
+    let mut block = VirtualBlock::new(&info).expect("the description is sound");
+    let mut take = |size| block.allocate(&Request::new(size, 1)).expect("it has room").key;
+    let keys: Vec<_> = sizes.iter().map(|&size| (take(size), take(1)).0).collect();
+    for key in keys {
+        block.free(key).expect("the key is live");
+    }
+    block
+}
+
+#[test]
+fn before_a_refusal_more_of_a_list_is_looked_at() {
+    let sizes: Vec<u64> = core::iter::once(67).chain([64; LIST_LOOK_COUNT - 1]).collect();
+    for sizes in [&[67, 64, 64, 64, 64], &sizes[..]] {
+        let mut block = with_holes(sizes);
+        let spot = block.probe(&Request::new(67, 1));
+        assert_eq!((spot, block.allocate(&Request::new(67, 1)).map(|range| range.offset)), (Ok((0, 67)), Ok(0)));
+    }
+    let one_more: Vec<u64> = sizes.iter().copied().chain([64]).collect();
+    let refused = with_holes(&one_more).allocate(&Request::new(67, 1));
+    assert!(matches!(refused, Err(VirtualAllocateError::NoRoom { .. })), "it is behind those that are looked at");
+}
+
+#[test]
+fn before_a_refusal_more_of_each_longer_list_is_looked_at() {
+    assert_eq!(with_holes(&[64; 5]).allocate(&Request::new(64, 64)).map(|range| range.offset), Ok(0));
+    let sizes = [100, 79, 100, 79, 100, 79];
+    assert_eq!(with_holes(&sizes).allocate(&Request::new(64, 1_024)).map(|range| range.offset), Ok(0));
 }
