@@ -184,12 +184,13 @@ impl FreeLists {
         nodes.find_map(|(index, node)| want.cut_from(index, node))
     }
 
-    /// Returns the size of the largest free range, in units. Walks the topmost list.
-    pub(super) fn largest(&self, ranges: &RangeList) -> u64 {
+    /// Returns the size of the largest free range, in units, as the first `most` ranges of the topmost list tell: none
+    /// is larger by a 16th.
+    pub(super) fn largest(&self, ranges: &RangeList, most: usize) -> u64 {
         let top = self.words.iter().rposition(|&word| word != 0);
         let Some(word) = top else { return 0 };
         let class = (word << 6) + self.words[word].ilog2() as usize;
-        self.walk(ranges, class).map(|(_, node)| node.size()).max().unwrap_or(0)
+        self.walk(ranges, class).take(most).map(|(_, node)| node.size()).max().unwrap_or(0)
     }
 
     /// Walks one list.

@@ -28,7 +28,7 @@ mod slots;
 
 pub(crate) use slots::SlotRule;
 
-use super::free_lists::{FreeLists, Want};
+use super::free_lists::{FreeLists, LIST_LOOK_COUNT, Want};
 use super::range_list::{Cut, Node, RangeList, region_of};
 use super::region_table::{NONE, Region};
 use super::size_class::{self, MAX_SIZE};
@@ -181,7 +181,16 @@ impl Tlsf {
     }
 
     pub(super) fn largest_free_range(&self) -> u64 {
-        self.lists.largest(&self.ranges).max(self.largest_reclaimed()) << self.shift
+        self.largest_of(usize::MAX)
+    }
+
+    /// Returns the same or less, and looks at few ranges.
+    pub(super) fn largest_at_a_glance(&self) -> u64 {
+        self.largest_of(LIST_LOOK_COUNT)
+    }
+
+    fn largest_of(&self, most: usize) -> u64 {
+        self.lists.largest(&self.ranges, most).max(self.largest_reclaimed()) << self.shift
     }
 
     pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {

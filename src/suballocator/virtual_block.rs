@@ -211,7 +211,8 @@ impl VirtualBlock {
     /// that may do, 256 in all, and misses what lies behind these.
     ///
     /// # Complexity
-    /// O(1).
+    /// O(1), a refusal too: up to some microseconds with TLSF. Only of a linear block that has gone round, and of which all
+    /// newer ranges are freed, a refusal looks at all ranges.
     #[inline]
     pub fn allocate(&mut self, request: &Request) -> Result<VirtualAllocation, VirtualAllocateError> {
         request.check()?;
@@ -226,6 +227,9 @@ impl VirtualBlock {
     /// Returns the offset and size that [`allocate`](Self::allocate) would give now, and changes nothing.
     ///
     /// # Errors
+    /// As [`allocate`](Self::allocate).
+    ///
+    /// # Complexity
     /// As [`allocate`](Self::allocate).
     pub fn probe(&self, request: &Request) -> Result<(u64, u64), VirtualAllocateError> {
         request.check()?;
@@ -336,13 +340,9 @@ impl VirtualBlock {
 
     #[cold]
     fn no_room(&self, request: &Request) -> VirtualAllocateError {
-        let statistics = self.statistics();
-        VirtualAllocateError::NoRoom {
-            size: request.size,
-            alignment: request.alignment,
-            free_bytes: statistics.free_bytes,
-            largest: statistics.largest_free_range,
-        }
+        let &Request { size, alignment, .. } = request;
+        let free_bytes = self.suballocator.region_bytes() - self.suballocator.used_bytes();
+        VirtualAllocateError::NoRoom { size, alignment, free_bytes, largest: self.suballocator.largest_at_a_glance() }
     }
 
     fn user_data_of(&self, key: RangeKey) -> u64 {

@@ -53,7 +53,8 @@ pub enum VirtualAllocateError {
         alignment: u64,
         /// All that is free, in however many ranges.
         free_bytes: u64,
-        /// The largest free range.
+        /// The largest free range, or up to a 16th less where many are about as large: so that a refusal costs little.
+        /// [`statistics`](super::VirtualBlock::statistics) tells it exactly.
         largest: u64,
     },
 }

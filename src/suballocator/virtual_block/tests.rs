@@ -277,6 +277,17 @@ fn before_a_refusal_more_of_a_list_is_looked_at() {
 }
 
 #[test]
+fn a_refusal_looks_at_few_ranges_to_say_how_large_they_are() {
+    for (sames, told) in [(LIST_LOOK_COUNT - 1, 67), (LIST_LOOK_COUNT, 64), (1_000, 64)] {
+        let sizes: Vec<u64> = core::iter::once(67).chain(core::iter::repeat_n(64, sames)).collect();
+        let mut block = with_holes(&sizes);
+        let refused = block.allocate(&Request::new(68, 1)).expect_err("no range is as large");
+        assert!(matches!(refused, VirtualAllocateError::NoRoom { largest, .. } if largest == told), "{refused}");
+        assert_eq!((block.probe(&Request::new(68, 1)), block.statistics().largest_free_range), (Err(refused), 67));
+    }
+}
+
+#[test]
 fn before_a_refusal_more_of_each_longer_list_is_looked_at() {
     assert_eq!(with_holes(&[64; 5]).allocate(&Request::new(64, 64)).map(|range| range.offset), Ok(0));
     let sizes = [100, 79, 100, 79, 100, 79];
