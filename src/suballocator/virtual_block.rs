@@ -66,8 +66,10 @@ impl VirtualBlockCreateInfo {
         Self { unit, ..self }
     }
 
-    /// Lets TLSF serve sizes of up to `slab_limit` from slabs: about a third of the time for small sizes, which are then
-    /// rounded up by less than an eighth. 0, the default, serves every size exactly.
+    /// Lets TLSF serve sizes of up to `slab_limit` from slabs: about a third of the time for small sizes. These are then
+    /// rounded up to a slot: by less than an eighth, or by up to a quarter where the alignment is not small beside the size.
+    /// The limit itself counts in whole units and is rounded up to a slot: a limit of 1000 serves 1024 as well. With 0, the
+    /// default, sizes are only rounded as [`VirtualAllocation::size`] says.
     pub const fn slab_limit(self, slab_limit: u64) -> Self {
         Self { slab_limit, ..self }
     }
@@ -107,7 +109,8 @@ pub struct VirtualKey {
 pub struct VirtualAllocation {
     /// Where it starts.
     pub offset: u64,
-    /// How long it is: at least what was asked for, rounded up to the unit or the slot.
+    /// How long it is: what was asked for, rounded up to the unit, or to the slot that serves it. Beside slabs, TLSF rounds
+    /// it up to the alignment, too, where that adds no more than a 16th and there is room.
     pub size: u64,
     /// What frees it.
     pub key: VirtualKey,

@@ -44,7 +44,8 @@ pub enum VirtualAllocateError {
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
     /// Nothing free was found that holds it: see [`allocate`](super::VirtualBlock::allocate) for what may be missed. Free
-    /// something, or use a further block.
+    /// something, or use a further block. [Fixed slots](super::super::Algorithm::Fixed) say so, too, of a size or an alignment
+    /// that no slot has: then only a block of other slots helps.
     #[error("no free range for {size} aligned to {alignment}: {free_bytes} free, the largest range has {largest}")]
     NoRoom {
         /// What was asked for.

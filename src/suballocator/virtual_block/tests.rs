@@ -293,3 +293,33 @@ fn before_a_refusal_more_of_each_longer_list_is_looked_at() {
     let sizes = [100, 79, 100, 79, 100, 79];
     assert_eq!(with_holes(&sizes).allocate(&Request::new(64, 1_024)).map(|range| range.offset), Ok(0));
 }
+
+/// What the documentation of [`VirtualBlockCreateInfo::slab_limit`], [`VirtualAllocation::size`] and [`End`] says.
+#[test]
+fn sizes_are_rounded_as_documented() {
+    let taken = |size, slab_limit, request: Request| {
+        let info = VirtualBlockCreateInfo::new(size).slab_limit(slab_limit);
+        let mut block = VirtualBlock::new(&info).expect("the description is sound");
+        block.allocate(&request).map(|range| (range.offset, range.size))
+    };
+    let aligned = Request::new(1_023, 64);
+    assert_eq!(taken(4_096, 0, aligned), Ok((0, 1_024)), "a 16th at most is added");
+    assert_eq!(taken(1_023, 0, aligned), Ok((0, 1_023)), "there is no room for more");
+    assert_eq!(taken(4_095, 0, aligned.end(End::High)), Ok((3_008, 1_024)), "the highest for 1024");
+    assert_eq!(taken(4_096, 0, Request::new(1_023, 128)), Ok((0, 1_024)));
+    assert_eq!(taken(4_096, 0, Request::new(900, 128)), Ok((0, 900)), "it would be more than a 16th");
+    assert_eq!(taken(1 << 20, 4_096, Request::new(820, 1_024)), Ok((0, 1_024)), "a quarter at most is added");
+    assert_eq!(taken(1 << 20, 1_000, Request::new(1_010, 1)), Ok((0, 1_024)), "the limit is a slot of 1024");
+    assert_eq!(taken(1 << 20, 1_000, Request::new(1_025, 1)), Ok((0, 1_025)));
+}
+
+#[test]
+fn fixed_slots_refuse_what_none_of_them_can_be() {
+    let info = VirtualBlockCreateInfo::new(960).algorithm(Algorithm::Fixed { slot_size: 96 });
+    let mut block = VirtualBlock::new(&info).expect("the description is sound");
+    for (request, is_served) in
+        [(Request::new(96, 32), true), (Request::new(1, 64), false), (Request::new(97, 1), false)]
+    {
+        assert_eq!(block.allocate(&request).is_ok(), is_served, "{request:?}");
+    }
+}
