@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Invariants:
-//! * V1: no two blocks of a process have the same id; a key is accepted only where id and epoch both agree.
+//! * V1: no two blocks of a process have the same id; a key is accepted only where id and epoch both agree. A block whose
+//!   epochs are used up gets a new id; when these are used up as well, it keeps its own.
 //! * V2: the block has one region, number 0, for as long as it lives.
 //! * V3: `user_data` holds 0 for every slot of the table whose range is not live.
 //!
@@ -262,10 +263,13 @@ impl VirtualBlock {
         Ok(())
     }
 
-    /// Frees everything at once. All keys become stale.
+    /// Frees everything at once. All keys become stale; after 2^32 times, those from before are another block's.
     pub fn clear(&mut self) {
         self.suballocator.clear();
         self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.id = next_id().unwrap_or(self.id);
+        }
         self.user_data.iter_mut().for_each(Vec::clear);
     }
 

@@ -323,3 +323,20 @@ fn fixed_slots_refuse_what_none_of_them_can_be() {
         assert_eq!(block.allocate(&request).is_ok(), is_served, "{request:?}");
     }
 }
+
+#[test]
+fn a_key_stays_stale_when_the_epochs_are_used_up() {
+    for algorithm in ALGORITHMS {
+        let mut block = block(algorithm);
+        let old = block.allocate(&Request::new(10, 1)).expect("it has room");
+        let id = block.id;
+        // As often as the generations of fixed slots go round once.
+        block.epoch = u32::MAX - 1_023;
+        (0..1_023).for_each(|_| block.clear());
+        assert_eq!((block.id, block.epoch), (id, u32::MAX));
+        block.clear();
+        let kept = block.allocate(&Request::new(10, 1)).expect("it has room");
+        assert_eq!((block.range(&old.key), block.range(&kept.key)), (None, Some((kept.offset, kept.size))));
+        assert!(block.free(old.key).is_err());
+    }
+}
