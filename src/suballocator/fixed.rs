@@ -99,7 +99,8 @@ impl Bitmap {
     }
 
     pub(super) fn host_bytes(&self) -> usize {
-        self.levels.iter().map(|level| level.capacity() * size_of::<u64>()).sum()
+        let words: usize = self.levels.iter().map(Vec::capacity).sum();
+        words * size_of::<u64>() + self.levels.capacity() * size_of::<Vec<u64>>()
     }
 }
 

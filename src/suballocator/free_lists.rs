@@ -23,6 +23,12 @@ use super::size_class::{self, MAX_SIZE};
 /// from 1.29 to 1.07, 8 would bring 1.069; more cost time and buy nothing (measured before the library was written).
 const PROBE_COUNT: usize = 4;
 
+/// Ranges of one list that a search looks at before a request is refused: a range behind them may be missed.
+pub(super) const LIST_LOOK_COUNT: usize = 64;
+
+/// Ranges of all lists that it looks at then: a microsecond or two, twenty if none is in a cache.
+pub(super) const LOOK_COUNT: usize = 256;
+
 const WORD_COUNT: usize = 16;
 
 /// What is sought, in units.
@@ -168,12 +174,23 @@ impl FreeLists {
         self.find(ranges, want)
     }
 
-    /// Returns the size of the largest free range, in units. Walks the topmost list.
-    pub(super) fn largest(&self, ranges: &RangeList) -> u64 {
+    /// Finds where the wanted piece fits, before a request is refused: looks at many ranges of its own class and of each
+    /// longer list. Whatever surely holds it, [`find`](Self::find) has found.
+    #[cold]
+    pub(super) fn find_widely(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
+        let own = self.first_list(size_class::floor(want.units));
+        let lists = core::iter::successors(own, |&class| self.first_list(class + 1));
+        let mut nodes = lists.flat_map(|class| self.walk(ranges, class).take(LIST_LOOK_COUNT)).take(LOOK_COUNT);
+        nodes.find_map(|(index, node)| want.cut_from(index, node))
+    }
+
+    /// Returns the size of the largest free range, in units, as the first `most` ranges of the topmost list tell: none
+    /// is larger by a 16th.
+    pub(super) fn largest(&self, ranges: &RangeList, most: usize) -> u64 {
         let top = self.words.iter().rposition(|&word| word != 0);
         let Some(word) = top else { return 0 };
         let class = (word << 6) + self.words[word].ilog2() as usize;
-        self.walk(ranges, class).map(|(_, node)| node.size()).max().unwrap_or(0)
+        self.walk(ranges, class).take(most).map(|(_, node)| node.size()).max().unwrap_or(0)
     }
 
     /// Walks one list.

@@ -8,7 +8,8 @@
 //!
 //! A request is served from *the gap*, and from nowhere else. A range that is freed beside the gap joins it (stack); one
 //! freed elsewhere waits until its neighbours up to the gap are free. When the gap has become too small and the region's
-//! front is free, the gap moves there (ring), unless an upper stack stands.
+//! front is free, the gap moves there (ring), unless an upper stack stands. It moves back to the region's end when all that
+//! was taken at the front is freed and the gap is too small: what is the end is only then looked for.
 //!
 //! Invariants, beside those of [`range_list`](super::range_list):
 //! * L1: `head` is a used range, or none and the gap is at the region's front; the range behind it, where free, is the gap.
@@ -134,7 +135,7 @@ impl Linear {
 
     pub(super) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
         let want = self.want(request)?;
-        let cut = self.find_in(region, &want)?;
+        let cut = self.find_in(region, &want).or_else(|| self.find_at_end(region, &want))?;
         Some(self.take(cut, want.end))
     }
 
@@ -165,10 +166,10 @@ impl Linear {
         self.ranges.resolve(key).map(|node| self.spot(node.place, node.size()))
     }
 
-    /// Returns the largest gap or free front of any region, in bytes: what the next request can have.
+    /// Returns the largest gap, free front or free end of any region, in bytes: what the next request can have.
     pub(super) fn largest_free_range(&self) -> u64 {
         let regions = 0..self.ranges.regions.len();
-        let spaces = regions.flat_map(|region| [self.gap(region), self.free_front(region)]);
+        let spaces = regions.flat_map(|region| [self.gap(region), self.free_front(region), self.free_end(region)]);
         spaces.flatten().map(|(_, node)| node.size()).max().unwrap_or(0) << self.shift
     }
 
@@ -210,17 +211,29 @@ impl Linear {
         Some((first, self.ranges.free_neighbour(first)?))
     }
 
+    /// Returns the free range at the end of a region that a ring may move back to: the gap is at the front, and no range
+    /// leads from there to the end. It is found by a walk.
+    #[cold]
+    fn free_end(&self, region: u32) -> Option<(u32, &Node)> {
+        let front = self.fronts.get(region as usize)?;
+        if front.head != NIL || front.upper > 0 {
+            return None;
+        }
+        self.ranges.walk(region).last().filter(|(_, node)| !node.is_used())
+    }
+
     fn want(&self, request: &Request) -> Option<Want> {
         let units = units_for(request.size, self.shift).max(1);
         let mask = ((request.alignment >> self.shift).max(1) - 1) & MAX_SIZE;
         (units <= MAX_SIZE).then_some(Want { units, mask, end: request.end.unwrap_or(End::Low) })
     }
 
-    /// Searches the region that served last, then all in ascending order.
+    /// Searches the region that served last, then all in ascending order, then their ends.
     #[inline]
     fn find(&self, want: &Want) -> Option<Cut> {
         let mut regions = 0..self.ranges.regions.len();
-        self.find_in(self.current, want).or_else(|| regions.find_map(|region| self.find_in(region, want)))
+        let cut = self.find_in(self.current, want).or_else(|| regions.find_map(|region| self.find_in(region, want)));
+        cut.or_else(|| (0..self.ranges.regions.len()).find_map(|region| self.find_at_end(region, want)))
     }
 
     #[inline]
@@ -238,10 +251,16 @@ impl Linear {
         }
     }
 
+    /// Searches where the gap of a region is too small.
+    #[cold]
+    fn find_at_end(&self, region: u32, want: &Want) -> Option<Cut> {
+        self.free_end(region).and_then(|(index, node)| want.cut_from(index, node))
+    }
+
     #[inline]
     fn take(&mut self, cut: Cut, end: End) -> Suballocation {
         let free = &self.ranges.nodes[cut.node as usize];
-        let (size, front) = (free.size(), cut.offset - free.offset());
+        let (size, front, below) = (free.size(), cut.offset - free.offset(), free.prev);
         let node = if front == 0 { cut.node } else { self.ranges.split(cut.node, front) };
         if size - front > cut.units {
             self.ranges.split(node, cut.units);
@@ -252,7 +271,8 @@ impl Linear {
         let state = &mut self.fronts[self.current as usize];
         match end {
             End::Low => state.head = node,
-            End::High => state.upper += 1,
+            // The range below is the head, unless what is cut is the end of a ring that moves back.
+            End::High => (state.head, state.upper) = (below, state.upper + 1),
         }
         self.ranges.regions.occupy(self.current);
         self.used_units += cut.units;

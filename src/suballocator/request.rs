@@ -7,7 +7,8 @@
 pub enum End {
     /// The low end: the lowest aligned offset.
     Low,
-    /// The high end: the highest aligned offset. A linear suballocator stacks such ranges downwards from its end.
+    /// The high end: the highest aligned offset that leaves room for the size, which TLSF may have rounded up to the
+    /// alignment. A linear suballocator stacks such ranges downwards from its end.
     High,
 }
 
@@ -81,7 +82,8 @@ pub enum Algorithm {
     Tlsf,
     /// Bump, stack, double stack or ring: for what is freed in the order of its making, or the reverse.
     Linear,
-    /// Equal slots, one bit each: for many ranges of one size.
+    /// Equal slots, one bit each: for many ranges of one size. What is larger than a slot, or aligned to more than the
+    /// largest power of two that divides the slot size, is refused, however much is free.
     Fixed {
         /// Size of a slot in bytes.
         slot_size: u64,

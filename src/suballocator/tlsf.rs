@@ -10,6 +10,10 @@
 //! ```
 //!
 //! All regions share one index, so choosing a region costs nothing, and placement is as good as over one long region.
+//! What surely holds a request is found at two words. Of what may hold it, a few ranges are looked at, and some hundred before
+//! a request is refused: so TLSF refuses a request that fits only where many free ranges of about the same size do not
+//! hold it, and one does.
+//!
 //! A search changes nothing and says where the piece would lie ([`Spot`]); [`Tlsf::allocate`] then does that, and
 //! [`Tlsf::probe`] only tells it: one search, two users.
 //!
@@ -24,7 +28,7 @@ mod slots;
 
 pub(crate) use slots::SlotRule;
 
-use super::free_lists::{FreeLists, Want};
+use super::free_lists::{FreeLists, LIST_LOOK_COUNT, Want};
 use super::range_list::{Cut, Node, RangeList, region_of};
 use super::region_table::{NONE, Region};
 use super::size_class::{self, MAX_SIZE};
@@ -177,7 +181,16 @@ impl Tlsf {
     }
 
     pub(super) fn largest_free_range(&self) -> u64 {
-        self.lists.largest(&self.ranges) << self.shift
+        self.largest_of(usize::MAX)
+    }
+
+    /// Returns the same or less, and looks at few ranges.
+    pub(super) fn largest_at_a_glance(&self) -> u64 {
+        self.largest_of(LIST_LOOK_COUNT)
+    }
+
+    fn largest_of(&self, most: usize) -> u64 {
+        self.lists.largest(&self.ranges, most).max(self.largest_reclaimed()) << self.shift
     }
 
     pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
@@ -247,12 +260,10 @@ impl Tlsf {
     /// Searches for room for no more than what was asked, where there is none for the rounded size.
     #[cold]
     fn find_exactly(&self, want: &Want, rounded: &Want) -> Option<Found> {
-        if want.units < rounded.units
-            && let Some(cut) = self.lists.find_apart(&self.ranges, want)
-        {
-            return Some(Found::Range(cut));
-        }
-        self.find_reclaimed(want)
+        let is_rounded = want.units < rounded.units;
+        let cut = if is_rounded { self.lists.find_apart(&self.ranges, want) } else { None };
+        let cut = cut.or_else(|| self.lists.find_widely(&self.ranges, want));
+        cut.map(Found::Range).or_else(|| self.find_reclaimed(want))
     }
 
     #[inline(always)]

@@ -90,13 +90,15 @@ fn a_region_smaller_than_a_slot_serves_nothing_and_breaks_nothing() {
 
 #[test]
 fn the_host_pays_a_bit_for_each_slot() {
-    let bitmap = (64 + 1) * size_of::<u64>();
-    assert_eq!(Bitmap::full(64 * 64).host_bytes(), bitmap);
+    let levels = |set: &Bitmap| set.levels.capacity() * size_of::<Vec<u64>>();
+    let set = Bitmap::full(64 * 64);
+    let bitmap = (64 + 1) * size_of::<u64>() + levels(&set);
+    assert_eq!(set.host_bytes(), bitmap);
     let mut subject = fixed(4, &[4 * 64 * 64; 8]);
     let Suballocator::Fixed(inner) = &subject else { unreachable!("it was made as one") };
     let tables = 8 * size_of::<FixedRegion>() + inner.regions.host_bytes();
     assert_eq!(inner.slots.capacity(), 8);
-    assert_eq!(subject.host_bytes(), 8 * bitmap + tables + size_of::<u64>());
+    assert_eq!(subject.host_bytes(), 8 * bitmap + tables + size_of::<u64>() + levels(&inner.open));
     subject.add_region(4);
     let Suballocator::Fixed(inner) = &subject else { unreachable!("it was made as one") };
     assert!(inner.host_bytes() >= 8 * bitmap + 9 * (size_of::<FixedRegion>() + 24), "a further region costs");
@@ -112,4 +114,11 @@ fn a_generation_wraps_into_no_other_field() {
         fixed.clear();
         assert_eq!(keys.map(|key| fixed.resolve(key)), [None, None]);
     }
+}
+
+#[test]
+fn the_host_pays_for_each_level_of_bits() {
+    let vec = size_of::<Vec<u64>>();
+    let paid = |capacity| Bitmap::new(capacity).host_bytes();
+    assert!([paid(64), paid(65)].iter().zip([vec + 8, 2 * vec + 24]).all(|(&paid, least)| paid >= least));
 }

@@ -196,3 +196,41 @@ fn the_largest_free_range_is_said_in_bytes() {
     subject.allocate(&Request::new(30, 1)).expect("it has room");
     assert_eq!(subject.largest_free_range(), 128);
 }
+
+/// A ring that has gone round, and whose newest range and the last of the round before are freed: 30 are free in front
+/// of the oldest, and 60 behind it.
+fn turned_back() -> Line {
+    let mut line = Line::new(&[100]);
+    let [a, _, c] = [30, 10, 40].map(|size| line.low(size).expect("it has room").1);
+    line.free(a);
+    let e = line.low(25).expect("the front is free");
+    assert_eq!(e.0, 0);
+    line.free(e.1);
+    line.free(c);
+    line
+}
+
+#[test]
+fn a_ring_whose_newest_is_freed_finds_what_it_left_behind() {
+    let mut line = turned_back();
+    assert_eq!(line.subject.largest_free_range(), 60);
+    assert_eq!(line.subject.probe(&Request::new(50, 1)).map(|spot| spot.offset), Some(40));
+    assert_eq!(offset(line.low(61)), None);
+    assert_eq!(offset(line.low(20)), Some(0), "the gap is asked first");
+    let mut line = turned_back();
+    assert_eq!(offset(line.low(50)), Some(40));
+    assert_eq!(offset(line.low(10)), Some(90));
+    assert_eq!(offset(line.low(30)), Some(0), "it goes round again");
+}
+
+#[test]
+fn an_upper_stack_starts_at_what_a_ring_left_behind() {
+    let mut line = turned_back();
+    let high = line.high(20).expect("the end is free");
+    assert_eq!(high.0, 80);
+    assert_eq!(line.subject.largest_free_range(), 40);
+    assert_eq!(offset(line.low(40)), Some(40));
+    assert_eq!(offset(line.low(10)), None, "an upper stack bars the way round");
+    line.free(high.1);
+    assert_eq!(offset(line.low(20)), Some(80));
+}

@@ -23,7 +23,7 @@ const SLAB_ALIGNMENT: u64 = 4096;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlotRule {
     shift: u32,
-    /// Largest alignment, less one.
+    /// Largest alignment, less one, in units: 0 where the unit is as large.
     largest_mask: u64,
     class_count: usize,
 }
@@ -51,7 +51,7 @@ impl SlotRule {
 impl Tlsf {
     /// Returns which requests slots serve.
     pub(in super::super) fn slot_rule(&self) -> SlotRule {
-        let largest_mask = SLAB_ALIGNMENT >> self.shift;
+        let largest_mask = (SLAB_ALIGNMENT - 1) >> self.shift;
         SlotRule { shift: self.shift, largest_mask, class_count: self.slabs.classes.len() }
     }
 
@@ -71,9 +71,8 @@ impl Tlsf {
         if count == 0 {
             return None;
         }
-        let largest = (SLAB_ALIGNMENT >> self.shift).max(1);
-        let alignment = (1 << slot.trailing_zeros()).min(largest);
-        let want = Want { units: slot * count, mask: alignment - 1, end };
+        let largest_mask = self.slot_rule().largest_mask;
+        let want = Want { units: slot * count, mask: ((1 << slot.trailing_zeros()) - 1) & largest_mask, end };
         let cut = self.lists.find_apart(&self.ranges, &want)?;
         Some(Found::Slab { cut, class, count })
     }
@@ -81,7 +80,20 @@ impl Tlsf {
     /// Finds room that would appear if empty slabs were given back: at most one slab per class is looked at.
     #[cold]
     pub(super) fn find_reclaimed(&self, want: &Want) -> Option<Found> {
-        self.slabs.empty().find_map(|slab| {
+        self.vacant_spans().find_map(|(node, start, end)| {
+            let offset = want.place_in(start, end)?;
+            Some(Found::Reclaimed(Cut { node, offset, units: want.units }))
+        })
+    }
+
+    /// Returns the units of the largest free range that would appear if empty slabs were given back; 0 if there are none.
+    pub(super) fn largest_reclaimed(&self) -> u64 {
+        self.vacant_spans().map(|(_, start, end)| end - start).max().unwrap_or(0)
+    }
+
+    /// Walks the empty slabs, each with the free ranges and empty slabs around it: their first node, start and end.
+    fn vacant_spans(&self) -> impl Iterator<Item = (u32, u64, u64)> {
+        self.slabs.empty().map(|slab| {
             let (mut first, mut last) = (self.slabs.table[slab as usize].node, self.slabs.table[slab as usize].node);
             while let Some(node) = self.vacant(self.ranges.nodes[first as usize].prev) {
                 first = node;
@@ -89,9 +101,7 @@ impl Tlsf {
             while let Some(node) = self.vacant(self.ranges.nodes[last as usize].next) {
                 last = node;
             }
-            let (start, end) = (self.ranges.nodes[first as usize].offset(), self.ranges.nodes[last as usize].end());
-            let offset = want.place_in(start, end)?;
-            Some(Found::Reclaimed(Cut { node: first, offset, units: want.units }))
+            (first, self.ranges.nodes[first as usize].offset(), self.ranges.nodes[last as usize].end())
         })
     }
 

@@ -43,7 +43,9 @@ pub enum VirtualAllocateError {
     /// The request makes no sense. Correct it.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// Nothing free was found that holds it. Free something, or use a further block.
+    /// Nothing free was found that holds it: see [`allocate`](super::VirtualBlock::allocate) for what may be missed. Free
+    /// something, or use a further block. [Fixed slots](super::super::Algorithm::Fixed) say so, too, of a size or an alignment
+    /// that no slot has: then only a block of other slots helps.
     #[error("no free range for {size} aligned to {alignment}: {free_bytes} free, the largest range has {largest}")]
     NoRoom {
         /// What was asked for.
@@ -52,7 +54,8 @@ pub enum VirtualAllocateError {
         alignment: u64,
         /// All that is free, in however many ranges.
         free_bytes: u64,
-        /// The largest free range.
+        /// The largest free range, or up to a 16th less where many are about as large: so that a refusal costs little.
+        /// [`statistics`](super::VirtualBlock::statistics) tells it exactly.
         largest: u64,
     },
 }

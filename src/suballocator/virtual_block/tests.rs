@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 
 use super::super::End;
+use super::super::free_lists::LIST_LOOK_COUNT;
 use super::*;
 
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 64 }];
@@ -223,4 +224,119 @@ fn a_broken_invariant_is_said_and_so_is_emptiness() {
     let Suballocator::Tlsf(tlsf) = &mut block.suballocator else { unreachable!("it was made as one") };
     tlsf.range_count += 1;
     assert_eq!(block.validate().map_err(|violation| violation.invariant), Err("A1"));
+}
+
+#[test]
+fn a_slot_is_as_aligned_as_was_asked_whatever_the_unit() {
+    for unit in (0..17).map(|shift| 1 << shift) {
+        let info = VirtualBlockCreateInfo::new(1 << 22).unit(unit).slab_limit(16 * unit);
+        for alignment in (0..20).map(|shift| 1 << shift) {
+            let mut block = VirtualBlock::new(&info).expect("the description is sound");
+            let _first = block.allocate(&Request::new(unit, 1)).expect("it has room");
+            let offset = block.allocate(&Request::new(2 * unit, alignment)).expect("it has room").offset;
+            assert_eq!(offset % alignment, 0, "unit {unit}, alignment {alignment}");
+        }
+    }
+}
+
+#[test]
+fn the_largest_free_range_counts_slabs_that_are_empty() {
+    let info = VirtualBlockCreateInfo::new(1 << 20).slab_limit(4_096);
+    let mut block = VirtualBlock::new(&info).expect("the description is sound");
+    let slot = block.allocate(&Request::new(4_096, 1)).expect("it has room");
+    block.free(slot.key).expect("the key is live");
+    assert_eq!(block.statistics().largest_free_range, 1 << 20);
+    let refused = block.allocate(&Request::new(2 << 20, 1));
+    assert!(matches!(refused, Err(VirtualAllocateError::NoRoom { largest: 0x10_0000, .. })));
+    assert!(block.allocate(&Request::new(1 << 20, 1)).is_ok());
+}
+
+/// A block of TLSF that is full but for free ranges of these sizes, freed in this order, the first at offset 0.
+fn with_holes(sizes: &[u64]) -> VirtualBlock {
+    let info = VirtualBlockCreateInfo::new(sizes.iter().sum::<u64>() + sizes.len() as u64);
+    let mut block = VirtualBlock::new(&info).expect("the description is sound");
+    let mut take = |size| block.allocate(&Request::new(size, 1)).expect("it has room").key;
+    let keys: Vec<_> = sizes.iter().map(|&size| (take(size), take(1)).0).collect();
+    for key in keys {
+        block.free(key).expect("the key is live");
+    }
+    block
+}
+
+#[test]
+fn before_a_refusal_more_of_a_list_is_looked_at() {
+    let sizes: Vec<u64> = core::iter::once(67).chain([64; LIST_LOOK_COUNT - 1]).collect();
+    for sizes in [&[67, 64, 64, 64, 64], &sizes[..]] {
+        let mut block = with_holes(sizes);
+        let spot = block.probe(&Request::new(67, 1));
+        assert_eq!((spot, block.allocate(&Request::new(67, 1)).map(|range| range.offset)), (Ok((0, 67)), Ok(0)));
+    }
+    let one_more: Vec<u64> = sizes.iter().copied().chain([64]).collect();
+    let refused = with_holes(&one_more).allocate(&Request::new(67, 1));
+    assert!(matches!(refused, Err(VirtualAllocateError::NoRoom { .. })), "it is behind those that are looked at");
+}
+
+#[test]
+fn a_refusal_looks_at_few_ranges_to_say_how_large_they_are() {
+    for (sames, told) in [(LIST_LOOK_COUNT - 1, 67), (LIST_LOOK_COUNT, 64), (1_000, 64)] {
+        let sizes: Vec<u64> = core::iter::once(67).chain(core::iter::repeat_n(64, sames)).collect();
+        let mut block = with_holes(&sizes);
+        let refused = block.allocate(&Request::new(68, 1)).expect_err("no range is as large");
+        assert!(matches!(refused, VirtualAllocateError::NoRoom { largest, .. } if largest == told), "{refused}");
+        assert_eq!((block.probe(&Request::new(68, 1)), block.statistics().largest_free_range), (Err(refused), 67));
+    }
+}
+
+#[test]
+fn before_a_refusal_more_of_each_longer_list_is_looked_at() {
+    assert_eq!(with_holes(&[64; 5]).allocate(&Request::new(64, 64)).map(|range| range.offset), Ok(0));
+    let sizes = [100, 79, 100, 79, 100, 79];
+    assert_eq!(with_holes(&sizes).allocate(&Request::new(64, 1_024)).map(|range| range.offset), Ok(0));
+}
+
+/// What the documentation of [`VirtualBlockCreateInfo::slab_limit`], [`VirtualAllocation::size`] and [`End`] says.
+#[test]
+fn sizes_are_rounded_as_documented() {
+    let taken = |size, slab_limit, request: Request| {
+        let info = VirtualBlockCreateInfo::new(size).slab_limit(slab_limit);
+        let mut block = VirtualBlock::new(&info).expect("the description is sound");
+        block.allocate(&request).map(|range| (range.offset, range.size))
+    };
+    let aligned = Request::new(1_023, 64);
+    assert_eq!(taken(4_096, 0, aligned), Ok((0, 1_024)), "a 16th at most is added");
+    assert_eq!(taken(1_023, 0, aligned), Ok((0, 1_023)), "there is no room for more");
+    assert_eq!(taken(4_095, 0, aligned.end(End::High)), Ok((3_008, 1_024)), "the highest for 1024");
+    assert_eq!(taken(4_096, 0, Request::new(1_023, 128)), Ok((0, 1_024)));
+    assert_eq!(taken(4_096, 0, Request::new(900, 128)), Ok((0, 900)), "it would be more than a 16th");
+    assert_eq!(taken(1 << 20, 4_096, Request::new(820, 1_024)), Ok((0, 1_024)), "a quarter at most is added");
+    assert_eq!(taken(1 << 20, 1_000, Request::new(1_010, 1)), Ok((0, 1_024)), "the limit is a slot of 1024");
+    assert_eq!(taken(1 << 20, 1_000, Request::new(1_025, 1)), Ok((0, 1_025)));
+}
+
+#[test]
+fn fixed_slots_refuse_what_none_of_them_can_be() {
+    let info = VirtualBlockCreateInfo::new(960).algorithm(Algorithm::Fixed { slot_size: 96 });
+    let mut block = VirtualBlock::new(&info).expect("the description is sound");
+    for (request, is_served) in
+        [(Request::new(96, 32), true), (Request::new(1, 64), false), (Request::new(97, 1), false)]
+    {
+        assert_eq!(block.allocate(&request).is_ok(), is_served, "{request:?}");
+    }
+}
+
+#[test]
+fn a_key_stays_stale_when_the_epochs_are_used_up() {
+    for algorithm in ALGORITHMS {
+        let mut block = block(algorithm);
+        let old = block.allocate(&Request::new(10, 1)).expect("it has room");
+        let id = block.id;
+        // As often as the generations of fixed slots go round once.
+        block.epoch = u32::MAX - 1_023;
+        (0..1_023).for_each(|_| block.clear());
+        assert_eq!((block.id, block.epoch), (id, u32::MAX));
+        block.clear();
+        let kept = block.allocate(&Request::new(10, 1)).expect("it has room");
+        assert_eq!((block.range(&old.key), block.range(&kept.key)), (None, Some((kept.offset, kept.size))));
+        assert!(block.free(old.key).is_err());
+    }
 }
