@@ -106,6 +106,21 @@ fn lines_that_contradict_each_other() {
     expect("twice.csv", &format!("{GOOD}{GOOD}"), "2: id 0 is used twice: line 1 allocates it already");
 }
 
+/// The number of a format that no simulated driver knows is asked about all the same: it falls back.
+#[test]
+fn formats_by_a_number_that_vulkan_has_not() {
+    let image = |number: &str| {
+        let description = format!("2d:format{number}:1x1x1:m1:l1:s1");
+        GOOD.replace("buffer", "image_optimal").replace(",82,vertices", &format!(",6,{description}"))
+    };
+    for number in ["-2147483648", "-1", "2147483648"] {
+        expect(&format!("format{number}.csv"), &image(number), &format!("1: column name: \"2d:format{number}:"));
+    }
+    let (_, output) = replay("format2147483647.csv", image("2147483647").as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 of 1 fell back"), "{output:?}");
+}
+
 #[test]
 fn no_events_and_another_version() {
     expect("empty.csv", "", "holds no event");
