@@ -113,8 +113,8 @@ pub enum Problem {
         /// Line of the first allocation.
         used_at: u64,
     },
-    /// A `.stats.json` that is not what one looks like.
-    #[error("not the statistics of a trace: {0}")]
+    /// A `.stats.json` that is not what one looks like. Without it the trace is replayed all the same.
+    #[error("not the statistics of a trace: {0}; fetch the file again, or move it away")]
     Statistics(String),
 }
 

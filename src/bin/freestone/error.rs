@@ -31,7 +31,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// A file that cannot be written.
-    #[error("{}: cannot be written: {source}", .file.display())]
+    #[error("{}: cannot be written: {source}; check that its folder exists and has room, and its rights", .file.display())]
     Write {
         /// The file as the user named it.
         file: PathBuf,

@@ -1,12 +1,13 @@
 //! `freestone`: replays recorded applications, shows how devices look to the allocator, and soaks it.
 //!
 //! ```text
-//! main ── arguments ── trace files read and checked ── session: each replayed on a driver ── JSON, table
+//! main ── arguments ── files read and checked ── session: each trace replayed on a driver ── JSON, table, verdict
 //!   ├── soak: random lifetimes, checked all along ── verdict
 //!   └── error: one line, exit code
 //! ```
 //!
-//! Every trace is read and checked before the first is replayed, so that a mistyped name is found in the first second.
+//! Every file is read and checked, or opened to be written, before the first trace is replayed, so that a mistyped name
+//! is found in the first second. What was replayed before a failure is shown nevertheless.
 
 mod devices;
 mod driver;
@@ -26,8 +27,8 @@ mod timing;
 mod units;
 mod vulkan;
 
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,8 +36,8 @@ use clap::{Args, Parser, Subcommand};
 
 use driver::DriverChoice;
 use error::CliError;
-use freestone::trace::{Statistics, Trace};
-use json::Record;
+use freestone::trace::{AppMemory, Statistics, Trace};
+use json::{JsonFile, Record};
 use session::Settings;
 use sizes::SizeChoice;
 use table::Row;
@@ -118,7 +119,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), CliError> {
     match &arguments.command {
-        Command::Replay(arguments) => replay_all(arguments),
+        Command::Replay(arguments) => replay_all(arguments, &mut io::stdout().lock()),
         Command::Devices(arguments) => devices::report(&arguments.driver, &mut io::stdout().lock()),
         Command::Soak(arguments) => {
             let SoakArguments { ref driver, minutes: duration, steps, seed, threads, require_validation } = *arguments;
@@ -140,24 +141,36 @@ fn minutes(text: &str) -> Result<Duration, String> {
     if minutes > 0.0 && minutes <= 1e6 { Ok(duration) } else { Err("not between 0 and a million minutes".into()) }
 }
 
-fn replay_all(arguments: &ReplayArguments) -> Result<(), CliError> {
-    let traces = arguments.traces.iter().map(Trace::read).collect::<Result<Vec<_>, _>>()?;
+fn replay_all(arguments: &ReplayArguments, out: &mut dyn Write) -> Result<(), CliError> {
+    let recordings = arguments.traces.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+    let json = arguments.json.as_deref().map(JsonFile::open).transpose()?;
     let layers = layers(arguments.require_validation);
     let settings = Settings { driver: arguments.driver.clone(), layers, sizes: arguments.sizes };
-    let rows = traces.iter().map(|trace| row(trace, &settings)).collect::<Result<Vec<_>, _>>()?;
-    let records: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
-    // The file first: whoever closes the pipe that reads the table still gets it.
-    if let Some(file) = &arguments.json {
-        json::write(&records, file)?;
-    }
-    table::write(&rows, &mut io::stdout().lock())?;
-    verdict(&records)
+    let mut rows = Vec::new();
+    let replayed = recordings.into_iter().try_for_each(|(trace, app)| {
+        let (record, fallbacks) = session::replay(&trace, &settings)?;
+        rows.push(Row { record, app, fallbacks });
+        Ok(())
+    });
+    replayed.and(show(&rows, json, out))
 }
 
-fn row(trace: &Trace, settings: &Settings) -> Result<Row, CliError> {
-    let app = Statistics::beside(&trace.file)?.map(|statistics| statistics.app_device_memory);
-    let (record, fallbacks) = session::replay(trace, settings)?;
-    Ok(Row { record, app, fallbacks })
+/// Reads a trace, and what the recorded application's own allocator took, where that is known.
+fn read(file: &Path) -> Result<(Trace, Option<AppMemory>), CliError> {
+    let trace = Trace::read(file)?;
+    let statistics = Statistics::beside(file)?;
+    Ok((trace, statistics.map(|statistics| statistics.app_device_memory)))
+}
+
+/// Writes the records and prints the table, whichever of the two fails, and judges what was replayed.
+fn show(rows: &[Row], json: Option<JsonFile>, out: &mut dyn Write) -> Result<(), CliError> {
+    let records: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
+    // The file first: whoever closes the pipe that reads the table still gets it.
+    let written = json.map_or(Ok(()), |json| json.write(&records));
+    let printed = if rows.is_empty() { Ok(()) } else { table::write(rows, out) };
+    written?;
+    printed?;
+    verdict(&records)
 }
 
 /// Turns what the driver or the layers complained about into an exit code.
