@@ -169,8 +169,9 @@ fn show(rows: &[Row], json: Option<JsonFile>, out: &mut dyn Write) -> Result<(),
     let written = json.map_or(Ok(()), |json| json.write(&records));
     let printed = if rows.is_empty() { Ok(()) } else { table::write(rows, out) };
     written?;
-    printed?;
-    verdict(&records)
+    // Before a closed pipe, which is no fault: faults are told to whoever reads only the first line, too.
+    verdict(&records)?;
+    Ok(printed?)
 }
 
 /// Turns what the driver or the layers complained about into an exit code.
@@ -185,8 +186,9 @@ mod recorded_resources_tests;
 
 #[cfg(test)]
 mod tests {
-    use super::{Arguments, Command, DriverChoice, Parser, Record, verdict};
+    use super::{Arguments, CliError, Command, DriverChoice, Parser, Record, Row, io, show, verdict};
     use clap::CommandFactory;
+    use std::collections::BTreeMap;
 
     #[test]
     fn the_arguments_are_consistent() {
@@ -209,5 +211,27 @@ mod tests {
         assert!(verdict(std::slice::from_ref(&clean)).is_ok());
         assert!(verdict(&[clean.clone(), loud]).is_err());
         assert!(verdict(&[Record { violations: 1, ..clean }]).is_err());
+    }
+    struct ClosedPipe;
+
+    impl io::Write for ClosedPipe {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_hides_no_fault() {
+        let row = |violations| {
+            let record = Record { violations, ..Record::default() };
+            Row { record, app: None, fallbacks: BTreeMap::new() }
+        };
+        assert!(matches!(show(&[row(0)], None, &mut ClosedPipe), Err(CliError::Output(_))));
+        let faults = show(&[row(0), row(3)], None, &mut ClosedPipe);
+        assert!(matches!(faults, Err(CliError::Faults { messages: 0, violations: 3 })));
     }
 }
