@@ -169,6 +169,23 @@ fn a_device_file_of_the_user_s_own() {
 }
 
 #[test]
+fn a_device_file_of_any_version() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("old.device");
+    let driver = format!("sim:{}", file.display());
+    let trace = recorded("vkcube.csv.zst").to_string_lossy().into_owned();
+    for version in ["1.0", "1.0\nextensions = VK_KHR_dedicated_allocation", "1.1", "1.2", "1.3"] {
+        let text = format!("name = old\nvulkan = {version}\nheap = 1 GiB DEVICE_LOCAL\n");
+        fs::write(&file, text + "memory = heap 0 DEVICE_LOCAL HOST_VISIBLE HOST_COHERENT\n")
+            .expect("a writable folder");
+        let soak = ["soak", "--minutes", "5", "--steps", "300", "--driver", &driver];
+        for arguments in [&["devices", "--driver", &driver][..], &["replay", &trace, "--driver", &driver], &soak] {
+            let output = freestone(arguments);
+            assert_eq!(output.status.code(), Some(0), "{version}: {arguments:?}: {output:?}");
+        }
+    }
+}
+
+#[test]
 fn a_replay_writes_table_and_json() {
     let json = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vkcube.json");
     let (trace, file) = (recorded("vkcube.csv.zst"), json.to_string_lossy());
