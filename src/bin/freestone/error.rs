@@ -27,6 +27,9 @@ pub(crate) enum CliError {
     /// No driver, or no validation layers where they are required.
     #[error("{0}; \"--driver sim:PROFILE\" needs no driver")]
     Vulkan(#[from] Unavailable),
+    /// Devices that cannot be opened or asked; the others were shown.
+    #[error("not shown: {0}")]
+    Devices(String),
     /// An operation of a trace failed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
@@ -103,6 +106,7 @@ impl CliError {
             | Self::NoDeviceFile { .. }
             | Self::DeviceFile { .. } => 2,
             Self::Vulkan(_)
+            | Self::Devices(_)
             | Self::Replay(_)
             | Self::Faults { .. }
             | Self::Finding(_)
