@@ -164,6 +164,8 @@ fn a_device_file_of_the_user_s_own() {
     fs::write(&file, "name = own\nheap = 64 pounds\n").expect("a writable folder");
     let output = freestone(&["devices", "--driver", &driver]);
     assert_eq!(complaint(&file, &output), "line 2: \"pounds\" is none of bytes, KiB, MiB, GiB");
+    let unnamed = freestone(&["devices", "--driver", "sim:own.txt"]);
+    assert!(String::from_utf8_lossy(&unnamed.stderr).contains("name of a device file ends in .device"), "{unnamed:?}");
     let missing = freestone(&["devices", "--driver", "sim:no/such.device"]);
     assert!(complaint(Path::new("no/such.device"), &missing).contains("os error 2"));
 }

@@ -53,7 +53,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Finding(#[from] Box<Finding>),
     /// A simulated driver of a name that there is not.
-    #[error("there is no simulated profile {0:?}; there are {names}", names = profile_names())]
+    #[error("there is no simulated profile {0:?}; there are {names}; the name of a device file ends in .device", names = profile_names())]
     NoSuchProfile(String),
     /// A device file that cannot be opened.
     #[error("{file}: {source}")]
