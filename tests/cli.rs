@@ -56,6 +56,15 @@ fn a_folder() {
 }
 
 #[test]
+fn a_folder_with_the_name_of_a_file() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("folder.csv.zst");
+    fs::create_dir_all(&folder).expect("a writable folder");
+    let output = freestone(&["replay", &folder.to_string_lossy(), "--driver", "sim:unified"]);
+    let complaint = complaint(&folder, &output);
+    assert!(complaint.contains("cannot be") && !complaint.contains("damaged"), "{complaint}");
+}
+
+#[test]
 fn the_bad_one_of_several() {
     let good = recorded("vkcube.csv.zst");
     let output = freestone(&["replay", &good.to_string_lossy(), "missing.csv"]);
