@@ -56,6 +56,15 @@ fn a_folder() {
 }
 
 #[test]
+fn a_folder_with_the_name_of_a_file() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("folder.csv.zst");
+    fs::create_dir_all(&folder).expect("a writable folder");
+    let output = freestone(&["replay", &folder.to_string_lossy(), "--driver", "sim:unified"]);
+    let complaint = complaint(&folder, &output);
+    assert!(complaint.contains("cannot be") && !complaint.contains("damaged"), "{complaint}");
+}
+
+#[test]
 fn the_bad_one_of_several() {
     let good = recorded("vkcube.csv.zst");
     let output = freestone(&["replay", &good.to_string_lossy(), "missing.csv"]);
@@ -106,6 +115,21 @@ fn lines_that_contradict_each_other() {
     expect("twice.csv", &format!("{GOOD}{GOOD}"), "2: id 0 is used twice: line 1 allocates it already");
 }
 
+/// The number of a format that no simulated driver knows is asked about all the same: it falls back.
+#[test]
+fn formats_by_a_number_that_vulkan_has_not() {
+    let image = |number: &str| {
+        let description = format!("2d:format{number}:1x1x1:m1:l1:s1");
+        GOOD.replace("buffer", "image_optimal").replace(",82,vertices", &format!(",6,{description}"))
+    };
+    for number in ["-2147483648", "-1", "2147483648"] {
+        expect(&format!("format{number}.csv"), &image(number), &format!("1: column name: \"2d:format{number}:"));
+    }
+    let (_, output) = replay("format2147483647.csv", image("2147483647").as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 of 1 fell back"), "{output:?}");
+}
+
 #[test]
 fn no_events_and_another_version() {
     expect("empty.csv", "", "holds no event");
@@ -149,8 +173,27 @@ fn a_device_file_of_the_user_s_own() {
     fs::write(&file, "name = own\nheap = 64 pounds\n").expect("a writable folder");
     let output = freestone(&["devices", "--driver", &driver]);
     assert_eq!(complaint(&file, &output), "line 2: \"pounds\" is none of bytes, KiB, MiB, GiB");
+    let unnamed = freestone(&["devices", "--driver", "sim:own.txt"]);
+    assert!(String::from_utf8_lossy(&unnamed.stderr).contains("name of a device file ends in .device"), "{unnamed:?}");
     let missing = freestone(&["devices", "--driver", "sim:no/such.device"]);
     assert!(complaint(Path::new("no/such.device"), &missing).contains("os error 2"));
+}
+
+#[test]
+fn a_device_file_of_any_version() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("old.device");
+    let driver = format!("sim:{}", file.display());
+    let trace = recorded("vkcube.csv.zst").to_string_lossy().into_owned();
+    for version in ["1.0", "1.0\nextensions = VK_KHR_dedicated_allocation", "1.1", "1.2", "1.3"] {
+        let text = format!("name = old\nvulkan = {version}\nheap = 1 GiB DEVICE_LOCAL\n");
+        fs::write(&file, text + "memory = heap 0 DEVICE_LOCAL HOST_VISIBLE HOST_COHERENT\n")
+            .expect("a writable folder");
+        let soak = ["soak", "--minutes", "5", "--steps", "300", "--driver", &driver];
+        for arguments in [&["devices", "--driver", &driver][..], &["replay", &trace, "--driver", &driver], &soak] {
+            let output = freestone(arguments);
+            assert_eq!(output.status.code(), Some(0), "{version}: {arguments:?}: {output:?}");
+        }
+    }
 }
 
 #[test]
@@ -178,11 +221,44 @@ fn a_json_file_that_cannot_be_written_is_2() {
     let trace = recorded("vkcube.csv.zst");
     let arguments = ["replay", &trace.to_string_lossy(), "--driver", "sim:unified", "--json", "no/such/folder/x.json"];
     let output = freestone(&arguments);
-    assert_eq!(complaint(Path::new("no/such/folder/x.json"), &output), complaint_of_a_missing_folder());
+    let complaint = complaint(Path::new("no/such/folder/x.json"), &output);
+    assert!(complaint.starts_with("cannot be written: ") && complaint.contains("check that its folder exists"));
 }
 
-fn complaint_of_a_missing_folder() -> String {
-    format!("cannot be written: {}", fs::File::create("no/such/folder/x.json").expect_err("there is no such folder"))
+/// Writes a trace of one buffer that no device has room for: its replay fails.
+fn hopeless(name: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&file, GOOD.replace(",36,", ",99999999999999,")).expect("a writable folder");
+    file
+}
+
+#[test]
+fn bad_files_are_found_before_the_first_replay() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (first, second, statistics) =
+        (hopeless("first.csv"), folder.join("second.csv"), folder.join("second.stats.json"));
+    fs::write(&second, GOOD).expect("a writable folder");
+    fs::write(&statistics, "none").expect("a writable folder");
+    let [first, second] = [&first, &second].map(|file| file.to_string_lossy().into_owned());
+    let output = freestone(&["replay", &first, &second, "--driver", "sim:unified"]);
+    let complaint_of_statistics = complaint(&statistics, &output);
+    assert!(complaint_of_statistics.starts_with("1: not the statistics of a trace"), "{complaint_of_statistics}");
+    let output = freestone(&["replay", &first, "--driver", "sim:unified", "--json", "no/such/folder/x.json"]);
+    assert!(complaint(Path::new("no/such/folder/x.json"), &output).starts_with("cannot be written: "));
+}
+
+#[test]
+fn what_was_replayed_before_a_failure_is_shown() {
+    let (good, bad) = (recorded("vkcube.csv.zst"), hopeless("later.csv"));
+    let json = Path::new(env!("CARGO_TARGET_TMPDIR")).join("some.json");
+    fs::write(&json, "0".repeat(9999)).expect("a writable folder");
+    let [good, bad, file] = [&good, &bad, &json].map(|file| file.to_string_lossy().into_owned());
+    let output = freestone(&["replay", &good, &bad, "--driver", "sim:unified", "--json", &file]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("vkcube"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with(&format!("error: {bad}:1: ")), "{output:?}");
+    let records: serde_json::Value = serde_json::from_slice(&fs::read(&json).expect("written")).expect("JSON");
+    assert_eq!(records.as_array().map(Vec::len), Some(1));
 }
 
 #[test]

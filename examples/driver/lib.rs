@@ -28,13 +28,16 @@ const INTERFACE_VERSION: u32 = 5;
 
 /// Returns the device that the environment names.
 fn chosen_device() -> Result<Option<Profile>, String> {
-    let Ok(name) = std::env::var("FREESTONE_ICD_DEVICE") else {
+    // A name that is no UTF-8 can be that of a file.
+    let Some(name) = std::env::var_os("FREESTONE_ICD_DEVICE") else {
         return Ok(None);
     };
-    if let Some(profile) = Profile::by_name(&name) {
+    if let Some(profile) = name.to_str().and_then(Profile::by_name) {
         return Ok(Some(profile));
     }
-    let text = fs::read_to_string(&name).map_err(|error| format!("{name}: no device of that name, and {error}"))?;
+    let text = fs::read_to_string(&name);
+    let name = name.display();
+    let text = text.map_err(|error| format!("{name}: no device of that name, and {error}"))?;
     Profile::parse(&text).map(Some).map_err(|error| format!("{name}: {error}"))
 }
 

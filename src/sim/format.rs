@@ -94,7 +94,7 @@ pub(super) fn texel_block(format: vk::Format) -> Option<TexelBlock> {
     if let Some(bytes) = among(&FOUR_BY_FOUR) {
         return Some(TexelBlock { width: 4, height: 4, bytes });
     }
-    let astc = usize::try_from(raw - 157).ok()? / 2;
+    let astc = usize::try_from(raw.checked_sub(157)?).ok()? / 2;
     ASTC.get(astc).map(|(width, height)| TexelBlock { width: *width, height: *height, bytes: 16 })
 }
 
@@ -197,6 +197,7 @@ mod tests {
         assert_eq!(of(vk::Format::ASTC_12X12_SRGB_BLOCK), Some((12, 12, 16)));
         assert_eq!(of(vk::Format::UNDEFINED), None);
         assert_eq!(of(vk::Format::from_raw(185)), None);
+        assert_eq!([i32::MIN, -1, i32::MAX].map(|raw| of(vk::Format::from_raw(raw))), [None; 3]);
     }
 
     #[test]

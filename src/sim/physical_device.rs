@@ -314,8 +314,11 @@ pub(super) extern "system" fn get_format_properties(
     format: vk::Format,
     output: &mut MaybeUninit<vk::FormatProperties>,
 ) {
-    called(physical, Function::GetPhysicalDeviceFormatProperties);
-    output.write(format_properties(format));
+    // Whatever happens below, the caller reads what was written.
+    output.write(vk::FormatProperties::default());
+    carry_out(&physical.control.state, Ask::new(Function::GetPhysicalDeviceFormatProperties), || {
+        output.write(format_properties(format));
+    });
 }
 
 pub(super) extern "system" fn get_format_properties2(
@@ -323,8 +326,9 @@ pub(super) extern "system" fn get_format_properties2(
     format: vk::Format,
     output: &mut vk::FormatProperties2<'_>,
 ) {
-    called(physical, Function::GetPhysicalDeviceFormatProperties2);
-    output.format_properties = format_properties(format);
+    carry_out(&physical.control.state, Ask::new(Function::GetPhysicalDeviceFormatProperties2), || {
+        output.format_properties = format_properties(format);
+    });
 }
 
 fn image_format_properties(

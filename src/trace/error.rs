@@ -39,8 +39,8 @@ pub enum Problem {
     /// The file cannot be opened. Check the path.
     #[error("cannot be opened: {0}; check the path")]
     Open(io::Error),
-    /// The file cannot be read on.
-    #[error("cannot be read: {0}")]
+    /// The file cannot be read on. Check what it is, and the disk.
+    #[error("cannot be read: {0}; check that it is a file, and its disk")]
     Read(io::Error),
     /// The Zstandard data end early or are damaged. Fetch the file again.
     #[error("the Zstandard data are cut off or damaged ({0}); fetch the file again")]
@@ -91,6 +91,16 @@ pub enum Problem {
         /// The alignment.
         alignment: u64,
     },
+    /// A debug name longer than any that is kept. Shorten it.
+    #[error("the name of id {id} has {bytes} bytes; shorten it to {limit} or fewer")]
+    NameTooLong {
+        /// The allocation.
+        id: u64,
+        /// Bytes of its name.
+        bytes: usize,
+        /// Bytes that a name may have.
+        limit: usize,
+    },
     /// A free of what was never allocated.
     #[error("free of id {id}, which no line above allocates")]
     UnknownId {
@@ -113,8 +123,8 @@ pub enum Problem {
         /// Line of the first allocation.
         used_at: u64,
     },
-    /// A `.stats.json` that is not what one looks like.
-    #[error("not the statistics of a trace: {0}")]
+    /// A `.stats.json` that is not what one looks like. Without it the trace is replayed all the same.
+    #[error("not the statistics of a trace: {0}; fetch the file again, or move it away")]
     Statistics(String),
 }
 

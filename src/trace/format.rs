@@ -31,8 +31,8 @@ const ENDINGS: [&str; 4] = ["_PACK8", "_PACK16", "_PACK32", "_BLOCK"];
 pub fn format_from_name(name: &str) -> Option<vk::Format> {
     static TABLE: OnceLock<HashMap<String, vk::Format>> = OnceLock::new();
     if let Some(number) = name.strip_prefix("format") {
-        // As numbers are written, without a plus or zeros in front.
-        let is_written_so = |parsed: &i32| parsed.to_string() == number;
+        // As numbers of formats are written: without a sign, or zeros in front.
+        let is_written_so = |parsed: &i32| *parsed >= 0 && parsed.to_string() == number;
         return number.parse().ok().filter(is_written_so).map(vk::Format::from_raw);
     }
     TABLE.get_or_init(table).get(shorten(name)).copied()
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(format_from_name("X8_D24_UNORM"), Some(vk::Format::X8_D24_UNORM_PACK32));
         assert_eq!(format_from_name("BC3_UNORM"), Some(vk::Format::BC3_UNORM_BLOCK));
         assert_eq!(format_from_name("format74"), Some(vk::Format::R16_UINT));
-        assert_eq!(["format", "format+5", "format05", "format 5"].map(format_from_name), [None; 4]);
+        assert_eq!(["format", "format+5", "format-5", "format05", "format 5"].map(format_from_name), [None; 5]);
         assert_eq!(format_from_name("R9_UNORM"), None);
         assert_eq!(format_name(vk::Format::from_raw(77_777)), "format77777");
     }

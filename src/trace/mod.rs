@@ -26,7 +26,7 @@
 //! | `class` | `device`, `upload`, `device_upload`, `readback`: see [`Class`] |
 //! | `dedicated` | `none`, `prefers`, `requires` (the driver), `app` (the application's choice) |
 //! | `usage` | `VkBufferUsageFlags` or `VkImageUsageFlags`, hexadecimal |
-//! | `name` | images: `dimension:format:WxHxD:mMIPS:lLAYERS:sSAMPLES` first; then, each after a `;`, a debug name and any of `alias`, `import`, `export`. Buffers: the debug name and the flags |
+//! | `name` | images: `dimension:format:WxHxD:mMIPS:lLAYERS:sSAMPLES` first; then, each after a `;`, a debug name of at most 1024 bytes and any of `alias`, `import`, `export`. Buffers: the debug name and the flags |
 //!
 //! A format is Vulkan's name for it without `VK_FORMAT_` (and, if one likes, without the endings `_PACK8`,
 //! `_PACK16`, `_PACK32` and `_BLOCK`), or `formatN` by its number.

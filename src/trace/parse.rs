@@ -10,6 +10,8 @@ use super::event::{
 };
 use super::format::format_from_name;
 
+/// Longest debug name, in bytes. Vulkan has no limit, and ours have less than a hundred; by taste.
+pub(super) const NAME_LIMIT: usize = 1024;
 /// Columns of an `alloc` line.
 const ALLOCATE_COLUMNS: usize = 13;
 /// Columns of a `free` line.
@@ -88,6 +90,7 @@ fn resource(columns: &Columns<'_>, id: u64) -> Result<Resource, Problem> {
     let mut parts = columns.get(12).split(';');
     let shape = shape(kind, hexadecimal("usage", columns.get(11))?, &mut parts)?;
     let (name, sharing) = name_and_sharing(parts);
+    check_name(name.as_deref(), id)?;
     Ok(Resource {
         size,
         alignment,
@@ -197,6 +200,14 @@ fn name_and_sharing<'a>(parts: impl Iterator<Item = &'a str>) -> (Option<String>
         }
     }
     ((!name.is_empty()).then_some(name), sharing)
+}
+
+/// Holds a name to what is kept of each event.
+fn check_name(name: Option<&str>, id: u64) -> Result<(), Problem> {
+    match name.map_or(0, str::len) {
+        bytes if bytes > NAME_LIMIT => Err(Problem::NameTooLong { id, bytes, limit: NAME_LIMIT }),
+        _ => Ok(()),
+    }
 }
 
 fn number<T: FromStr>(column: &'static str, text: &str) -> Result<T, Problem> {

@@ -116,6 +116,14 @@ fn sizes_and_alignments() {
 }
 
 #[test]
+fn a_name_is_no_novel() {
+    let name = "n".repeat(1024);
+    assert_eq!(allocated(&BUFFER.replace("vertices", &name)).name, Some(name));
+    let text = complaint(&BUFFER.replace("vertices", &"n".repeat(1025)));
+    assert_eq!(text, "the name of id 4 has 1025 bytes; shorten it to 1024 or fewer");
+}
+
+#[test]
 fn messages_quote_no_more_than_a_line_can_hold() {
     let complaint = complaint(&BUFFER.replace("buffer", &"\u{1b}".repeat(5000)));
     assert!(complaint.len() < 400 && !complaint.contains('\u{1b}'), "{complaint}");

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Nothing in a file makes the reader panic or take memory without bound: a line has at most [`LINE_LIMIT`] bytes, a
-//! Zstandard window at most 100 MiB (the decoder's own limit), and what is kept per event is a few words.
+//! Zstandard window at most 100 MiB (the decoder's own limit), and what is kept per event is a few words and a name of
+//! at most [`parse::NAME_LIMIT`] bytes.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,7 +14,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::error::{Problem, TraceError, one_line, quote};
 use super::event::{Event, Operation};
@@ -170,6 +172,8 @@ impl<'a> Reader<'a> {
     fn next_event(&mut self) -> Result<Option<Event>, Problem> {
         while self.fill_line()? {
             let line = std::str::from_utf8(&self.buffer).map_err(|_| Problem::NotText)?;
+            // Editors of other systems begin a file with a mark that is no text.
+            let line = if self.line == 1 { line.trim_start_matches('\u{feff}') } else { line };
             let line = line.trim_end_matches(['\n', '\r']);
             if let Some(comment) = line.strip_prefix('#') {
                 self.header.take(comment)?;
@@ -229,47 +233,89 @@ fn note(ids: &mut HashMap<u64, Life>, event: &Event) -> Result<(), Problem> {
 
 /// Zstandard frames one after another, as one stream.
 ///
-/// The decoder stops after a frame; `zstd -dc` reads on, and so does this. The decoder also leaves it to its caller to
-/// hold a frame to the size and the checksum that it carries.
+/// The decoder stops after a frame; `zstd -dc` reads on, and so does this, past frames that are to be skipped too
+/// (RFC 8878, section 3.1.2). The decoder also leaves it to its caller to hold a frame to the size and the checksum that
+/// it carries.
 struct Frames<R: Read> {
-    source: Option<BufReader<R>>,
-    frame: Option<Frame<R>>,
+    source: Source<R>,
+    frame: Option<Frame>,
     has_begun: bool,
 }
 
 /// One frame, and how many bytes came out of it.
-struct Frame<R: Read> {
-    stream: StreamingDecoder<BufReader<R>, FrameDecoder>,
+struct Frame {
+    decoder: FrameDecoder,
     length: u64,
 }
 
 impl<R: Read> Frames<R> {
     fn new(source: R) -> Self {
-        Self { source: Some(BufReader::new(source)), frame: None, has_begun: false }
+        Self { source: Source { bytes: BufReader::new(source), error: None }, frame: None, has_begun: false }
     }
 
     /// Begins the next frame; false where the file ends.
     fn begin(&mut self) -> io::Result<bool> {
-        let Some(mut source) = self.source.take() else {
-            return Ok(false);
-        };
-        if self.has_begun && source.fill_buf()?.is_empty() {
-            return Ok(false);
+        loop {
+            if self.has_begun && self.source.bytes.fill_buf()?.is_empty() {
+                return Ok(false);
+            }
+            self.has_begun = true;
+            let mut decoder = FrameDecoder::new();
+            match decoder.init(&mut self.source) {
+                Ok(()) => {
+                    self.frame = Some(Frame { decoder, length: 0 });
+                    return Ok(true);
+                }
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                    self.source.skip(length.into())?;
+                }
+                Err(error) => return Err(self.source.blame(&error)),
+            }
         }
-        self.has_begun = true;
-        let stream = StreamingDecoder::new(source).map_err(|error| damaged(&one_line(&error)))?;
-        self.frame = Some(Frame { stream, length: 0 });
-        Ok(true)
     }
 }
 
-impl<R: Read> Frame<R> {
-    /// Reads on; 0 at the end of a frame that is whole.
+/// The bytes of the file, with what the disk said: the decoder's own errors hide it.
+struct Source<R: Read> {
+    bytes: BufReader<R>,
+    error: Option<io::Error>,
+}
+
+impl<R: Read> Source<R> {
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        let skipped = io::copy(&mut (&mut self.bytes).take(length), &mut io::sink())?;
+        if skipped == length { Ok(()) } else { Err(damaged("a frame to be skipped ends early")) }
+    }
+
+    /// Returns the disk's error where there was one, else that the data are damaged.
+    fn blame(&mut self, error: &dyn std::error::Error) -> io::Error {
+        self.error.take().unwrap_or_else(|| damaged(&one_line(error)))
+    }
+}
+
+impl<R: Read> Read for Source<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let length = self.stream.read(out).map_err(|error| damaged(&one_line(&error)))?;
+        self.bytes.read(out).map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.error = Some(error);
+            }
+            kind.into()
+        })
+    }
+}
+
+impl Frame {
+    /// Reads on; 0 at the end of a frame that is whole.
+    fn read(&mut self, source: &mut Source<impl Read>, out: &mut [u8]) -> io::Result<usize> {
+        while self.decoder.can_collect() < out.len() && !self.decoder.is_finished() {
+            let wanted = BlockDecodingStrategy::UptoBytes(out.len() - self.decoder.can_collect());
+            self.decoder.decode_blocks(&mut *source, wanted).map_err(|error| source.blame(&error))?;
+        }
+        let length = self.decoder.read(out)?;
         self.length += length as u64;
         let is_over = length == 0 && !out.is_empty();
-        let size = self.stream.decoder.content_size();
+        let size = self.decoder.content_size();
         // 0: the frame does not say.
         if size > 0 && (self.length > size || (is_over && self.length < size)) {
             return Err(damaged("a frame has another length than its head says"));
@@ -281,9 +327,8 @@ impl<R: Read> Frame<R> {
     }
 
     fn check_sum(&self) -> io::Result<()> {
-        let decoder = &self.stream.decoder;
-        match decoder.get_checksum_from_data() {
-            Some(expected) if decoder.get_calculated_checksum() != Some(expected) => {
+        match self.decoder.get_checksum_from_data() {
+            Some(expected) if self.decoder.get_calculated_checksum() != Some(expected) => {
                 Err(damaged("a frame's checksum is wrong"))
             }
             _ => Ok(()),
@@ -295,11 +340,11 @@ impl<R: Read> Read for Frames<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while self.frame.is_some() || self.begin()? {
             let Some(frame) = &mut self.frame else { break };
-            let length = frame.read(out)?;
+            let length = frame.read(&mut self.source, out)?;
             if length > 0 || out.is_empty() {
                 return Ok(length);
             }
-            self.source = self.frame.take().map(|frame| frame.stream.into_inner());
+            self.frame = None;
         }
         Ok(0)
     }

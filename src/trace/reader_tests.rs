@@ -126,6 +126,50 @@ fn frames_one_after_another_are_one_stream() {
     assert_eq!(decompress(&[once.clone(), once].concat()).expect("two good frames"), text.repeat(2));
 }
 
+/// `pzstd` and seekable archives put such frames before, between and behind the others.
+#[test]
+fn frames_to_be_skipped_are_skipped() {
+    let skipped = [0x50, 0x2A, 0x4D, 0x18, 1, 0, 0, 0, 7];
+    let empty = [0x5F, 0x2A, 0x4D, 0x18, 0, 0, 0, 0];
+    let frame = std::fs::read(folder().join("vkcube.csv.zst")).expect("readable");
+    let text = decompress(&frame).expect("a good frame");
+    let file = [&skipped[..], &empty, &frame, &skipped, &frame, &empty].concat();
+    assert_eq!(decompress(&file).expect("two good frames"), text.repeat(2));
+    assert_eq!(decompress(&skipped).expect("a good frame"), b"");
+    for length in 1..skipped.len() {
+        let cut = decompress(&[&frame, &skipped[..length]].concat()).expect_err("cut off");
+        assert_eq!(cut.kind(), std::io::ErrorKind::InvalidData, "{length}: {cut}");
+    }
+}
+
+/// Gives some bytes, then what a disk gives that has broken.
+struct Broken<'a>(&'a [u8]);
+
+impl Read for Broken<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if self.0.is_empty() { Err(std::io::Error::other("bad sector")) } else { self.0.read(out) }
+    }
+}
+
+#[test]
+fn a_broken_disk_is_no_damaged_file() {
+    let whole = std::fs::read(folder().join("vkcube.csv.zst")).expect("readable");
+    for length in [0, 3, 9, whole.len() / 2, whole.len()] {
+        let text = BufReader::new(Frames::new(Broken(&whole[..length])));
+        let error = Trace::read_from(text, "x.csv.zst").expect_err("broken");
+        assert!(matches!(error.problem, Problem::Read(_)), "{length}: {error}");
+        assert!(error.to_string().contains("bad sector"), "{error}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_text() {
+    let trace = read(&format!("\u{feff}# freestone-trace 1\n{}", alloc(0))).expect("a good trace");
+    assert_eq!(trace.events.len(), 1);
+    assert_eq!(read(&format!("\u{feff}{}", alloc(0))).expect("a good trace").events.len(), 1);
+    assert!(read(&format!("{}\u{feff}{}", alloc(0), alloc(1))).is_err(), "only at the beginning");
+}
+
 /// Bytes of a good trace with some replaced, dropped or doubled.
 fn mutated(original: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<Index>(), any::<u8>(), 0..3_u8);

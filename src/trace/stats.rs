@@ -50,6 +50,9 @@ impl Statistics {
     pub fn read(file: &Path) -> Result<Self, TraceError> {
         let opened = File::open(file).map_err(|error| TraceError::new(file, None, Problem::Open(error)))?;
         serde_json::from_reader(BufReader::new(opened)).map_err(|error| {
+            if error.is_io() {
+                return TraceError::new(file, None, Problem::Read(error.into()));
+            }
             let line = (error.line() > 0).then_some(error.line() as u64);
             TraceError::new(file, line, Problem::Statistics(one_line(&error)))
         })
@@ -87,5 +90,7 @@ mod tests {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let error = Statistics::read(&file).expect_err("not JSON");
         assert!(error.to_string().contains("Cargo.toml:1: not the statistics of a trace"), "{error}");
+        let error = Statistics::read(Path::new(env!("CARGO_MANIFEST_DIR"))).expect_err("a folder");
+        assert!(error.to_string().contains(": cannot be "), "{error}");
     }
 }

@@ -12,7 +12,7 @@ use crate::driver::DriverChoice;
 use crate::error::CliError;
 use crate::stage::Stage;
 use crate::units::bytes;
-use crate::vulkan::{Headless, Instance, Layers, Program};
+use crate::vulkan::{Headless, Instance, Layers, Program, Unavailable};
 
 /// Bytes of the resource that each intent is asked about: small, so that nothing but the type matters.
 const ASKED_BYTES: u64 = 64 << 10;
@@ -29,20 +29,52 @@ const INTENTS: [(&str, Intent); 5] = [
 /// Prints what the allocator sees of each of a driver's devices.
 ///
 /// # Errors
-/// No driver, or an output that cannot be written.
+/// No driver, an output that cannot be written, or the devices that cannot be shown, when the others were.
 pub(crate) fn report(choice: &DriverChoice, out: &mut dyn Write) -> Result<(), CliError> {
     match choice {
         DriverChoice::Simulated(_) => report_device(&Stage::open(choice, Layers::Off)?, out),
         DriverChoice::Real => {
             let count = Instance::load(Program::Devices, Layers::Off)?.physical_devices()?.len();
-            (0..count).try_for_each(|index| {
-                // An instance for each: it goes with its device.
-                let instance = Instance::load(Program::Devices, Layers::Off)?;
-                let Some(&physical_device) = instance.physical_devices()?.get(index) else { return Ok(()) };
-                report_device(&Stage::Real(Headless::open(instance, physical_device)?), out)
-            })
+            report_each((0..count).map(open), out)
         }
     }
+}
+
+/// Opens a device by its place in the loader's list, and tells its name even where it cannot be opened.
+fn open(index: usize) -> (String, Result<Stage, CliError>) {
+    let mut name = format!("device {index}");
+    let stage = open_named(index, &mut name);
+    (name, stage)
+}
+
+fn open_named(index: usize, name: &mut String) -> Result<Stage, CliError> {
+    // An instance for each: it goes with its device.
+    let instance = Instance::load(Program::Devices, Layers::Off)?;
+    let physical_device = *instance.physical_devices()?.get(index).ok_or(Unavailable::NoDriver)?;
+    // SAFETY: the physical device is one of this instance's, which is alive.
+    let properties = unsafe { instance.raw.get_physical_device_properties(physical_device) };
+    if let Ok(known) = properties.device_name_as_c_str() {
+        *name = format!("{name} ({})", known.to_string_lossy());
+    }
+    Ok(Stage::Real(Headless::open(instance, physical_device)?))
+}
+
+/// Prints each device that can be opened; then fails with the names of those that could not.
+fn report_each(
+    devices: impl Iterator<Item = (String, Result<Stage, CliError>)>,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let mut failed = Vec::new();
+    for (name, stage) in devices {
+        match stage.and_then(|stage| report_device(&stage, out)) {
+            Ok(()) => {}
+            // Nobody reads what would follow; what failed before is told nevertheless.
+            Err(output @ CliError::Output(_)) if failed.is_empty() => return Err(output),
+            Err(CliError::Output(_)) => break,
+            Err(error) => failed.push(format!("{name}: {error}")),
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(CliError::Devices(failed.join("; "))) }
 }
 
 fn report_device(stage: &Stage, out: &mut dyn Write) -> Result<(), CliError> {
@@ -152,7 +184,8 @@ fn reason(verdict: &TypeVerdict) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{DriverChoice, report};
+    use super::{CliError, DriverChoice, Stage, Unavailable, report, report_each};
+    use freestone::sim::Profile;
 
     fn reported(profile: &str) -> String {
         let mut out = Vec::new();
@@ -178,8 +211,20 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_cannot_be_opened_is_named_and_hides_no_other() {
+        let devices = [
+            ("device 0 (old card)".into(), Err(CliError::Vulkan(Unavailable::NoDriver))),
+            ("device 1".into(), Ok(Stage::simulated(Profile::unified()))),
+        ];
+        let mut out = Vec::new();
+        let error = report_each(devices.into_iter(), &mut out).expect_err("one of two");
+        assert!(error.to_string().contains("device 0 (old card): no driver"), "{error}");
+        assert!(String::from_utf8(out).expect("text").starts_with("unified (Vulkan"));
+    }
+
+    #[test]
     fn every_type_of_every_profile_has_a_line_for_each_intent() {
-        for profile in freestone::sim::Profile::all() {
+        for profile in Profile::all() {
             let text = reported(&profile.name);
             let types = profile.memory_types.len();
             let heads = text.lines().filter(|line| line.starts_with("  type ")).count();

@@ -27,11 +27,14 @@ pub(crate) enum CliError {
     /// No driver, or no validation layers where they are required.
     #[error("{0}; \"--driver sim:PROFILE\" needs no driver")]
     Vulkan(#[from] Unavailable),
+    /// Devices that cannot be opened or asked; the others were shown.
+    #[error("not shown: {0}")]
+    Devices(String),
     /// An operation of a trace failed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// A file that cannot be written.
-    #[error("{}: cannot be written: {source}", .file.display())]
+    #[error("{}: cannot be written: {source}; check that its folder exists and has room, and its rights", .file.display())]
     Write {
         /// The file as the user named it.
         file: PathBuf,
@@ -50,7 +53,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Finding(#[from] Box<Finding>),
     /// A simulated driver of a name that there is not.
-    #[error("there is no simulated profile {0:?}; there are {names}", names = profile_names())]
+    #[error("there is no simulated profile {0:?}; there are {names}; the name of a device file ends in .device", names = profile_names())]
     NoSuchProfile(String),
     /// A device file that cannot be opened.
     #[error("{file}: {source}")]
@@ -103,6 +106,7 @@ impl CliError {
             | Self::NoDeviceFile { .. }
             | Self::DeviceFile { .. } => 2,
             Self::Vulkan(_)
+            | Self::Devices(_)
             | Self::Replay(_)
             | Self::Faults { .. }
             | Self::Finding(_)

@@ -1,8 +1,8 @@
 //! The record of a replay, and the JSON file of records.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -96,15 +96,46 @@ impl Record {
     }
 }
 
-/// Writes records as a JSON array.
-///
-/// # Errors
-/// The file cannot be written.
-pub(crate) fn write(records: &[Record], file: &Path) -> Result<(), CliError> {
-    let fail = |source| CliError::Write { file: file.into(), source };
-    let mut out = BufWriter::new(File::create(file).map_err(fail)?);
-    serde_json::to_writer_pretty(&mut out, records).map_err(|error| fail(error.into()))?;
-    writeln!(out).and_then(|()| out.flush()).map_err(fail)
+/// The file that records go to: opened before the first replay, so that a wrong name costs none.
+#[derive(Debug)]
+pub(crate) struct JsonFile {
+    name: PathBuf,
+    file: File,
+}
+
+impl JsonFile {
+    /// Opens the file, or makes it. What it holds stays until [`JsonFile::write`].
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn open(name: &Path) -> Result<Self, CliError> {
+        let opened = File::options().write(true).create(true).truncate(false).open(name);
+        opened.map(|file| Self { name: name.into(), file }).map_err(|source| unwritten(name, source))
+    }
+
+    /// Writes records as a JSON array, in the place of what the file holds.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write(self, records: &[Record]) -> Result<(), CliError> {
+        let Self { name, file } = self;
+        write_to(file, records).map_err(|source| unwritten(&name, source))
+    }
+}
+
+fn write_to(file: File, records: &[Record]) -> io::Result<()> {
+    // A pipe or a device has no length to set.
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    let mut out = BufWriter::new(file);
+    serde_json::to_writer_pretty(&mut out, records)?;
+    writeln!(out)?;
+    out.flush()
+}
+
+fn unwritten(file: &Path, source: io::Error) -> CliError {
+    CliError::Write { file: file.into(), source }
 }
 
 #[cfg(test)]

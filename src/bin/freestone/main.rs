@@ -1,12 +1,13 @@
 //! `freestone`: replays recorded applications, shows how devices look to the allocator, and soaks it.
 //!
 //! ```text
-//! main ── arguments ── trace files read and checked ── session: each replayed on a driver ── JSON, table
+//! main ── arguments ── files read and checked ── session: each trace replayed on a driver ── JSON, table, verdict
 //!   ├── soak: random lifetimes, checked all along ── verdict
 //!   └── error: one line, exit code
 //! ```
 //!
-//! Every trace is read and checked before the first is replayed, so that a mistyped name is found in the first second.
+//! Every file is read and checked, or opened to be written, before the first trace is replayed, so that a mistyped name
+//! is found in the first second. What was replayed before a failure is shown nevertheless.
 
 mod devices;
 mod driver;
@@ -26,8 +27,8 @@ mod timing;
 mod units;
 mod vulkan;
 
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,8 +36,8 @@ use clap::{Args, Parser, Subcommand};
 
 use driver::DriverChoice;
 use error::CliError;
-use freestone::trace::{Statistics, Trace};
-use json::Record;
+use freestone::trace::{AppMemory, Statistics, Trace};
+use json::{JsonFile, Record};
 use session::Settings;
 use sizes::SizeChoice;
 use table::Row;
@@ -118,7 +119,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), CliError> {
     match &arguments.command {
-        Command::Replay(arguments) => replay_all(arguments),
+        Command::Replay(arguments) => replay_all(arguments, &mut io::stdout().lock()),
         Command::Devices(arguments) => devices::report(&arguments.driver, &mut io::stdout().lock()),
         Command::Soak(arguments) => {
             let SoakArguments { ref driver, minutes: duration, steps, seed, threads, require_validation } = *arguments;
@@ -140,24 +141,37 @@ fn minutes(text: &str) -> Result<Duration, String> {
     if minutes > 0.0 && minutes <= 1e6 { Ok(duration) } else { Err("not between 0 and a million minutes".into()) }
 }
 
-fn replay_all(arguments: &ReplayArguments) -> Result<(), CliError> {
-    let traces = arguments.traces.iter().map(Trace::read).collect::<Result<Vec<_>, _>>()?;
+fn replay_all(arguments: &ReplayArguments, out: &mut dyn Write) -> Result<(), CliError> {
+    let recordings = arguments.traces.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+    let json = arguments.json.as_deref().map(JsonFile::open).transpose()?;
     let layers = layers(arguments.require_validation);
     let settings = Settings { driver: arguments.driver.clone(), layers, sizes: arguments.sizes };
-    let rows = traces.iter().map(|trace| row(trace, &settings)).collect::<Result<Vec<_>, _>>()?;
-    let records: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
-    // The file first: whoever closes the pipe that reads the table still gets it.
-    if let Some(file) = &arguments.json {
-        json::write(&records, file)?;
-    }
-    table::write(&rows, &mut io::stdout().lock())?;
-    verdict(&records)
+    let mut rows = Vec::new();
+    let replayed = recordings.into_iter().try_for_each(|(trace, app)| {
+        let (record, fallbacks) = session::replay(&trace, &settings)?;
+        rows.push(Row { record, app, fallbacks });
+        Ok(())
+    });
+    replayed.and(show(&rows, json, out))
 }
 
-fn row(trace: &Trace, settings: &Settings) -> Result<Row, CliError> {
-    let app = Statistics::beside(&trace.file)?.map(|statistics| statistics.app_device_memory);
-    let (record, fallbacks) = session::replay(trace, settings)?;
-    Ok(Row { record, app, fallbacks })
+/// Reads a trace, and what the recorded application's own allocator took, where that is known.
+fn read(file: &Path) -> Result<(Trace, Option<AppMemory>), CliError> {
+    let trace = Trace::read(file)?;
+    let statistics = Statistics::beside(file)?;
+    Ok((trace, statistics.map(|statistics| statistics.app_device_memory)))
+}
+
+/// Writes the records and prints the table, whichever of the two fails, and judges what was replayed.
+fn show(rows: &[Row], json: Option<JsonFile>, out: &mut dyn Write) -> Result<(), CliError> {
+    let records: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
+    // The file first: whoever closes the pipe that reads the table still gets it.
+    let written = json.map_or(Ok(()), |json| json.write(&records));
+    let printed = if rows.is_empty() { Ok(()) } else { table::write(rows, out) };
+    written?;
+    // Before a closed pipe, which is no fault: faults are told to whoever reads only the first line, too.
+    verdict(&records)?;
+    Ok(printed?)
 }
 
 /// Turns what the driver or the layers complained about into an exit code.
@@ -172,8 +186,9 @@ mod recorded_resources_tests;
 
 #[cfg(test)]
 mod tests {
-    use super::{Arguments, Command, DriverChoice, Parser, Record, verdict};
+    use super::{Arguments, CliError, Command, DriverChoice, Parser, Record, Row, io, show, verdict};
     use clap::CommandFactory;
+    use std::collections::BTreeMap;
 
     #[test]
     fn the_arguments_are_consistent() {
@@ -196,5 +211,27 @@ mod tests {
         assert!(verdict(std::slice::from_ref(&clean)).is_ok());
         assert!(verdict(&[clean.clone(), loud]).is_err());
         assert!(verdict(&[Record { violations: 1, ..clean }]).is_err());
+    }
+    struct ClosedPipe;
+
+    impl io::Write for ClosedPipe {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_hides_no_fault() {
+        let row = |violations| {
+            let record = Record { violations, ..Record::default() };
+            Row { record, app: None, fallbacks: BTreeMap::new() }
+        };
+        assert!(matches!(show(&[row(0)], None, &mut ClosedPipe), Err(CliError::Output(_))));
+        let faults = show(&[row(0), row(3)], None, &mut ClosedPipe);
+        assert!(matches!(faults, Err(CliError::Faults { messages: 0, violations: 3 })));
     }
 }

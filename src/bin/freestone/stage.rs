@@ -11,7 +11,7 @@
 use std::fs;
 use std::path::Path;
 
-use ash::vk;
+use ash::{khr, vk};
 use freestone::sim::{self, Checks, Profile, SimDevice};
 use freestone::{Allocator, AllocatorCreateInfo, Features};
 
@@ -147,18 +147,19 @@ impl Stage {
                 device_coherent_memory: enabled.device_coherent_memory,
                 memory_priority: enabled.memory_priority,
                 maintenance4: enabled.maintenance4,
-                dedicated_allocation: enabled.has(ash::khr::dedicated_allocation::NAME),
+                dedicated_allocation: enabled.has(khr::dedicated_allocation::NAME),
                 ..Features::default()
             },
             Self::Simulated(device) => {
                 let has = |feature| device.features().contains(feature);
+                let dedicated = [khr::get_memory_requirements2::NAME, khr::dedicated_allocation::NAME];
                 Features {
                     buffer_device_address: has(sim::Features::BUFFER_DEVICE_ADDRESS),
                     device_coherent_memory: has(sim::Features::DEVICE_COHERENT_MEMORY),
                     protected_memory: has(sim::Features::PROTECTED_MEMORY),
                     memory_priority: has(sim::Features::MEMORY_PRIORITY),
                     maintenance4: has(sim::Features::MAINTENANCE4),
-                    dedicated_allocation: true,
+                    dedicated_allocation: dedicated.iter().all(|name| device.profile().has_extension(name)),
                     ..Features::default()
                 }
             }
@@ -231,5 +232,19 @@ fn profile(name: &str) -> Result<Profile, CliError> {
 impl std::fmt::Debug for Stage {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "Stage({})", self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Profile, Stage};
+
+    #[test]
+    fn the_poorest_device_gets_an_allocator() {
+        for profile in Profile::all().into_iter().flat_map(|profile| [profile.clone(), profile.vulkan_1_0()]) {
+            let stage = Stage::simulated(profile);
+            let counter = stage.counter();
+            stage.allocator(&counter).expect("nothing that is declared is missing");
+        }
     }
 }
