@@ -2,8 +2,9 @@
 
 mod common;
 
+use ash::vk;
 use common::{Rig, linear, mib, steps, two_heaps};
-use freestone::sim::{Profile, SimDevice};
+use freestone::sim::{Function, Profile, SimDevice};
 use freestone::{Allocation, AllocationCreateInfo, AttemptKind, DedicatedUse, Intent, PoolCreateInfo};
 
 /// Allocates and frees.
@@ -197,5 +198,30 @@ fn first_blocks_and_prewarmed_ones_raise_no_peak_while_memory_lies_empty() {
     assert_eq!((reserved(&rig), rig.statistics().peak_reserved_bytes), (mib(9), mib(9)));
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.free(anchor).expect("it is alive");
+    rig.finish();
+}
+
+#[test]
+fn what_was_prewarmed_goes_back_at_the_idle_moment_after_a_trim() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = AllocationCreateInfo::gpu_only();
+    rig.prewarm(Intent::GpuOnly, mib(32)).expect("there is memory");
+    use_once(&rig, mib(1), &info);
+    let held = rig.allocate(&linear(mib(1)), &info).expect("there is room");
+    assert_eq!(rig.trim(), 0);
+    rig.free(held).expect("it is alive");
+    assert_eq!(reserved(&rig), 0);
+    rig.finish();
+}
+
+#[test]
+fn host_memory_that_is_short_once_refuses_no_opening() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    rig.control().fail_nth_of(Function::AllocateMemory, 1, vk::Result::ERROR_OUT_OF_HOST_MEMORY);
+    assert_eq!(rig.prewarm(Intent::GpuOnly, mib(4)).expect("the second time there is some"), mib(4));
+    rig.control()
+        .fail_when(|call| (call.function == Function::AllocateMemory).then_some(vk::Result::ERROR_OUT_OF_HOST_MEMORY));
+    rig.prewarm(Intent::Upload, mib(4)).expect_err("there is none");
+    rig.control().fail_when(|_| None);
     rig.finish();
 }

@@ -100,13 +100,16 @@ fn a_queue_makes_no_heap_call_where_as_much_waits_as_before() {
 
 #[test]
 fn a_tick_makes_no_heap_call() {
-    let world = Rig::new(Profile::discrete_rebar());
+    let world = Rig::new(Profile::noncoherent());
     let pool = world.create_pool(&freestone::PoolCreateInfo::for_intent(freestone::Intent::Upload)).expect("a pool");
     let info = AllocationCreateInfo::upload().pool(&pool);
-    let kept = [AllocationCreateInfo::gpu_only(), info]
-        .map(|info| world.allocate(&common::linear(4096), &info).expect("there is memory"));
+    let lazy = AllocationCreateInfo::transient();
+    let kept = [AllocationCreateInfo::gpu_only(), info, lazy, lazy]
+        .map(|info| world.allocate(&common::non_linear(4096), &info).expect("there is memory"));
+    let flags = world.properties().flags_of(kept[3].memory_type_index());
+    assert!(flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED));
     let (heap, driver) = calls_of(&world, || (0..1000).for_each(|_| world.tick()));
-    assert_eq!(driver, 1000, "one question about budgets each");
+    assert_eq!(driver, 3000, "one question about budgets each, and one about each lazy object");
     assert!(heap < 20, "{heap}: the simulated driver's list of calls grows, and nothing else");
     for one in kept {
         world.free(one).expect("it is alive");

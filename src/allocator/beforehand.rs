@@ -75,7 +75,9 @@ impl Allocator {
                 records.push(self.record_of(pool, trim, 0, Reason::GaveBack { bytes: given_back }));
                 given_back
             });
-            if given_back == 0 {
+            // Host memory may be there again without a trim.
+            let may_be_there = trim.is_some() && fatal == Some(vk::Result::ERROR_OUT_OF_HOST_MEMORY);
+            if given_back == 0 && !may_be_there {
                 return Err(failure(fatal, bytes, Attempts(records)));
             }
         }
@@ -87,8 +89,7 @@ impl Allocator {
         let own_heap = self.heap_of(own.settings().memory_type_index);
         let heap_index = (trim == AttemptKind::TrimHeap).then_some(own_heap);
         let pools = self.pools_on(heap_index);
-        let others = pools.iter().filter(|pool| pool.index() != own.index());
-        match others.map(|pool| pool.trim(self.backing())).sum() {
+        match self.trim_each(pools.iter().filter(|pool| pool.index() != own.index())) {
             0 => self.budget.gone_since(gone_before, heap_index),
             bytes => bytes,
         }

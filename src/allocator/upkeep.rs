@@ -27,6 +27,9 @@ pub struct AllocationRange<'a> {
 /// one driver call carries.
 const RANGES_ON_STACK: usize = 16;
 
+/// No number of openings: an idle allocator looks whether it has something to release.
+const NEVER: u64 = u64::MAX;
+
 /// How old the allocator's knowledge of the driver's budgets is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetAge {
@@ -166,7 +169,13 @@ impl Allocator {
 
     /// Trims the pools of one heap, or all; returns the bytes given back.
     pub(crate) fn trim_pools(&self, heap_index: Option<u32>) -> u64 {
-        self.pools_on(heap_index).iter().map(|pool| pool.trim(self.backing())).sum()
+        self.trim_each(self.pools_on(heap_index).iter())
+    }
+
+    /// Trims pools; returns the bytes given back. What was prewarmed in them is spare from now on.
+    pub(super) fn trim_each<'a>(&self, pools: impl Iterator<Item = &'a PoolRef<'a>>) -> u64 {
+        self.rested_at.store(NEVER, Ordering::Relaxed);
+        pools.map(|pool| pool.trim(self.backing())).sum()
     }
 
     /// Returns the pools whose memory lies on a heap, or all.
@@ -191,7 +200,7 @@ impl Allocator {
     #[cold]
     pub(crate) fn release_if_idle(&self) {
         let openings = self.openings.load(Ordering::Relaxed);
-        if self.rested_at.load(Ordering::Relaxed) == openings || self.pools.sum(|pool| pool.counts().live_count()) > 0 {
+        if self.rested_at.load(Ordering::Relaxed) == openings || self.is_in_use() {
             return;
         }
         if !self.idle.lock().should_release() {
@@ -201,13 +210,20 @@ impl Allocator {
         let release: Vec<_> =
             pools.iter().flat_map(|pool| idle_release(pool).map(move |region| (pool, region))).collect();
         if release.is_empty() {
-            self.rested_at.store(openings, Ordering::Relaxed);
+            // What another thread has begun to use meanwhile was not spare, and may be when it is freed.
+            if !self.is_in_use() {
+                self.rested_at.store(openings, Ordering::Relaxed);
+            }
             return;
         }
         let bytes: u64 = release.into_iter().map(|(pool, region)| pool.give_back(self.backing(), region)).sum();
         if bytes > 0 {
             self.idle.lock().note_release(self.pools.allocated());
         }
+    }
+
+    fn is_in_use(&self) -> bool {
+        self.pools.sum(|pool| pool.counts().live_count()) > 0
     }
 }
 

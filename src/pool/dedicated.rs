@@ -76,9 +76,14 @@ impl DedicatedTable {
         Some(object)
     }
 
-    /// Returns every memory object with its key.
+    /// Returns every memory object with its key, in the order of their indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (RangeKey, &Arc<DedicatedMemory>)> + '_ {
-        let slots = (0u32..).zip(&self.slots);
+        self.iter_from(0)
+    }
+
+    /// Returns those of an index and behind it.
+    pub(crate) fn iter_from(&self, first: u32) -> impl Iterator<Item = (RangeKey, &Arc<DedicatedMemory>)> + '_ {
+        let slots = (0u32..).zip(&self.slots).skip(first as usize);
         slots.filter_map(|(index, slot)| Some((RangeKey::new(index, slot.generation), slot.object.as_ref()?)))
     }
 

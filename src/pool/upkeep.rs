@@ -95,10 +95,14 @@ impl Pool {
         if !self.settings.is_lazy {
             return;
         }
-        let keys: Vec<_> = self.state.lock().dedicated.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            // One at a time: what is freed while it is held here goes back only after it was looked at.
-            let Some(object) = self.state.lock().dedicated.get(key).map(Arc::clone) else { continue };
+        let object_from = |first| {
+            let state = self.state.lock();
+            state.dedicated.iter_from(first).next().map(|(key, object)| (key, Arc::clone(object)))
+        };
+        let mut next = 0;
+        // One at a time: what is freed while it is held here goes back only after it was looked at.
+        while let Some((key, object)) = object_from(next) {
+            next = key.index() + 1;
             let committed = backing.device.commitment(&object.memory);
             let state = self.state.lock();
             if state.dedicated.get(key).is_some() {
