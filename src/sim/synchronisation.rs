@@ -7,12 +7,14 @@ use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, DeviceObject};
+use super::pending::Seen;
 use super::pnext::{array, find};
 use super::world::{Fence, Semaphore, World};
 use ash::vk;
 use ash::vk::Handle;
 use core::mem::MaybeUninit;
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// How long a wait without a limit lasts. Taste.
@@ -90,7 +92,7 @@ pub(super) extern "system" fn fence_status(device: &DeviceObject, fence: vk::Fen
         let mut world = device.world();
         match world.fences.get(fence.as_raw()).map(|object| object.is_signaled) {
             Ok(true) => {
-                world.pending.saw_fence(fence);
+                world.saw(Seen::Fence(fence.as_raw()));
                 vk::Result::SUCCESS
             }
             Ok(false) => vk::Result::NOT_READY,
@@ -148,11 +150,10 @@ pub(super) extern "system" fn wait_for_fences(
                 states.all(|is_signaled| is_signaled)
             }
         });
-        let mut world = device.world();
-        for fence in fences.iter().filter(|_| result == vk::Result::SUCCESS) {
-            if world.fences.get(fence.as_raw()).is_ok_and(|object| object.is_signaled) {
-                world.pending.saw_fence(*fence);
-            }
+        // A wait for any of several does not tell which.
+        if result == vk::Result::SUCCESS && (wait_all != vk::FALSE || count == 1) {
+            let mut world = device.world();
+            fences.iter().for_each(|fence| world.saw(Seen::Fence(fence.as_raw())));
         }
         result
     })
@@ -174,7 +175,7 @@ pub(super) extern "system" fn create_semaphore(
             Err(result) => return result,
         };
         let value = timeline.map_or(0, |timeline| timeline.initial_value);
-        let object = Semaphore { value, is_timeline: timeline.is_some(), shadow };
+        let object = Semaphore { value, is_timeline: timeline.is_some(), steps: VecDeque::new(), shadow };
         let Some(handle) = device.world().semaphores.insert(object) else {
             return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
         };
@@ -211,21 +212,47 @@ pub(super) extern "system" fn destroy_semaphore(
     });
 }
 
-/// Raises a timeline semaphore.
+/// Signals a semaphore, and returns the value that it has then.
 pub(super) fn signal(
     device: &DeviceObject,
     world: &mut World,
     function: Function,
     semaphore: vk::Semaphore,
     value: u64,
-) {
+) -> u64 {
     match world.semaphores.get_mut(semaphore.as_raw()) {
         Err(bad) => device.violate("SIM-semaphore-handle", function, format!("semaphore {semaphore:?} {bad}")),
-        Ok(object) if object.is_timeline && value <= object.value => {
+        Ok(object) if !object.is_timeline => {
+            object.value += 1;
+            return object.value;
+        }
+        Ok(object) if value <= object.value => {
             let message = format!("semaphore {semaphore:?} has {} and cannot be signaled with {value}", object.value);
             device.violate("VUID-VkSemaphoreSignalInfo-value-03258", function, message);
         }
-        Ok(object) => object.value = value,
+        Ok(object) => {
+            object.value = value;
+            object.steps.push_back(value);
+        }
+    }
+    value
+}
+
+/// Returns the value for which a queue waits: the given one of a timeline, the last one signaled of a binary semaphore.
+pub(super) fn awaited(
+    device: &DeviceObject,
+    world: &World,
+    function: Function,
+    semaphore: vk::Semaphore,
+    value: u64,
+) -> u64 {
+    match world.semaphores.get(semaphore.as_raw()) {
+        Err(bad) => {
+            device.violate("SIM-semaphore-handle", function, format!("semaphore {semaphore:?} {bad}"));
+            0
+        }
+        Ok(object) if object.is_timeline => value,
+        Ok(object) => object.value,
     }
 }
 
@@ -251,7 +278,7 @@ pub(super) extern "system" fn semaphore_value(
         let mut world = device.world();
         match world.semaphores.get(semaphore.as_raw()).map(|object| object.value) {
             Ok(reached) => {
-                world.pending.saw_semaphore(semaphore, reached);
+                world.saw(Seen::Semaphore(semaphore.as_raw(), reached));
                 value.write(reached);
                 vk::Result::SUCCESS
             }
@@ -281,10 +308,11 @@ pub(super) extern "system" fn wait_semaphores(
             });
             if is_any { reached.any(|is_reached| is_reached) } else { reached.all(|is_reached| is_reached) }
         });
-        let mut world = device.world();
-        for semaphore in semaphores.iter().filter(|_| result == vk::Result::SUCCESS) {
-            if let Ok(reached) = world.semaphores.get(semaphore.as_raw()).map(|object| object.value) {
-                world.pending.saw_semaphore(*semaphore, reached);
+        // A wait for any of several does not tell which.
+        if result == vk::Result::SUCCESS && (!is_any || info.semaphore_count == 1) {
+            let mut world = device.world();
+            for (semaphore, value) in semaphores.iter().zip(values) {
+                world.saw(Seen::Semaphore(semaphore.as_raw(), *value));
             }
         }
         result

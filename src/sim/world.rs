@@ -21,7 +21,7 @@ use super::requirements::Requirements;
 use super::storage::Storage;
 use ash::vk;
 use core::ops::Range;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A resource (or, in a submission, a memory object), as others name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,10 +103,13 @@ pub(super) struct Fence {
     pub(super) shadow: HostShadow,
 }
 
-/// One `VkSemaphore`; `value` counts for timeline semaphores only.
+/// One `VkSemaphore`.
 pub(super) struct Semaphore {
+    /// The value of a timeline; of a binary semaphore, how often it was signaled.
     pub(super) value: u64,
     pub(super) is_timeline: bool,
+    /// Values that a timeline was given, rising, without those that somebody has seen it pass.
+    pub(super) steps: VecDeque<u64>,
     pub(super) shadow: HostShadow,
 }
 
