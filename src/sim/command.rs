@@ -12,7 +12,7 @@
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, CommandBufferObject, DeviceObject, LOADER_WORD};
+use super::object::{Ask, CommandBufferObject, DeviceObject, LOADER_WORD, Mode};
 use super::pnext::array;
 use super::world::ResourceId;
 use ash::vk;
@@ -151,7 +151,7 @@ pub(super) extern "system" fn reset_pool(
     _: vk::CommandPoolResetFlags,
 ) -> vk::Result {
     let function = Function::ResetCommandPool;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         let mut world = device.world();
         if let Err(bad) = world.command_pools.get(pool.as_raw()) {
             device.violate(
@@ -160,7 +160,8 @@ pub(super) extern "system" fn reset_pool(
                 format!("command pool {pool:?} {bad}"),
             );
         }
-        for buffer in world.command_buffers.iter_mut().filter(|buffer| buffer.pool == pool.as_raw()) {
+        let of_pool = world.command_buffers.iter_mut().filter(|buffer| buffer.pool == pool.as_raw());
+        for buffer in of_pool.filter(|_| mode == Mode::CarryOut) {
             buffer.state = Stage::Initial;
             buffer.commands.clear();
         }
@@ -174,11 +175,14 @@ pub(super) extern "system" fn allocate_buffers(
     output: *mut vk::CommandBuffer,
 ) -> vk::Result {
     let function = Function::AllocateCommandBuffers;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         let pool = info.command_pool.as_raw();
         if let Err(bad) = device.world().command_pools.get(pool) {
             let message = format!("command pool {:?} {bad}", info.command_pool);
             device.violate("VUID-VkCommandBufferAllocateInfo-commandPool-parameter", function, message);
+            return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
+        }
+        if mode == Mode::Refuse {
             return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
         }
         for index in 0..info.command_buffer_count as usize {
@@ -227,7 +231,7 @@ pub(super) fn with_buffer(
     change: impl FnOnce(&mut CommandBuffer) -> Result<(), &'static str>,
 ) -> vk::Result {
     let device = shell.device();
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         match device.world().command_buffers.get_mut(shell.handle) {
             Err(bad) => device.violate(
                 "SIM-command-buffer-handle",
@@ -236,7 +240,8 @@ pub(super) fn with_buffer(
             ),
             Ok(buffer) => {
                 let state = buffer.state;
-                if let Err(rule) = change(buffer) {
+                let mut copy = CommandBuffer { pool: buffer.pool, state, commands: Vec::new() };
+                if let Err(rule) = change(if mode == Mode::CarryOut { buffer } else { &mut copy }) {
                     let message = format!("command buffer {:#x} is in the state {state:?}", shell.handle);
                     device.violate(rule, function, message);
                 }

@@ -17,7 +17,7 @@ use super::function::Function;
 use super::handle::ObjectKind;
 use super::mapping::judge_device_read;
 use super::memory::ensure_storage;
-use super::object::DeviceObject;
+use super::object::{DeviceObject, Mode};
 use super::world::{ResourceId, World};
 use ash::vk;
 use core::ops::Range;
@@ -35,13 +35,14 @@ struct Place {
 struct Executor<'a> {
     device: &'a DeviceObject,
     world: &'a mut World,
+    mode: Mode,
     function: Function,
 }
 
-/// Carries one command out.
-pub(super) fn execute(device: &DeviceObject, world: &mut World, command: &Command) {
+/// Judges one command and carries it out.
+pub(super) fn execute(device: &DeviceObject, world: &mut World, mode: Mode, command: &Command) {
     let function = command.function();
-    let mut executor = Executor { device, world, function };
+    let mut executor = Executor { device, world, mode, function };
     match command {
         Command::CopyBuffer { source, destination, regions } => executor.copy_buffer(*source, *destination, regions),
         Command::FillBuffer { destination, offset, size, word } => {
@@ -108,19 +109,21 @@ impl Executor<'_> {
         is_inside
     }
 
-    /// Returns where the device sees byte `offset` of a resource.
+    /// Returns where the device sees byte `offset` of a resource; `None` where nothing is to be carried out.
     fn bytes(&mut self, place: Place, offset: u64) -> Option<*mut u8> {
+        if self.mode == Mode::Refuse {
+            return None;
+        }
         let memory = self.world.memories.get_mut(place.memory).ok()?;
         Some(ensure_storage(self.device, memory)?.device(place.offset + offset))
     }
 
     /// Returns where the device reads a range of a resource, recording host writes that it misses.
     fn source(&mut self, place: Place, range: &Range<u64>) -> Option<*const u8> {
-        let bytes = self.bytes(place, range.start)?;
         let memory = self.world.memories.get(place.memory).ok()?;
         let in_memory = place.offset + range.start..place.offset + range.end;
         judge_device_read(self.device, self.function, (place.memory, memory), in_memory);
-        Some(bytes.cast_const())
+        self.bytes(place, range.start).map(<*mut _>::cast_const)
     }
 
     /// Copies bytes between two resources, whose bounds were checked.

@@ -14,7 +14,7 @@ use super::function::Function;
 use super::handle::ObjectKind;
 use super::loan::Loans;
 use super::memory_rules::judge_allocate;
-use super::object::{Ask, DeviceObject};
+use super::object::{Ask, DeviceObject, Mode};
 use super::pnext::{find, tags};
 use super::storage::{Bytes, Storage};
 use super::world::{Memory, ResourceId};
@@ -86,7 +86,7 @@ pub(super) extern "system" fn allocate_memory(
         size: info.allocation_size,
         memory_type_index: Some(info.memory_type_index),
     };
-    device.call(ask, || match allocate(device, &AllocateAsk::read(info), callbacks) {
+    device.judged(ask, |mode| match allocate(device, mode, &AllocateAsk::read(info), callbacks) {
         Ok(handle) => {
             memory.write(vk::DeviceMemory::from_raw(handle));
             vk::Result::SUCCESS
@@ -100,11 +100,15 @@ pub(super) extern "system" fn allocate_memory(
 
 fn allocate(
     device: &DeviceObject,
+    mode: Mode,
     ask: &AllocateAsk,
     callbacks: Option<&vk::AllocationCallbacks<'_>>,
 ) -> Result<u64, vk::Result> {
     let profile = &device.profile;
     judge_allocate(device, ask);
+    if mode == Mode::Refuse {
+        return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+    }
     let Some(kind) = profile.memory_type(ask.memory_type_index).filter(|_| ask.size > 0) else {
         return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
     };

@@ -6,7 +6,7 @@
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, CommandBufferObject, DeviceObject};
+use super::object::{Ask, CommandBufferObject, DeviceObject, Mode};
 use super::pnext::array;
 use super::record::record;
 use ash::vk;
@@ -46,15 +46,23 @@ fn create(
     output: &mut MaybeUninit<u64>,
 ) -> vk::Result {
     output.write(0);
-    device.call(Ask::new(maker), || {
-        make(device, maker, None, callbacks).map_or_else(
-            |result| result,
-            |handle| {
-                output.write(handle);
-                vk::Result::SUCCESS
-            },
-        )
-    })
+    device.call(Ask::new(maker), || make_one(device, maker, callbacks, output))
+}
+
+/// Makes an object into the application's place.
+fn make_one(
+    device: &DeviceObject,
+    maker: Function,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+    output: &mut MaybeUninit<u64>,
+) -> vk::Result {
+    make(device, maker, None, callbacks).map_or_else(
+        |result| result,
+        |handle| {
+            output.write(handle);
+            vk::Result::SUCCESS
+        },
+    )
 }
 
 fn destroy(
@@ -150,8 +158,18 @@ pub(super) extern "system" fn create_image_view(
     callbacks: Option<&vk::AllocationCallbacks<'_>>,
     output: &mut MaybeUninit<u64>,
 ) -> vk::Result {
+    output.write(0);
+    device.judged(Ask::new(Function::CreateImageView), |mode| {
+        judge_view(device, info.image);
+        if mode == Mode::Refuse {
+            return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+        }
+        make_one(device, Function::CreateImageView, callbacks, output)
+    })
+}
+
+fn judge_view(device: &DeviceObject, image: vk::Image) {
     let function = Function::CreateImageView;
-    let image = info.image;
     let bound = device.world().images.get(image.as_raw()).map(|image| image.binding.is_some());
     match bound {
         Err(bad) => {
@@ -163,7 +181,6 @@ pub(super) extern "system" fn create_image_view(
         }
         Ok(true) => {}
     }
-    create(device, function, callbacks, output)
 }
 
 pub(super) extern "system" fn destroy_image_view(

@@ -7,7 +7,7 @@
 use super::command::Stage;
 use super::execute::execute;
 use super::function::Function;
-use super::object::{Ask, CommandBufferObject, DeviceObject, QueueObject};
+use super::object::{Ask, CommandBufferObject, DeviceObject, Mode, QueueObject};
 use super::pending::{Seen, Submission};
 use super::pnext::{array, find};
 use super::synchronisation::{awaited, signal};
@@ -24,7 +24,7 @@ fn address(queue: &QueueObject) -> usize {
 fn run(
     device: &DeviceObject,
     world: &mut World,
-    function: Function,
+    (function, mode): (Function, Mode),
     shell: &CommandBufferObject,
     submission: &mut Submission,
 ) {
@@ -47,12 +47,12 @@ fn run(
         for resource in command.uses() {
             submission.uses.extend(world.used(resource));
         }
-        execute(device, world, command);
+        execute(device, world, mode, command);
     }
 }
 
 /// Signals the fence of a call.
-fn finish(device: &DeviceObject, world: &mut World, function: Function, fence: vk::Fence) {
+fn finish(device: &DeviceObject, world: &mut World, (function, mode): (Function, Mode), fence: vk::Fence) {
     let rules = if function == Function::QueueSubmit {
         ["VUID-vkQueueSubmit-fence-parameter", "VUID-vkQueueSubmit-fence-00063"]
     } else {
@@ -64,7 +64,7 @@ fn finish(device: &DeviceObject, world: &mut World, function: Function, fence: v
             if object.is_signaled {
                 device.violate(rules[1], function, format!("fence {fence:?} is signaled already"));
             }
-            object.is_signaled = true;
+            object.is_signaled |= mode == Mode::CarryOut;
         }
     }
 }
@@ -137,10 +137,10 @@ unsafe fn second_version<'a>(submit: &vk::SubmitInfo2<'a>) -> Batch<'a> {
     }
 }
 
-/// Carries out the batches of a call, and lists what each uses until somebody has waited for it.
+/// Judges the batches of a call, carries them out, and lists what each uses until somebody has waited for it.
 fn submit<'a>(
     queue: &QueueObject,
-    function: Function,
+    (function, mode): (Function, Mode),
     batches: impl Iterator<Item = Batch<'a>>,
     fence: vk::Fence,
 ) -> vk::Result {
@@ -153,17 +153,21 @@ fn submit<'a>(
             submission.waits.push((semaphore.as_raw(), awaited(device, &world, function, semaphore, value)));
         }
         for shell in batch.shells {
-            run(device, &mut world, function, shell, &mut submission);
+            run(device, &mut world, (function, mode), shell, &mut submission);
         }
         for (semaphore, value) in batch.signals {
-            submission.signals.push((semaphore.as_raw(), signal(device, &mut world, function, semaphore, value)));
+            let reached = signal(device, &mut world, (function, mode), semaphore, value);
+            submission.signals.push((semaphore.as_raw(), reached));
         }
         listed.push(submission);
     }
     if fence != vk::Fence::null() {
-        finish(device, &mut world, function, fence);
+        finish(device, &mut world, (function, mode), fence);
         // A fence ends all before it, so one alone is like one of an empty batch.
         listed.push(Submission { queue: address(queue), fence: fence.as_raw(), ..Submission::default() });
+    }
+    if mode == Mode::Refuse {
+        return vk::Result::ERROR_DEVICE_LOST;
     }
     listed.into_iter().for_each(|submission| world.pending.push(submission));
     device.signaled.notify_all();
@@ -176,12 +180,12 @@ pub(super) extern "system" fn queue_submit(
     submits: *const vk::SubmitInfo<'_>,
     fence: vk::Fence,
 ) -> vk::Result {
-    queue.device().call(Ask::new(Function::QueueSubmit), || {
+    queue.device().judged(Ask::new(Function::QueueSubmit), |mode| {
         // SAFETY: the application gives `count` valid submissions.
         let submits = unsafe { array(submits, count) };
         // SAFETY: as above.
         let batches = submits.iter().map(|submit| unsafe { first_version(submit) });
-        self::submit(queue, Function::QueueSubmit, batches, fence)
+        self::submit(queue, (Function::QueueSubmit, mode), batches, fence)
     })
 }
 
@@ -191,12 +195,12 @@ pub(super) extern "system" fn queue_submit2(
     submits: *const vk::SubmitInfo2<'_>,
     fence: vk::Fence,
 ) -> vk::Result {
-    queue.device().call(Ask::new(Function::QueueSubmit2), || {
+    queue.device().judged(Ask::new(Function::QueueSubmit2), |mode| {
         // SAFETY: the application gives `count` valid submissions.
         let submits = unsafe { array(submits, count) };
         // SAFETY: as above.
         let batches = submits.iter().map(|submit| unsafe { second_version(submit) });
-        self::submit(queue, Function::QueueSubmit2, batches, fence)
+        self::submit(queue, (Function::QueueSubmit2, mode), batches, fence)
     })
 }
 

@@ -6,7 +6,7 @@
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, DeviceObject};
+use super::object::{Ask, DeviceObject, Mode};
 use super::pending::Seen;
 use super::pnext::{array, find};
 use super::world::{Fence, Semaphore, World};
@@ -72,11 +72,11 @@ pub(super) extern "system" fn destroy_fence(
 
 pub(super) extern "system" fn reset_fences(device: &DeviceObject, count: u32, fences: *const vk::Fence) -> vk::Result {
     let function = Function::ResetFences;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         // SAFETY: the application gives `count` handles.
         for fence in unsafe { array(fences, count) } {
             match device.world().fences.get_mut(fence.as_raw()) {
-                Ok(object) => object.is_signaled = false,
+                Ok(object) => object.is_signaled &= mode == Mode::Refuse,
                 Err(bad) => {
                     device.violate("VUID-vkResetFences-pFences-parameter", function, format!("fence {fence:?} {bad}"));
                 }
@@ -88,14 +88,14 @@ pub(super) extern "system" fn reset_fences(device: &DeviceObject, count: u32, fe
 
 pub(super) extern "system" fn fence_status(device: &DeviceObject, fence: vk::Fence) -> vk::Result {
     let function = Function::GetFenceStatus;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         let mut world = device.world();
         match world.fences.get(fence.as_raw()).map(|object| object.is_signaled) {
-            Ok(true) => {
+            Ok(true) if mode == Mode::CarryOut => {
                 world.saw(Seen::Fence(fence.as_raw()));
                 vk::Result::SUCCESS
             }
-            Ok(false) => vk::Result::NOT_READY,
+            Ok(_) => vk::Result::NOT_READY,
             Err(bad) => {
                 device.violate("VUID-vkGetFenceStatus-fence-parameter", function, format!("fence {fence:?} {bad}"));
                 vk::Result::ERROR_DEVICE_LOST
@@ -132,7 +132,7 @@ pub(super) extern "system" fn wait_for_fences(
     timeout: u64,
 ) -> vk::Result {
     let function = Function::WaitForFences;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         // SAFETY: the application gives `count` handles.
         let fences = unsafe { array(fences, count) };
         for fence in fences {
@@ -140,6 +140,9 @@ pub(super) extern "system" fn wait_for_fences(
                 device.violate("VUID-vkWaitForFences-pFences-parameter", function, format!("fence {fence:?} {bad}"));
                 return vk::Result::ERROR_DEVICE_LOST;
             }
+        }
+        if mode == Mode::Refuse {
+            return vk::Result::ERROR_DEVICE_LOST;
         }
         let result = wait(device, function, timeout, |world| {
             let mut states =
@@ -216,23 +219,24 @@ pub(super) extern "system" fn destroy_semaphore(
 pub(super) fn signal(
     device: &DeviceObject,
     world: &mut World,
-    function: Function,
+    (function, mode): (Function, Mode),
     semaphore: vk::Semaphore,
     value: u64,
 ) -> u64 {
     match world.semaphores.get_mut(semaphore.as_raw()) {
         Err(bad) => device.violate("SIM-semaphore-handle", function, format!("semaphore {semaphore:?} {bad}")),
-        Ok(object) if !object.is_timeline => {
-            object.value += 1;
-            return object.value;
-        }
-        Ok(object) if value <= object.value => {
+        Ok(object) if object.is_timeline && value <= object.value => {
             let message = format!("semaphore {semaphore:?} has {} and cannot be signaled with {value}", object.value);
             device.violate("VUID-VkSemaphoreSignalInfo-value-03258", function, message);
         }
-        Ok(object) => {
+        Ok(_) if mode == Mode::Refuse => {}
+        Ok(object) if object.is_timeline => {
             object.value = value;
             object.steps.push_back(value);
+        }
+        Ok(object) => {
+            object.value += 1;
+            return object.value;
         }
     }
     value
@@ -260,8 +264,8 @@ pub(super) extern "system" fn signal_semaphore(
     device: &DeviceObject,
     info: &vk::SemaphoreSignalInfo<'_>,
 ) -> vk::Result {
-    device.call(Ask::new(Function::SignalSemaphore), || {
-        signal(device, &mut device.world(), Function::SignalSemaphore, info.semaphore, info.value);
+    device.judged(Ask::new(Function::SignalSemaphore), |mode| {
+        signal(device, &mut device.world(), (Function::SignalSemaphore, mode), info.semaphore, info.value);
         device.signaled.notify_all();
         vk::Result::SUCCESS
     })
@@ -274,9 +278,10 @@ pub(super) extern "system" fn semaphore_value(
 ) -> vk::Result {
     let function = Function::GetSemaphoreCounterValue;
     value.write(0);
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         let mut world = device.world();
         match world.semaphores.get(semaphore.as_raw()).map(|object| object.value) {
+            Ok(_) if mode == Mode::Refuse => vk::Result::ERROR_DEVICE_LOST,
             Ok(reached) => {
                 world.saw(Seen::Semaphore(semaphore.as_raw(), reached));
                 value.write(reached);

@@ -11,6 +11,7 @@ mod memory;
 mod objects;
 mod peer;
 mod pending;
+mod refused;
 mod steering;
 mod wrong_handles;
 
