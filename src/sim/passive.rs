@@ -170,13 +170,14 @@ pub(super) extern "system" fn create_image_view(
 
 fn judge_view(device: &DeviceObject, image: vk::Image) {
     let function = Function::CreateImageView;
-    let bound = device.world().images.get(image.as_raw()).map(|image| image.binding.is_some());
-    match bound {
+    let world = device.world();
+    let is_live = |(memory, _): (u64, u64)| world.memories.get(memory).is_ok();
+    match world.images.get(image.as_raw()).map(|image| image.is_sparse || image.binding.is_some_and(is_live)) {
         Err(bad) => {
             device.violate("VUID-VkImageViewCreateInfo-image-parameter", function, format!("image {image:?} {bad}"));
         }
         Ok(false) => {
-            let message = format!("image {image:?} is not bound to memory");
+            let message = format!("image {image:?} is not bound to live memory");
             device.violate("VUID-VkImageViewCreateInfo-image-01020", function, message);
         }
         Ok(true) => {}

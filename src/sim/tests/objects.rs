@@ -142,7 +142,8 @@ fn views_need_a_bound_image() {
     let memory = allocate(&sim, 1024, 0).unwrap();
     super::bind_image(&sim, image, memory, 0).unwrap();
     assert_eq!(view(image), [""; 0]);
+    free(&sim, memory);
+    assert_eq!(view(image), ["VUID-VkImageViewCreateInfo-image-01020"], "its memory is gone");
     super::destroy_image(&sim, image);
     assert_eq!(view(image), ["VUID-VkImageViewCreateInfo-image-parameter"]);
-    free(&sim, memory);
 }
