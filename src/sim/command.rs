@@ -9,6 +9,7 @@
 //! A command buffer's shell is dispatchable and stays until its device's instance is destroyed; what is recorded lives
 //! in the world under a generation-checked handle, so a command buffer that was freed is found out.
 
+use super::barrier::{BufferBarrier, ImageBarrier};
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
@@ -45,7 +46,7 @@ pub(super) struct CommandBuffer {
     pub(super) commands: Vec<Command>,
 }
 
-/// A command that moves bytes; all others are accepted and forgotten.
+/// A command that names resources; all others are accepted and forgotten.
 #[derive(Clone, Debug)]
 pub(super) enum Command {
     CopyBuffer { source: u64, destination: u64, regions: Vec<vk::BufferCopy> },
@@ -54,24 +55,25 @@ pub(super) enum Command {
     CopyBufferToImage { buffer: u64, image: u64, regions: Vec<vk::BufferImageCopy> },
     CopyImageToBuffer { image: u64, buffer: u64, regions: Vec<vk::BufferImageCopy> },
     ClearImage { image: u64, word: u32, ranges: Vec<vk::ImageSubresourceRange> },
+    Barriers { function: Function, buffers: Vec<BufferBarrier>, images: Vec<ImageBarrier> },
 }
 
 impl Command {
     /// Returns the resources that the command uses.
-    pub(super) fn uses(&self) -> impl Iterator<Item = ResourceId> + use<> {
-        let (first, second) = match *self {
-            Self::CopyBuffer { source, destination, .. } => {
-                ((ObjectKind::Buffer, source), Some((ObjectKind::Buffer, destination)))
+    pub(super) fn uses(&self) -> Vec<ResourceId> {
+        let buffer = |handle: &u64| ResourceId { kind: ObjectKind::Buffer, handle: *handle };
+        let image = |handle: &u64| ResourceId { kind: ObjectKind::Image, handle: *handle };
+        match self {
+            Self::CopyBuffer { source, destination, .. } => vec![buffer(source), buffer(destination)],
+            Self::FillBuffer { destination, .. } | Self::UpdateBuffer { destination, .. } => vec![buffer(destination)],
+            Self::CopyBufferToImage { buffer: from, image: to, .. } => vec![buffer(from), image(to)],
+            Self::CopyImageToBuffer { image: from, buffer: to, .. } => vec![image(from), buffer(to)],
+            Self::ClearImage { image: cleared, .. } => vec![image(cleared)],
+            Self::Barriers { buffers, images, .. } => {
+                let buffers = buffers.iter().map(|barrier| buffer(&barrier.buffer));
+                buffers.chain(images.iter().map(|barrier| image(&barrier.image))).collect()
             }
-            Self::FillBuffer { destination, .. } | Self::UpdateBuffer { destination, .. } => {
-                ((ObjectKind::Buffer, destination), None)
-            }
-            Self::CopyBufferToImage { buffer, image, .. } | Self::CopyImageToBuffer { image, buffer, .. } => {
-                ((ObjectKind::Buffer, buffer), Some((ObjectKind::Image, image)))
-            }
-            Self::ClearImage { image, .. } => ((ObjectKind::Image, image), None),
-        };
-        core::iter::once(first).chain(second).map(|(kind, handle)| ResourceId { kind, handle })
+        }
     }
 
     /// Returns the function that recorded the command.
@@ -83,6 +85,7 @@ impl Command {
             Self::CopyBufferToImage { .. } => Function::CmdCopyBufferToImage,
             Self::CopyImageToBuffer { .. } => Function::CmdCopyImageToBuffer,
             Self::ClearImage { .. } => Function::CmdClearColorImage,
+            Self::Barriers { function, .. } => *function,
         }
     }
 }

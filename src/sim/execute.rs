@@ -24,19 +24,19 @@ use core::ops::Range;
 
 /// Bytes of a resource: where it lies.
 #[derive(Clone, Copy)]
-struct Place {
+pub(super) struct Place {
     memory: u64,
     offset: u64,
-    size: u64,
-    shape: Option<ImageShape>,
+    pub(super) size: u64,
+    pub(super) shape: Option<ImageShape>,
 }
 
 /// The executor of one command.
-struct Executor<'a> {
-    device: &'a DeviceObject,
+pub(super) struct Executor<'a> {
+    pub(super) device: &'a DeviceObject,
     world: &'a mut World,
     mode: Mode,
-    function: Function,
+    pub(super) function: Function,
 }
 
 /// Judges one command and carries it out.
@@ -60,6 +60,7 @@ pub(super) fn execute(device: &DeviceObject, world: &mut World, mode: Mode, comm
             executor.copy_image(buffer, image, regions, Direction::OutOfImage);
         }
         Command::ClearImage { image, word, ranges } => executor.clear_image(*image, *word, ranges),
+        Command::Barriers { buffers, images, .. } => executor.barriers(buffers, images),
     }
 }
 
@@ -75,8 +76,8 @@ impl Executor<'_> {
         self.device.violate(rule, self.function, message);
     }
 
-    /// Finds the bytes of a resource, or records why there are none.
-    fn resolve(&mut self, kind: ObjectKind, handle: u64, unbound: &'static str) -> Option<Place> {
+    /// Finds the bytes of a resource, or records why there are none; of a sparse one nothing is known.
+    pub(super) fn resolve(&mut self, kind: ObjectKind, handle: u64, unbound: &'static str) -> Option<Place> {
         let id = ResourceId { kind, handle };
         let resource = match self.world.resources(kind).get(handle) {
             Ok(resource) => resource,
@@ -86,7 +87,11 @@ impl Executor<'_> {
             }
         };
         let (size, shape, binding) = (resource.size, resource.shape, resource.binding);
+        let is_sparse = resource.is_sparse;
         let Some((memory, offset)) = binding else {
+            if is_sparse {
+                return None;
+            }
             self.violate(unbound, format!("{:?} {:#x} is not bound to memory", id.kind, id.handle));
             return None;
         };

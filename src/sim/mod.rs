@@ -25,6 +25,7 @@
 #![deny(unsafe_code)]
 
 mod accounts;
+mod barrier;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod bind;
 mod bind_rules;

@@ -185,7 +185,7 @@ pub(super) extern "system" fn queue_submit(
         let submits = unsafe { array(submits, count) };
         // SAFETY: as above.
         let batches = submits.iter().map(|submit| unsafe { first_version(submit) });
-        self::submit(queue, (Function::QueueSubmit, mode), batches, fence)
+        submit(queue, (Function::QueueSubmit, mode), batches, fence)
     })
 }
 
@@ -200,7 +200,7 @@ pub(super) extern "system" fn queue_submit2(
         let submits = unsafe { array(submits, count) };
         // SAFETY: as above.
         let batches = submits.iter().map(|submit| unsafe { second_version(submit) });
-        self::submit(queue, (Function::QueueSubmit2, mode), batches, fence)
+        submit(queue, (Function::QueueSubmit2, mode), batches, fence)
     })
 }
 
