@@ -130,6 +130,7 @@ pub(super) extern "system" fn destroy_pool(
             ),
             Ok(object) => {
                 drop_buffers(device, pool.as_raw());
+                device.world().forget(pool.as_raw());
                 device.state().died(ObjectKind::CommandPool, 1);
                 object.shadow.give_back(device.state(), function, callbacks, POOL_CALLBACKS);
             }

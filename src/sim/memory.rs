@@ -166,6 +166,7 @@ pub(super) extern "system" fn free_memory(
             device.violate("VUID-vkFreeMemory-memory-00677", Function::FreeMemory, message);
         }
         let removed = world.memories.remove(memory.as_raw());
+        world.forget(memory.as_raw());
         drop(world);
         match removed {
             Err(bad) => {

@@ -83,6 +83,7 @@ fn destroy(
                     let message = format!("object {handle:#x} was made by {}", object.maker);
                     device.violate("SIM-passive-handle", function, message);
                 }
+                device.world().forget(handle);
                 device.state().died(ObjectKind::Passive, 1);
                 object.shadow.give_back(device.state(), function, callbacks, CALLBACKS);
             }
@@ -148,6 +149,7 @@ fn drop_sets(device: &DeviceObject, pool: u64) {
     let handles: Vec<u64> = of_pool.map(|(handle, _)| handle).collect();
     for handle in &handles {
         let _ = world.passive.remove(*handle);
+        world.forget(*handle);
     }
     device.state().died(ObjectKind::Passive, handles.len() as u64);
 }

@@ -174,6 +174,7 @@ fn destroy(device: &DeviceObject, id: ResourceId, function: Function, rule: &'st
         }
         Ok(resource) => {
             world.unbind(id, &resource);
+            world.forget(id.handle);
             device.state().died(id.kind, 1);
             Some(resource)
         }

@@ -63,6 +63,7 @@ pub(super) extern "system" fn destroy_fence(
                 device.violate("VUID-vkDestroyFence-fence-parameter", function, format!("fence {fence:?} {bad}"));
             }
             Ok(object) => {
+                device.world().forget(fence.as_raw());
                 device.state().died(ObjectKind::Fence, 1);
                 object.shadow.give_back(device.state(), function, callbacks, FENCE_CALLBACKS);
             }
@@ -208,6 +209,7 @@ pub(super) extern "system" fn destroy_semaphore(
                 );
             }
             Ok(object) => {
+                device.world().forget(semaphore.as_raw());
                 device.state().died(ObjectKind::Semaphore, 1);
                 object.shadow.give_back(device.state(), function, callbacks, SEMAPHORE_CALLBACKS);
             }

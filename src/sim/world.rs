@@ -153,6 +153,11 @@ impl World {
         if kind == ObjectKind::Image { &mut self.images } else { &mut self.buffers }
     }
 
+    /// Forgets the name of an object that is gone.
+    pub(super) fn forget(&mut self, handle: u64) {
+        self.names.remove(&handle);
+    }
+
     /// Takes a dying resource out of the memory to which it is bound (I1). What the device wrote there is nobody's from now
     /// on, unless another resource shares the bytes.
     pub(super) fn unbind(&mut self, id: ResourceId, resource: &Resource) {
