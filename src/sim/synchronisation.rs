@@ -105,17 +105,22 @@ pub(super) extern "system" fn fence_status(device: &DeviceObject, fence: vk::Fen
     })
 }
 
+/// Returns how long a wait lasts at most, and whether only for want of patience.
+fn limit(timeout: u64) -> (Duration, bool) {
+    if timeout == u64::MAX { (PATIENCE, true) } else { (Duration::from_nanos(timeout), false) }
+}
+
 /// Waits until `is_reached`, at most `timeout` nanoseconds.
 fn wait(device: &DeviceObject, function: Function, timeout: u64, is_reached: impl Fn(&World) -> bool) -> vk::Result {
     let mut world = device.world();
     if is_reached(&world) {
         return vk::Result::SUCCESS;
     }
-    let limit = Duration::from_nanos(timeout).min(PATIENCE);
+    let (limit, is_endless) = limit(timeout);
     let deadline = Instant::now() + limit;
     while !is_reached(&world) {
         if device.signaled.wait_until(&mut world, deadline).timed_out() {
-            if limit < PATIENCE {
+            if !is_endless {
                 return vk::Result::TIMEOUT;
             }
             device.violate("SIM-endless-wait", function, "nothing was submitted that would end the wait".to_owned());
@@ -324,4 +329,17 @@ pub(super) extern "system" fn wait_semaphores(
         }
         result
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_with_a_limit_is_not_endless() {
+        let minute = 60_000_000_000;
+        assert_eq!(limit(minute), (Duration::from_secs(60), false));
+        assert_eq!(limit(0), (Duration::ZERO, false));
+        assert_eq!(limit(u64::MAX), (PATIENCE, true));
+    }
 }
