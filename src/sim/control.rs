@@ -127,7 +127,7 @@ impl Control {
         self.state.accounts().size_limit = bytes.unwrap_or(u64::MAX);
     }
 
-    /// Refuses further memory objects above this count with `ERROR_TOO_MANY_OBJECTS`.
+    /// Refuses further memory objects of a device above this count with `ERROR_TOO_MANY_OBJECTS`.
     pub fn refuse_objects_above(&self, count: u32) {
         self.state.accounts().object_limit = count;
     }
