@@ -50,13 +50,29 @@ pub(super) fn execute(device: &DeviceObject, world: &mut World, mode: Mode, comm
         }
         Command::UpdateBuffer { destination, offset, bytes } => executor.update_buffer(*destination, *offset, bytes),
         Command::CopyBufferToImage { buffer, image, regions } => {
-            let buffer = executor.resolve(ObjectKind::Buffer, *buffer, "VUID-vkCmdCopyBufferToImage-srcBuffer-00176");
-            let image = executor.resolve(ObjectKind::Image, *image, "VUID-vkCmdCopyBufferToImage-dstImage-07966");
+            let buffer = executor.source_of(
+                ObjectKind::Buffer,
+                *buffer,
+                ["VUID-vkCmdCopyBufferToImage-srcBuffer-00176", "VUID-vkCmdCopyBufferToImage-srcBuffer-00174"],
+            );
+            let image = executor.destination_of(
+                ObjectKind::Image,
+                *image,
+                ["VUID-vkCmdCopyBufferToImage-dstImage-07966", "VUID-vkCmdCopyBufferToImage-dstImage-00177"],
+            );
             executor.copy_image(buffer, image, regions, Direction::IntoImage);
         }
         Command::CopyImageToBuffer { image, buffer, regions } => {
-            let image = executor.resolve(ObjectKind::Image, *image, "VUID-vkCmdCopyImageToBuffer-srcImage-07966");
-            let buffer = executor.resolve(ObjectKind::Buffer, *buffer, "VUID-vkCmdCopyImageToBuffer-dstBuffer-00192");
+            let image = executor.source_of(
+                ObjectKind::Image,
+                *image,
+                ["VUID-vkCmdCopyImageToBuffer-srcImage-07966", "VUID-vkCmdCopyImageToBuffer-srcImage-00186"],
+            );
+            let buffer = executor.destination_of(
+                ObjectKind::Buffer,
+                *buffer,
+                ["VUID-vkCmdCopyImageToBuffer-dstBuffer-00192", "VUID-vkCmdCopyImageToBuffer-dstBuffer-00191"],
+            );
             executor.copy_image(buffer, image, regions, Direction::OutOfImage);
         }
         Command::ClearImage { image, word, ranges } => executor.clear_image(*image, *word, ranges),
@@ -74,6 +90,22 @@ enum Direction {
 impl Executor<'_> {
     fn violate(&self, rule: &'static str, message: String) {
         self.device.violate(rule, self.function, message);
+    }
+
+    /// Finds the bytes of a resource that is read; the rules are that it is bound and has the usage.
+    fn source_of(&mut self, kind: ObjectKind, handle: u64, [bound, usage]: [&'static str; 2]) -> Option<Place> {
+        if self.world.resources(kind).get(handle).is_ok_and(|resource| !resource.is_source) {
+            self.violate(usage, format!("{kind:?} {handle:#x} has no usage TRANSFER_SRC"));
+        }
+        self.resolve(kind, handle, bound)
+    }
+
+    /// Finds the bytes of a resource that is written; the rules are as before.
+    fn destination_of(&mut self, kind: ObjectKind, handle: u64, [bound, usage]: [&'static str; 2]) -> Option<Place> {
+        if self.world.resources(kind).get(handle).is_ok_and(|resource| !resource.is_destination) {
+            self.violate(usage, format!("{kind:?} {handle:#x} has no usage TRANSFER_DST"));
+        }
+        self.resolve(kind, handle, bound)
     }
 
     /// Finds the bytes of a resource, or records why there are none; of a sparse one nothing is known.
@@ -144,8 +176,16 @@ impl Executor<'_> {
     }
 
     fn copy_buffer(&mut self, source: u64, destination: u64, regions: &[vk::BufferCopy]) {
-        let from = self.resolve(ObjectKind::Buffer, source, "VUID-vkCmdCopyBuffer-srcBuffer-00119");
-        let to = self.resolve(ObjectKind::Buffer, destination, "VUID-vkCmdCopyBuffer-dstBuffer-00121");
+        let from = self.source_of(
+            ObjectKind::Buffer,
+            source,
+            ["VUID-vkCmdCopyBuffer-srcBuffer-00119", "VUID-vkCmdCopyBuffer-srcBuffer-00118"],
+        );
+        let to = self.destination_of(
+            ObjectKind::Buffer,
+            destination,
+            ["VUID-vkCmdCopyBuffer-dstBuffer-00121", "VUID-vkCmdCopyBuffer-dstBuffer-00120"],
+        );
         let (Some(from), Some(to)) = (from, to) else {
             return;
         };
@@ -161,7 +201,11 @@ impl Executor<'_> {
     }
 
     fn fill_buffer(&mut self, destination: u64, offset: u64, size: u64, word: u32) {
-        let Some(to) = self.resolve(ObjectKind::Buffer, destination, "VUID-vkCmdFillBuffer-dstBuffer-00031") else {
+        let Some(to) = self.destination_of(
+            ObjectKind::Buffer,
+            destination,
+            ["VUID-vkCmdFillBuffer-dstBuffer-00031", "VUID-vkCmdFillBuffer-dstBuffer-00029"],
+        ) else {
             return;
         };
         if !offset.is_multiple_of(4) {
@@ -193,7 +237,11 @@ impl Executor<'_> {
 
     /// Clears the subresources of an image whose texels are words; others are judged and left as they are.
     fn clear_image(&mut self, image: u64, word: u32, ranges: &[vk::ImageSubresourceRange]) {
-        let Some(to) = self.resolve(ObjectKind::Image, image, "VUID-vkCmdClearColorImage-image-00003") else {
+        let Some(to) = self.destination_of(
+            ObjectKind::Image,
+            image,
+            ["VUID-vkCmdClearColorImage-image-00003", "VUID-vkCmdClearColorImage-image-00002"],
+        ) else {
             return;
         };
         let Some(shape) = to.shape.filter(|shape| shape.is_word) else {
@@ -213,10 +261,23 @@ impl Executor<'_> {
     }
 
     fn update_buffer(&mut self, destination: u64, offset: u64, bytes: &[u8]) {
-        let Some(to) = self.resolve(ObjectKind::Buffer, destination, "VUID-vkCmdUpdateBuffer-dstBuffer-00035") else {
+        let Some(to) = self.destination_of(
+            ObjectKind::Buffer,
+            destination,
+            ["VUID-vkCmdUpdateBuffer-dstBuffer-00035", "VUID-vkCmdUpdateBuffer-dstBuffer-00034"],
+        ) else {
             return;
         };
-        let range = offset..offset.saturating_add(bytes.len() as u64);
+        let size = bytes.len();
+        #[rustfmt::skip]
+        let checks = [
+            (offset.is_multiple_of(4), "VUID-vkCmdUpdateBuffer-dstOffset-00036", "the offset is no multiple of 4"),
+            (size > 0, "VUID-vkCmdUpdateBuffer-dataSize-arraylength", "there are no bytes"),
+            (size <= 65_536, "VUID-vkCmdUpdateBuffer-dataSize-00037", "there are more than 65536 bytes"),
+            (size.is_multiple_of(4), "VUID-vkCmdUpdateBuffer-dataSize-00038", "the bytes are no multiple of 4"),
+        ];
+        self.device.judge(self.function, &checks, || format!("{size} bytes to offset {offset}"));
+        let range = offset..offset.saturating_add(size as u64);
         if !self.is_inside(to, &range, "VUID-vkCmdUpdateBuffer-dataSize-00033") {
             return;
         }
@@ -236,10 +297,14 @@ impl Executor<'_> {
         let (Some(buffer), Some(image)) = (buffer, image) else {
             return;
         };
-        let Some(shape) = image.shape.filter(|shape| shape.is_plain) else {
+        let Some(shape) = image.shape else {
             return;
         };
         for region in regions {
+            self.judge_buffer_offset(&shape, region.buffer_offset, direction);
+            if !shape.is_plain {
+                continue;
+            }
             let layers = region.image_subresource;
             for layer in 0..layers.layer_count {
                 let Some(part) = shape.subresource(layers.mip_level, layers.base_array_layer.saturating_add(layer))
@@ -253,6 +318,17 @@ impl Executor<'_> {
                 };
                 self.copy_layer((buffer, image), &Layer::new(&shape, part, region, layer), direction);
             }
+        }
+    }
+
+    /// Rules of images that are not in several planes.
+    fn judge_buffer_offset(&self, shape: &ImageShape, offset: u64, direction: Direction) {
+        let into = ["VUID-vkCmdCopyBufferToImage-dstImage-07978", "VUID-vkCmdCopyBufferToImage-dstImage-07975"];
+        let out_of = ["VUID-vkCmdCopyImageToBuffer-srcImage-07978", "VUID-vkCmdCopyImageToBuffer-srcImage-07975"];
+        let [depth, color] = if direction == Direction::IntoImage { into } else { out_of };
+        let (rule, unit) = if shape.is_depth_stencil { (depth, 4) } else { (color, u64::from(shape.block.bytes)) };
+        if (shape.is_depth_stencil || shape.is_plain) && !offset.is_multiple_of(unit) {
+            self.violate(rule, format!("bufferOffset {offset} is no multiple of {unit}"));
         }
     }
 

@@ -169,7 +169,9 @@ fn submit<'a>(
     if mode == Mode::Refuse {
         return vk::Result::ERROR_DEVICE_LOST;
     }
-    listed.into_iter().for_each(|submission| world.pending.push(submission));
+    for submission in listed {
+        world.pending.push(submission);
+    }
     device.signaled.notify_all();
     vk::Result::SUCCESS
 }

@@ -162,7 +162,9 @@ pub(super) extern "system" fn wait_for_fences(
         // A wait for any of several does not tell which.
         if result == vk::Result::SUCCESS && (wait_all != vk::FALSE || count == 1) {
             let mut world = device.world();
-            fences.iter().for_each(|fence| world.saw(Seen::Fence(fence.as_raw())));
+            for fence in fences {
+                world.saw(Seen::Fence(fence.as_raw()));
+            }
         }
         result
     })

@@ -90,6 +90,10 @@ pub(super) struct Resource {
     pub(super) is_protected: bool,
     pub(super) is_disjoint: bool,
     pub(super) needs_device_address: bool,
+    /// Copies may read it.
+    pub(super) is_source: bool,
+    /// Copies may write it.
+    pub(super) is_destination: bool,
     /// The image's layout; `None` for a buffer.
     pub(super) shape: Option<ImageShape>,
     /// (memory handle, offset)

@@ -56,7 +56,7 @@ fn image_info(side: u32) -> vk::ImageCreateInfo<'static> {
         .mip_levels(1)
         .array_layers(1)
         .samples(vk::SampleCountFlags::TYPE_1)
-        .usage(vk::ImageUsageFlags::SAMPLED | vk::ImageUsageFlags::TRANSFER_DST)
+        .usage(vk::ImageUsageFlags::SAMPLED | vk::ImageUsageFlags::TRANSFER_SRC | vk::ImageUsageFlags::TRANSFER_DST)
 }
 
 fn image(sim: &SimDevice, info: &vk::ImageCreateInfo<'_>) -> vk::Image {
