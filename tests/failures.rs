@@ -116,7 +116,8 @@ fn prewarm_and_create_pool_keep_nothing() {
         rig.prewarm(Intent::Upload, mib(3)).map_err(|error| error.to_string())?;
         Ok(Made { is_kept: true, ..Made::default() })
     });
-    assert!(tally.failed > 30 && tally.survived == 0, "{tally:?}");
+    // What is out of host memory is tried once more.
+    assert!(tally.failed > 30 && tally.survived < tally.failed, "{tally:?}");
     let tally = on_every_profile(&|rig| {
         let info = PoolCreateInfo::for_intent(Intent::Upload).block_size(64 * KIB).min_block_count(3);
         let pool = rig.create_pool(&info).map_err(|error| error.to_string())?;

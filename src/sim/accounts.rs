@@ -10,6 +10,7 @@
 
 use super::profile::Profile;
 use ash::vk;
+use std::collections::BTreeMap;
 
 /// State of one heap at a moment. All figures are bytes unless they are counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ impl HeapState {
 /// What one memory object takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Charge {
+    /// The device, by its address.
+    pub(super) device: usize,
     pub(super) heap_index: u32,
     pub(super) bytes: u64,
     pub(super) page_bytes: u64,
@@ -54,12 +57,14 @@ pub(super) struct Charge {
 pub(super) struct Accounts {
     pub(super) heaps: Vec<HeapState>,
     pub(super) object_count: u32,
+    /// The objects of each device that has any, by its address.
+    device_counts: BTreeMap<usize, u32>,
     pub(super) peak_object_count: u32,
     pub(super) bytes: u64,
     pub(super) page_bytes: u64,
     pub(super) peak_bytes: u64,
     pub(super) peak_page_bytes: u64,
-    /// Objects above this count are refused.
+    /// Objects of a device above this count are refused.
     pub(super) object_limit: u32,
     /// Allocations above this size are refused.
     pub(super) size_limit: u64,
@@ -84,6 +89,7 @@ impl Accounts {
         Self {
             heaps: profile.heaps.iter().map(open).collect(),
             object_count: 0,
+            device_counts: BTreeMap::new(),
             peak_object_count: 0,
             bytes: 0,
             page_bytes: 0,
@@ -95,9 +101,14 @@ impl Accounts {
         }
     }
 
+    /// Returns how many memory objects of a device live.
+    pub(super) fn count_of(&self, device: usize) -> u32 {
+        self.device_counts.get(&device).copied().unwrap_or(0)
+    }
+
     /// Takes what a new memory object needs, or says why the driver refuses it.
     pub(super) fn charge(&mut self, charge: &Charge) -> Result<(), vk::Result> {
-        if self.object_count >= self.object_limit {
+        if self.count_of(charge.device) >= self.object_limit {
             return Err(vk::Result::ERROR_TOO_MANY_OBJECTS);
         }
         if charge.bytes > self.size_limit {
@@ -123,6 +134,7 @@ impl Accounts {
             self.peak_page_bytes = self.peak_page_bytes.max(self.page_bytes);
         }
         heap.object_count += 1;
+        *self.device_counts.entry(charge.device).or_default() += 1;
         self.object_count += 1;
         self.peak_object_count = self.peak_object_count.max(self.object_count);
         Ok(())
@@ -142,6 +154,9 @@ impl Accounts {
             self.page_bytes -= charge.page_bytes;
         }
         heap.object_count -= 1;
+        if let Some(count) = self.device_counts.get_mut(&charge.device) {
+            *count -= 1;
+        }
         self.object_count -= 1;
     }
 

@@ -16,7 +16,7 @@
 use super::bind_rules::{BindRules, judge_fit};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, DeviceObject};
+use super::object::{Ask, DeviceObject, Mode};
 use super::pnext::array;
 use super::world::{Bound, Memory, Resource, ResourceId, World};
 use ash::vk;
@@ -59,7 +59,7 @@ pub(super) extern "system" fn bind_buffer(
     offset: u64,
 ) -> vk::Result {
     let ask = buffer_ask(Function::BindBufferMemory, &BindRules::BUFFER, buffer, memory, offset);
-    device.call(Ask::new(ask.function), || bind(device, &ask))
+    device.judged(Ask::new(ask.function), |mode| bind(device, mode, &ask))
 }
 
 pub(super) extern "system" fn bind_image(
@@ -69,7 +69,7 @@ pub(super) extern "system" fn bind_image(
     offset: u64,
 ) -> vk::Result {
     let ask = image_ask(Function::BindImageMemory, &BindRules::IMAGE, image, memory, offset);
-    device.call(Ask::new(ask.function), || bind(device, &ask))
+    device.judged(Ask::new(ask.function), |mode| bind(device, mode, &ask))
 }
 
 pub(super) extern "system" fn bind_buffer2(
@@ -78,14 +78,14 @@ pub(super) extern "system" fn bind_buffer2(
     infos: *const vk::BindBufferMemoryInfo<'_>,
 ) -> vk::Result {
     let function = Function::BindBufferMemory2;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         // SAFETY: the application gives `count` valid structures.
         let infos = unsafe { array(infos, count) };
         let asks = infos
             .iter()
             .map(|info| buffer_ask(function, &BindRules::BUFFER2, info.buffer, info.memory, info.memory_offset));
         judge_count(device, function, count, "VUID-vkBindBufferMemory2-bindInfoCount-arraylength");
-        bind_all(device, asks)
+        bind_all(device, mode, asks)
     })
 }
 
@@ -95,14 +95,14 @@ pub(super) extern "system" fn bind_image2(
     infos: *const vk::BindImageMemoryInfo<'_>,
 ) -> vk::Result {
     let function = Function::BindImageMemory2;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         // SAFETY: the application gives `count` valid structures.
         let infos = unsafe { array(infos, count) };
         let asks = infos
             .iter()
             .map(|info| image_ask(function, &BindRules::IMAGE2, info.image, info.memory, info.memory_offset));
         judge_count(device, function, count, "VUID-vkBindImageMemory2-bindInfoCount-arraylength");
-        bind_all(device, asks)
+        bind_all(device, mode, asks)
     })
 }
 
@@ -112,13 +112,13 @@ fn judge_count(device: &DeviceObject, function: Function, count: u32, rule: &'st
     }
 }
 
-fn bind_all(device: &DeviceObject, asks: impl Iterator<Item = BindAsk>) -> vk::Result {
-    let failed = asks.map(|ask| bind(device, &ask)).filter(|result| *result != vk::Result::SUCCESS);
+fn bind_all(device: &DeviceObject, mode: Mode, asks: impl Iterator<Item = BindAsk>) -> vk::Result {
+    let failed = asks.map(|ask| bind(device, mode, &ask)).filter(|result| *result != vk::Result::SUCCESS);
     failed.last().unwrap_or(vk::Result::SUCCESS)
 }
 
 /// Carries a binding out; one that does not fit into the memory, or names nothing, is refused.
-fn bind(device: &DeviceObject, ask: &BindAsk) -> vk::Result {
+fn bind(device: &DeviceObject, mode: Mode, ask: &BindAsk) -> vk::Result {
     let mut guard = device.world();
     let world = &mut *guard;
     let World { memories, buffers, images, .. } = world;
@@ -143,6 +143,11 @@ fn bind(device: &DeviceObject, ask: &BindAsk) -> vk::Result {
     let range = ask.offset..ask.offset + resource.requirements.size;
     if device.state().checks().binds {
         judge_neighbours(device, ask, resource, memory, &range);
+    }
+    if mode == Mode::Refuse {
+        return vk::Result::ERROR_UNKNOWN;
+    }
+    if device.state().checks().binds {
         place(memory, ask.id, resource, &range);
     }
     resource.binding = Some((ask.memory.as_raw(), ask.offset));

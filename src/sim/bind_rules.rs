@@ -7,6 +7,7 @@
 
 use super::bind::BindAsk;
 use super::object::DeviceObject;
+use super::profile::Features;
 use super::requirements::Requirements;
 use super::world::{Memory, Resource};
 use ash::vk;
@@ -112,7 +113,7 @@ pub(super) fn judge_fit(device: &DeviceObject, ask: &BindAsk, resource: &Resourc
     let is_type_allowed = needs.memory_type_bits >> memory.type_index & 1 == 1;
     let is_its_own = memory.dedicated == Some(ask.id);
     let is_dedication_kept = memory.dedicated.is_none() || (is_its_own && ask.offset == 0);
-    let has_address = !resource.needs_device_address || memory.has_device_address;
+    let needs_address = resource.needs_device_address && device.features.contains(Features::BUFFER_DEVICE_ADDRESS);
     #[rustfmt::skip]
     let checks = [
         (resource.binding.is_none(), rules.bound, "the resource is bound already"),
@@ -124,7 +125,7 @@ pub(super) fn judge_fit(device: &DeviceObject, ask: &BindAsk, resource: &Resourc
         (needs.size <= room, rules.inside, "the resource ends outside the memory"),
         (!needs.requires_dedicated || is_its_own, rules.requires_dedicated, "the resource requires a dedicated allocation"),
         (is_dedication_kept, rules.dedicated, "the memory is dedicated to another resource, or the offset is not 0"),
-        (has_address, rules.device_address, "the memory was allocated without a device address"),
+        (!needs_address || memory.has_device_address, rules.device_address, "the memory was allocated without a device address"),
         (!resource.is_protected || is_type_protected, rules.protected, "the resource is protected, the memory is not"),
         (resource.is_protected || !is_type_protected, rules.unprotected, "the memory is protected, the resource is not"),
     ];

@@ -9,10 +9,11 @@
 //! A command buffer's shell is dispatchable and stays until its device's instance is destroyed; what is recorded lives
 //! in the world under a generation-checked handle, so a command buffer that was freed is found out.
 
+use super::barrier::{BufferBarrier, ImageBarrier};
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, CommandBufferObject, DeviceObject, LOADER_WORD};
+use super::object::{Ask, CommandBufferObject, DeviceObject, LOADER_WORD, Mode};
 use super::pnext::array;
 use super::world::ResourceId;
 use ash::vk;
@@ -45,7 +46,7 @@ pub(super) struct CommandBuffer {
     pub(super) commands: Vec<Command>,
 }
 
-/// A command that moves bytes; all others are accepted and forgotten.
+/// A command that names resources; all others are accepted and forgotten.
 #[derive(Clone, Debug)]
 pub(super) enum Command {
     CopyBuffer { source: u64, destination: u64, regions: Vec<vk::BufferCopy> },
@@ -54,24 +55,25 @@ pub(super) enum Command {
     CopyBufferToImage { buffer: u64, image: u64, regions: Vec<vk::BufferImageCopy> },
     CopyImageToBuffer { image: u64, buffer: u64, regions: Vec<vk::BufferImageCopy> },
     ClearImage { image: u64, word: u32, ranges: Vec<vk::ImageSubresourceRange> },
+    Barriers { function: Function, buffers: Vec<BufferBarrier>, images: Vec<ImageBarrier> },
 }
 
 impl Command {
     /// Returns the resources that the command uses.
-    pub(super) fn uses(&self) -> impl Iterator<Item = ResourceId> + use<> {
-        let (first, second) = match *self {
-            Self::CopyBuffer { source, destination, .. } => {
-                ((ObjectKind::Buffer, source), Some((ObjectKind::Buffer, destination)))
+    pub(super) fn uses(&self) -> Vec<ResourceId> {
+        let buffer = |handle: &u64| ResourceId { kind: ObjectKind::Buffer, handle: *handle };
+        let image = |handle: &u64| ResourceId { kind: ObjectKind::Image, handle: *handle };
+        match self {
+            Self::CopyBuffer { source, destination, .. } => vec![buffer(source), buffer(destination)],
+            Self::FillBuffer { destination, .. } | Self::UpdateBuffer { destination, .. } => vec![buffer(destination)],
+            Self::CopyBufferToImage { buffer: from, image: to, .. } => vec![buffer(from), image(to)],
+            Self::CopyImageToBuffer { image: from, buffer: to, .. } => vec![image(from), buffer(to)],
+            Self::ClearImage { image: cleared, .. } => vec![image(cleared)],
+            Self::Barriers { buffers, images, .. } => {
+                let buffers = buffers.iter().map(|barrier| buffer(&barrier.buffer));
+                buffers.chain(images.iter().map(|barrier| image(&barrier.image))).collect()
             }
-            Self::FillBuffer { destination, .. } | Self::UpdateBuffer { destination, .. } => {
-                ((ObjectKind::Buffer, destination), None)
-            }
-            Self::CopyBufferToImage { buffer, image, .. } | Self::CopyImageToBuffer { image, buffer, .. } => {
-                ((ObjectKind::Buffer, buffer), Some((ObjectKind::Image, image)))
-            }
-            Self::ClearImage { image, .. } => ((ObjectKind::Image, image), None),
-        };
-        core::iter::once(first).chain(second).map(|(kind, handle)| ResourceId { kind, handle })
+        }
     }
 
     /// Returns the function that recorded the command.
@@ -83,6 +85,7 @@ impl Command {
             Self::CopyBufferToImage { .. } => Function::CmdCopyBufferToImage,
             Self::CopyImageToBuffer { .. } => Function::CmdCopyImageToBuffer,
             Self::ClearImage { .. } => Function::CmdClearColorImage,
+            Self::Barriers { function, .. } => *function,
         }
     }
 }
@@ -127,6 +130,7 @@ pub(super) extern "system" fn destroy_pool(
             ),
             Ok(object) => {
                 drop_buffers(device, pool.as_raw());
+                device.world().forget(pool.as_raw());
                 device.state().died(ObjectKind::CommandPool, 1);
                 object.shadow.give_back(device.state(), function, callbacks, POOL_CALLBACKS);
             }
@@ -151,7 +155,7 @@ pub(super) extern "system" fn reset_pool(
     _: vk::CommandPoolResetFlags,
 ) -> vk::Result {
     let function = Function::ResetCommandPool;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         let mut world = device.world();
         if let Err(bad) = world.command_pools.get(pool.as_raw()) {
             device.violate(
@@ -160,7 +164,8 @@ pub(super) extern "system" fn reset_pool(
                 format!("command pool {pool:?} {bad}"),
             );
         }
-        for buffer in world.command_buffers.iter_mut().filter(|buffer| buffer.pool == pool.as_raw()) {
+        let of_pool = world.command_buffers.iter_mut().filter(|buffer| buffer.pool == pool.as_raw());
+        for buffer in of_pool.filter(|_| mode == Mode::CarryOut) {
             buffer.state = Stage::Initial;
             buffer.commands.clear();
         }
@@ -174,11 +179,14 @@ pub(super) extern "system" fn allocate_buffers(
     output: *mut vk::CommandBuffer,
 ) -> vk::Result {
     let function = Function::AllocateCommandBuffers;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         let pool = info.command_pool.as_raw();
         if let Err(bad) = device.world().command_pools.get(pool) {
             let message = format!("command pool {:?} {bad}", info.command_pool);
             device.violate("VUID-VkCommandBufferAllocateInfo-commandPool-parameter", function, message);
+            return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
+        }
+        if mode == Mode::Refuse {
             return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
         }
         for index in 0..info.command_buffer_count as usize {
@@ -227,7 +235,7 @@ pub(super) fn with_buffer(
     change: impl FnOnce(&mut CommandBuffer) -> Result<(), &'static str>,
 ) -> vk::Result {
     let device = shell.device();
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         match device.world().command_buffers.get_mut(shell.handle) {
             Err(bad) => device.violate(
                 "SIM-command-buffer-handle",
@@ -236,7 +244,8 @@ pub(super) fn with_buffer(
             ),
             Ok(buffer) => {
                 let state = buffer.state;
-                if let Err(rule) = change(buffer) {
+                let mut copy = CommandBuffer { pool: buffer.pool, state, commands: Vec::new() };
+                if let Err(rule) = change(if mode == Mode::CarryOut { buffer } else { &mut copy }) {
                     let message = format!("command buffer {:#x} is in the state {state:?}", shell.handle);
                     device.violate(rule, function, message);
                 }

@@ -4,7 +4,7 @@
 //!   test ──► Control ──► Script (failures, delays, gates)  ──┐
 //!                   └──► Accounts (budgets, limits)        ──┤
 //!                                                            ▼
-//!   library ──► entry point ──► State::enter ──► wait, fail or carry out ──► counters, log, violations
+//!   library ──► entry point ──► State::enter ──► wait, judge, fail or carry out ──► counters, log, violations
 //! ```
 //!
 //! One `Control` belongs to one physical device; it may be cloned and used from any thread, and outlives the device.
@@ -70,7 +70,8 @@ impl Control {
         Self { state: Arc::new(State::new(profile, checks)) }
     }
 
-    /// Fails the `n`th call from now (1 is the next one), counted over all functions that can fail.
+    /// Fails the `n`th call from now (1 is the next one), counted over all functions that can fail. What it asks for is judged
+    /// as ever.
     pub fn fail_nth(&self, n: u64, result: vk::Result) {
         self.state.script(|script| script.fail_nth(None, n, result));
     }
@@ -126,7 +127,7 @@ impl Control {
         self.state.accounts().size_limit = bytes.unwrap_or(u64::MAX);
     }
 
-    /// Refuses further memory objects above this count with `ERROR_TOO_MANY_OBJECTS`.
+    /// Refuses further memory objects of a device above this count with `ERROR_TOO_MANY_OBJECTS`.
     pub fn refuse_objects_above(&self, count: u32) {
         self.state.accounts().object_limit = count;
     }

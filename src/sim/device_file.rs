@@ -90,6 +90,9 @@ const DRIVERS: [(&str, vk::DriverId); 9] = [
     ("MESA_V3DV", vk::DriverId::MESA_V3DV),
 ];
 
+/// Bytes of all heaps together, at most: 1 PiB, so that no sum of sizes or of device addresses overflows. Taste.
+const MAX_HEAP_BYTES: u64 = 1 << 50;
+
 impl Profile {
     /// Reads a device file: its text, in the format of the files in `src/sim/devices/`.
     ///
@@ -188,6 +191,10 @@ fn check(profile: &Profile) -> Result<(), String> {
     }
     if let Some(kind) = profile.memory_types.iter().find(is_lost) {
         return Err(format!("a memory type lies in heap {} of {heaps}", kind.heap_index));
+    }
+    let room = profile.heaps.iter().try_fold(MAX_HEAP_BYTES, |room, heap| room.checked_sub(heap.size));
+    if room.is_none() {
+        return Err(format!("the heaps have more than {MAX_HEAP_BYTES} bytes in all, for which there is no room"));
     }
     for (what, value) in [
         ("page", profile.page_size),
@@ -352,6 +359,8 @@ mod tests {
         let what = "max-allocation-size is 7536; Vulkan 1.0 without VK_KHR_maintenance3 has 1073741824 and more";
         expect(&format!("{small}0"), 6, what);
         assert!(Profile::parse(&format!("{SMALL}{small}1")).is_ok());
+        let heaps = "heap = 17179869183 GiB\nheap = 17179869183 GiB";
+        expect(heaps, 6, "the heaps have more than 1125899906842624 bytes in all, for which there is no room");
         expect("max-allocations = 0", 5, "max-allocations is 0; Vulkan has 1 to 18446744073709551615");
         expect("name =", 5, "no \"name\" is given");
         let empty = Profile::parse("name = empty").unwrap_err();

@@ -12,36 +12,38 @@
 //! "Copy Commands" of the Vulkan specification, and "Buffer and Image Addressing" for the rows of a region.
 
 use super::command::Command;
-use super::format::{ImageShape, Subresource};
+use super::format::ImageShape;
 use super::function::Function;
 use super::handle::ObjectKind;
+use super::layer::Layer;
 use super::mapping::judge_device_read;
 use super::memory::ensure_storage;
-use super::object::DeviceObject;
+use super::object::{DeviceObject, Mode};
 use super::world::{ResourceId, World};
 use ash::vk;
 use core::ops::Range;
 
 /// Bytes of a resource: where it lies.
 #[derive(Clone, Copy)]
-struct Place {
+pub(super) struct Place {
     memory: u64,
     offset: u64,
-    size: u64,
-    shape: Option<ImageShape>,
+    pub(super) size: u64,
+    pub(super) shape: Option<ImageShape>,
 }
 
 /// The executor of one command.
-struct Executor<'a> {
-    device: &'a DeviceObject,
+pub(super) struct Executor<'a> {
+    pub(super) device: &'a DeviceObject,
     world: &'a mut World,
-    function: Function,
+    mode: Mode,
+    pub(super) function: Function,
 }
 
-/// Carries one command out.
-pub(super) fn execute(device: &DeviceObject, world: &mut World, command: &Command) {
+/// Judges one command and carries it out.
+pub(super) fn execute(device: &DeviceObject, world: &mut World, mode: Mode, command: &Command) {
     let function = command.function();
-    let mut executor = Executor { device, world, function };
+    let mut executor = Executor { device, world, mode, function };
     match command {
         Command::CopyBuffer { source, destination, regions } => executor.copy_buffer(*source, *destination, regions),
         Command::FillBuffer { destination, offset, size, word } => {
@@ -49,16 +51,33 @@ pub(super) fn execute(device: &DeviceObject, world: &mut World, command: &Comman
         }
         Command::UpdateBuffer { destination, offset, bytes } => executor.update_buffer(*destination, *offset, bytes),
         Command::CopyBufferToImage { buffer, image, regions } => {
-            let buffer = executor.resolve(ObjectKind::Buffer, *buffer, "VUID-vkCmdCopyBufferToImage-srcBuffer-00176");
-            let image = executor.resolve(ObjectKind::Image, *image, "VUID-vkCmdCopyBufferToImage-dstImage-07966");
+            let buffer = executor.source_of(
+                ObjectKind::Buffer,
+                *buffer,
+                ["VUID-vkCmdCopyBufferToImage-srcBuffer-00176", "VUID-vkCmdCopyBufferToImage-srcBuffer-00174"],
+            );
+            let image = executor.destination_of(
+                ObjectKind::Image,
+                *image,
+                ["VUID-vkCmdCopyBufferToImage-dstImage-07966", "VUID-vkCmdCopyBufferToImage-dstImage-00177"],
+            );
             executor.copy_image(buffer, image, regions, Direction::IntoImage);
         }
         Command::CopyImageToBuffer { image, buffer, regions } => {
-            let image = executor.resolve(ObjectKind::Image, *image, "VUID-vkCmdCopyImageToBuffer-srcImage-07966");
-            let buffer = executor.resolve(ObjectKind::Buffer, *buffer, "VUID-vkCmdCopyImageToBuffer-dstBuffer-00192");
+            let image = executor.source_of(
+                ObjectKind::Image,
+                *image,
+                ["VUID-vkCmdCopyImageToBuffer-srcImage-07966", "VUID-vkCmdCopyImageToBuffer-srcImage-00186"],
+            );
+            let buffer = executor.destination_of(
+                ObjectKind::Buffer,
+                *buffer,
+                ["VUID-vkCmdCopyImageToBuffer-dstBuffer-00192", "VUID-vkCmdCopyImageToBuffer-dstBuffer-00191"],
+            );
             executor.copy_image(buffer, image, regions, Direction::OutOfImage);
         }
         Command::ClearImage { image, word, ranges } => executor.clear_image(*image, *word, ranges),
+        Command::Barriers { buffers, images, .. } => executor.barriers(buffers, images),
     }
 }
 
@@ -74,8 +93,24 @@ impl Executor<'_> {
         self.device.violate(rule, self.function, message);
     }
 
-    /// Finds the bytes of a resource, or records why there are none.
-    fn resolve(&mut self, kind: ObjectKind, handle: u64, unbound: &'static str) -> Option<Place> {
+    /// Finds the bytes of a resource that is read; the rules are that it is bound and has the usage.
+    fn source_of(&mut self, kind: ObjectKind, handle: u64, [bound, usage]: [&'static str; 2]) -> Option<Place> {
+        if self.world.resources(kind).get(handle).is_ok_and(|resource| !resource.is_source) {
+            self.violate(usage, format!("{kind:?} {handle:#x} has no usage TRANSFER_SRC"));
+        }
+        self.resolve(kind, handle, bound)
+    }
+
+    /// Finds the bytes of a resource that is written; the rules are as before.
+    fn destination_of(&mut self, kind: ObjectKind, handle: u64, [bound, usage]: [&'static str; 2]) -> Option<Place> {
+        if self.world.resources(kind).get(handle).is_ok_and(|resource| !resource.is_destination) {
+            self.violate(usage, format!("{kind:?} {handle:#x} has no usage TRANSFER_DST"));
+        }
+        self.resolve(kind, handle, bound)
+    }
+
+    /// Finds the bytes of a resource, or records why there are none; of a sparse one nothing is known.
+    pub(super) fn resolve(&mut self, kind: ObjectKind, handle: u64, unbound: &'static str) -> Option<Place> {
         let id = ResourceId { kind, handle };
         let resource = match self.world.resources(kind).get(handle) {
             Ok(resource) => resource,
@@ -85,7 +120,11 @@ impl Executor<'_> {
             }
         };
         let (size, shape, binding) = (resource.size, resource.shape, resource.binding);
+        let is_sparse = resource.is_sparse;
         let Some((memory, offset)) = binding else {
+            if is_sparse {
+                return None;
+            }
             self.violate(unbound, format!("{:?} {:#x} is not bound to memory", id.kind, id.handle));
             return None;
         };
@@ -108,19 +147,21 @@ impl Executor<'_> {
         is_inside
     }
 
-    /// Returns where the device sees byte `offset` of a resource.
+    /// Returns where the device sees byte `offset` of a resource; `None` where nothing is to be carried out.
     fn bytes(&mut self, place: Place, offset: u64) -> Option<*mut u8> {
+        if self.mode == Mode::Refuse {
+            return None;
+        }
         let memory = self.world.memories.get_mut(place.memory).ok()?;
         Some(ensure_storage(self.device, memory)?.device(place.offset + offset))
     }
 
     /// Returns where the device reads a range of a resource, recording host writes that it misses.
     fn source(&mut self, place: Place, range: &Range<u64>) -> Option<*const u8> {
-        let bytes = self.bytes(place, range.start)?;
         let memory = self.world.memories.get(place.memory).ok()?;
         let in_memory = place.offset + range.start..place.offset + range.end;
         judge_device_read(self.device, self.function, (place.memory, memory), in_memory);
-        Some(bytes.cast_const())
+        self.bytes(place, range.start).map(<*mut _>::cast_const)
     }
 
     /// Copies bytes between two resources, whose bounds were checked.
@@ -136,8 +177,16 @@ impl Executor<'_> {
     }
 
     fn copy_buffer(&mut self, source: u64, destination: u64, regions: &[vk::BufferCopy]) {
-        let from = self.resolve(ObjectKind::Buffer, source, "VUID-vkCmdCopyBuffer-srcBuffer-00119");
-        let to = self.resolve(ObjectKind::Buffer, destination, "VUID-vkCmdCopyBuffer-dstBuffer-00121");
+        let from = self.source_of(
+            ObjectKind::Buffer,
+            source,
+            ["VUID-vkCmdCopyBuffer-srcBuffer-00119", "VUID-vkCmdCopyBuffer-srcBuffer-00118"],
+        );
+        let to = self.destination_of(
+            ObjectKind::Buffer,
+            destination,
+            ["VUID-vkCmdCopyBuffer-dstBuffer-00121", "VUID-vkCmdCopyBuffer-dstBuffer-00120"],
+        );
         let (Some(from), Some(to)) = (from, to) else {
             return;
         };
@@ -153,7 +202,11 @@ impl Executor<'_> {
     }
 
     fn fill_buffer(&mut self, destination: u64, offset: u64, size: u64, word: u32) {
-        let Some(to) = self.resolve(ObjectKind::Buffer, destination, "VUID-vkCmdFillBuffer-dstBuffer-00031") else {
+        let Some(to) = self.destination_of(
+            ObjectKind::Buffer,
+            destination,
+            ["VUID-vkCmdFillBuffer-dstBuffer-00031", "VUID-vkCmdFillBuffer-dstBuffer-00029"],
+        ) else {
             return;
         };
         if !offset.is_multiple_of(4) {
@@ -185,7 +238,11 @@ impl Executor<'_> {
 
     /// Clears the subresources of an image whose texels are words; others are judged and left as they are.
     fn clear_image(&mut self, image: u64, word: u32, ranges: &[vk::ImageSubresourceRange]) {
-        let Some(to) = self.resolve(ObjectKind::Image, image, "VUID-vkCmdClearColorImage-image-00003") else {
+        let Some(to) = self.destination_of(
+            ObjectKind::Image,
+            image,
+            ["VUID-vkCmdClearColorImage-image-00003", "VUID-vkCmdClearColorImage-image-00002"],
+        ) else {
             return;
         };
         let Some(shape) = to.shape.filter(|shape| shape.is_word) else {
@@ -205,10 +262,23 @@ impl Executor<'_> {
     }
 
     fn update_buffer(&mut self, destination: u64, offset: u64, bytes: &[u8]) {
-        let Some(to) = self.resolve(ObjectKind::Buffer, destination, "VUID-vkCmdUpdateBuffer-dstBuffer-00035") else {
+        let Some(to) = self.destination_of(
+            ObjectKind::Buffer,
+            destination,
+            ["VUID-vkCmdUpdateBuffer-dstBuffer-00035", "VUID-vkCmdUpdateBuffer-dstBuffer-00034"],
+        ) else {
             return;
         };
-        let range = offset..offset.saturating_add(bytes.len() as u64);
+        let size = bytes.len();
+        #[rustfmt::skip]
+        let checks = [
+            (offset.is_multiple_of(4), "VUID-vkCmdUpdateBuffer-dstOffset-00036", "the offset is no multiple of 4"),
+            (size > 0, "VUID-vkCmdUpdateBuffer-dataSize-arraylength", "there are no bytes"),
+            (size <= 65_536, "VUID-vkCmdUpdateBuffer-dataSize-00037", "there are more than 65536 bytes"),
+            (size.is_multiple_of(4), "VUID-vkCmdUpdateBuffer-dataSize-00038", "the bytes are no multiple of 4"),
+        ];
+        self.device.judge(self.function, &checks, || format!("{size} bytes to offset {offset}"));
+        let range = offset..offset.saturating_add(size as u64);
         if !self.is_inside(to, &range, "VUID-vkCmdUpdateBuffer-dataSize-00033") {
             return;
         }
@@ -228,10 +298,14 @@ impl Executor<'_> {
         let (Some(buffer), Some(image)) = (buffer, image) else {
             return;
         };
-        let Some(shape) = image.shape.filter(|shape| shape.is_plain) else {
+        let Some(shape) = image.shape else {
             return;
         };
         for region in regions {
+            self.judge_buffer_offset(&shape, region.buffer_offset, direction);
+            if !shape.is_plain {
+                continue;
+            }
             let layers = region.image_subresource;
             for layer in 0..layers.layer_count {
                 let Some(part) = shape.subresource(layers.mip_level, layers.base_array_layer.saturating_add(layer))
@@ -245,6 +319,17 @@ impl Executor<'_> {
                 };
                 self.copy_layer((buffer, image), &Layer::new(&shape, part, region, layer), direction);
             }
+        }
+    }
+
+    /// Rules of images that are not in several planes.
+    fn judge_buffer_offset(&self, shape: &ImageShape, offset: u64, direction: Direction) {
+        let into = ["VUID-vkCmdCopyBufferToImage-dstImage-07978", "VUID-vkCmdCopyBufferToImage-dstImage-07975"];
+        let out_of = ["VUID-vkCmdCopyImageToBuffer-srcImage-07978", "VUID-vkCmdCopyImageToBuffer-srcImage-07975"];
+        let [depth, color] = if direction == Direction::IntoImage { into } else { out_of };
+        let (rule, unit) = if shape.is_depth_stencil { (depth, 4) } else { (color, u64::from(shape.block.bytes)) };
+        if (shape.is_depth_stencil || shape.is_plain) && !offset.is_multiple_of(unit) {
+            self.violate(rule, format!("bufferOffset {offset} is no multiple of {unit}"));
         }
     }
 
@@ -284,64 +369,5 @@ impl Executor<'_> {
 impl Direction {
     fn rule(self, into_image: &'static str, out_of_image: &'static str) -> &'static str {
         if self == Self::IntoImage { into_image } else { out_of_image }
-    }
-}
-
-/// One array layer of a copied region, in rows of texel blocks. All figures but the counts are bytes.
-struct Layer {
-    is_inside_image: bool,
-    buffer_start: u64,
-    buffer_row: u64,
-    buffer_slice: u64,
-    image_start: u64,
-    image_row: u64,
-    image_slice: u64,
-    row_bytes: u64,
-    rows: u64,
-    slices: u64,
-}
-
-impl Layer {
-    fn new(shape: &ImageShape, part: Subresource, region: &vk::BufferImageCopy, layer: u32) -> Self {
-        let block = shape.block;
-        let (offset, extent) = (region.image_offset, region.image_extent);
-        let level = shape.level_extent(region.image_subresource.mip_level);
-        let fits = |start: i32, length: u32, total: u32| {
-            u32::try_from(start).is_ok_and(|start| start.checked_add(length).is_some_and(|end| end <= total))
-        };
-        let columns = |texels: u32| u64::from(texels.div_ceil(block.width));
-        let lines = |texels: u32| u64::from(texels.div_ceil(block.height));
-        let start = |texels: i32| u32::try_from(texels).unwrap_or(0);
-        let or = |given: u32, extent: u32| if given == 0 { extent } else { given };
-        let block_bytes = u64::from(block.bytes);
-        let buffer_row = columns(or(region.buffer_row_length, extent.width)) * block_bytes;
-        let buffer_slice = lines(or(region.buffer_image_height, extent.height)) * buffer_row;
-        let slices = u64::from(extent.depth);
-        Self {
-            is_inside_image: fits(offset.x, extent.width, level.width)
-                && fits(offset.y, extent.height, level.height)
-                && fits(offset.z, extent.depth, level.depth),
-            buffer_start: region
-                .buffer_offset
-                .saturating_add(u64::from(layer).saturating_mul(buffer_slice.saturating_mul(slices))),
-            buffer_row,
-            buffer_slice,
-            image_start: part.offset
-                + u64::from(start(offset.z)) * part.depth_pitch
-                + u64::from(start(offset.y) / block.height) * part.row_pitch
-                + u64::from(start(offset.x) / block.width) * block_bytes,
-            image_row: part.row_pitch,
-            image_slice: part.depth_pitch,
-            row_bytes: columns(extent.width) * block_bytes,
-            rows: lines(extent.height),
-            slices,
-        }
-    }
-
-    /// Returns the end of the layer's bytes in the buffer; `None` if there are none or too many for 64 bits.
-    fn buffer_end(&self) -> Option<u64> {
-        let slices = self.slices.checked_sub(1)?.checked_mul(self.buffer_slice)?;
-        let rows = self.rows.checked_sub(1)?.checked_mul(self.buffer_row)?;
-        self.buffer_start.checked_add(slices)?.checked_add(rows)?.checked_add(self.row_bytes)
     }
 }

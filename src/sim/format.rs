@@ -125,6 +125,7 @@ pub(super) struct ImageShape {
     pub(super) is_plain: bool,
     /// A texel is one word of 32 bits, so that a clear needs no conversion.
     pub(super) is_word: bool,
+    pub(super) is_depth_stencil: bool,
     /// Rows start at multiples of this many bytes.
     pub(super) row_alignment: u64,
 }
@@ -212,6 +213,7 @@ mod tests {
             block,
             is_plain: true,
             is_word: false,
+            is_depth_stencil: false,
             row_alignment: 1,
         };
         let mut end = 0;

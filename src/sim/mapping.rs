@@ -5,7 +5,7 @@
 use super::function::Function;
 use super::memory::ensure_storage;
 use super::memory_rules::{MAP, MAP2, MapRules, RangeAsk, judge_map, judge_range};
-use super::object::{Ask, DeviceObject};
+use super::object::{Ask, DeviceObject, Mode};
 use super::pnext::array;
 use super::storage::Storage;
 use super::world::Memory;
@@ -25,7 +25,7 @@ struct MapAsk<'a> {
     flags: vk::MemoryMapFlags,
 }
 
-fn map(device: &DeviceObject, ask: &MapAsk<'_>) -> Result<*mut c_void, vk::Result> {
+fn map(device: &DeviceObject, mode: Mode, ask: &MapAsk<'_>) -> Result<*mut c_void, vk::Result> {
     let failed = vk::Result::ERROR_MEMORY_MAP_FAILED;
     let mut world = device.world();
     let memory = match world.memories.get_mut(ask.memory.as_raw()) {
@@ -35,7 +35,7 @@ fn map(device: &DeviceObject, ask: &MapAsk<'_>) -> Result<*mut c_void, vk::Resul
             return Err(failed);
         }
     };
-    if !judge_map(device, ask.function, ask.rules, memory, (ask.offset, ask.size, ask.flags)) {
+    if !judge_map(device, ask.function, ask.rules, memory, (ask.offset, ask.size, ask.flags)) || mode == Mode::Refuse {
         return Err(failed);
     }
     let end = if ask.size == vk::WHOLE_SIZE { memory.size() } else { ask.offset + ask.size };
@@ -58,8 +58,8 @@ pub(super) extern "system" fn map_memory(
     pointer: &mut MaybeUninit<*mut c_void>,
 ) -> vk::Result {
     let function = Function::MapMemory;
-    device.call(Ask::sized(function, size), || {
-        answer_map(pointer, map(device, &MapAsk { function, rules: &MAP, memory, offset, size, flags }))
+    device.judged(Ask::sized(function, size), |mode| {
+        answer_map(pointer, map(device, mode, &MapAsk { function, rules: &MAP, memory, offset, size, flags }))
     })
 }
 
@@ -71,10 +71,10 @@ pub(super) extern "system" fn map_memory2(
     let function = Function::MapMemory2;
     let ask =
         MapAsk { function, rules: &MAP2, memory: info.memory, offset: info.offset, size: info.size, flags: info.flags };
-    device.call(Ask::sized(function, info.size), || answer_map(pointer, map(device, &ask)))
+    device.judged(Ask::sized(function, info.size), |mode| answer_map(pointer, map(device, mode, &ask)))
 }
 
-fn unmap(device: &DeviceObject, memory: vk::DeviceMemory, function: Function, rules: [&'static str; 2]) {
+fn unmap(device: &DeviceObject, mode: Mode, memory: vk::DeviceMemory, function: Function, rules: [&'static str; 2]) {
     let mut world = device.world();
     match world.memories.get_mut(memory.as_raw()) {
         Err(bad) => device.violate(rules[0], function, format!("memory {memory:?} {bad}")),
@@ -83,8 +83,11 @@ fn unmap(device: &DeviceObject, memory: vk::DeviceMemory, function: Function, ru
                 let message = format!("bytes {loan:?} of memory {memory:?} are borrowed");
                 device.violate("SIM-unmap-while-lent", function, message);
             }
-            if object.mapping.take().is_none() {
+            if object.mapping.is_none() {
                 device.violate(rules[1], function, format!("memory {memory:?} is not mapped"));
+            }
+            if mode == Mode::CarryOut {
+                object.mapping = None;
             }
         }
     }
@@ -93,14 +96,14 @@ fn unmap(device: &DeviceObject, memory: vk::DeviceMemory, function: Function, ru
 pub(super) extern "system" fn unmap_memory(device: &DeviceObject, memory: vk::DeviceMemory) {
     let rules = ["VUID-vkUnmapMemory-memory-parameter", "VUID-vkUnmapMemory-memory-00689"];
     device.call(Ask::new(Function::UnmapMemory), || {
-        unmap(device, memory, Function::UnmapMemory, rules);
+        unmap(device, Mode::CarryOut, memory, Function::UnmapMemory, rules);
     });
 }
 
 pub(super) extern "system" fn unmap_memory2(device: &DeviceObject, info: &vk::MemoryUnmapInfoKHR<'_>) -> vk::Result {
     let rules = ["VUID-VkMemoryUnmapInfoKHR-memory-parameter", "VUID-VkMemoryUnmapInfoKHR-memory-07964"];
-    device.call(Ask::new(Function::UnmapMemory2), || {
-        unmap(device, info.memory, Function::UnmapMemory2, rules);
+    device.judged(Ask::new(Function::UnmapMemory2), |mode| {
+        unmap(device, mode, info.memory, Function::UnmapMemory2, rules);
         vk::Result::SUCCESS
     })
 }
@@ -127,7 +130,7 @@ fn synchronise(
     count: u32,
     ranges: *const vk::MappedMemoryRange<'_>,
 ) -> vk::Result {
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         if count == 0 {
             let rule = match function {
                 Function::FlushMappedMemoryRanges => "VUID-vkFlushMappedMemoryRanges-memoryRangeCount-arraylength",
@@ -138,13 +141,13 @@ fn synchronise(
         // SAFETY: the application gives `count` valid ranges.
         for range in unsafe { array(ranges, count) } {
             let ask = RangeAsk { function, memory: range.memory, offset: range.offset, size: range.size };
-            synchronise_one(device, &ask);
+            synchronise_one(device, mode, &ask);
         }
         vk::Result::SUCCESS
     })
 }
 
-fn synchronise_one(device: &DeviceObject, ask: &RangeAsk) {
+fn synchronise_one(device: &DeviceObject, mode: Mode, ask: &RangeAsk) {
     let mut world = device.world();
     let memory = match world.memories.get_mut(ask.memory.as_raw()) {
         Ok(memory) => memory,
@@ -153,7 +156,7 @@ fn synchronise_one(device: &DeviceObject, ask: &RangeAsk) {
             return device.violate("VUID-VkMappedMemoryRange-memory-parameter", ask.function, message);
         }
     };
-    let Some(range) = judge_range(device, ask, memory) else {
+    let Some(range) = judge_range(device, ask, memory).filter(|_| mode == Mode::CarryOut) else {
         return;
     };
     let Some(Storage::Cached(cache)) = memory.storage.as_mut() else {

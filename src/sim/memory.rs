@@ -13,9 +13,10 @@ use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
 use super::loan::Loans;
-use super::memory_rules::judge_allocate;
-use super::object::{Ask, DeviceObject};
+use super::memory_rules::{judge_allocate, judge_count};
+use super::object::{Ask, DeviceObject, Mode};
 use super::pnext::{find, tags};
+use super::profile::MemoryType;
 use super::storage::{Bytes, Storage};
 use super::world::{Memory, ResourceId};
 use ash::vk;
@@ -86,7 +87,7 @@ pub(super) extern "system" fn allocate_memory(
         size: info.allocation_size,
         memory_type_index: Some(info.memory_type_index),
     };
-    device.call(ask, || match allocate(device, &AllocateAsk::read(info), callbacks) {
+    device.judged(ask, |mode| match allocate(device, mode, &AllocateAsk::read(info), callbacks) {
         Ok(handle) => {
             memory.write(vk::DeviceMemory::from_raw(handle));
             vk::Result::SUCCESS
@@ -98,26 +99,38 @@ pub(super) extern "system" fn allocate_memory(
     })
 }
 
-fn allocate(
-    device: &DeviceObject,
-    ask: &AllocateAsk,
-    callbacks: Option<&vk::AllocationCallbacks<'_>>,
-) -> Result<u64, vk::Result> {
-    let profile = &device.profile;
-    judge_allocate(device, ask);
-    let Some(kind) = profile.memory_type(ask.memory_type_index).filter(|_| ask.size > 0) else {
-        return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
-    };
-    if profile.max_memory_allocation_size != 0 && ask.size > profile.max_memory_allocation_size {
-        return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
-    }
-    let charge = Charge {
+/// Takes from the heap what an allocation needs; returns its memory type too.
+fn charge<'a>(device: &'a DeviceObject, mode: Mode, ask: &AllocateAsk) -> Result<(&'a MemoryType, Charge), vk::Result> {
+    let (profile, address) = (&device.profile, core::ptr::from_ref(device).addr());
+    let largest = profile.max_memory_allocation_size;
+    let is_possible = mode == Mode::CarryOut && ask.size > 0 && (largest == 0 || ask.size <= largest);
+    let kind = profile.memory_type(ask.memory_type_index).filter(|_| is_possible);
+    let charge = |kind: &MemoryType| Charge {
+        device: address,
         heap_index: kind.heap_index,
         bytes: ask.size,
         page_bytes: ask.size.checked_next_multiple_of(profile.page_size.max(1)).unwrap_or(u64::MAX),
         is_lazy: kind.property_flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED),
     };
-    device.state().accounts().charge(&charge)?;
+    let mut accounts = device.state().accounts();
+    let count = accounts.count_of(address);
+    let charged = kind.ok_or(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY).and_then(|kind| {
+        let charge = charge(kind);
+        accounts.charge(&charge).map(|()| (kind, charge))
+    });
+    drop(accounts);
+    judge_count(device, count);
+    charged
+}
+
+fn allocate(
+    device: &DeviceObject,
+    mode: Mode,
+    ask: &AllocateAsk,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+) -> Result<u64, vk::Result> {
+    judge_allocate(device, ask);
+    let (kind, charge) = charge(device, mode, ask)?;
     let shadow = HostShadow::take(device.state(), Function::AllocateMemory, callbacks)
         .inspect_err(|_| device.state().accounts().release(&charge))?;
     let mut world = device.world();
@@ -162,6 +175,7 @@ pub(super) extern "system" fn free_memory(
             device.violate("VUID-vkFreeMemory-memory-00677", Function::FreeMemory, message);
         }
         let removed = world.memories.remove(memory.as_raw());
+        world.forget(memory.as_raw());
         drop(world);
         match removed {
             Err(bad) => {

@@ -31,11 +31,6 @@ pub(super) fn judge_allocate(device: &DeviceObject, ask: &AllocateAsk) {
         let message = format!("{size} bytes asked for, heap {} has {heap_size}", kind.heap_index);
         wrong("VUID-vkAllocateMemory-pAllocateInfo-01713", message);
     }
-    let count = device.state().accounts().object_count;
-    if count >= device.profile.max_memory_allocation_count {
-        let message = format!("{count} memory objects live, which is the limit");
-        wrong("VUID-vkAllocateMemory-maxMemoryAllocationCount-04101", message);
-    }
     let largest = device.profile.max_memory_allocation_size;
     if largest != 0 && size > largest {
         let message = format!("{size} bytes asked for, maxMemoryAllocationSize is {largest}");
@@ -48,6 +43,15 @@ pub(super) fn judge_allocate(device: &DeviceObject, ask: &AllocateAsk) {
     }
     if let Some(dedicated) = ask.dedicated {
         judge_dedicated(device, ask, dedicated);
+    }
+}
+
+/// Records that a device has as many memory objects as there may be. What is counted is told by whoever counts the next
+/// one, in the same moment.
+pub(super) fn judge_count(device: &DeviceObject, count: u32) {
+    if count >= device.profile.max_memory_allocation_count {
+        let message = format!("{count} memory objects live, which is the limit");
+        device.violate("VUID-vkAllocateMemory-maxMemoryAllocationCount-04101", Function::AllocateMemory, message);
     }
 }
 

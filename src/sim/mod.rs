@@ -25,6 +25,7 @@
 #![deny(unsafe_code)]
 
 mod accounts;
+mod barrier;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod bind;
 mod bind_rules;
@@ -50,6 +51,7 @@ mod function;
 mod handle;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod instance;
+mod layer;
 mod loan;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod mapping;

@@ -175,21 +175,40 @@ impl Ask {
     }
 }
 
-/// Carries one call out: counts it, lets it wait or fail as the tester wants, and lets no panic out.
-pub(super) fn carry_out<A: Answer>(state: &State, ask: Ask, body: impl FnOnce() -> A) -> A {
-    if let Some(result) = state.enter(ask.function, ask.size, ask.memory_type_index) {
-        return A::failure(result);
-    }
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
+/// What is to be done for a call, once it is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    CarryOut,
+    /// The tester lets the call fail: it changes nothing.
+    Refuse,
+}
+
+/// Judges one call and carries it out: counts it, lets it wait or fail as the tester wants, and lets no panic out. Valid
+/// usage does not depend on the result, so `body` judges a call that fails too; what it answers then is of no interest.
+fn attempt<A: Answer>(state: &State, ask: Ask, body: impl FnOnce(Mode) -> A) -> A {
+    let refusal = state.enter(ask.function, ask.size, ask.memory_type_index);
+    let mode = if refusal.is_some() { Mode::Refuse } else { Mode::CarryOut };
+    let answer = catch_unwind(AssertUnwindSafe(|| body(mode))).unwrap_or_else(|_| {
         state.violate("SIM-panic", ask.function, "the simulation itself panicked; this is its bug".to_owned());
         A::failure(vk::Result::ERROR_UNKNOWN)
-    })
+    });
+    refusal.map_or(answer, A::failure)
+}
+
+/// Carries out a call of which nothing is judged before.
+pub(super) fn carry_out<A: Answer>(state: &State, ask: Ask, body: impl FnOnce() -> A) -> A {
+    attempt(state, ask, |mode| if mode == Mode::CarryOut { body() } else { A::failure(vk::Result::ERROR_UNKNOWN) })
 }
 
 impl DeviceObject {
-    /// Carries out a call on this device.
+    /// Carries out a call on this device of which nothing is judged before.
     pub(super) fn call<A: Answer>(&self, ask: Ask, body: impl FnOnce() -> A) -> A {
-        carry_out(self.state(), ask, || {
+        self.judged(ask, |mode| if mode == Mode::CarryOut { body() } else { A::failure(vk::Result::ERROR_UNKNOWN) })
+    }
+
+    /// Judges a call on this device and carries it out, unless the tester lets it fail.
+    pub(super) fn judged<A: Answer>(&self, ask: Ask, body: impl FnOnce(Mode) -> A) -> A {
+        attempt(self.state(), ask, |mode| {
             if self.is_destroyed.load(Ordering::Relaxed) {
                 self.violate(
                     "VUID-vkDestroyDevice-device-parameter",
@@ -198,7 +217,7 @@ impl DeviceObject {
                 );
                 return A::failure(vk::Result::ERROR_DEVICE_LOST);
             }
-            body()
+            body(mode)
         })
     }
 

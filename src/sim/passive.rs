@@ -6,7 +6,7 @@
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, CommandBufferObject, DeviceObject};
+use super::object::{Ask, CommandBufferObject, DeviceObject, Mode};
 use super::pnext::array;
 use super::record::record;
 use ash::vk;
@@ -46,15 +46,23 @@ fn create(
     output: &mut MaybeUninit<u64>,
 ) -> vk::Result {
     output.write(0);
-    device.call(Ask::new(maker), || {
-        make(device, maker, None, callbacks).map_or_else(
-            |result| result,
-            |handle| {
-                output.write(handle);
-                vk::Result::SUCCESS
-            },
-        )
-    })
+    device.call(Ask::new(maker), || make_one(device, maker, callbacks, output))
+}
+
+/// Makes an object into the application's place.
+fn make_one(
+    device: &DeviceObject,
+    maker: Function,
+    callbacks: Option<&vk::AllocationCallbacks<'_>>,
+    output: &mut MaybeUninit<u64>,
+) -> vk::Result {
+    make(device, maker, None, callbacks).map_or_else(
+        |result| result,
+        |handle| {
+            output.write(handle);
+            vk::Result::SUCCESS
+        },
+    )
 }
 
 fn destroy(
@@ -75,6 +83,7 @@ fn destroy(
                     let message = format!("object {handle:#x} was made by {}", object.maker);
                     device.violate("SIM-passive-handle", function, message);
                 }
+                device.world().forget(handle);
                 device.state().died(ObjectKind::Passive, 1);
                 object.shadow.give_back(device.state(), function, callbacks, CALLBACKS);
             }
@@ -140,6 +149,7 @@ fn drop_sets(device: &DeviceObject, pool: u64) {
     let handles: Vec<u64> = of_pool.map(|(handle, _)| handle).collect();
     for handle in &handles {
         let _ = world.passive.remove(*handle);
+        world.forget(*handle);
     }
     device.state().died(ObjectKind::Passive, handles.len() as u64);
 }
@@ -150,20 +160,30 @@ pub(super) extern "system" fn create_image_view(
     callbacks: Option<&vk::AllocationCallbacks<'_>>,
     output: &mut MaybeUninit<u64>,
 ) -> vk::Result {
+    output.write(0);
+    device.judged(Ask::new(Function::CreateImageView), |mode| {
+        judge_view(device, info.image);
+        if mode == Mode::Refuse {
+            return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+        }
+        make_one(device, Function::CreateImageView, callbacks, output)
+    })
+}
+
+fn judge_view(device: &DeviceObject, image: vk::Image) {
     let function = Function::CreateImageView;
-    let image = info.image;
-    let bound = device.world().images.get(image.as_raw()).map(|image| image.binding.is_some());
-    match bound {
+    let world = device.world();
+    let is_live = |(memory, _): (u64, u64)| world.memories.get(memory).is_ok();
+    match world.images.get(image.as_raw()).map(|image| image.is_sparse || image.binding.is_some_and(is_live)) {
         Err(bad) => {
             device.violate("VUID-VkImageViewCreateInfo-image-parameter", function, format!("image {image:?} {bad}"));
         }
         Ok(false) => {
-            let message = format!("image {image:?} is not bound to memory");
+            let message = format!("image {image:?} is not bound to live memory");
             device.violate("VUID-VkImageViewCreateInfo-image-01020", function, message);
         }
         Ok(true) => {}
     }
-    create(device, function, callbacks, output)
 }
 
 pub(super) extern "system" fn destroy_image_view(

@@ -5,11 +5,12 @@
 //! memory under them, are *pending* and must not be destroyed or freed.
 //!
 //! ```text
-//!   vkQueueSubmit ──► Submission { queue, fence, semaphores, uses } ──► wait, status, value ──► completed, with all before
+//!   vkQueueSubmit ──► Submission { queue, fence, waits, signals, uses } ──► wait, status, value ──► completed, with all before
 //! ```
 //!
-//! Invariant (I1): submissions are listed in the order in which they came; completing one completes all before it on the
-//! same queue, as the signal operations of Vulkan promise.
+//! Invariants: (I1) submissions are listed in the order in which they came; completing one completes all before it on the
+//! same queue, as the signal operations of Vulkan promise; (I2) completing one that waited for a semaphore completes what
+//! signaled it, on whatever queue.
 //!
 //! # Source
 //!
@@ -17,21 +18,46 @@
 //! VUID-vkDestroyBuffer-buffer-00922, VUID-vkDestroyImage-image-01000.
 
 use super::handle::ObjectKind;
-use super::world::{ResourceId, World};
-use ash::vk;
-use ash::vk::Handle;
+use super::world::{ResourceId, Semaphore, World};
 use std::collections::BTreeSet;
 
-/// One call of `vkQueueSubmit`.
+/// One batch of a call of `vkQueueSubmit`. Of semaphores it has the values; those of a binary one are counted here.
 #[derive(Default)]
 pub(super) struct Submission {
     /// The queue, by its address.
     pub(super) queue: usize,
+    /// The fence of the call, if this is its last batch.
     pub(super) fence: u64,
-    /// Timeline semaphores and the values that they reach.
-    pub(super) semaphores: Vec<(u64, u64)>,
+    /// Semaphores and the values that they had to reach before.
+    pub(super) waits: Vec<(u64, u64)>,
+    /// Semaphores and the values that they reach after.
+    pub(super) signals: Vec<(u64, u64)>,
     /// Resources, and the memory to which they were bound.
     pub(super) uses: BTreeSet<ResourceId>,
+}
+
+/// What somebody saw, and what it may tell of submissions.
+#[derive(Clone, Copy)]
+pub(super) enum Seen {
+    /// The fence is signaled.
+    Fence(u64),
+    /// The semaphore has at least this value.
+    Semaphore(u64, u64),
+    /// The queue, by its address, is idle.
+    Queue(usize),
+}
+
+impl Seen {
+    /// Tells whether the submission must have been completed.
+    fn tells_of(self, submission: &Submission) -> bool {
+        match self {
+            Self::Fence(fence) => submission.fence == fence,
+            Self::Semaphore(semaphore, value) => {
+                submission.signals.iter().any(|(other, reached)| *other == semaphore && *reached <= value)
+            }
+            Self::Queue(queue) => submission.queue == queue,
+        }
+    }
 }
 
 /// All submissions that nobody has waited for.
@@ -41,9 +67,10 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Lists a submission; one that uses nothing is of no interest.
+    /// Lists a submission; one whose end tells of nothing that is in use is of no interest.
     pub(super) fn push(&mut self, submission: Submission) {
-        if !submission.uses.is_empty() {
+        let is_behind = self.submissions.iter().any(|other| other.queue == submission.queue);
+        if is_behind || !submission.uses.is_empty() || !submission.waits.is_empty() {
             self.submissions.push(submission);
         }
     }
@@ -53,46 +80,62 @@ impl Pending {
         self.submissions.iter().any(|submission| submission.uses.contains(&ResourceId { kind, handle }))
     }
 
-    /// The fence was seen signaled.
-    pub(super) fn saw_fence(&mut self, fence: vk::Fence) {
-        self.complete(|submission| submission.fence == fence.as_raw());
-    }
-
-    /// The timeline semaphore was seen at this value.
-    pub(super) fn saw_semaphore(&mut self, semaphore: vk::Semaphore, value: u64) {
-        self.complete(|submission| {
-            submission.semaphores.iter().any(|(other, reached)| *other == semaphore.as_raw() && *reached <= value)
-        });
-    }
-
-    /// The queue was seen idle.
-    pub(super) fn saw_queue_idle(&mut self, queue: usize) {
-        self.submissions.retain(|submission| submission.queue != queue);
-    }
-
     /// The device was seen idle.
     pub(super) fn saw_device_idle(&mut self) {
         self.submissions.clear();
     }
 
-    /// Completes the submissions for which something was seen, and those before them on their queues (I1).
-    fn complete(&mut self, is_seen: impl Fn(&Submission) -> bool) {
-        while let Some(last) = self.submissions.iter().rposition(&is_seen) {
-            let queue = self.submissions[last].queue;
-            let mut place = 0;
-            self.submissions.retain(|submission| {
-                place += 1;
-                submission.queue != queue || place > last + 1
-            });
-        }
+    /// Takes the submission at a place and those before it on its queue out (I1).
+    fn take_until(&mut self, last: usize) -> Vec<Submission> {
+        let queue = self.submissions[last].queue;
+        let behind = self.submissions.split_off(last + 1);
+        let (done, mut kept): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.submissions).into_iter().partition(|submission| submission.queue == queue);
+        kept.extend(behind);
+        self.submissions = kept;
+        done
     }
 }
 
 impl World {
+    /// Completes the submissions of which something tells that was seen, and all that had to be before them (I1, I2).
+    pub(super) fn saw(&mut self, seen: Seen) {
+        let mut sights = vec![self.passed(seen)];
+        while let Some(&seen) = sights.last() {
+            let Some(last) = self.pending.submissions.iter().rposition(|submission| seen.tells_of(submission)) else {
+                sights.pop();
+                continue;
+            };
+            for (semaphore, value) in self.pending.take_until(last).into_iter().flat_map(|done| done.waits) {
+                sights.push(self.passed(Seen::Semaphore(semaphore, value)));
+            }
+        }
+    }
+
+    /// Raises what is known of a semaphore to the next value that it was given: it cannot have stopped in between.
+    fn passed(&mut self, seen: Seen) -> Seen {
+        match seen {
+            Seen::Semaphore(handle, value) => {
+                let step = self.semaphores.get_mut(handle).ok().and_then(|semaphore| semaphore.step(value));
+                Seen::Semaphore(handle, step.unwrap_or(value))
+            }
+            other => other,
+        }
+    }
+
     /// Returns a resource with the memory to which it is bound, as a submission uses them.
     pub(super) fn used(&mut self, id: ResourceId) -> impl Iterator<Item = ResourceId> + use<> {
         let binding = self.resources(id.kind).get(id.handle).ok().and_then(|resource| resource.binding);
         let memory = binding.map(|(handle, _)| ResourceId { kind: ObjectKind::DeviceMemory, handle });
         core::iter::once(id).chain(memory)
+    }
+}
+
+impl Semaphore {
+    /// Returns the first value of at least `awaited` that a timeline was given, and forgets those below.
+    fn step(&mut self, awaited: u64) -> Option<u64> {
+        let below = self.steps.partition_point(|step| *step < awaited);
+        self.steps.drain(..below);
+        self.steps.front().copied()
     }
 }

@@ -7,10 +7,10 @@
 use super::command::Stage;
 use super::execute::execute;
 use super::function::Function;
-use super::object::{Ask, CommandBufferObject, DeviceObject, QueueObject};
-use super::pending::Submission;
+use super::object::{Ask, CommandBufferObject, DeviceObject, Mode, QueueObject};
+use super::pending::{Seen, Submission};
 use super::pnext::{array, find};
-use super::synchronisation::signal;
+use super::synchronisation::{awaited, signal};
 use super::world::World;
 use ash::vk;
 use ash::vk::Handle;
@@ -24,7 +24,7 @@ fn address(queue: &QueueObject) -> usize {
 fn run(
     device: &DeviceObject,
     world: &mut World,
-    function: Function,
+    (function, mode): (Function, Mode),
     shell: &CommandBufferObject,
     submission: &mut Submission,
 ) {
@@ -47,31 +47,133 @@ fn run(
         for resource in command.uses() {
             submission.uses.extend(world.used(resource));
         }
-        execute(device, world, command);
+        execute(device, world, mode, command);
     }
 }
 
-/// Signals the fence of a submission, lists what is in use until somebody has waited, and wakes who waits.
-fn finish(device: &DeviceObject, world: &mut World, function: Function, fence: vk::Fence, mut submission: Submission) {
-    submission.fence = fence.as_raw();
-    world.pending.push(submission);
-    if fence != vk::Fence::null() {
-        let rules = if function == Function::QueueSubmit {
-            ["VUID-vkQueueSubmit-fence-parameter", "VUID-vkQueueSubmit-fence-00063"]
-        } else {
-            ["VUID-vkQueueSubmit2-fence-parameter", "VUID-vkQueueSubmit2-fence-04894"]
-        };
-        match world.fences.get_mut(fence.as_raw()) {
-            Err(bad) => device.violate(rules[0], function, format!("fence {fence:?} {bad}")),
-            Ok(object) => {
-                if object.is_signaled {
-                    device.violate(rules[1], function, format!("fence {fence:?} is signaled already"));
-                }
-                object.is_signaled = true;
+/// Signals the fence of a call.
+fn finish(device: &DeviceObject, world: &mut World, (function, mode): (Function, Mode), fence: vk::Fence) {
+    let rules = if function == Function::QueueSubmit {
+        ["VUID-vkQueueSubmit-fence-parameter", "VUID-vkQueueSubmit-fence-00063"]
+    } else {
+        ["VUID-vkQueueSubmit2-fence-parameter", "VUID-vkQueueSubmit2-fence-04894"]
+    };
+    match world.fences.get_mut(fence.as_raw()) {
+        Err(bad) => device.violate(rules[0], function, format!("fence {fence:?} {bad}")),
+        Ok(object) => {
+            if object.is_signaled {
+                device.violate(rules[1], function, format!("fence {fence:?} is signaled already"));
             }
+            object.is_signaled |= mode == Mode::CarryOut;
         }
     }
+}
+
+/// One batch, as both versions of submitting give it.
+struct Batch<'a> {
+    waits: Vec<(vk::Semaphore, u64)>,
+    shells: Vec<&'a CommandBufferObject>,
+    signals: Vec<(vk::Semaphore, u64)>,
+}
+
+/// Reads semaphores with their values; those that have none are binary.
+///
+/// # Safety
+///
+/// 1. `semaphores` and `values` point to as many elements as the counts beside them say.
+unsafe fn points(semaphores: (*const vk::Semaphore, u32), values: (*const u64, u32)) -> Vec<(vk::Semaphore, u64)> {
+    // SAFETY: the caller's duty 1.
+    let semaphores = unsafe { array(semaphores.0, semaphores.1) };
+    // SAFETY: the caller's duty 1.
+    let values = unsafe { array(values.0, values.1) };
+    semaphores.iter().copied().zip(values.iter().copied().chain(core::iter::repeat(0))).collect()
+}
+
+/// Reads a batch of `vkQueueSubmit`.
+///
+/// # Safety
+///
+/// 1. The structure is valid, with all that it points to.
+unsafe fn first_version<'a>(submit: &vk::SubmitInfo<'a>) -> Batch<'a> {
+    // SAFETY: the caller's duty 1.
+    let timeline = unsafe { find::<vk::TimelineSemaphoreSubmitInfo<'_>>(submit.p_next) };
+    let none = (core::ptr::null(), 0);
+    let waits =
+        timeline.map_or(none, |timeline| (timeline.p_wait_semaphore_values, timeline.wait_semaphore_value_count));
+    let signals =
+        timeline.map_or(none, |timeline| (timeline.p_signal_semaphore_values, timeline.signal_semaphore_value_count));
+    let shells = submit.p_command_buffers.cast::<&CommandBufferObject>();
+    Batch {
+        // SAFETY: the caller's duty 1.
+        waits: unsafe { points((submit.p_wait_semaphores, submit.wait_semaphore_count), waits) },
+        // SAFETY: the caller's duty 1; command buffers are pointers to our objects.
+        shells: unsafe { array(shells, submit.command_buffer_count) }.to_vec(),
+        // SAFETY: the caller's duty 1.
+        signals: unsafe { points((submit.p_signal_semaphores, submit.signal_semaphore_count), signals) },
+    }
+}
+
+/// Reads a batch of `vkQueueSubmit2`.
+///
+/// # Safety
+///
+/// 1. The structure is valid, with all that it points to.
+unsafe fn second_version<'a>(submit: &vk::SubmitInfo2<'a>) -> Batch<'a> {
+    let point = |info: &vk::SemaphoreSubmitInfo<'_>| (info.semaphore, info.value);
+    let shell = |info: &vk::CommandBufferSubmitInfo<'_>| {
+        // SAFETY: the caller's duty 1; a valid command buffer is a pointer to our object.
+        unsafe { core::mem::transmute::<vk::CommandBuffer, &'a CommandBufferObject>(info.command_buffer) }
+    };
+    // SAFETY: the caller's duty 1.
+    let waits = unsafe { array(submit.p_wait_semaphore_infos, submit.wait_semaphore_info_count) };
+    // SAFETY: the caller's duty 1.
+    let shells = unsafe { array(submit.p_command_buffer_infos, submit.command_buffer_info_count) };
+    // SAFETY: the caller's duty 1.
+    let signals = unsafe { array(submit.p_signal_semaphore_infos, submit.signal_semaphore_info_count) };
+    Batch {
+        waits: waits.iter().map(point).collect(),
+        shells: shells.iter().map(shell).collect(),
+        signals: signals.iter().map(point).collect(),
+    }
+}
+
+/// Judges the batches of a call, carries them out, and lists what each uses until somebody has waited for it.
+fn submit<'a>(
+    queue: &QueueObject,
+    (function, mode): (Function, Mode),
+    batches: impl Iterator<Item = Batch<'a>>,
+    fence: vk::Fence,
+) -> vk::Result {
+    let device = queue.device();
+    let mut world = device.world();
+    let mut listed = Vec::new();
+    for batch in batches {
+        let mut submission = Submission { queue: address(queue), ..Submission::default() };
+        for (semaphore, value) in batch.waits {
+            submission.waits.push((semaphore.as_raw(), awaited(device, &world, function, semaphore, value)));
+        }
+        for shell in batch.shells {
+            run(device, &mut world, (function, mode), shell, &mut submission);
+        }
+        for (semaphore, value) in batch.signals {
+            let reached = signal(device, &mut world, (function, mode), semaphore, value);
+            submission.signals.push((semaphore.as_raw(), reached));
+        }
+        listed.push(submission);
+    }
+    if fence != vk::Fence::null() {
+        finish(device, &mut world, (function, mode), fence);
+        // A fence ends all before it, so one alone is like one of an empty batch.
+        listed.push(Submission { queue: address(queue), fence: fence.as_raw(), ..Submission::default() });
+    }
+    if mode == Mode::Refuse {
+        return vk::Result::ERROR_DEVICE_LOST;
+    }
+    for submission in listed {
+        world.pending.push(submission);
+    }
     device.signaled.notify_all();
+    vk::Result::SUCCESS
 }
 
 pub(super) extern "system" fn queue_submit(
@@ -80,32 +182,12 @@ pub(super) extern "system" fn queue_submit(
     submits: *const vk::SubmitInfo<'_>,
     fence: vk::Fence,
 ) -> vk::Result {
-    let (device, function) = (queue.device(), Function::QueueSubmit);
-    device.call(Ask::new(function), || {
-        let mut world = device.world();
-        let mut submission = Submission { queue: address(queue), ..Submission::default() };
+    queue.device().judged(Ask::new(Function::QueueSubmit), |mode| {
         // SAFETY: the application gives `count` valid submissions.
-        for submit in unsafe { array(submits, count) } {
-            let shells = submit.p_command_buffers.cast::<&CommandBufferObject>();
-            // SAFETY: the application gives valid command buffers, which are pointers to our objects.
-            for shell in unsafe { array(shells, submit.command_buffer_count) } {
-                run(device, &mut world, function, shell, &mut submission);
-            }
-            // SAFETY: the application hands over a valid chain.
-            let timeline = unsafe { find::<vk::TimelineSemaphoreSubmitInfo<'_>>(submit.p_next) };
-            // SAFETY: the application gives that many handles.
-            let semaphores = unsafe { array(submit.p_signal_semaphores, submit.signal_semaphore_count) };
-            let values = timeline.map_or(&[][..], |timeline| {
-                // SAFETY: the application gives that many values.
-                unsafe { array(timeline.p_signal_semaphore_values, timeline.signal_semaphore_value_count) }
-            });
-            for (semaphore, value) in semaphores.iter().zip(values.iter().chain(core::iter::repeat(&0))) {
-                signal(device, &mut world, function, *semaphore, *value);
-                submission.semaphores.push((semaphore.as_raw(), *value));
-            }
-        }
-        finish(device, &mut world, function, fence, submission);
-        vk::Result::SUCCESS
+        let submits = unsafe { array(submits, count) };
+        // SAFETY: as above.
+        let batches = submits.iter().map(|submit| unsafe { first_version(submit) });
+        submit(queue, (Function::QueueSubmit, mode), batches, fence)
     })
 }
 
@@ -115,34 +197,19 @@ pub(super) extern "system" fn queue_submit2(
     submits: *const vk::SubmitInfo2<'_>,
     fence: vk::Fence,
 ) -> vk::Result {
-    let (device, function) = (queue.device(), Function::QueueSubmit2);
-    device.call(Ask::new(function), || {
-        let mut world = device.world();
-        let mut submission = Submission { queue: address(queue), ..Submission::default() };
+    queue.device().judged(Ask::new(Function::QueueSubmit2), |mode| {
         // SAFETY: the application gives `count` valid submissions.
-        for submit in unsafe { array(submits, count) } {
-            // SAFETY: the application gives that many valid structures.
-            for info in unsafe { array(submit.p_command_buffer_infos, submit.command_buffer_info_count) } {
-                // SAFETY: a valid command buffer is a pointer to our object.
-                let shell =
-                    unsafe { core::mem::transmute::<vk::CommandBuffer, &CommandBufferObject>(info.command_buffer) };
-                run(device, &mut world, function, shell, &mut submission);
-            }
-            // SAFETY: the application gives that many valid structures.
-            for info in unsafe { array(submit.p_signal_semaphore_infos, submit.signal_semaphore_info_count) } {
-                signal(device, &mut world, function, info.semaphore, info.value);
-                submission.semaphores.push((info.semaphore.as_raw(), info.value));
-            }
-        }
-        finish(device, &mut world, function, fence, submission);
-        vk::Result::SUCCESS
+        let submits = unsafe { array(submits, count) };
+        // SAFETY: as above.
+        let batches = submits.iter().map(|submit| unsafe { second_version(submit) });
+        submit(queue, (Function::QueueSubmit2, mode), batches, fence)
     })
 }
 
 pub(super) extern "system" fn queue_wait_idle(queue: &QueueObject) -> vk::Result {
     let device = queue.device();
     device.call(Ask::new(Function::QueueWaitIdle), || {
-        device.world().pending.saw_queue_idle(address(queue));
+        device.world().saw(Seen::Queue(address(queue)));
         vk::Result::SUCCESS
     })
 }

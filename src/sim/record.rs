@@ -1,5 +1,6 @@
 //! Entry points that record commands.
 
+use super::barrier::{BufferBarrier, ImageBarrier};
 use super::command::{Command, Stage, with_buffer};
 use super::function::Function;
 use super::object::CommandBufferObject;
@@ -102,12 +103,25 @@ pub(super) extern "system" fn pipeline_barrier(
     shell: &CommandBufferObject,
     _: vk::PipelineStageFlags, _: vk::PipelineStageFlags, _: vk::DependencyFlags,
     _: u32, _: *const vk::MemoryBarrier<'_>,
-    _: u32, _: *const vk::BufferMemoryBarrier<'_>,
-    _: u32, _: *const vk::ImageMemoryBarrier<'_>,
+    buffer_count: u32, buffers: *const vk::BufferMemoryBarrier<'_>,
+    image_count: u32, images: *const vk::ImageMemoryBarrier<'_>,
 ) {
-    record(shell, Function::CmdPipelineBarrier, "VUID-vkCmdPipelineBarrier-commandBuffer-recording", None);
+    let function = Function::CmdPipelineBarrier;
+    // SAFETY: the application gives that many valid barriers.
+    let buffers = unsafe { array(buffers, buffer_count) }.iter().map(BufferBarrier::from).collect();
+    // SAFETY: as above.
+    let images = unsafe { array(images, image_count) }.iter().map(ImageBarrier::from).collect();
+    let command = Command::Barriers { function, buffers, images };
+    record(shell, function, "VUID-vkCmdPipelineBarrier-commandBuffer-recording", Some(command));
 }
 
-pub(super) extern "system" fn pipeline_barrier2(shell: &CommandBufferObject, _: &vk::DependencyInfo<'_>) {
-    record(shell, Function::CmdPipelineBarrier2, "VUID-vkCmdPipelineBarrier2-commandBuffer-recording", None);
+pub(super) extern "system" fn pipeline_barrier2(shell: &CommandBufferObject, info: &vk::DependencyInfo<'_>) {
+    let function = Function::CmdPipelineBarrier2;
+    // SAFETY: the application gives that many valid barriers.
+    let buffers = unsafe { array(info.p_buffer_memory_barriers, info.buffer_memory_barrier_count) };
+    // SAFETY: as above.
+    let images = unsafe { array(info.p_image_memory_barriers, info.image_memory_barrier_count) };
+    let (buffers, images) = (buffers.iter().map(BufferBarrier::from), images.iter().map(ImageBarrier::from));
+    let command = Command::Barriers { function, buffers: buffers.collect(), images: images.collect() };
+    record(shell, function, "VUID-vkCmdPipelineBarrier2-commandBuffer-recording", Some(command));
 }

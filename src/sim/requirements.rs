@@ -3,7 +3,7 @@
 //! Rules that hold for every profile: lazily allocated types serve transient attachments only; protected types serve
 //! protected resources, and those nothing else; a resource for export requires memory of its own.
 
-use super::format::{ImageShape, TexelBlock, is_plain, is_word, texel_block};
+use super::format::{ImageShape, TexelBlock, is_depth_stencil, is_plain, is_word, texel_block};
 use super::pnext::find;
 use super::profile::Profile;
 use ash::vk;
@@ -86,6 +86,7 @@ pub(super) fn shape(profile: &Profile, info: &vk::ImageCreateInfo<'_>) -> ImageS
         block: texel_block(info.format).unwrap_or(TexelBlock { width: 1, height: 1, bytes: 4 }),
         is_plain: is_plain(info.format),
         is_word: is_word(info.format),
+        is_depth_stencil: is_depth_stencil(info.format),
         row_alignment: if is_linear { profile.images.linear_row_alignment.max(1) } else { 1 },
     }
 }

@@ -3,7 +3,7 @@
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, DeviceObject};
+use super::object::{Ask, DeviceObject, Mode};
 use super::profile::Features;
 use super::requirements::{of_buffer, of_image, shape};
 use super::world::{Resource, ResourceId};
@@ -61,8 +61,11 @@ pub(super) extern "system" fn create_buffer(
     buffer: &mut MaybeUninit<vk::Buffer>,
 ) -> vk::Result {
     buffer.write(vk::Buffer::null());
-    device.call(Ask::sized(Function::CreateBuffer, info.size), || {
+    device.judged(Ask::sized(Function::CreateBuffer, info.size), |mode| {
         judge_buffer(device, info);
+        if mode == Mode::Refuse {
+            return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+        }
         let created = HostShadow::take(device.state(), Function::CreateBuffer, callbacks).and_then(|shadow| {
             let resource = Resource {
                 requirements: of_buffer(&device.profile, info),
@@ -73,6 +76,8 @@ pub(super) extern "system" fn create_buffer(
                 is_protected: info.flags.contains(vk::BufferCreateFlags::PROTECTED),
                 is_disjoint: false,
                 needs_device_address: info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS),
+                is_source: info.usage.contains(vk::BufferUsageFlags::TRANSFER_SRC),
+                is_destination: info.usage.contains(vk::BufferUsageFlags::TRANSFER_DST),
                 shape: None,
                 binding: None,
                 shadow,
@@ -90,9 +95,9 @@ pub(super) extern "system" fn create_image(
     image: &mut MaybeUninit<vk::Image>,
 ) -> vk::Result {
     image.write(vk::Image::null());
-    device.call(Ask::new(Function::CreateImage), || {
+    device.judged(Ask::new(Function::CreateImage), |mode| {
         judge_image(device, info);
-        let Some(requirements) = of_image(&device.profile, info) else {
+        let Some(requirements) = of_image(&device.profile, info).filter(|_| mode == Mode::CarryOut) else {
             return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
         };
         let created = HostShadow::take(device.state(), Function::CreateImage, callbacks).and_then(|shadow| {
@@ -105,6 +110,8 @@ pub(super) extern "system" fn create_image(
                 is_protected: info.flags.contains(vk::ImageCreateFlags::PROTECTED),
                 is_disjoint: info.flags.contains(vk::ImageCreateFlags::DISJOINT),
                 needs_device_address: false,
+                is_source: info.usage.contains(vk::ImageUsageFlags::TRANSFER_SRC),
+                is_destination: info.usage.contains(vk::ImageUsageFlags::TRANSFER_DST),
                 shape: Some(shape(&device.profile, info)),
                 binding: None,
                 shadow,
@@ -171,6 +178,7 @@ fn destroy(device: &DeviceObject, id: ResourceId, function: Function, rule: &'st
         }
         Ok(resource) => {
             world.unbind(id, &resource);
+            world.forget(id.handle);
             device.state().died(id.kind, 1);
             Some(resource)
         }

@@ -331,7 +331,7 @@ impl SimDevice {
         control.violations()
     }
 
-    fn object(&self) -> &DeviceObject {
+    pub(super) fn object(&self) -> &DeviceObject {
         // SAFETY: the handle is kept as the pointer from which `create_device` made it.
         let object = unsafe { core::mem::transmute::<vk::Device, *const DeviceObject>(self.device.handle()) };
         // SAFETY: the object lives until `drop` destroys the instance.

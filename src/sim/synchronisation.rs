@@ -6,13 +6,15 @@
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, DeviceObject};
+use super::object::{Ask, DeviceObject, Mode};
+use super::pending::Seen;
 use super::pnext::{array, find};
 use super::world::{Fence, Semaphore, World};
 use ash::vk;
 use ash::vk::Handle;
 use core::mem::MaybeUninit;
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// How long a wait without a limit lasts. Taste.
@@ -61,6 +63,7 @@ pub(super) extern "system" fn destroy_fence(
                 device.violate("VUID-vkDestroyFence-fence-parameter", function, format!("fence {fence:?} {bad}"));
             }
             Ok(object) => {
+                device.world().forget(fence.as_raw());
                 device.state().died(ObjectKind::Fence, 1);
                 object.shadow.give_back(device.state(), function, callbacks, FENCE_CALLBACKS);
             }
@@ -70,11 +73,11 @@ pub(super) extern "system" fn destroy_fence(
 
 pub(super) extern "system" fn reset_fences(device: &DeviceObject, count: u32, fences: *const vk::Fence) -> vk::Result {
     let function = Function::ResetFences;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         // SAFETY: the application gives `count` handles.
         for fence in unsafe { array(fences, count) } {
             match device.world().fences.get_mut(fence.as_raw()) {
-                Ok(object) => object.is_signaled = false,
+                Ok(object) => object.is_signaled &= mode == Mode::Refuse,
                 Err(bad) => {
                     device.violate("VUID-vkResetFences-pFences-parameter", function, format!("fence {fence:?} {bad}"));
                 }
@@ -86,14 +89,14 @@ pub(super) extern "system" fn reset_fences(device: &DeviceObject, count: u32, fe
 
 pub(super) extern "system" fn fence_status(device: &DeviceObject, fence: vk::Fence) -> vk::Result {
     let function = Function::GetFenceStatus;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         let mut world = device.world();
         match world.fences.get(fence.as_raw()).map(|object| object.is_signaled) {
-            Ok(true) => {
-                world.pending.saw_fence(fence);
+            Ok(true) if mode == Mode::CarryOut => {
+                world.saw(Seen::Fence(fence.as_raw()));
                 vk::Result::SUCCESS
             }
-            Ok(false) => vk::Result::NOT_READY,
+            Ok(_) => vk::Result::NOT_READY,
             Err(bad) => {
                 device.violate("VUID-vkGetFenceStatus-fence-parameter", function, format!("fence {fence:?} {bad}"));
                 vk::Result::ERROR_DEVICE_LOST
@@ -102,17 +105,22 @@ pub(super) extern "system" fn fence_status(device: &DeviceObject, fence: vk::Fen
     })
 }
 
+/// Returns how long a wait lasts at most, and whether only for want of patience.
+fn limit(timeout: u64) -> (Duration, bool) {
+    if timeout == u64::MAX { (PATIENCE, true) } else { (Duration::from_nanos(timeout), false) }
+}
+
 /// Waits until `is_reached`, at most `timeout` nanoseconds.
 fn wait(device: &DeviceObject, function: Function, timeout: u64, is_reached: impl Fn(&World) -> bool) -> vk::Result {
     let mut world = device.world();
     if is_reached(&world) {
         return vk::Result::SUCCESS;
     }
-    let limit = Duration::from_nanos(timeout).min(PATIENCE);
+    let (limit, is_endless) = limit(timeout);
     let deadline = Instant::now() + limit;
     while !is_reached(&world) {
         if device.signaled.wait_until(&mut world, deadline).timed_out() {
-            if limit < PATIENCE {
+            if !is_endless {
                 return vk::Result::TIMEOUT;
             }
             device.violate("SIM-endless-wait", function, "nothing was submitted that would end the wait".to_owned());
@@ -130,7 +138,7 @@ pub(super) extern "system" fn wait_for_fences(
     timeout: u64,
 ) -> vk::Result {
     let function = Function::WaitForFences;
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         // SAFETY: the application gives `count` handles.
         let fences = unsafe { array(fences, count) };
         for fence in fences {
@@ -138,6 +146,9 @@ pub(super) extern "system" fn wait_for_fences(
                 device.violate("VUID-vkWaitForFences-pFences-parameter", function, format!("fence {fence:?} {bad}"));
                 return vk::Result::ERROR_DEVICE_LOST;
             }
+        }
+        if mode == Mode::Refuse {
+            return vk::Result::ERROR_DEVICE_LOST;
         }
         let result = wait(device, function, timeout, |world| {
             let mut states =
@@ -148,10 +159,11 @@ pub(super) extern "system" fn wait_for_fences(
                 states.all(|is_signaled| is_signaled)
             }
         });
-        let mut world = device.world();
-        for fence in fences.iter().filter(|_| result == vk::Result::SUCCESS) {
-            if world.fences.get(fence.as_raw()).is_ok_and(|object| object.is_signaled) {
-                world.pending.saw_fence(*fence);
+        // A wait for any of several does not tell which.
+        if result == vk::Result::SUCCESS && (wait_all != vk::FALSE || count == 1) {
+            let mut world = device.world();
+            for fence in fences {
+                world.saw(Seen::Fence(fence.as_raw()));
             }
         }
         result
@@ -174,7 +186,7 @@ pub(super) extern "system" fn create_semaphore(
             Err(result) => return result,
         };
         let value = timeline.map_or(0, |timeline| timeline.initial_value);
-        let object = Semaphore { value, is_timeline: timeline.is_some(), shadow };
+        let object = Semaphore { value, is_timeline: timeline.is_some(), steps: VecDeque::new(), shadow };
         let Some(handle) = device.world().semaphores.insert(object) else {
             return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
         };
@@ -204,6 +216,7 @@ pub(super) extern "system" fn destroy_semaphore(
                 );
             }
             Ok(object) => {
+                device.world().forget(semaphore.as_raw());
                 device.state().died(ObjectKind::Semaphore, 1);
                 object.shadow.give_back(device.state(), function, callbacks, SEMAPHORE_CALLBACKS);
             }
@@ -211,21 +224,48 @@ pub(super) extern "system" fn destroy_semaphore(
     });
 }
 
-/// Raises a timeline semaphore.
+/// Signals a semaphore, and returns the value that it has then.
 pub(super) fn signal(
     device: &DeviceObject,
     world: &mut World,
-    function: Function,
+    (function, mode): (Function, Mode),
     semaphore: vk::Semaphore,
     value: u64,
-) {
+) -> u64 {
     match world.semaphores.get_mut(semaphore.as_raw()) {
         Err(bad) => device.violate("SIM-semaphore-handle", function, format!("semaphore {semaphore:?} {bad}")),
         Ok(object) if object.is_timeline && value <= object.value => {
             let message = format!("semaphore {semaphore:?} has {} and cannot be signaled with {value}", object.value);
             device.violate("VUID-VkSemaphoreSignalInfo-value-03258", function, message);
         }
-        Ok(object) => object.value = value,
+        Ok(_) if mode == Mode::Refuse => {}
+        Ok(object) if object.is_timeline => {
+            object.value = value;
+            object.steps.push_back(value);
+        }
+        Ok(object) => {
+            object.value += 1;
+            return object.value;
+        }
+    }
+    value
+}
+
+/// Returns the value for which a queue waits: the given one of a timeline, the last one signaled of a binary semaphore.
+pub(super) fn awaited(
+    device: &DeviceObject,
+    world: &World,
+    function: Function,
+    semaphore: vk::Semaphore,
+    value: u64,
+) -> u64 {
+    match world.semaphores.get(semaphore.as_raw()) {
+        Err(bad) => {
+            device.violate("SIM-semaphore-handle", function, format!("semaphore {semaphore:?} {bad}"));
+            0
+        }
+        Ok(object) if object.is_timeline => value,
+        Ok(object) => object.value,
     }
 }
 
@@ -233,8 +273,8 @@ pub(super) extern "system" fn signal_semaphore(
     device: &DeviceObject,
     info: &vk::SemaphoreSignalInfo<'_>,
 ) -> vk::Result {
-    device.call(Ask::new(Function::SignalSemaphore), || {
-        signal(device, &mut device.world(), Function::SignalSemaphore, info.semaphore, info.value);
+    device.judged(Ask::new(Function::SignalSemaphore), |mode| {
+        signal(device, &mut device.world(), (Function::SignalSemaphore, mode), info.semaphore, info.value);
         device.signaled.notify_all();
         vk::Result::SUCCESS
     })
@@ -247,11 +287,12 @@ pub(super) extern "system" fn semaphore_value(
 ) -> vk::Result {
     let function = Function::GetSemaphoreCounterValue;
     value.write(0);
-    device.call(Ask::new(function), || {
+    device.judged(Ask::new(function), |mode| {
         let mut world = device.world();
         match world.semaphores.get(semaphore.as_raw()).map(|object| object.value) {
+            Ok(_) if mode == Mode::Refuse => vk::Result::ERROR_DEVICE_LOST,
             Ok(reached) => {
-                world.pending.saw_semaphore(semaphore, reached);
+                world.saw(Seen::Semaphore(semaphore.as_raw(), reached));
                 value.write(reached);
                 vk::Result::SUCCESS
             }
@@ -281,12 +322,26 @@ pub(super) extern "system" fn wait_semaphores(
             });
             if is_any { reached.any(|is_reached| is_reached) } else { reached.all(|is_reached| is_reached) }
         });
-        let mut world = device.world();
-        for semaphore in semaphores.iter().filter(|_| result == vk::Result::SUCCESS) {
-            if let Ok(reached) = world.semaphores.get(semaphore.as_raw()).map(|object| object.value) {
-                world.pending.saw_semaphore(*semaphore, reached);
+        // A wait for any of several does not tell which.
+        if result == vk::Result::SUCCESS && (!is_any || info.semaphore_count == 1) {
+            let mut world = device.world();
+            for (semaphore, value) in semaphores.iter().zip(values) {
+                world.saw(Seen::Semaphore(semaphore.as_raw(), *value));
             }
         }
         result
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_with_a_limit_is_not_endless() {
+        let minute = 60_000_000_000;
+        assert_eq!(limit(minute), (Duration::from_secs(60), false));
+        assert_eq!(limit(0), (Duration::ZERO, false));
+        assert_eq!(limit(u64::MAX), (PATIENCE, true));
+    }
 }

@@ -21,7 +21,7 @@ use super::requirements::Requirements;
 use super::storage::Storage;
 use ash::vk;
 use core::ops::Range;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A resource (or, in a submission, a memory object), as others name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +90,10 @@ pub(super) struct Resource {
     pub(super) is_protected: bool,
     pub(super) is_disjoint: bool,
     pub(super) needs_device_address: bool,
+    /// Copies may read it.
+    pub(super) is_source: bool,
+    /// Copies may write it.
+    pub(super) is_destination: bool,
     /// The image's layout; `None` for a buffer.
     pub(super) shape: Option<ImageShape>,
     /// (memory handle, offset)
@@ -103,10 +107,13 @@ pub(super) struct Fence {
     pub(super) shadow: HostShadow,
 }
 
-/// One `VkSemaphore`; `value` counts for timeline semaphores only.
+/// One `VkSemaphore`.
 pub(super) struct Semaphore {
+    /// The value of a timeline; of a binary semaphore, how often it was signaled.
     pub(super) value: u64,
     pub(super) is_timeline: bool,
+    /// Values that a timeline was given, rising, without those that somebody has seen it pass.
+    pub(super) steps: VecDeque<u64>,
     pub(super) shadow: HostShadow,
 }
 
@@ -148,6 +155,11 @@ impl World {
     /// Returns the table of buffers or of images.
     pub(super) fn resources(&mut self, kind: ObjectKind) -> &mut Table<Resource> {
         if kind == ObjectKind::Image { &mut self.images } else { &mut self.buffers }
+    }
+
+    /// Forgets the name of an object that is gone.
+    pub(super) fn forget(&mut self, handle: u64) {
+        self.names.remove(&handle);
     }
 
     /// Takes a dying resource out of the memory to which it is bound (I1). What the device wrote there is nobody's from now

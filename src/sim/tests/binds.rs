@@ -167,6 +167,18 @@ fn dedicated_memory_serves_its_resource_only() {
 }
 
 #[test]
+fn without_the_feature_memory_needs_no_device_address() {
+    let features = Profile::unified().features.without(Features::BUFFER_DEVICE_ADDRESS);
+    let sim = SimDevice::builder(Profile::unified()).features(features).build().unwrap();
+    let info = vk::BufferCreateInfo::default().size(64).usage(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS);
+    // SAFETY: the device and the create-info are valid.
+    let one = unsafe { sim.device().create_buffer(&info, None) }.unwrap();
+    let memory = allocate(&sim, 64, 0).unwrap();
+    bind_buffer(&sim, one, memory, 0).unwrap();
+    assert_eq!(rules(&sim), [""; 0]);
+}
+
+#[test]
 fn device_addresses_need_their_flag() {
     let sim = sim();
     let usage = vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS;

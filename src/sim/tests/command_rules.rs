@@ -171,3 +171,92 @@ fn copies_out_of_images_have_rules_of_their_own() {
     ];
     assert_eq!(rules(&sim), expected);
 }
+
+/// Records commands and submits them, without waiting.
+fn submit(sim: &SimDevice, record: impl FnOnce(vk::CommandBuffer)) {
+    let (device, (_, commands)) = (sim.device(), command_buffer(sim));
+    // SAFETY: the command buffer is valid; so it is below.
+    unsafe { device.begin_command_buffer(commands, &vk::CommandBufferBeginInfo::default()) }.unwrap();
+    record(commands);
+    // SAFETY: as above.
+    unsafe { device.end_command_buffer(commands) }.unwrap();
+    let buffers = [commands];
+    let submits = [vk::SubmitInfo::default().command_buffers(&buffers)];
+    // SAFETY: as above.
+    unsafe { device.queue_submit(sim.queue(), &submits, vk::Fence::null()) }.unwrap();
+}
+
+#[test]
+fn copies_need_the_usage_for_them() {
+    let sim = SimDevice::new(Profile::unified());
+    let info = vk::BufferCreateInfo::default().size(16).usage(vk::BufferUsageFlags::STORAGE_BUFFER);
+    // SAFETY: the device and the create-info are valid.
+    let one = unsafe { sim.device().create_buffer(&info, None) }.unwrap();
+    let picture = image(&sim, &image_info(8).usage(vk::ImageUsageFlags::SAMPLED));
+    let memory = allocate(&sim, 1 << 16, 0).unwrap();
+    super::bind_buffer(&sim, one, memory, 0).unwrap();
+    super::bind_image(&sim, picture, memory, 1 << 15).unwrap();
+    submit(&sim, |commands| record_all(&sim, commands, one, picture));
+    let expected = [
+        "VUID-vkCmdCopyBuffer-srcBuffer-00118",
+        "VUID-vkCmdCopyBuffer-dstBuffer-00120",
+        "VUID-vkCmdFillBuffer-dstBuffer-00029",
+        "VUID-vkCmdUpdateBuffer-dstBuffer-00034",
+        "VUID-vkCmdCopyBufferToImage-srcBuffer-00174",
+        "VUID-vkCmdCopyBufferToImage-dstImage-00177",
+        "VUID-vkCmdCopyImageToBuffer-srcImage-00186",
+        "VUID-vkCmdCopyImageToBuffer-dstBuffer-00191",
+        "VUID-vkCmdClearColorImage-image-00002",
+    ];
+    assert_eq!(rules(&sim), expected);
+}
+
+#[test]
+fn copies_begin_at_whole_texels() {
+    let sim = SimDevice::new(Profile::unified());
+    let device = sim.device();
+    let (color, depth) = (image(&sim, &image_info(8)), image(&sim, &image_info(8).format(vk::Format::D16_UNORM)));
+    let (one, memory) = (buffer(&sim, 1024), allocate(&sim, 1 << 16, 0).unwrap());
+    super::bind_buffer(&sim, one, memory, 0).unwrap();
+    super::bind_image(&sim, color, memory, 1 << 14).unwrap();
+    super::bind_image(&sim, depth, memory, 1 << 15).unwrap();
+    let region = |aspect_mask, buffer_offset| {
+        let layers = vk::ImageSubresourceLayers::default().aspect_mask(aspect_mask).layer_count(1);
+        let extent = vk::Extent3D { width: 8, height: 8, depth: 1 };
+        [vk::BufferImageCopy::default().buffer_offset(buffer_offset).image_subresource(layers).image_extent(extent)]
+    };
+    let copy = |picture, aspect, offset| {
+        let (region, layout) = (region(aspect, offset), vk::ImageLayout::GENERAL);
+        submit(&sim, |commands| {
+            // SAFETY: wrong on purpose, the driver's to find; so it is below.
+            unsafe { device.cmd_copy_buffer_to_image(commands, one, picture, layout, &region) };
+            // SAFETY: as above.
+            unsafe { device.cmd_copy_image_to_buffer(commands, picture, layout, one, &region) };
+        });
+        rules(&sim)
+    };
+    assert_eq!(copy(color, vk::ImageAspectFlags::COLOR, 8), [""; 0]);
+    assert_eq!(copy(depth, vk::ImageAspectFlags::DEPTH, 8), [""; 0]);
+    let of_color = ["VUID-vkCmdCopyBufferToImage-dstImage-07975", "VUID-vkCmdCopyImageToBuffer-srcImage-07975"];
+    assert_eq!(copy(color, vk::ImageAspectFlags::COLOR, 2), of_color);
+    let of_depth = ["VUID-vkCmdCopyBufferToImage-dstImage-07978", "VUID-vkCmdCopyImageToBuffer-srcImage-07978"];
+    assert_eq!(copy(depth, vk::ImageAspectFlags::DEPTH, 2), of_depth);
+}
+
+#[test]
+fn updates_are_of_some_words() {
+    let sim = SimDevice::new(Profile::unified());
+    let (one, memory) = (buffer(&sim, 1 << 17), allocate(&sim, 1 << 17, 0).unwrap());
+    super::bind_buffer(&sim, one, memory, 0).unwrap();
+    let update = |offset, size: usize| {
+        let bytes = vec![7; size];
+        // SAFETY: wrong on purpose, the driver's to find.
+        submit(&sim, |commands| unsafe { sim.device().cmd_update_buffer(commands, one, offset, &bytes) });
+        rules(&sim)
+    };
+    assert_eq!(update(4, 65_536), [""; 0]);
+    assert_eq!(update(2, 4), ["VUID-vkCmdUpdateBuffer-dstOffset-00036"]);
+    assert_eq!(update(0, 0), ["VUID-vkCmdUpdateBuffer-dataSize-arraylength"]);
+    assert_eq!(update(0, 65_540), ["VUID-vkCmdUpdateBuffer-dataSize-00037"]);
+    assert_eq!(update(0, 6), ["VUID-vkCmdUpdateBuffer-dataSize-00038"]);
+}

@@ -92,6 +92,35 @@ fn the_count_of_objects_is_limited() {
 }
 
 #[test]
+fn every_device_counts_its_own_objects() {
+    let mut profile = Profile::unified();
+    profile.max_memory_allocation_count = 2;
+    let sim = SimDevice::new(profile);
+    let held = [(); 2].map(|()| allocate(&sim, 16, 0).unwrap());
+    let queues = [vk::DeviceQueueCreateInfo::default().queue_priorities(&[1.0])];
+    let info = vk::DeviceCreateInfo::default().queue_create_infos(&queues);
+    // SAFETY: the physical device is of this instance.
+    let other = unsafe { sim.instance().create_device(sim.physical_device(), &info, None) }.unwrap();
+    let info = vk::MemoryAllocateInfo::default().allocation_size(16).memory_type_index(0);
+    // SAFETY: the device and the create-info are valid; so they are below.
+    let memory = [(); 2].map(|()| unsafe { other.allocate_memory(&info, None) }.unwrap());
+    assert_eq!(rules(&sim), [""; 0]);
+    // SAFETY: as above.
+    assert_eq!(unsafe { other.allocate_memory(&info, None) }, Err(vk::Result::ERROR_TOO_MANY_OBJECTS));
+    assert_eq!(rules(&sim), ["VUID-vkAllocateMemory-maxMemoryAllocationCount-04101"]);
+    for memory in memory {
+        // SAFETY: nothing uses it; so it is below.
+        unsafe { other.free_memory(memory, None) };
+    }
+    // SAFETY: as above.
+    unsafe { other.destroy_device(None) };
+    for memory in held {
+        free(&sim, memory);
+    }
+    assert_eq!(sim.finish(), []);
+}
+
+#[test]
 fn types_and_flags_need_their_features() {
     let sim = SimDevice::new(Profile::discrete_rebar());
     free(&sim, allocate(&sim, 16, 4).unwrap());

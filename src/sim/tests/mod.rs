@@ -1,6 +1,7 @@
 //! What the simulated driver promises, through `ash`, as its users see it.
 
 mod allocate_chain;
+mod barriers;
 mod bind_versions;
 mod binds;
 mod command_rules;
@@ -11,6 +12,7 @@ mod memory;
 mod objects;
 mod peer;
 mod pending;
+mod refused;
 mod steering;
 mod wrong_handles;
 
@@ -54,7 +56,7 @@ fn image_info(side: u32) -> vk::ImageCreateInfo<'static> {
         .mip_levels(1)
         .array_layers(1)
         .samples(vk::SampleCountFlags::TYPE_1)
-        .usage(vk::ImageUsageFlags::SAMPLED | vk::ImageUsageFlags::TRANSFER_DST)
+        .usage(vk::ImageUsageFlags::SAMPLED | vk::ImageUsageFlags::TRANSFER_SRC | vk::ImageUsageFlags::TRANSFER_DST)
 }
 
 fn image(sim: &SimDevice, info: &vk::ImageCreateInfo<'_>) -> vk::Image {

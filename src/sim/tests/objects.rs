@@ -127,6 +127,49 @@ fn compute_objects_are_accepted_and_their_buffers_checked() {
 }
 
 #[test]
+fn names_go_with_their_objects() {
+    let sim = SimDevice::new(Profile::unified());
+    let naming = ash::ext::debug_utils::Device::new(sim.instance(), sim.device());
+    let device = sim.device();
+    // SAFETY: the device is valid; so it is throughout.
+    let pool = unsafe { device.create_command_pool(&vk::CommandPoolCreateInfo::default(), None) }.unwrap();
+    // SAFETY: as above.
+    let fence = unsafe { device.create_fence(&vk::FenceCreateInfo::default(), None) }.unwrap();
+    // SAFETY: as above.
+    let semaphore = unsafe { device.create_semaphore(&vk::SemaphoreCreateInfo::default(), None) }.unwrap();
+    // SAFETY: as above.
+    let sampler = unsafe { device.create_sampler(&vk::SamplerCreateInfo::default(), None) }.unwrap();
+    let (one, picture) = (buffer(&sim, 16), super::image(&sim, &super::image_info(8)));
+    let memory = allocate(&sim, 16, 0).unwrap();
+    let name = |info: vk::DebugUtilsObjectNameInfoEXT<'_>| {
+        // SAFETY: the handle is of a live object.
+        unsafe { naming.set_debug_utils_object_name(&info.object_name(c"it")) }.unwrap();
+    };
+    let of = vk::DebugUtilsObjectNameInfoEXT::default;
+    name(of().object_handle(pool));
+    name(of().object_handle(fence));
+    name(of().object_handle(semaphore));
+    name(of().object_handle(sampler));
+    name(of().object_handle(one));
+    name(of().object_handle(picture));
+    name(of().object_handle(memory));
+    assert_eq!(sim.object().world().names.len(), 7);
+    // SAFETY: nothing uses it; so it is below.
+    unsafe { device.destroy_command_pool(pool, None) };
+    // SAFETY: as above.
+    unsafe { device.destroy_fence(fence, None) };
+    // SAFETY: as above.
+    unsafe { device.destroy_semaphore(semaphore, None) };
+    // SAFETY: as above.
+    unsafe { device.destroy_sampler(sampler, None) };
+    destroy_buffer(&sim, one);
+    super::destroy_image(&sim, picture);
+    free(&sim, memory);
+    assert_eq!(sim.object().world().names.len(), 0);
+    assert_eq!(sim.finish(), []);
+}
+
+#[test]
 fn views_need_a_bound_image() {
     let sim = SimDevice::new(Profile::unified());
     let image = super::image(&sim, &super::image_info(8));
@@ -142,7 +185,8 @@ fn views_need_a_bound_image() {
     let memory = allocate(&sim, 1024, 0).unwrap();
     super::bind_image(&sim, image, memory, 0).unwrap();
     assert_eq!(view(image), [""; 0]);
+    free(&sim, memory);
+    assert_eq!(view(image), ["VUID-VkImageViewCreateInfo-image-01020"], "its memory is gone");
     super::destroy_image(&sim, image);
     assert_eq!(view(image), ["VUID-VkImageViewCreateInfo-image-parameter"]);
-    free(&sim, memory);
 }

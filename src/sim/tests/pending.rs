@@ -13,6 +13,17 @@ struct Scene {
     pool: vk::CommandPool,
 }
 
+/// A value of a semaphore.
+type Point = (vk::Semaphore, u64);
+
+/// What a batch waits for, whether it fills the buffer, and what it signals.
+#[derive(Clone, Copy, Default)]
+struct Batch {
+    wait: Option<Point>,
+    fills: bool,
+    signal: Option<Point>,
+}
+
 impl Scene {
     fn new() -> Self {
         let sim = SimDevice::new(Profile::unified());
@@ -38,6 +49,41 @@ impl Scene {
         let submit = vk::SubmitInfo::default().command_buffers(&commands);
         // SAFETY: everything named is alive.
         unsafe { self.sim.device().queue_submit(queue, &[submit], fence) }.unwrap();
+    }
+
+    /// Submits batches in one call of `vkQueueSubmit2`.
+    fn submit_batches(&self, queue: vk::Queue, batches: &[Batch], fence: vk::Fence) {
+        let commands = [vk::CommandBufferSubmitInfo::default().command_buffer(self.commands)];
+        let info = |point: Option<Point>| {
+            point.map(|(semaphore, value)| vk::SemaphoreSubmitInfo::default().semaphore(semaphore).value(value))
+        };
+        let points: Vec<_> = batches.iter().map(|batch| (info(batch.wait), info(batch.signal))).collect();
+        let submit = |(batch, (wait, signal)): (&Batch, &'_ (Option<_>, Option<_>))| {
+            let submit = vk::SubmitInfo2 { wait_semaphore_info_count: u32::from(wait.is_some()), ..Default::default() };
+            let submit = vk::SubmitInfo2 { p_wait_semaphore_infos: wait.as_slice().as_ptr(), ..submit };
+            let submit = vk::SubmitInfo2 { signal_semaphore_info_count: u32::from(signal.is_some()), ..submit };
+            let submit = vk::SubmitInfo2 { p_signal_semaphore_infos: signal.as_slice().as_ptr(), ..submit };
+            if batch.fills { submit.command_buffer_infos(&commands) } else { submit }
+        };
+        let submits: Vec<_> = batches.iter().zip(&points).map(submit).collect();
+        // SAFETY: everything named is alive.
+        unsafe { self.sim.device().queue_submit2(queue, &submits, fence) }.unwrap();
+    }
+
+    /// Returns a semaphore: a binary one, or a timeline that begins at 0.
+    fn semaphore(&self, semaphore_type: vk::SemaphoreType) -> vk::Semaphore {
+        let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(semaphore_type);
+        let info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
+        // SAFETY: the device and the create-info are valid.
+        unsafe { self.sim.device().create_semaphore(&info, None) }.unwrap()
+    }
+
+    /// Waits until timeline semaphores have their values: all of them, or any.
+    fn wait(&self, flags: vk::SemaphoreWaitFlags, points: &[Point]) {
+        let (semaphores, values): (Vec<_>, Vec<_>) = points.iter().copied().unzip();
+        let wait = vk::SemaphoreWaitInfo::default().flags(flags).semaphores(&semaphores).values(&values);
+        // SAFETY: the semaphores are alive.
+        unsafe { self.sim.device().wait_semaphores(&wait, u64::MAX) }.unwrap();
     }
 
     /// Destroys and frees, and returns what was found.
@@ -170,4 +216,155 @@ fn images_are_in_use_too() {
     destroy_image(sim, picture);
     free(sim, memory);
     assert_eq!(rules(sim), ["VUID-vkDestroyImage-image-01000", "VUID-vkFreeMemory-memory-00677"]);
+}
+
+const ALL: vk::SemaphoreWaitFlags = vk::SemaphoreWaitFlags::empty();
+
+#[test]
+fn a_wait_for_a_value_says_nothing_of_later_ones() {
+    for (first, second, awaited, expected) in [(2, 3, 2, &FOUND[..]), (2, 3, 3, &[]), (1, 3, 2, &[]), (2, 3, 0, &FOUND)]
+    {
+        let scene = Scene::new();
+        let (queue, semaphore) = (scene.sim.queue(), scene.semaphore(vk::SemaphoreType::TIMELINE));
+        let empty = Batch { signal: Some((semaphore, first)), ..Batch::default() };
+        scene.submit_batches(queue, &[empty], vk::Fence::null());
+        let filling = Batch { signal: Some((semaphore, second)), fills: true, ..Batch::default() };
+        scene.submit_batches(queue, &[filling], vk::Fence::null());
+        scene.wait(ALL, &[(semaphore, awaited)]);
+        assert_eq!(scene.end(), expected, "{awaited} of {first} and {second}");
+    }
+}
+
+/// The host may have raised the semaphore itself on the way.
+#[test]
+fn a_value_that_the_host_signaled_says_nothing_of_a_submission() {
+    for (awaited, expected) in [(2, &FOUND[..]), (3, &[])] {
+        let scene = Scene::new();
+        let semaphore = scene.semaphore(vk::SemaphoreType::TIMELINE);
+        let signal = vk::SemaphoreSignalInfo::default().semaphore(semaphore).value(2);
+        // SAFETY: the semaphore is alive.
+        unsafe { scene.sim.device().signal_semaphore(&signal) }.unwrap();
+        let filling = Batch { signal: Some((semaphore, 4)), fills: true, ..Batch::default() };
+        scene.submit_batches(scene.sim.queue(), &[filling], vk::Fence::null());
+        scene.wait(ALL, &[(semaphore, awaited)]);
+        assert_eq!(scene.end(), expected, "{awaited}");
+    }
+}
+
+#[test]
+fn a_wait_for_any_of_several_tells_of_none() {
+    for is_asked in [false, true] {
+        let scene = Scene::new();
+        let [one, other] = [(); 2].map(|()| scene.semaphore(vk::SemaphoreType::TIMELINE));
+        let batch = |semaphore, fills| Batch { signal: Some((semaphore, 1)), fills, ..Batch::default() };
+        scene.submit_batches(scene.sim.queue(), &[batch(one, false), batch(other, true)], vk::Fence::null());
+        scene.wait(vk::SemaphoreWaitFlags::ANY, &[(one, 1), (other, 1)]);
+        if is_asked {
+            scene.wait(vk::SemaphoreWaitFlags::ANY, &[(other, 1)]);
+        }
+        assert_eq!(scene.end(), if is_asked { &[][..] } else { &FOUND });
+    }
+    for is_asked in [false, true] {
+        let scene = Scene::new();
+        let (device, fences) = (scene.sim.device(), [scene.fence(), scene.fence()]);
+        scene.submit_batches(scene.sim.queue(), &[], fences[0]);
+        scene.submit(scene.sim.queue(), fences[1]);
+        // SAFETY: the fences are alive; so they are below.
+        unsafe { device.wait_for_fences(&fences, false, u64::MAX) }.unwrap();
+        if is_asked {
+            // SAFETY: as above.
+            assert!(unsafe { device.get_fence_status(fences[1]) }.unwrap());
+        }
+        assert_eq!(scene.end(), if is_asked { &[][..] } else { &FOUND });
+    }
+}
+
+#[test]
+fn every_batch_of_a_call_ends_by_itself() {
+    for (filling, awaited, expected) in [(2, 1, &FOUND[..]), (2, 2, &[]), (1, 1, &[]), (1, 2, &[])] {
+        let scene = Scene::new();
+        let semaphore = scene.semaphore(vk::SemaphoreType::TIMELINE);
+        let batch = |value| Batch { signal: Some((semaphore, value)), fills: value == filling, ..Batch::default() };
+        scene.submit_batches(scene.sim.queue(), &[batch(1), batch(2)], vk::Fence::null());
+        scene.wait(ALL, &[(semaphore, awaited)]);
+        assert_eq!(scene.end(), expected, "batch {filling} fills, {awaited} is awaited");
+    }
+}
+
+#[test]
+fn a_fence_or_semaphore_behind_the_work_tells_of_it() {
+    for is_behind in [true, false] {
+        let scene = Scene::new();
+        let (queue, fence) = (scene.sim.queue(), scene.fence());
+        if is_behind {
+            scene.submit(queue, vk::Fence::null());
+        }
+        // SAFETY: everything named is alive; so it is below.
+        unsafe { scene.sim.device().queue_submit(queue, &[], fence) }.unwrap();
+        if !is_behind {
+            scene.submit(queue, vk::Fence::null());
+        }
+        // SAFETY: as above.
+        unsafe { scene.sim.device().wait_for_fences(&[fence], true, u64::MAX) }.unwrap();
+        assert_eq!(scene.end(), if is_behind { &[][..] } else { &FOUND });
+    }
+    let scene = Scene::new();
+    let semaphore = scene.semaphore(vk::SemaphoreType::TIMELINE);
+    scene.submit(scene.sim.queue(), vk::Fence::null());
+    let behind = Batch { signal: Some((semaphore, 1)), ..Batch::default() };
+    scene.submit_batches(scene.sim.queue(), &[behind], vk::Fence::null());
+    scene.wait(ALL, &[(semaphore, 1)]);
+    assert_eq!(scene.end(), [""; 0]);
+}
+
+/// As uploads on a transfer queue end: the other queue waits for them, and the host waits for that one.
+#[test]
+fn a_queue_that_waited_for_another_tells_of_it() {
+    for (kind, awaited, expected) in [
+        (vk::SemaphoreType::TIMELINE, Some(1), &[][..]),
+        (vk::SemaphoreType::BINARY, Some(0), &[]),
+        (vk::SemaphoreType::TIMELINE, None, &FOUND),
+    ] {
+        let scene = Scene::new();
+        let (semaphore, fence) = (scene.semaphore(kind), scene.fence());
+        // SAFETY: the transfer family has a queue, and it was asked for.
+        let other = unsafe { scene.sim.device().get_device_queue(1, 0) };
+        let filling = Batch { signal: Some((semaphore, 1)), fills: true, ..Batch::default() };
+        scene.submit_batches(scene.sim.queue(), &[filling], vk::Fence::null());
+        let waiting = Batch { wait: awaited.map(|value| (semaphore, value)), ..Batch::default() };
+        scene.submit_batches(other, &[waiting], fence);
+        // SAFETY: the fence is alive.
+        unsafe { scene.sim.device().wait_for_fences(&[fence], true, u64::MAX) }.unwrap();
+        assert_eq!(scene.end(), expected, "{kind:?}, {awaited:?} awaited");
+    }
+}
+
+/// The same with the first version of submitting, over two queues, and by an idle queue.
+#[test]
+fn queues_that_wait_for_each_other_tell_of_all() {
+    let scene = Scene::new();
+    let device = scene.sim.device();
+    // SAFETY: the families have these queues, and they were asked for; so they were below.
+    let queues = [(0, 0), (0, 1), (1, 0)].map(|(family, index)| unsafe { device.get_device_queue(family, index) });
+    let (timeline, binary) = (scene.semaphore(vk::SemaphoreType::TIMELINE), scene.semaphore(vk::SemaphoreType::BINARY));
+    let (stages, values) = ([vk::PipelineStageFlags::TRANSFER], [5]);
+    let (timelines, binaries, commands) = ([timeline], [binary], [scene.commands]);
+    let mut signaled = vk::TimelineSemaphoreSubmitInfo::default().signal_semaphore_values(&values);
+    let mut awaited = vk::TimelineSemaphoreSubmitInfo::default().wait_semaphore_values(&values);
+    let submits = [
+        vk::SubmitInfo::default().command_buffers(&commands).signal_semaphores(&timelines).push_next(&mut signaled),
+        vk::SubmitInfo::default()
+            .wait_semaphores(&timelines)
+            .wait_dst_stage_mask(&stages)
+            .signal_semaphores(&binaries)
+            .push_next(&mut awaited),
+        vk::SubmitInfo::default().wait_semaphores(&binaries).wait_dst_stage_mask(&stages),
+    ];
+    for (queue, submit) in queues.iter().zip(submits) {
+        // SAFETY: everything named is alive.
+        unsafe { device.queue_submit(*queue, &[submit], vk::Fence::null()) }.unwrap();
+    }
+    // SAFETY: the queue is the device's.
+    unsafe { device.queue_wait_idle(queues[2]) }.unwrap();
+    assert_eq!(scene.end(), [""; 0]);
 }
