@@ -1,10 +1,12 @@
 //! What is recorded and not yet submitted: nothing overtakes it, and what was recorded in vain is done again.
 
+use std::time::Instant;
+
 use ash::vk;
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    AllocationCreateInfo, Allocator, Download, Image, Progress, Readback, Recorded, ResourceUse, StagingCreateInfo,
-    Upload, Uploader, Way,
+    Allocation, AllocationCreateInfo, Allocator, Download, Image, Progress, Readback, Recorded, ResourceUse,
+    StagingCreateInfo, Upload, Uploader, Way,
 };
 
 use crate::shadow::{FORMATS, ShadowImage};
@@ -42,11 +44,13 @@ fn a_write_in_place_does_not_overtake_what_is_recorded() {
         stage.run(commands);
         uploader.submitted(1).expect("the first point");
         assert_eq!(stage.read(target.0, 4096), pattern(2, 4096));
+        // SAFETY: it has run.
+        unsafe { uploader.collect(1) };
         stage.allocator().invalidate(&target.1, 0, 4096).expect("mapped");
         let commands = stage.begin();
         // SAFETY: as above, and the device is done with it.
         let done = unsafe { uploader.record_or_write(commands, &mut last, &mut target.1) }.expect("written");
-        assert_eq!(done, Progress::Done(Way::InPlace), "what was recorded was submitted");
+        assert_eq!(done, Progress::Done(Way::InPlace), "what was recorded has run");
         stage.forget(commands);
         assert_eq!((stage.read(target.0, 4096), stage.read(other.0, 4096)), (pattern(4, 4096), pattern(3, 4096)));
         drop(uploader);
@@ -166,4 +170,77 @@ fn read(stage: &Stage, image: &Image<&Allocator>, shadow: &ShadowImage) -> Vec<u
         }
     }
     bytes
+}
+
+/// A ring of one copy: the second upload finds it full, and must not be written in place when the first was submitted, but
+/// has not run.
+#[test]
+fn a_full_ring_does_not_let_a_write_overtake() {
+    for profile in profiles() {
+        let stage = Stage::new(profile);
+        let mut target = stage.buffer_in(4096, &AllocationCreateInfo::stream());
+        let mut uploader = uploader(&stage, 4 * KIB);
+        let make = |seed| Upload::to_buffer(target.0, 4096, 0, pattern(seed, 4096)).expect("it fits").before(COPIED);
+        let (mut first, mut second) = (make(1), make(2));
+        let (commands, later) = (stage.begin(), stage.begin());
+        // SAFETY: recording; the target lives on.
+        let done = unsafe { uploader.record(commands, &mut first) }.expect("recorded");
+        assert_eq!(done, Progress::Done(Way::Staged));
+        let mut record = |uploader: &mut Uploader<_>, memory: &mut Allocation| {
+            // SAFETY: as above, and the target is bound at the start of its memory.
+            match unsafe { uploader.record_or_write(later, &mut second, memory) }.expect("recorded") {
+                Progress::Full(full) => Err((full.has_recorded, full.wait_for)),
+                Progress::Done(way) => Ok(way),
+            }
+        };
+        assert_eq!(record(&mut uploader, &mut target.1), Err((true, None)));
+        stage.end(commands);
+        uploader.submitted(1).expect("the first point");
+        assert_eq!(record(&mut uploader, &mut target.1), Err((false, Some(1))), "the copy of the first is in flight");
+        stage.execute(commands);
+        // SAFETY: it has run.
+        unsafe { uploader.collect(1) };
+        stage.allocator().invalidate(&target.1, 0, 4096).expect("mapped");
+        assert_eq!(record(&mut uploader, &mut target.1), Ok(Way::InPlace));
+        stage.forget(later);
+        assert_eq!(stage.read(target.0, 4096), pattern(2, 4096));
+        drop(uploader);
+        stage.destroy(target);
+        stage.finish();
+    }
+}
+
+/// Takes the best of many short times, which other work on the machine does not touch. Where a write looks at all copies, it
+/// takes hundreds of times as long behind the many.
+#[test]
+fn a_write_costs_the_same_however_many_copies_are_recorded() {
+    let stage = Stage::new(Profile::discrete_rebar());
+    let (copied, mut written) = (stage.buffer(4096), stage.buffer_in(4096, &AllocationCreateInfo::stream()));
+    let mut uploader = uploader(&stage, 4 * KIB * KIB);
+    let make = |buffer| Upload::to_buffer(buffer, 4096, 0, [1; 16]).expect("it fits");
+    let commands = stage.begin();
+    let mut time_behind = |copies: u32| {
+        for _ in 0..copies {
+            // SAFETY: recording; the target lives on.
+            let done = unsafe { uploader.record(commands, &mut make(copied.handle())) }.expect("recorded");
+            assert_eq!(done, Progress::Done(Way::Staged));
+        }
+        let mut time_of_writes = || {
+            let start = Instant::now();
+            for _ in 0..20 {
+                let mut upload = make(written.0);
+                // SAFETY: as above, and the target is bound at the start of its memory.
+                let done = unsafe { uploader.record_or_write(commands, &mut upload, &mut written.1) }.expect("written");
+                assert_eq!(done, Progress::Done(Way::InPlace));
+            }
+            start.elapsed()
+        };
+        (0..50).map(|_| time_of_writes()).min().expect("several")
+    };
+    let (few, many) = (time_behind(1), time_behind(16_000));
+    assert!(many < 20 * few, "{few:?}, {many:?}");
+    stage.forget(commands);
+    drop((uploader, copied));
+    stage.destroy(written);
+    stage.finish();
 }
