@@ -18,7 +18,7 @@ use ash::vk;
 use super::barrier::{record_acquire, record_after, record_before};
 use super::error::TransferError;
 use super::grants::{Granted, Grants};
-use super::points::Points;
+use super::points::{Batch, Points};
 use super::request::{Upload, checked, next_bytes};
 use super::ring::{Grant, Ring, RingSettings};
 use super::transfer::{Limits, PieceCopy, Place, State, Target};
@@ -140,7 +140,8 @@ impl<A: AllocatorRef> Uploader<A> {
     ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, belongs to the allocator's device, is used by no other thread,
-    ///    and is submitted to a queue of the family whose granularity was given; an upload stays with one uploader.
+    ///    and is submitted to a queue of the family whose granularity was given; an upload stays with one queue, and
+    ///    goes on with another uploader only when what was recorded of it was submitted.
     /// 2. The target is alive and bound until the commands have run, and was made with `TRANSFER_DST`. A buffer is as
     ///    large as was said, an image as its create-info says.
     /// 3. When the commands run, the target is used as `before` says, or, where nothing was said, is ready for copies and
@@ -165,7 +166,7 @@ impl<A: AllocatorRef> Uploader<A> {
                 self.ring.give_back(grant.key);
                 return Err(error);
             }
-            transfer.enter(self.points.current());
+            transfer.enter(&self.points);
             let target = transfer.buffer();
             self.grants.push(Granted { batch: self.points.current(), key: grant.key, target });
             self.points.note_recording();
@@ -283,16 +284,17 @@ impl<A: AllocatorRef> Uploader<A> {
         while let Some(key) = self.grants.pop_newest_of(self.points.current()) {
             self.ring.give_back(key);
         }
-        self.points.forget_recording();
+        self.points.discard();
     }
 
-    /// Puts an upload back to where the last submitted batch left it, after [`discard_recorded`](Self::discard_recorded)
-    /// and before the next [`submitted`](Self::submitted).
+    /// Puts an upload back to where the last submitted batch left it, if what was recorded of it since was
+    /// [discarded](Self::discard_recorded); tells whether it was. It may be called at any time before the upload is recorded
+    /// again, whatever was submitted in between.
     ///
     /// It goes on from there: what was submitted of it stays, and the barrier before it is recorded again only if that was
-    /// discarded too. One of which nothing was recorded since is left as it is, and so is what was written in place.
-    pub fn rewind<D: AsRef<[u8]>>(&self, upload: &mut Upload<D>) {
-        upload.transfer.rewind(self.points.current());
+    /// discarded too. One of which nothing was discarded is left as it is, and so is what was written in place.
+    pub fn rewind<D: AsRef<[u8]>>(&self, upload: &mut Upload<D>) -> bool {
+        upload.transfer.rewind(Batch::is_discarded)
     }
 
     /// Gives back the blocks by which the ring has grown and that are empty; returns their bytes.

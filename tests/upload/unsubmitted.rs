@@ -153,12 +153,13 @@ fn read(stage: &Stage, image: &Image<&Allocator>, shadow: &ShadowImage) -> Vec<u
         stage.forget(lost);
         // SAFETY: the command buffer is gone.
         unsafe { readback.release(ticket) }.expect("it is its own");
-        readback.rewind(&mut download);
+        assert!(readback.rewind(&mut download));
         assert_eq!((download.done_bytes(), download.is_done()), (done, false));
         let (kept, ticket) = record(&mut readback, &mut download);
         assert_eq!(barriers(stage), expected, "the same as what was lost");
         stage.run(kept);
         readback.submitted(point).expect("points ascend");
+        assert!(!readback.rewind(&mut download), "it was submitted");
         // SAFETY: it has run.
         unsafe { readback.collect(point) };
         let start = usize::try_from(ticket.offset()).expect("small");
@@ -242,5 +243,81 @@ fn a_write_costs_the_same_however_many_copies_are_recorded() {
     stage.forget(commands);
     drop((uploader, copied));
     stage.destroy(written);
+    stage.finish();
+}
+
+#[test]
+fn a_late_rewind_is_not_lost() {
+    let stage = Stage::new(Profile::noncoherent());
+    let target = stage.buffer(64 * KIB);
+    let mut uploader = uploader(&stage, 64 * KIB);
+    let make = |seed| Upload::to_buffer(target.handle(), 64 * KIB, seed * 8192, pattern(seed, 8192)).expect("it fits");
+    let record = |uploader: &mut Uploader<_>, upload: &mut Upload<_>| {
+        let commands = stage.begin();
+        // SAFETY: recording; the target lives on.
+        let done = unsafe { uploader.record(commands, upload) }.expect("recorded");
+        assert_eq!(done, Progress::Done(Way::Staged));
+        commands
+    };
+    let mut uploads = [0, 1, 2, 3].map(make);
+    // Every other one is lost; nobody looks after them until others were submitted and have passed.
+    for (index, upload) in uploads.iter_mut().enumerate() {
+        let (commands, point) = (record(&mut uploader, upload), index as u64);
+        if index % 2 == 0 {
+            stage.forget(commands);
+            // SAFETY: the command buffer is gone.
+            unsafe { uploader.discard_recorded() };
+        } else {
+            stage.run(commands);
+            uploader.submitted(point).expect("points ascend");
+            // SAFETY: it has run.
+            unsafe { uploader.collect(point) };
+        }
+    }
+    let are_rewound = uploads.each_mut().map(|upload| uploader.rewind(upload));
+    assert_eq!(are_rewound, [true, false, true, false]);
+    assert_eq!(uploads.each_ref().map(Upload::is_done), [false, true, false, true]);
+    for upload in uploads.iter_mut().filter(|upload| !upload.is_done()) {
+        stage.run(record(&mut uploader, upload));
+    }
+    uploader.submitted(9).expect("points ascend");
+    assert_eq!(
+        stage.read(target.handle(), 64 * KIB)[..32 << 10],
+        [0, 1, 2, 3].map(|seed| pattern(seed, 8192)).concat()
+    );
+    drop((uploader, target));
+    stage.finish();
+}
+
+#[test]
+fn batches_of_two_uploaders_are_told_apart() {
+    let stage = Stage::new(Profile::noncoherent());
+    let target = stage.buffer(64 * KIB);
+    let (mut one, mut other) = (uploader(&stage, 8 * KIB), uploader(&stage, 64 * KIB));
+    let bytes = pattern(1, 64 * KIB);
+    let mut upload = Upload::to_buffer(target.handle(), 64 * KIB, 0, bytes.clone()).expect("it fits");
+    let (kept, lost) = (stage.begin(), stage.begin());
+    // SAFETY: recording; the target lives on.
+    let progress = unsafe { one.record(kept, &mut upload) }.expect("recorded");
+    assert!(matches!(progress, Progress::Full(_)), "{progress:?}");
+    stage.run(kept);
+    one.submitted(1).expect("the first point");
+    let submitted = upload.done_bytes();
+    // SAFETY: as above. It is the first batch of either.
+    let progress = unsafe { other.record(lost, &mut upload) }.expect("recorded");
+    assert_eq!(progress, Progress::Done(Way::Staged));
+    stage.forget(lost);
+    // SAFETY: the command buffer is gone.
+    unsafe { other.discard_recorded() };
+    assert!(other.rewind(&mut upload));
+    assert_eq!((upload.done_bytes(), upload.is_done()), (submitted, false), "what the first submitted stays");
+    let commands = stage.begin();
+    // SAFETY: as above.
+    let progress = unsafe { other.record(commands, &mut upload) }.expect("recorded");
+    assert_eq!(progress, Progress::Done(Way::Staged));
+    stage.run(commands);
+    other.submitted(1).expect("the first point");
+    assert_eq!(stage.read(target.handle(), 64 * KIB), bytes);
+    drop((one, other, target));
     stage.finish();
 }
