@@ -27,7 +27,7 @@ pub(crate) use self::model::{explore, spawn};
 pub(crate) use self::thread_number::{known_thread_number, most_threads, thread_number};
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64};
-/// Counters in statics, which no model replaces: they give out numbers, and order nothing.
+/// What no model replaces: counters in statics, which give out numbers, and marks. They order nothing.
 pub(crate) use core::sync::atomic::{AtomicU32 as StaticU32, AtomicU64 as StaticU64, Ordering};
 #[cfg(not(loom))]
 pub(crate) use parking_lot::{Condvar, Mutex, RwLock};

@@ -18,6 +18,7 @@
 //! | `transfer` | the cursor over a target |
 //! | `barrier` | barriers around the copies |
 //! | `ring` | staging memory |
+//! | `grants` | what batches hold of it, and for which buffers |
 //! | `uploader`, `readback` | the two directions |
 //! | `error` | what can be wrong |
 //!
@@ -29,6 +30,7 @@ mod barrier;
 mod error;
 mod format;
 mod geometry;
+mod grants;
 mod points;
 #[expect(unsafe_code, reason = "records into the caller's command buffers")]
 mod readback;

@@ -10,10 +10,14 @@
 //! Invariants:
 //! - P1: batches are numbered in the order of their submission, and so are their points, which never descend.
 //! - P2: every batch below `passed` has passed; those from `passed` to `current` are in flight; `current` is recorded.
+//! - P3: a batch that was discarded is the last of its span, and the next one gets its number. So number and span together
+//!   name a batch among those of all rings.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::error::TransferError;
+use crate::sync::{Ordering, StaticU64};
 
 /// The batches of one ring.
 #[derive(Debug, Default)]
@@ -22,6 +26,37 @@ pub(super) struct Points {
     passed: u64,
     has_recorded: bool,
     last: Option<u64>,
+    span: Arc<Span>,
+}
+
+/// Names a batch among those of all rings, however long ago it ended (P3).
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    number: u64,
+    span: Arc<Span>,
+}
+
+/// The batches of one ring from a discard to the next. It lives as long as a transfer that remembers one of them.
+#[derive(Debug)]
+struct Span {
+    /// The number of the batch that was discarded; [`NONE`] until then.
+    discarded: StaticU64,
+}
+
+/// The number of no batch.
+const NONE: u64 = u64::MAX;
+
+impl Default for Span {
+    fn default() -> Self {
+        Self { discarded: StaticU64::new(NONE) }
+    }
+}
+
+impl Batch {
+    /// Tells whether it was discarded. Whoever asks has the ring's owner, which orders this behind the discard.
+    pub(super) fn is_discarded(&self) -> bool {
+        self.span.discarded.load(Ordering::Relaxed) == self.number
+    }
 }
 
 impl Points {
@@ -35,8 +70,22 @@ impl Points {
         self.has_recorded = true;
     }
 
-    /// Hears that nothing of the current batch will run.
-    pub(super) fn forget_recording(&mut self) {
+    /// Names the batch that is being recorded.
+    pub(super) fn current_batch(&self) -> Batch {
+        Batch { number: self.current(), span: Arc::clone(&self.span) }
+    }
+
+    /// Tells whether that batch is the one that is being recorded.
+    pub(super) fn is_current(&self, batch: &Batch) -> bool {
+        batch.number == self.current() && Arc::ptr_eq(&batch.span, &self.span)
+    }
+
+    /// Hears that nothing of the current batch will run (P3).
+    pub(super) fn discard(&mut self) {
+        if self.has_recorded {
+            self.span.discarded.store(self.current(), Ordering::Relaxed);
+            self.span = Arc::default();
+        }
         self.has_recorded = false;
     }
 
@@ -142,12 +191,33 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_knows_for_ever_whether_it_was_discarded() {
+        let mut points = Points::default();
+        points.note_recording();
+        let submitted = points.current_batch();
+        points.submitted(1).unwrap();
+        points.note_recording();
+        let discarded = points.current_batch();
+        assert!(points.is_current(&discarded) && !points.is_current(&submitted));
+        points.discard();
+        let next = points.current_batch();
+        assert_eq!(next.number, discarded.number);
+        assert!(points.is_current(&next) && !points.is_current(&discarded));
+        assert!(submit(&mut points, 2));
+        points.collect(2);
+        let all = [&submitted, &discarded, &next];
+        assert_eq!(all.map(Batch::is_discarded), [false, true, false]);
+        let other = Points { passed: points.passed, ..Points::default() };
+        assert!(!points.is_current(&other.current_batch()), "another ring's");
+    }
+
+    #[test]
     fn nothing_recorded_is_no_batch() {
         let mut points = Points::default();
         points.submitted(3).unwrap();
         assert_eq!((points.current(), points.next_point()), (0, None));
         points.note_recording();
-        points.forget_recording();
+        points.discard();
         points.submitted(1).unwrap();
         assert_eq!(points.current(), 0);
     }

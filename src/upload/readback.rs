@@ -185,7 +185,7 @@ impl<A: AllocatorRef> Readback<A> {
             return Ok(Recorded::Full(self.full(transfer.len() - transfer.done())));
         };
         let ticket = self.ticket(&grant, transfer.done());
-        transfer.enter(self.points.current());
+        transfer.enter(&self.points);
         self.points.note_recording();
         if transfer.state() == State::Fresh {
             // SAFETY: the caller's duties.
@@ -255,12 +255,13 @@ impl<A: AllocatorRef> Readback<A> {
     }
 
     /// Puts a download back to where the last submitted batch left it: what was recorded since is never submitted, and its
-    /// tickets were released. It is called before the next [`submitted`](Self::submitted).
+    /// tickets were released. It is called before the next [`submitted`](Self::submitted), which takes what was recorded for
+    /// submitted: later, no download is put back.
     ///
     /// It goes on from there, and the barrier before it is recorded again only if that was never submitted either. One of
-    /// which nothing was recorded since is left as it is.
-    pub fn rewind(&self, download: &mut Download) {
-        download.transfer.rewind(self.points.current());
+    /// which nothing was recorded since is left as it is. The result tells whether the download was put back.
+    pub fn rewind(&self, download: &mut Download) -> bool {
+        download.transfer.rewind(|batch| self.points.is_current(batch))
     }
 
     /// Gives back the blocks by which the ring has grown and that are empty; returns their bytes.

@@ -9,6 +9,7 @@
 use ash::vk;
 
 use super::error::TransferError;
+use super::points::{Batch, Points};
 use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
 
 /// The resource and the parts of it.
@@ -36,7 +37,7 @@ pub(super) struct Transfer {
     pub(super) families: Option<QueueFamilies>,
     len: u64,
     at: Cursor,
-    kept: Option<(u64, Cursor)>,
+    kept: Option<(Batch, Cursor)>,
 }
 
 /// How far a transfer has come.
@@ -186,18 +187,21 @@ impl Transfer {
         }
     }
 
-    /// Hears that something is recorded into a batch from here on (T2).
-    pub(super) fn enter(&mut self, batch: u64) {
-        if self.kept.is_none_or(|(kept, _)| kept != batch) {
-            self.kept = Some((batch, self.at));
+    /// Hears that something is recorded into the current batch from here on (T2).
+    pub(super) fn enter(&mut self, points: &Points) {
+        if !self.kept.as_ref().is_some_and(|(batch, _)| points.is_current(batch)) {
+            self.kept = Some((points.current_batch(), self.at));
         }
     }
 
-    /// Puts the cursor back to where it stood before a batch, if something was recorded into that (T2).
-    pub(super) fn rewind(&mut self, batch: u64) {
-        if let Some((_, at)) = self.kept.take_if(|(kept, _)| *kept == batch) {
+    /// Puts the cursor back to where it stood before the batch that it was recorded into last, if that was lost (T2); tells
+    /// whether it was.
+    pub(super) fn rewind(&mut self, is_lost: impl FnOnce(&Batch) -> bool) -> bool {
+        let lost = self.kept.take_if(|(batch, _)| is_lost(batch));
+        if let Some((_, at)) = lost {
             self.at = at;
         }
+        lost.is_some()
     }
 
     /// Checks the layouts, that the whole transfer suits the queue, and that `capacity` bytes of room are enough for each

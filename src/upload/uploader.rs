@@ -10,15 +10,15 @@
 //! Invariants:
 //! - U1: the cursor moves by a piece exactly when the piece was written, flushed and recorded; a failure before that gives
 //!   the piece's room back.
-//! - U2: `grants` holds every range that is taken, in the order of batches.
-
-use std::collections::VecDeque;
+//! - U2: a write in place overtakes no copy of this uploader: what goes to a buffer handle to which copies were recorded and
+//!   not collected is staged.
 
 use ash::vk;
 
 use super::barrier::{record_acquire, record_after, record_before};
 use super::error::TransferError;
-use super::points::Points;
+use super::grants::{Granted, Grants};
+use super::points::{Batch, Points};
 use super::request::{Upload, checked, next_bytes};
 use super::ring::{Grant, Ring, RingSettings};
 use super::transfer::{Limits, PieceCopy, Place, State, Target};
@@ -27,7 +27,6 @@ use super::{Full, StagingCreateInfo, next_piece};
 use crate::allocator::Allocation;
 use crate::memory_type::Intent;
 use crate::resource::AllocatorRef;
-use crate::suballocator::RangeKey;
 
 /// What recording an upload has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,17 +98,8 @@ pub enum Progress {
 pub struct Uploader<A: AllocatorRef> {
     ring: Ring<A>,
     points: Points,
-    grants: VecDeque<Granted>,
+    grants: Grants,
     limits: Limits,
-}
-
-/// A range of staging memory that a batch holds.
-#[derive(Clone, Copy, Debug)]
-struct Granted {
-    batch: u64,
-    key: RangeKey,
-    /// The buffer to which it is copied; none, where that is an image.
-    target: Option<vk::Buffer>,
 }
 
 /// How copies write to their target.
@@ -135,7 +125,7 @@ impl<A: AllocatorRef> Uploader<A> {
         let limits = info.limits(allocator.properties());
         // SAFETY: the caller's duties 1 and 2.
         let ring = unsafe { Ring::new(allocator, settings) }?;
-        Ok(Self { ring, points: Points::default(), grants: VecDeque::new(), limits })
+        Ok(Self { ring, points: Points::default(), grants: Grants::default(), limits })
     }
 
     /// Records copies for as much of an upload as the ring has room for.
@@ -150,7 +140,8 @@ impl<A: AllocatorRef> Uploader<A> {
     ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, belongs to the allocator's device, is used by no other thread,
-    ///    and is submitted to a queue of the family whose granularity was given; an upload stays with one uploader.
+    ///    and is submitted to a queue of the family whose granularity was given; an upload stays with one queue, and
+    ///    goes on with another uploader only when what was recorded of it was submitted.
     /// 2. The target is alive and bound until the commands have run, and was made with `TRANSFER_DST`. A buffer is as
     ///    large as was said, an image as its create-info says.
     /// 3. When the commands run, the target is used as `before` says, or, where nothing was said, is ready for copies and
@@ -175,9 +166,9 @@ impl<A: AllocatorRef> Uploader<A> {
                 self.ring.give_back(grant.key);
                 return Err(error);
             }
-            transfer.enter(self.points.current());
+            transfer.enter(&self.points);
             let target = transfer.buffer();
-            self.grants.push_back(Granted { batch: self.points.current(), key: grant.key, target });
+            self.grants.push(Granted { batch: self.points.current(), key: grant.key, target });
             self.points.note_recording();
             if transfer.state() == State::Fresh {
                 // SAFETY: the caller's duties 1 to 3.
@@ -198,7 +189,8 @@ impl<A: AllocatorRef> Uploader<A> {
     ///
     /// On unified memory and with a resizable BAR, `gpu_only` memory may be mapped, and `stream` memory is. In place,
     /// nothing is recorded, no barrier either: what is submitted from then on sees the bytes. While copies to the same buffer
-    /// are recorded here and not submitted, it is staged, so that it comes after them on every device.
+    /// handle are recorded here or in flight, until [`collect`](Self::collect) takes their room back, it is staged, so that it
+    /// comes after them on every device.
     ///
     /// # Errors
     /// As [`record`](Self::record), and `Access` where the range ends outside the memory or the driver fails to flush.
@@ -207,9 +199,10 @@ impl<A: AllocatorRef> Uploader<A> {
     /// 1. The duties of [`record`](Self::record).
     /// 2. The target is a buffer bound at the start of `memory`, or an image.
     /// 3. Nothing that was submitted, or that is recorded and may be submitted, uses the range any more: in place, the bytes
-    ///    change now. What this uploader itself has recorded since the last [`submitted`](Self::submitted) may. In memory
-    ///    that is not coherent the range is rounded to whole atoms, and the device has written nothing else in them since
-    ///    the host last invalidated it.
+    ///    change now. Copies that this uploader itself has recorded to the same buffer handle and not collected may; those to
+    ///    an image or another buffer in the same memory it does not know, and they may not. In memory that is not coherent
+    ///    the range is rounded to whole atoms, and the device has written nothing else in them since the host last
+    ///    invalidated it.
     pub unsafe fn record_or_write<D: AsRef<[u8]>>(
         &mut self,
         commands: vk::CommandBuffer,
@@ -219,12 +212,14 @@ impl<A: AllocatorRef> Uploader<A> {
         if upload.is_done() {
             return Err(TransferError::Finished);
         }
+        let is_mapped = memory.mapped_ptr().is_some();
+        let has_copies = |buffer| self.grants.has_copies_to(buffer);
         let input = WayInput {
-            is_mapped: memory.mapped_ptr().is_some(),
+            is_mapped,
             is_image: upload.transfer.is_image(),
             changes_family: upload.transfer.families.is_some(),
             has_begun: upload.transfer.state() != State::Fresh,
-            has_recorded: self.has_recorded_to(upload.transfer.buffer()),
+            has_copies: is_mapped && upload.transfer.buffer().is_some_and(has_copies),
         };
         match (way::choose(input), &upload.transfer.target) {
             (Way::InPlace, Target::Buffer { offset, .. }) => {
@@ -275,12 +270,8 @@ impl<A: AllocatorRef> Uploader<A> {
     /// The device is done with every batch whose point is `completed` or below.
     pub unsafe fn collect(&mut self, completed: u64) {
         self.points.collect(completed);
-        while let Some(&Granted { batch, key, .. }) = self.grants.front() {
-            if !self.points.has_passed(batch) {
-                break;
-            }
+        while let Some(key) = self.grants.pop_oldest(|batch| self.points.has_passed(batch)) {
             self.ring.give_back(key);
-            self.grants.pop_front();
         }
     }
 
@@ -290,23 +281,20 @@ impl<A: AllocatorRef> Uploader<A> {
     /// # Safety
     /// The command buffers into which it was recorded are never submitted, or reset before they are.
     pub unsafe fn discard_recorded(&mut self) {
-        while let Some(&Granted { batch, key, .. }) = self.grants.back() {
-            if batch != self.points.current() {
-                break;
-            }
+        while let Some(key) = self.grants.pop_newest_of(self.points.current()) {
             self.ring.give_back(key);
-            self.grants.pop_back();
         }
-        self.points.forget_recording();
+        self.points.discard();
     }
 
-    /// Puts an upload back to where the last submitted batch left it, after [`discard_recorded`](Self::discard_recorded)
-    /// and before the next [`submitted`](Self::submitted).
+    /// Puts an upload back to where the last submitted batch left it, if what was recorded of it since was
+    /// [discarded](Self::discard_recorded); tells whether it was. It may be called at any time before the upload is recorded
+    /// again, whatever was submitted in between.
     ///
     /// It goes on from there: what was submitted of it stays, and the barrier before it is recorded again only if that was
-    /// discarded too. One of which nothing was recorded since is left as it is, and so is what was written in place.
-    pub fn rewind<D: AsRef<[u8]>>(&self, upload: &mut Upload<D>) {
-        upload.transfer.rewind(self.points.current());
+    /// discarded too. One of which nothing was discarded is left as it is, and so is what was written in place.
+    pub fn rewind<D: AsRef<[u8]>>(&self, upload: &mut Upload<D>) -> bool {
+        upload.transfer.rewind(Batch::is_discarded)
     }
 
     /// Gives back the blocks by which the ring has grown and that are empty; returns their bytes.
@@ -322,12 +310,6 @@ impl<A: AllocatorRef> Uploader<A> {
     /// Returns the bytes of staging memory that batches hold.
     pub fn used_bytes(&self) -> u64 {
         self.ring.used_bytes()
-    }
-
-    /// Tells whether copies to the buffer were recorded since the last submission.
-    fn has_recorded_to(&self, buffer: Option<vk::Buffer>) -> bool {
-        let current = self.points.current();
-        self.grants.iter().rev().take_while(|granted| granted.batch == current).any(|granted| granted.target == buffer)
     }
 
     fn full(&self, remaining: u64) -> Full {

@@ -8,7 +8,7 @@
 //! that is to be sampled in another layout needs a command anyway, and one that stays in `GENERAL` is slower to use than
 //! to copy. A resource that changes its queue family is staged too: the command that releases it is recorded with the
 //! copy, and without it the acquisition would have no counterpart. And a write in place must not overtake a copy to the
-//! same buffer that is recorded and runs later, when it is submitted: that would have the last word.
+//! same buffer that is recorded or in flight and runs later: that would have the last word.
 
 /// How bytes get to their target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +31,13 @@ pub(super) struct WayInput {
     pub(super) changes_family: bool,
     /// Whether a part was staged already.
     pub(super) has_begun: bool,
-    /// Whether copies to the same buffer are recorded that are not submitted yet.
-    pub(super) has_recorded: bool,
+    /// Whether copies to the same buffer are recorded or in flight.
+    pub(super) has_copies: bool,
 }
 
 /// Chooses the way.
 pub(super) fn choose(input: WayInput) -> Way {
-    let must_be_recorded = input.is_image || input.changes_family || input.has_begun || input.has_recorded;
+    let must_be_recorded = input.is_image || input.changes_family || input.has_begun || input.has_copies;
     if input.is_mapped && !must_be_recorded { Way::InPlace } else { Way::Staged }
 }
 
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     const MAPPED_BUFFER: WayInput =
-        WayInput { is_mapped: true, is_image: false, changes_family: false, has_begun: false, has_recorded: false };
+        WayInput { is_mapped: true, is_image: false, changes_family: false, has_begun: false, has_copies: false };
 
     #[test]
     fn only_a_mapped_buffer_that_stays_where_it_is_is_written_in_place() {
@@ -55,6 +55,6 @@ mod tests {
         assert_eq!(choose(WayInput { is_image: true, ..MAPPED_BUFFER }), Way::Staged);
         assert_eq!(choose(WayInput { changes_family: true, ..MAPPED_BUFFER }), Way::Staged);
         assert_eq!(choose(WayInput { has_begun: true, ..MAPPED_BUFFER }), Way::Staged);
-        assert_eq!(choose(WayInput { has_recorded: true, ..MAPPED_BUFFER }), Way::Staged);
+        assert_eq!(choose(WayInput { has_copies: true, ..MAPPED_BUFFER }), Way::Staged);
     }
 }

@@ -1,10 +1,12 @@
 //! What is recorded and not yet submitted: nothing overtakes it, and what was recorded in vain is done again.
 
+use std::time::Instant;
+
 use ash::vk;
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    AllocationCreateInfo, Allocator, Download, Image, Progress, Readback, Recorded, ResourceUse, StagingCreateInfo,
-    Upload, Uploader, Way,
+    Allocation, AllocationCreateInfo, Allocator, Download, Image, Progress, Readback, Recorded, ResourceUse,
+    StagingCreateInfo, Upload, Uploader, Way,
 };
 
 use crate::shadow::{FORMATS, ShadowImage};
@@ -42,11 +44,13 @@ fn a_write_in_place_does_not_overtake_what_is_recorded() {
         stage.run(commands);
         uploader.submitted(1).expect("the first point");
         assert_eq!(stage.read(target.0, 4096), pattern(2, 4096));
+        // SAFETY: it has run.
+        unsafe { uploader.collect(1) };
         stage.allocator().invalidate(&target.1, 0, 4096).expect("mapped");
         let commands = stage.begin();
         // SAFETY: as above, and the device is done with it.
         let done = unsafe { uploader.record_or_write(commands, &mut last, &mut target.1) }.expect("written");
-        assert_eq!(done, Progress::Done(Way::InPlace), "what was recorded was submitted");
+        assert_eq!(done, Progress::Done(Way::InPlace), "what was recorded has run");
         stage.forget(commands);
         assert_eq!((stage.read(target.0, 4096), stage.read(other.0, 4096)), (pattern(4, 4096), pattern(3, 4096)));
         drop(uploader);
@@ -149,12 +153,13 @@ fn read(stage: &Stage, image: &Image<&Allocator>, shadow: &ShadowImage) -> Vec<u
         stage.forget(lost);
         // SAFETY: the command buffer is gone.
         unsafe { readback.release(ticket) }.expect("it is its own");
-        readback.rewind(&mut download);
+        assert!(readback.rewind(&mut download));
         assert_eq!((download.done_bytes(), download.is_done()), (done, false));
         let (kept, ticket) = record(&mut readback, &mut download);
         assert_eq!(barriers(stage), expected, "the same as what was lost");
         stage.run(kept);
         readback.submitted(point).expect("points ascend");
+        assert!(!readback.rewind(&mut download), "it was submitted");
         // SAFETY: it has run.
         unsafe { readback.collect(point) };
         let start = usize::try_from(ticket.offset()).expect("small");
@@ -166,4 +171,153 @@ fn read(stage: &Stage, image: &Image<&Allocator>, shadow: &ShadowImage) -> Vec<u
         }
     }
     bytes
+}
+
+/// A ring of one copy: the second upload finds it full, and must not be written in place when the first was submitted, but
+/// has not run.
+#[test]
+fn a_full_ring_does_not_let_a_write_overtake() {
+    for profile in profiles() {
+        let stage = Stage::new(profile);
+        let mut target = stage.buffer_in(4096, &AllocationCreateInfo::stream());
+        let mut uploader = uploader(&stage, 4 * KIB);
+        let make = |seed| Upload::to_buffer(target.0, 4096, 0, pattern(seed, 4096)).expect("it fits").before(COPIED);
+        let (mut first, mut second) = (make(1), make(2));
+        let (commands, later) = (stage.begin(), stage.begin());
+        // SAFETY: recording; the target lives on.
+        let done = unsafe { uploader.record(commands, &mut first) }.expect("recorded");
+        assert_eq!(done, Progress::Done(Way::Staged));
+        let mut record = |uploader: &mut Uploader<_>, memory: &mut Allocation| {
+            // SAFETY: as above, and the target is bound at the start of its memory.
+            match unsafe { uploader.record_or_write(later, &mut second, memory) }.expect("recorded") {
+                Progress::Full(full) => Err((full.has_recorded, full.wait_for)),
+                Progress::Done(way) => Ok(way),
+            }
+        };
+        assert_eq!(record(&mut uploader, &mut target.1), Err((true, None)));
+        stage.end(commands);
+        uploader.submitted(1).expect("the first point");
+        assert_eq!(record(&mut uploader, &mut target.1), Err((false, Some(1))), "the copy of the first is in flight");
+        stage.execute(commands);
+        // SAFETY: it has run.
+        unsafe { uploader.collect(1) };
+        stage.allocator().invalidate(&target.1, 0, 4096).expect("mapped");
+        assert_eq!(record(&mut uploader, &mut target.1), Ok(Way::InPlace));
+        stage.forget(later);
+        assert_eq!(stage.read(target.0, 4096), pattern(2, 4096));
+        drop(uploader);
+        stage.destroy(target);
+        stage.finish();
+    }
+}
+
+/// Takes the best of many short times, which other work on the machine does not touch. Where a write looks at all copies, it
+/// takes hundreds of times as long behind the many.
+#[test]
+fn a_write_costs_the_same_however_many_copies_are_recorded() {
+    let stage = Stage::new(Profile::discrete_rebar());
+    let (copied, mut written) = (stage.buffer(4096), stage.buffer_in(4096, &AllocationCreateInfo::stream()));
+    let mut uploader = uploader(&stage, 4 * KIB * KIB);
+    let make = |buffer| Upload::to_buffer(buffer, 4096, 0, [1; 16]).expect("it fits");
+    let commands = stage.begin();
+    let mut time_behind = |copies: u32| {
+        for _ in 0..copies {
+            // SAFETY: recording; the target lives on.
+            let done = unsafe { uploader.record(commands, &mut make(copied.handle())) }.expect("recorded");
+            assert_eq!(done, Progress::Done(Way::Staged));
+        }
+        let mut time_of_writes = || {
+            let start = Instant::now();
+            for _ in 0..20 {
+                let mut upload = make(written.0);
+                // SAFETY: as above, and the target is bound at the start of its memory.
+                let done = unsafe { uploader.record_or_write(commands, &mut upload, &mut written.1) }.expect("written");
+                assert_eq!(done, Progress::Done(Way::InPlace));
+            }
+            start.elapsed()
+        };
+        (0..50).map(|_| time_of_writes()).min().expect("several")
+    };
+    let (few, many) = (time_behind(1), time_behind(16_000));
+    assert!(many < 20 * few, "{few:?}, {many:?}");
+    stage.forget(commands);
+    drop((uploader, copied));
+    stage.destroy(written);
+    stage.finish();
+}
+
+#[test]
+fn a_late_rewind_is_not_lost() {
+    let stage = Stage::new(Profile::noncoherent());
+    let target = stage.buffer(64 * KIB);
+    let mut uploader = uploader(&stage, 64 * KIB);
+    let make = |seed| Upload::to_buffer(target.handle(), 64 * KIB, seed * 8192, pattern(seed, 8192)).expect("it fits");
+    let record = |uploader: &mut Uploader<_>, upload: &mut Upload<_>| {
+        let commands = stage.begin();
+        // SAFETY: recording; the target lives on.
+        let done = unsafe { uploader.record(commands, upload) }.expect("recorded");
+        assert_eq!(done, Progress::Done(Way::Staged));
+        commands
+    };
+    let mut uploads = [0, 1, 2, 3].map(make);
+    // Every other one is lost; nobody looks after them until others were submitted and have passed.
+    for (index, upload) in uploads.iter_mut().enumerate() {
+        let (commands, point) = (record(&mut uploader, upload), index as u64);
+        if index % 2 == 0 {
+            stage.forget(commands);
+            // SAFETY: the command buffer is gone.
+            unsafe { uploader.discard_recorded() };
+        } else {
+            stage.run(commands);
+            uploader.submitted(point).expect("points ascend");
+            // SAFETY: it has run.
+            unsafe { uploader.collect(point) };
+        }
+    }
+    let are_rewound = uploads.each_mut().map(|upload| uploader.rewind(upload));
+    assert_eq!(are_rewound, [true, false, true, false]);
+    assert_eq!(uploads.each_ref().map(Upload::is_done), [false, true, false, true]);
+    for upload in uploads.iter_mut().filter(|upload| !upload.is_done()) {
+        stage.run(record(&mut uploader, upload));
+    }
+    uploader.submitted(9).expect("points ascend");
+    assert_eq!(
+        stage.read(target.handle(), 64 * KIB)[..32 << 10],
+        [0, 1, 2, 3].map(|seed| pattern(seed, 8192)).concat()
+    );
+    drop((uploader, target));
+    stage.finish();
+}
+
+#[test]
+fn batches_of_two_uploaders_are_told_apart() {
+    let stage = Stage::new(Profile::noncoherent());
+    let target = stage.buffer(64 * KIB);
+    let (mut one, mut other) = (uploader(&stage, 8 * KIB), uploader(&stage, 64 * KIB));
+    let bytes = pattern(1, 64 * KIB);
+    let mut upload = Upload::to_buffer(target.handle(), 64 * KIB, 0, bytes.clone()).expect("it fits");
+    let (kept, lost) = (stage.begin(), stage.begin());
+    // SAFETY: recording; the target lives on.
+    let progress = unsafe { one.record(kept, &mut upload) }.expect("recorded");
+    assert!(matches!(progress, Progress::Full(_)), "{progress:?}");
+    stage.run(kept);
+    one.submitted(1).expect("the first point");
+    let submitted = upload.done_bytes();
+    // SAFETY: as above. It is the first batch of either.
+    let progress = unsafe { other.record(lost, &mut upload) }.expect("recorded");
+    assert_eq!(progress, Progress::Done(Way::Staged));
+    stage.forget(lost);
+    // SAFETY: the command buffer is gone.
+    unsafe { other.discard_recorded() };
+    assert!(other.rewind(&mut upload));
+    assert_eq!((upload.done_bytes(), upload.is_done()), (submitted, false), "what the first submitted stays");
+    let commands = stage.begin();
+    // SAFETY: as above.
+    let progress = unsafe { other.record(commands, &mut upload) }.expect("recorded");
+    assert_eq!(progress, Progress::Done(Way::Staged));
+    stage.run(commands);
+    other.submitted(1).expect("the first point");
+    assert_eq!(stage.read(target.handle(), 64 * KIB), bytes);
+    drop((one, other, target));
+    stage.finish();
 }
