@@ -128,7 +128,8 @@ impl<A: AllocatorRef> Uploader<A> {
         Ok(Self { ring, points: Points::default(), grants: Grants::default(), limits })
     }
 
-    /// Records copies for as much of an upload as the ring has room for.
+    /// Records copies for as much of an upload as the ring has room for. What was recorded of it before and
+    /// [discarded](Self::discard_recorded) is recorded again.
     ///
     /// # Errors
     /// - `Granularity` or `RingTooSmall`: the queue family or the ring cannot serve this upload. Nothing was recorded.
@@ -152,6 +153,7 @@ impl<A: AllocatorRef> Uploader<A> {
         commands: vk::CommandBuffer,
         upload: &mut Upload<D>,
     ) -> Result<Progress, TransferError> {
+        self.rewind(upload);
         if upload.is_done() {
             return Err(TransferError::Finished);
         }
@@ -209,6 +211,7 @@ impl<A: AllocatorRef> Uploader<A> {
         upload: &mut Upload<D>,
         memory: &mut Allocation,
     ) -> Result<Progress, TransferError> {
+        self.rewind(upload);
         if upload.is_done() {
             return Err(TransferError::Finished);
         }
@@ -276,7 +279,7 @@ impl<A: AllocatorRef> Uploader<A> {
     }
 
     /// Takes the room of what was recorded since the last [`submitted`](Self::submitted) back. The uploads concerned go on
-    /// once they were [rewound](Self::rewind).
+    /// from what was submitted of them when they are recorded again, or [rewound](Self::rewind) to see how far they are.
     ///
     /// # Safety
     /// The command buffers into which it was recorded are never submitted, or reset before they are.
