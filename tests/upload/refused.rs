@@ -220,6 +220,7 @@ fn tickets_are_redeemed_once_by_their_own_readback_and_not_too_early() {
     assert_eq!(early.to_string(), "the bytes are not there yet: collect(5) was not called");
     // SAFETY: the simulated device is done when `run` returns.
     unsafe { readback.collect(5) };
+    assert_eq!(readback.used_bytes(), 1024, "the ticket holds it");
     let foreign = other.read(early.ticket, &mut bytes).expect_err("another's");
     assert!(matches!(foreign.reason, TransferError::Foreign));
     // SAFETY: the copy has run.
