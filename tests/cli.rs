@@ -326,3 +326,13 @@ fn what_cannot_be_soaked_is_2() {
         assert!(output.stdout.is_empty() && !text.contains("panicked"), "{text}");
     }
 }
+
+#[test]
+fn a_replay_of_nothing_leaves_older_records() {
+    let (bad, json) = (hopeless("only.csv"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("older.json"));
+    fs::write(&json, "[1]").expect("a writable folder");
+    let [bad, file] = [&bad, &json].map(|path| path.to_string_lossy().into_owned());
+    let output = freestone(&["replay", &bad, "--driver", "sim:unified", "--json", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(fs::read_to_string(&json).expect("still there"), "[1]");
+}

@@ -381,3 +381,26 @@ fn a_pool_of_a_heap_without_room_is_refused_with_a_reason() {
         rig.finish();
     }
 }
+
+#[test]
+fn a_pool_grows_as_far_as_the_user_s_limit_lets_it() {
+    for (limit, algorithm, size) in [
+        (mib(8), Algorithm::Linear, mib(5)),
+        (mib(6), Algorithm::Tlsf, mib(7) / 2),
+        (512 * KIB, Algorithm::Tlsf, 4 * KIB),
+        (512 * KIB, Algorithm::Fixed { slot_size: 4 * KIB }, 4 * KIB),
+    ] {
+        let vulkan = SimDevice::new(common::two_heaps(mib(1024), mib(1024)));
+        let rig = Rig::with(vulkan, |info| info.heap_limit(0, limit));
+        let info = PoolCreateInfo::for_memory_type(0).algorithm(algorithm);
+        for info in [info.clone(), info.min_block_count(1)] {
+            let pool = rig.create_pool(&info).expect("the limit has room for a block");
+            let wishes = AllocationCreateInfo::gpu_only().pool(&pool);
+            rig.plan(&linear(size), &wishes).expect("the limit has room for it");
+            let range = rig.allocate(&linear(size), &wishes).expect("the limit has room for it");
+            rig.free(range).expect("it is alive");
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+        }
+        rig.finish();
+    }
+}

@@ -116,8 +116,7 @@ fn loom_dedicated_memory_is_handed_over() {
                 .contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED)
         );
         let other = Arc::clone(allocator);
-        let worker =
-            spawn(move || other.pools().all().iter().for_each(|pool| pool.charge_commitments(other.backing())));
+        let worker = spawn(move || other.pools().all().for_each(|pool| pool.charge_commitments(other.backing())));
         allocator.free(own).expect("it is alive");
         worker.join().expect("it does not panic");
     });

@@ -209,6 +209,7 @@ impl Pools {
         let class = BlockClass { priority: info.class_priority(), ..self.template.class() };
         let mut defaults = self.template.settings(memory_type_index, class);
         defaults.max_object_size = defaults.max_object_size.min(most_bytes);
+        defaults.growth = defaults.growth.within(defaults.max_object_size);
         let settings = info.settings(defaults)?;
         let max = u32::try_from(usize::from(u16::MAX) + 1 - FIRST_OTHER).unwrap_or(u32::MAX);
         self.others.write().insert(self.owner, settings).ok_or(CreatePoolError::TooManyPools { max })

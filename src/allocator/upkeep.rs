@@ -200,7 +200,8 @@ impl Allocator {
     #[cold]
     pub(crate) fn release_if_idle(&self) {
         let openings = self.openings.load(Ordering::Relaxed);
-        if self.rested_at.load(Ordering::Relaxed) == openings || self.is_in_use() {
+        let rested_at = self.rested_at.load(Ordering::Relaxed);
+        if rested_at == openings || self.is_in_use() {
             return;
         }
         if !self.idle.lock().should_release() {
@@ -212,7 +213,8 @@ impl Allocator {
         if release.is_empty() {
             // What another thread has begun to use meanwhile was not spare, and may be when it is freed.
             if !self.is_in_use() {
-                self.rested_at.store(openings, Ordering::Relaxed);
+                // Unless somebody has trimmed since.
+                let _ = self.rested_at.compare_exchange(rested_at, openings, Ordering::Relaxed, Ordering::Relaxed);
             }
             return;
         }

@@ -12,7 +12,7 @@
 //!
 //! Invariants, for every input:
 //! - I1: a block holds the request that opens it, unless the request is above what the heap allows.
-//! - I2: a block is a whole number of pages, or exactly what the heap allows.
+//! - I2: a block is a whole number of pages, or exactly what the heap allows, or just the slots that it holds.
 //! - I3: a smaller retry is strictly smaller and still holds the request.
 //! - I4: a block of slots holds one at least, and no more behind the last than fills a page.
 //!
@@ -73,6 +73,13 @@ impl GrowthSettings {
         let limit = align_down(eighth.min(max_object_size), ATOM_MAX);
         let cap = BLOCK_CAP.min(limit);
         Self { first: FIRST_BLOCK.min(cap), cap, limit, fixed_size: None, slot: 1 }
+    }
+
+    /// Opens no block above so many bytes.
+    pub(crate) fn within(self, most_bytes: u64) -> Self {
+        let Self { first, cap, limit, .. } = self;
+        let most = align_down(most_bytes, ATOM_MAX);
+        Self { first: first.min(most), cap: cap.min(most), limit: limit.min(most), ..self }
     }
 
     /// Makes every block hold whole slots of so many bytes, one at least.

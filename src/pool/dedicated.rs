@@ -83,7 +83,7 @@ impl DedicatedTable {
 
     /// Returns those of an index and behind it.
     pub(crate) fn iter_from(&self, first: u32) -> impl Iterator<Item = (RangeKey, &Arc<DedicatedMemory>)> + '_ {
-        let slots = (0u32..).zip(&self.slots).skip(first as usize);
+        let slots = (first..).zip(self.slots.get(first as usize..).unwrap_or_default());
         slots.filter_map(|(index, slot)| Some((RangeKey::new(index, slot.generation), slot.object.as_ref()?)))
     }
 

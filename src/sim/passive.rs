@@ -289,7 +289,8 @@ fn judge_descriptor(device: &DeviceObject, function: Function, info: &vk::Descri
             );
         }
         Ok(object) => {
-            let is_bound = object.binding.is_some_and(|(memory, _)| world.memories.get(memory).is_ok());
+            let is_live = |(memory, _)| world.memories.get(memory).is_ok();
+            let is_bound = object.is_sparse || object.binding.is_some_and(is_live);
             let checks = [
                 (is_bound, "VUID-VkWriteDescriptorSet-descriptorType-00329", "the buffer is not bound to live memory"),
                 (end <= object.size, "VUID-VkDescriptorBufferInfo-range-00342", "the range ends outside the buffer"),

@@ -127,6 +127,26 @@ fn compute_objects_are_accepted_and_their_buffers_checked() {
 }
 
 #[test]
+fn sparse_buffers_in_descriptors_and_with_addresses_need_no_binding() {
+    let features = Features::SPARSE_BINDING | Features::BUFFER_DEVICE_ADDRESS;
+    let sim = SimDevice::builder(Profile::unified()).with_features(features).build().unwrap();
+    let usage = vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS;
+    let info = vk::BufferCreateInfo::default().size(64).usage(usage).flags(vk::BufferCreateFlags::SPARSE_BINDING);
+    // SAFETY: the device is valid; so it is throughout.
+    let sparse = unsafe { sim.device().create_buffer(&info, None) }.unwrap();
+    let infos = [vk::DescriptorBufferInfo { buffer: sparse, offset: 0, range: 64 }];
+    let writes =
+        [vk::WriteDescriptorSet::default().descriptor_type(vk::DescriptorType::STORAGE_BUFFER).buffer_info(&infos)];
+    // SAFETY: the simulated driver looks at the buffers only.
+    unsafe { sim.device().update_descriptor_sets(&writes, &[]) };
+    // SAFETY: the buffer is alive and has the usage.
+    unsafe { sim.device().get_buffer_device_address(&vk::BufferDeviceAddressInfo::default().buffer(sparse)) };
+    assert_eq!(rules(&sim), [""; 0]);
+    destroy_buffer(&sim, sparse);
+    assert_eq!(sim.finish(), []);
+}
+
+#[test]
 fn names_go_with_their_objects() {
     let sim = SimDevice::new(Profile::unified());
     let naming = ash::ext::debug_utils::Device::new(sim.instance(), sim.device());
