@@ -118,14 +118,20 @@ fn an_idle_pool_keeps_the_smallest_blocks_as_its_minimum() {
     rig.finish();
 }
 
+/// Allocates what `limits` names as the largest, and sees that nothing larger is planned.
+fn allocate_the_largest(rig: &Rig, expected: u64, within: &AllocationCreateInfo<'_>) -> Allocation {
+    let largest = rig.limits(Intent::GpuOnly).expect("there is a type").largest_allocation;
+    assert_eq!(largest, expected);
+    rig.plan(&linear(largest + 256), within).expect_err("it is the largest");
+    rig.allocate(&linear(largest), within).expect("it was promised")
+}
+
 #[test]
 fn limits_count_what_a_trim_would_give_back() {
     let (rig, anchor) = mostly_empty();
     let within = AllocationCreateInfo::gpu_only().within_budget();
-    let largest = rig.limits(Intent::GpuOnly).expect("there is a type").largest_allocation;
-    assert_eq!(largest, mib(63), "all but the block that is in use");
-    rig.plan(&linear(largest + 256), &within).expect_err("it is the largest");
-    let made = rig.allocate(&linear(largest), &within).expect("it was promised");
+    // All but the block that is in use.
+    let made = allocate_the_largest(&rig, mib(63), &within);
     free_all(&rig, [anchor, made]);
     rig.finish();
 }
@@ -138,10 +144,8 @@ fn limits_count_the_objects_that_a_trim_would_give_back() {
     let within = AllocationCreateInfo::gpu_only().within_budget();
     let anchor = rig.allocate(&linear(256), &within).expect("there is memory");
     rig.prewarm(Intent::GpuOnly, mib(8)).expect("there is memory");
-    let largest = rig.limits(Intent::GpuOnly).expect("there is a type").largest_allocation;
-    assert_eq!(largest, mib(1023), "the prewarmed block goes, and the other heap is no more asked for an object");
-    rig.plan(&linear(largest + 256), &within).expect_err("it is the largest");
-    let made = rig.allocate(&linear(largest), &within).expect("it was promised");
+    // The prewarmed block goes, and the other heap is no more asked for an object.
+    let made = allocate_the_largest(&rig, mib(1023), &within);
     free_all(&rig, [anchor, made]);
     rig.finish();
 }
