@@ -5,7 +5,9 @@
 
 use ash::vk;
 
-use super::error::{AllocationError, AttemptKind, AttemptRecord, Attempts, Reason};
+use super::descent::{failure, record};
+use super::error::{AllocationError, AttemptKind, Attempts, Reason};
+use super::ladder::Stop;
 use super::pools::NumberedPool;
 use super::{Allocator, ladder};
 use crate::block::growth;
@@ -54,6 +56,8 @@ impl Allocator {
     /// # Errors
     /// `OutOfMemory` or `Driver`, with what was tried.
     pub(super) fn open_empty(&self, pool: &NumberedPool, bytes: u64) -> Result<(), AllocationError> {
+        let memory_type_index = pool.settings().memory_type_index;
+        let spot = (memory_type_index, self.heap_of(memory_type_index));
         let mut records = Vec::new();
         loop {
             self.make_room(pool, bytes);
@@ -69,16 +73,16 @@ impl Allocator {
             }
             let fatal = ladder::fatal_result(&refusal).filter(|&result| result != vk::Result::ERROR_TOO_MANY_OBJECTS);
             let trim = trim_after(&refusal).filter(|_| records.is_empty());
-            records.push(self.record_of(pool, AttemptKind::NewBlock, bytes, refusal.into()));
+            records.push(record(AttemptKind::NewBlock, spot, bytes, refusal.into()));
             let given_back = trim.map_or(0, |trim| {
                 let given_back = self.trim_others(pool, trim, &gone_before);
-                records.push(self.record_of(pool, trim, 0, Reason::GaveBack { bytes: given_back }));
+                records.push(record(trim, spot, 0, Reason::GaveBack { bytes: given_back }));
                 given_back
             });
             // Host memory may be there again without a trim.
             let may_be_there = trim.is_some() && fatal == Some(vk::Result::ERROR_OUT_OF_HOST_MEMORY);
             if given_back == 0 && !may_be_there {
-                return Err(failure(fatal, bytes, Attempts(records)));
+                return Err(failure(fatal.map_or(Stop::Exhausted, Stop::Driver), bytes, Attempts(records)));
             }
         }
     }
@@ -94,11 +98,6 @@ impl Allocator {
             bytes => bytes,
         }
     }
-
-    fn record_of(&self, pool: &NumberedPool, attempt: AttemptKind, bytes: u64, reason: Reason) -> AttemptRecord {
-        let memory_type_index = pool.settings().memory_type_index;
-        AttemptRecord { attempt, memory_type_index, heap_index: self.heap_of(memory_type_index), bytes, reason }
-    }
 }
 
 /// Returns what may make room after a refusal, as the ladder has it; `None` where nothing does.
@@ -107,12 +106,5 @@ fn trim_after(refusal: &Refusal) -> Option<AttemptKind> {
         Some(vk::Result::ERROR_TOO_MANY_OBJECTS | vk::Result::ERROR_OUT_OF_HOST_MEMORY) => Some(AttemptKind::TrimAll),
         Some(_) => None,
         None => matches!(refusal, Refusal::Budget(_) | Refusal::Driver(_)).then_some(AttemptKind::TrimHeap),
-    }
-}
-
-fn failure(fatal: Option<vk::Result>, size: u64, attempts: Attempts) -> AllocationError {
-    match fatal {
-        Some(result) => AllocationError::Driver { result, size, attempts },
-        None => AllocationError::OutOfMemory { size, attempts },
     }
 }

@@ -148,7 +148,7 @@ fn enter(
     Ok(())
 }
 
-fn record(
+pub(super) fn record(
     attempt: AttemptKind,
     (memory_type_index, heap_index): (u32, u32),
     bytes: u64,
@@ -157,7 +157,7 @@ fn record(
     AttemptRecord { attempt, memory_type_index, heap_index, bytes, reason }
 }
 
-fn failure(stop: Stop, size: u64, attempts: Attempts) -> AllocationError {
+pub(super) fn failure(stop: Stop, size: u64, attempts: Attempts) -> AllocationError {
     match stop {
         Stop::Exhausted => AllocationError::OutOfMemory { size, attempts },
         Stop::Driver(result) => AllocationError::Driver { result, size, attempts },
