@@ -20,7 +20,7 @@ use freestone::{
 use ash::vk;
 
 /// The operations whose failures are tested: here, or where it says.
-const MAY_FAIL: [(&str, &str); 22] = [
+const MAY_FAIL: [(&str, &str); 26] = [
     ("Allocator::new", "failures.rs"),
     ("Allocator::allocate", "failures.rs, and here from custom pools"),
     ("Allocator::allocate_many", "failures.rs"),
@@ -43,10 +43,14 @@ const MAY_FAIL: [(&str, &str); 22] = [
     ("Buffer::write", "as Allocator::write"),
     ("Buffer::read", "as Allocator::read"),
     ("Image::write", "as Allocator::write"),
+    ("Buffer::flush", "as Allocator::flush"),
+    ("Buffer::slice", "as Allocator::invalidate"),
+    ("Image::flush", "as Allocator::flush"),
+    ("Image::slice", "as Allocator::invalidate"),
 ];
 
 /// The operations that call nothing that can fail: tested in `silent_operations_work_on_a_lost_device`.
-const SILENT: [&str; 29] = [
+const SILENT: [&str; 36] = [
     "Allocator::free",
     "Allocator::destroy_buffer",
     "Allocator::destroy_image",
@@ -60,6 +64,7 @@ const SILENT: [&str; 29] = [
     "Allocator::limits",
     "Allocator::statistics",
     "Allocator::detailed_statistics",
+    "Allocator::memory_map",
     "Allocator::heap_usage",
     "Allocator::properties",
     "Allocator::topology",
@@ -71,9 +76,15 @@ const SILENT: [&str; 29] = [
     "Buffer::handle",
     "Buffer::allocation",
     "Buffer::into_parts",
+    "Buffer::size",
+    "Buffer::uninit_slice_mut",
+    "Buffer::zeroed_slice_mut",
     "Image::handle",
     "Image::allocation",
     "Image::into_parts",
+    "Image::size",
+    "Image::uninit_slice_mut",
+    "Image::zeroed_slice_mut",
     "Image::read",
     "Buffer::drop",
 ];
@@ -280,6 +291,7 @@ fn look_at_everything(rig: &Rig, live: &Allocation) {
     assert_eq!(rig.budget_age().operations, 0);
     rig.validate().expect("every invariant holds");
     assert_eq!(rig.statistics().total.allocation_count, rig.detailed_statistics().ranges.used_count);
+    assert!(rig.memory_map().objects.iter().any(|object| object.memory == live.memory()));
     assert_eq!(rig.heap_usage(0).size, rig.properties().memory_heaps[0].size);
     assert_eq!((rig.name_of(live), rig.topology()), (None, rig.topology()));
     // SAFETY: the create-infos are valid.

@@ -20,7 +20,7 @@ pub enum AllocationError {
     /// The size is 0 bytes. Ask for at least one byte; leave the resource out otherwise.
     #[error("an allocation of 0 bytes was asked for: memory requirements are never empty")]
     ZeroSize,
-    /// The alignment is no power of two. Take it from `VkMemoryRequirements`.
+    /// The alignment, or the least one wished for, is no power of two. Take it from `VkMemoryRequirements`.
     #[error("alignment {alignment} is no power of two: take it from the memory requirements")]
     BadAlignment {
         /// The alignment asked for, in bytes.
@@ -81,16 +81,21 @@ pub enum AllocationError {
 }
 
 impl AllocationError {
-    /// Tells whether memory was short, of the device or of the host, in whichever call: where something smaller or
-    /// something that is there already will do, it is as good.
-    pub(crate) fn is_out_of_memory(&self) -> bool {
-        let result = match self {
-            Self::OutOfMemory { .. } => return true,
-            Self::Driver { result, .. } => *result,
-            Self::Resource(error) => error.result,
-            _ => return false,
-        };
-        matches!(result, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY | vk::Result::ERROR_OUT_OF_HOST_MEMORY)
+    /// Tells whether memory was short, of the device or of the host, in whichever call: free something, or ask for less.
+    pub fn is_out_of_memory(&self) -> bool {
+        let is_short =
+            |result| matches!(result, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY | vk::Result::ERROR_OUT_OF_HOST_MEMORY);
+        matches!(self, Self::OutOfMemory { .. }) || self.driver_result().is_some_and(is_short)
+    }
+
+    /// Returns what the driver reported where that ended the call, `ERROR_DEVICE_LOST` for one. `OutOfMemory` has a record
+    /// of each attempt instead.
+    pub fn driver_result(&self) -> Option<vk::Result> {
+        match self {
+            Self::Driver { result, .. } => Some(*result),
+            Self::Resource(error) => Some(error.result),
+            _ => None,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ mod ladder;
 mod ledger;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod memory_map;
 mod plan;
 mod pools;
 mod request;
@@ -47,6 +48,7 @@ pub use self::error::{
 };
 pub use self::ledger::{Leak, LeakReport};
 use self::ledger::{Ledger, LedgerKey};
+pub use self::memory_map::{MemoryMap, MemoryMapObject, MemoryMapRange, RangeUse};
 pub use self::plan::{Limits, Plan, PlannedPlacement};
 pub(crate) use self::pools::PoolRef;
 use self::pools::{NumberedPool, Pools};
@@ -112,7 +114,7 @@ impl Allocator {
         let selector = Selector::new(device.properties(), device.features());
         let budget = Budget::new(device.properties(), &info.heap_limits);
         let owner = NEXT_OWNER.fetch_add(1, Ordering::Relaxed);
-        let pools = Pools::new(&device, owner);
+        let pools = Pools::new(&device, owner, info.block_sizes);
         let allocator = Self {
             device,
             budget,

@@ -17,6 +17,7 @@ use core::ops::Deref;
 use std::sync::Arc;
 
 use self::shards::{SHARD_COUNT, Shards};
+pub(crate) use self::template::BlockSizes;
 use self::template::Template;
 use super::custom_pool::{CreatePoolError, PoolCreateInfo};
 use super::stamp::{Stamp, Trait};
@@ -113,12 +114,12 @@ impl Deref for PoolRef<'_> {
 
 impl Pools {
     /// Creates a table without pools.
-    pub(crate) fn new(device: &Device, owner: u32) -> Self {
+    pub(crate) fn new(device: &Device, owner: u32, block_sizes: BlockSizes) -> Self {
         Self {
             defaults: array::from_fn(|_| OnceLock::new()),
             opened: AtomicU64::new(0),
             others: RwLock::default(),
-            template: Template::new(device),
+            template: Template::new(device, block_sizes),
             owner,
         }
     }

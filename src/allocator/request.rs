@@ -93,10 +93,11 @@ pub struct AllocationCreateInfo<'a> {
     pub(crate) may_spill: bool,
     pub(crate) priority: Option<MemoryPriority>,
     pub(crate) end: Option<End>,
+    pub(crate) min_alignment: u64,
     pub(crate) pool: Option<&'a CustomPool>,
     /// Whether a range of an existing block is the first choice: no flags, no priority, not always dedicated.
     prefers_sharing: bool,
-    /// Whether, besides, no wish needs a closer look than the short way takes: no name, no end, no pool.
+    /// Whether, besides, no wish needs a closer look than the short way takes: no name, no end, no alignment, no pool.
     is_plain: bool,
     /// Whether a pool is the only wish that needs one, if any does.
     is_plain_in_pool: bool,
@@ -116,6 +117,7 @@ impl<'a> AllocationCreateInfo<'a> {
             may_spill: true,
             priority: None,
             end: None,
+            min_alignment: 1,
             pool: None,
             prefers_sharing: true,
             is_plain: true,
@@ -174,7 +176,7 @@ impl<'a> AllocationCreateInfo<'a> {
         self.look_closer(!flags.is_empty())
     }
 
-    /// Names the allocation, for leak reports and statistics. The name is kept in a side table: one heap call.
+    /// Names the allocation, for leak reports and [`memory_map`](super::Allocator::memory_map). The name is kept in a side table: one heap call.
     #[must_use]
     pub fn name(mut self, name: &'a str) -> Self {
         self.name = Some(name);
@@ -221,6 +223,15 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn end(mut self, end: End) -> Self {
         self.end = Some(end);
+        (self.is_plain, self.is_plain_in_pool) = (false, false);
+        self
+    }
+
+    /// Aligns the offset in the memory object to at least this many bytes, a power of two, whatever the resource requires:
+    /// for scratch memory of acceleration structures, descriptor buffers, or tiles of one's own.
+    #[must_use]
+    pub fn min_alignment(mut self, alignment: u64) -> Self {
+        self.min_alignment = alignment;
         (self.is_plain, self.is_plain_in_pool) = (false, false);
         self
     }
@@ -276,8 +287,10 @@ impl AllocationRequest<'_> {
         if requirements.size == 0 {
             return Err(AllocationError::ZeroSize);
         }
-        if !requirements.alignment.is_power_of_two() {
-            return Err(AllocationError::BadAlignment { alignment: requirements.alignment });
+        for alignment in [requirements.alignment, info.min_alignment] {
+            if !alignment.is_power_of_two() {
+                return Err(AllocationError::BadAlignment { alignment });
+            }
         }
         if self.caller() == DedicatedUse::Never && requirements.dedicated == DedicatedPreference::Required {
             let conflict = if info.can_alias { "can_alias" } else { "DedicatedUse::Never" };
@@ -294,7 +307,8 @@ impl AllocationRequest<'_> {
     #[inline]
     pub(crate) fn prefers_sharing(&self) -> bool {
         let AllocationRequirements { alignment, dedicated, .. } = *self.requirements;
-        alignment.is_power_of_two() && dedicated == DedicatedPreference::None && self.info.prefers_sharing
+        let is_aligned = alignment.is_power_of_two() && self.info.min_alignment.is_power_of_two();
+        is_aligned && dedicated == DedicatedPreference::None && self.info.prefers_sharing
     }
 
     /// Returns whether it also names neither pool nor end nor itself: then it needs no closer look.
@@ -338,7 +352,7 @@ impl AllocationRequest<'_> {
     #[inline]
     pub(crate) fn range_in(&self, pool: &Pool) -> Option<Request> {
         let AllocationRequirements { kind, size, alignment, .. } = *self.requirements;
-        let (size, alignment) = pool.round(kind, size, alignment)?;
+        let (size, alignment) = pool.round(kind, size, alignment.max(self.info.min_alignment))?;
         Some(Request { size, alignment, end: self.info.end })
     }
 

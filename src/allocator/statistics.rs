@@ -184,16 +184,16 @@ pub struct BlockStatistics {
 
 /// Memory objects in serialised form.
 #[cfg(feature = "serde")]
-mod number_of {
+pub(super) mod number_of {
     use ash::vk::{DeviceMemory, Handle};
     use serde::{Deserialize, Deserializer, Serializer};
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
-    pub(super) fn serialize<S: Serializer>(memory: &DeviceMemory, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::allocator) fn serialize<S: Serializer>(memory: &DeviceMemory, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u64(memory.as_raw())
     }
 
-    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<DeviceMemory, D::Error> {
+    pub(in crate::allocator) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<DeviceMemory, D::Error> {
         u64::deserialize(from).map(DeviceMemory::from_raw)
     }
 }

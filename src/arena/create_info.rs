@@ -3,6 +3,7 @@
 use ash::vk;
 
 use crate::allocator::AllocationCreateInfo;
+use crate::resource;
 
 /// The usual size of a buffer, by taste: a thousand meshes of 16 KiB.
 const BUFFER_SIZE: u64 = 16 << 20;
@@ -82,9 +83,6 @@ impl ArenaCreateInfo {
     /// Returns the create-info of a buffer of so many bytes.
     pub(super) fn buffer_info(&self, size: u64) -> vk::BufferCreateInfo<'_> {
         let info = vk::BufferCreateInfo::default().flags(self.flags).usage(self.usage).size(size);
-        if self.queue_families.len() < 2 {
-            return info.sharing_mode(vk::SharingMode::EXCLUSIVE);
-        }
-        info.sharing_mode(vk::SharingMode::CONCURRENT).queue_family_indices(&self.queue_families)
+        resource::shared_between(info, &self.queue_families)
     }
 }

@@ -75,6 +75,12 @@ impl GrowthSettings {
         Self { first: FIRST_BLOCK.min(cap), cap, limit, fixed_size: None, slot: 1 }
     }
 
+    /// Begins with a block of so many bytes, as far as the heap allows it.
+    pub(crate) fn beginning_with(self, bytes: u64) -> Self {
+        let first = round_to_pages(bytes).min(self.limit);
+        Self { first, cap: self.cap.max(first), ..self }
+    }
+
     /// Opens no block above so many bytes.
     pub(crate) fn within(self, most_bytes: u64) -> Self {
         let Self { first, cap, limit, .. } = self;

@@ -14,12 +14,14 @@ use super::error::FrameRingError;
 use crate::allocator::{Allocation, AllocationCreateInfo, Allocator};
 use crate::device::{MemoryRange, RangeWithin};
 use crate::memory_type::Intent;
+use crate::resource;
 
 /// What the buffers of a ring have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BufferTraits {
     pub(super) usage: vk::BufferUsageFlags,
     pub(super) intent: Intent,
+    pub(super) queue_families: Vec<u32>,
 }
 
 /// A buffer and its memory.
@@ -71,8 +73,9 @@ impl Block {
     /// Creates a buffer with its memory; on a failure nothing is left.
     ///
     /// The usage and intent come from the ring's maker, who vouched for them (`FrameRing::new`, duty 1).
-    pub(super) fn open(allocator: &Allocator, traits: BufferTraits, size: u64) -> Result<Self, FrameRingError> {
+    pub(super) fn open(allocator: &Allocator, traits: &BufferTraits, size: u64) -> Result<Self, FrameRingError> {
         let info = vk::BufferCreateInfo::default().size(size).usage(traits.usage);
+        let info = resource::shared_between(info, &traits.queue_families);
         // SAFETY: a create-info without a chain; `FrameRing::new`, duty 1: the usage is valid for the device; duty 2: the
         // GPU is done with the buffer before it is closed.
         let created = unsafe { allocator.create_buffer(&info, &AllocationCreateInfo::new(traits.intent)) };

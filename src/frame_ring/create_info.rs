@@ -29,10 +29,11 @@ const BLOCK_MAX: u64 = 1 << 44;
 /// let usage = vk::BufferUsageFlags::UNIFORM_BUFFER | vk::BufferUsageFlags::VERTEX_BUFFER;
 /// let info = FrameRingCreateInfo::new(usage).frames_in_flight(3).initial_size(1 << 20).max_size(32 << 20);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameRingCreateInfo {
     pub(super) usage: vk::BufferUsageFlags,
     pub(super) intent: Intent,
+    queue_families: Vec<u32>,
     frames_in_flight: u32,
     initial_size: u64,
     max_size: u64,
@@ -41,7 +42,14 @@ pub struct FrameRingCreateInfo {
 impl FrameRingCreateInfo {
     /// Asks for a ring whose buffers have this usage: two frames in flight, 256 KiB at first, 64 MiB at most.
     pub fn new(usage: vk::BufferUsageFlags) -> Self {
-        Self { usage, intent: Intent::Stream, frames_in_flight: 2, initial_size: FIRST, max_size: LIMIT }
+        Self {
+            usage,
+            intent: Intent::Stream,
+            queue_families: Vec::new(),
+            frames_in_flight: 2,
+            initial_size: FIRST,
+            max_size: LIMIT,
+        }
     }
 
     /// Sets how many frames may be open, or ended and not reclaimed, at one time: 1 to 256. Threads that have frames of
@@ -74,8 +82,15 @@ impl FrameRingCreateInfo {
         self
     }
 
+    /// Shares each buffer between queue families (`VK_SHARING_MODE_CONCURRENT`); with fewer than two it is exclusive.
+    #[must_use]
+    pub fn queue_families(mut self, families: &[u32]) -> Self {
+        self.queue_families = families.to_vec();
+        self
+    }
+
     pub(super) fn traits(&self) -> BufferTraits {
-        BufferTraits { usage: self.usage, intent: self.intent }
+        BufferTraits { usage: self.usage, intent: self.intent, queue_families: self.queue_families.clone() }
     }
 
     /// Returns the alignment of every push, and the sizes.

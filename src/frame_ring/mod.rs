@@ -153,7 +153,7 @@ impl<A: AllocatorRef> FrameRing<A> {
     pub unsafe fn new(allocator: A, info: &FrameRingCreateInfo) -> Result<Self, FrameRingError> {
         let (alignment, sizing) = info.check(allocator.properties())?;
         let mut state = State::new(&sizing);
-        state.add_block(open_block(&allocator, info.traits(), (sizing.first, sizing.unit), &sizing)?);
+        state.add_block(open_block(&allocator, &info.traits(), (sizing.first, sizing.unit), &sizing)?);
         Ok(Self {
             state: Mutex::new(state),
             growth: Mutex::new(()),
@@ -246,7 +246,7 @@ impl<A: AllocatorRef> FrameRing<A> {
     /// Opens a block and takes a chunk of it; the caller holds `growth`.
     fn grow(&self, frame: u32, want: &Want) -> Result<Grant, FrameRingError> {
         let size = self.size_to_open(want)?;
-        let block = open_block(&self.allocator, self.traits, (size, want.chunk), &self.sizing)?;
+        let block = open_block(&self.allocator, &self.traits, (size, want.chunk), &self.sizing)?;
         let mut state = self.state.lock();
         state.add_block(block);
         let taken = state.take_chunk(frame, want, &self.sizing);
@@ -276,7 +276,7 @@ impl<A: AllocatorRef> FrameRing<A> {
         let Some(_growth) = self.growth.try_lock() else { return };
         let judged = self.state.lock().judge(&self.sizing);
         if let Reshape::Replace(size) = judged {
-            match Block::open(&self.allocator, self.traits, size) {
+            match Block::open(&self.allocator, &self.traits, size) {
                 Ok(block) => {
                     let mut state = self.state.lock();
                     state.add_block(block);
@@ -338,7 +338,7 @@ impl<A: AllocatorRef> FrameRing<A> {
 /// Opens a block of the first size, or of a smaller one that is enough where memory is short.
 fn open_block(
     allocator: &Allocator,
-    traits: BufferTraits,
+    traits: &BufferTraits,
     (mut size, enough): (u64, u64),
     sizing: &Sizing,
 ) -> Result<Block, FrameRingError> {

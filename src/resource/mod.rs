@@ -39,6 +39,14 @@ enum Resource {
     Image(vk::Image),
 }
 
+/// Shares a buffer between queue families; with fewer than two it stays exclusive.
+pub(crate) fn shared_between<'a>(info: vk::BufferCreateInfo<'a>, families: &'a [u32]) -> vk::BufferCreateInfo<'a> {
+    if families.len() < 2 {
+        return info;
+    }
+    info.sharing_mode(vk::SharingMode::CONCURRENT).queue_family_indices(families)
+}
+
 /// What an allocation must know of its resource beside the driver's requirements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Traits {
@@ -153,4 +161,22 @@ impl Resource {
 /// Returns the kind of an image's tiling; what is not plainly linear counts as non-linear.
 pub(crate) fn kind_of(tiling: vk::ImageTiling) -> Kind {
     if tiling == vk::ImageTiling::LINEAR { Kind::Linear } else { Kind::NonLinear }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_shared_between_two_families_and_more() {
+        let info = vk::BufferCreateInfo::default().size(16);
+        for families in [&[][..], &[3]] {
+            let alone = shared_between(info, families);
+            assert_eq!((alone.sharing_mode, alone.queue_family_index_count), (vk::SharingMode::EXCLUSIVE, 0));
+        }
+        let families = [0, 2];
+        let shared = shared_between(info, &families);
+        assert_eq!((shared.sharing_mode, shared.queue_family_index_count), (vk::SharingMode::CONCURRENT, 2));
+        assert_eq!((shared.p_queue_family_indices, shared.size), (families.as_ptr(), 16));
+    }
 }

@@ -3,13 +3,13 @@
 //! The promise "the GPU is done before this is dropped" is made once, when they are created.
 
 use core::fmt;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ash::vk;
-use bytemuck::{AnyBitPattern, NoUninit};
+use bytemuck::{AnyBitPattern, NoUninit, Pod};
 
 use super::Resource;
 use crate::allocator::{AccessError, Allocation, AllocationCreateInfo, AllocationError, Allocator};
@@ -105,6 +105,11 @@ macro_rules! owned_resource {
                 (self.handle, allocation, allocator)
             }
 
+            /// Returns the bytes of the memory, as the resource requires them.
+            pub fn size(&self) -> u64 {
+                self.owned.allocation.size()
+            }
+
             /// Makes device writes visible to the host where memory is not coherent, and copies them.
             ///
             /// # Errors
@@ -128,6 +133,48 @@ macro_rules! owned_resource {
             pub fn write<T: NoUninit>(&mut self, offset: u64, values: &[T]) -> Result<(), AccessError> {
                 let Owned { allocation, allocator, .. } = &mut self.owned;
                 allocator.write(allocation, offset, values)
+            }
+
+            /// Lends bytes in place, to be written: as [`Allocation::uninit_slice_mut`]. [`flush`](Self::flush) them.
+            ///
+            /// # Errors
+            /// As [`Allocation::uninit_slice_mut`].
+            pub fn uninit_slice_mut<T: Copy>(
+                &mut self,
+                offset: u64,
+                count: usize,
+            ) -> Result<&mut [MaybeUninit<T>], AccessError> {
+                self.owned.allocation.uninit_slice_mut(offset, count)
+            }
+
+            /// Lends values in place, zeroed first: as [`Allocation::zeroed_slice_mut`]. [`flush`](Self::flush) them.
+            ///
+            /// # Errors
+            /// As [`Allocation::zeroed_slice_mut`].
+            pub fn zeroed_slice_mut<T: Pod>(&mut self, offset: u64, count: usize) -> Result<&mut [T], AccessError> {
+                self.owned.allocation.zeroed_slice_mut(offset, count)
+            }
+
+            /// Makes device writes visible to the host where memory is not coherent, and lends the values in place.
+            ///
+            /// # Errors
+            /// As [`Allocation::slice`], and as [`Allocator::invalidate`].
+            ///
+            /// # Safety
+            /// As [`Allocation::slice`]; the invalidation is made here.
+            pub unsafe fn slice<T: AnyBitPattern>(&self, offset: u64, count: usize) -> Result<&[T], AccessError> {
+                let bytes = (count as u64).saturating_mul(size_of::<T>() as u64);
+                self.owned.allocator.invalidate(&self.owned.allocation, offset, bytes)?;
+                // SAFETY: the caller's duties; the range was invalidated just now.
+                unsafe { self.owned.allocation.slice(offset, count) }
+            }
+
+            /// Makes what was written in place visible to the device: as [`Allocator::flush`].
+            ///
+            /// # Errors
+            /// As [`Allocator::flush`].
+            pub fn flush(&self, offset: u64, size: u64) -> Result<(), AccessError> {
+                self.owned.allocator.flush(&self.owned.allocation, offset, size)
             }
         }
 

@@ -2,7 +2,7 @@
 
 use ash::vk;
 
-use crate::block::growth::GrowthSettings;
+use crate::block::growth::{GrowthSettings, PAGE};
 use crate::device::{Device, Features, Mapping, Properties};
 use crate::pool::{BlockClass, Kind, PoolSettings};
 use crate::suballocator::{self, Algorithm};
@@ -30,13 +30,29 @@ pub(super) struct Template {
     properties: Properties,
     features: Features,
     separates_kinds: bool,
+    block_sizes: BlockSizes,
+}
+
+/// What the user wishes of the sizes of blocks, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BlockSizes {
+    pub first: Option<u64>,
+    pub largest: Option<u64>,
+}
+
+impl BlockSizes {
+    /// Applies the wishes to what the heap suggests.
+    fn apply(self, growth: GrowthSettings) -> GrowthSettings {
+        let growth = self.first.map_or(growth, |bytes| growth.beginning_with(bytes));
+        self.largest.map_or(growth, |bytes| growth.within(bytes.max(PAGE)))
+    }
 }
 
 impl Template {
-    pub(super) fn new(device: &Device) -> Self {
+    pub(super) fn new(device: &Device, block_sizes: BlockSizes) -> Self {
         let properties = device.properties().clone();
         let separates_kinds = properties.buffer_image_granularity > ROUNDED_GRANULARITY_MAX;
-        Self { properties, features: device.features(), separates_kinds }
+        Self { properties, features: device.features(), separates_kinds, block_sizes }
     }
 
     /// Returns whether resources of this kind have blocks of their own, apart from the linear ones.
@@ -73,7 +89,7 @@ impl Template {
                 high_end_from: HIGH_END_FROM,
                 sliver_shift: SLIVER_SHIFT,
             },
-            growth: GrowthSettings::for_heap(heap_size, max_object_size),
+            growth: self.block_sizes.apply(GrowthSettings::for_heap(heap_size, max_object_size)),
             min_block_count: 0,
             max_block_count: u32::MAX,
             min_alignment: 1,

@@ -14,9 +14,10 @@ const WANT: Want = Want { size: 1024, alignment: 4, chunk: 1024 };
 /// A state with two blocks of 4 KiB, of which the first is to go, and an open frame.
 fn with_two_blocks(allocator: &Allocator) -> (State, u32) {
     let mut state = State::new(&SIZING);
-    let traits = BufferTraits { usage: vk::BufferUsageFlags::VERTEX_BUFFER, intent: Intent::Stream };
+    let usage = vk::BufferUsageFlags::VERTEX_BUFFER;
+    let traits = BufferTraits { usage, intent: Intent::Stream, queue_families: Vec::new() };
     for _ in 0..2 {
-        state.add_block(Block::open(allocator, traits, 4096).expect("there is memory"));
+        state.add_block(Block::open(allocator, &traits, 4096).expect("there is memory"));
     }
     state.drain_others();
     let frame = state.begin().expect("the first");

@@ -1,0 +1,233 @@
+//! Wishes of single allocations and of the whole allocator: alignment, sizes of blocks; and what tells about them: the map of
+//! memory, owned resources written in place, what an error says of the driver.
+
+mod common;
+
+use ash::vk;
+use common::{Rig, buffer_info, image_info, linear, mib, non_linear, requirements};
+use freestone::sim::{Function, KIB, Profile, SimDevice};
+use freestone::{
+    AccessError, Allocation, AllocationCreateInfo, AllocationError, Buffer, DedicatedUse, Image, Intent, Kind,
+    PoolCreateInfo, RangeUse,
+};
+
+fn free_all(rig: &Rig, live: impl IntoIterator<Item = Allocation>) {
+    for one in live {
+        rig.free(one).expect("it is alive");
+    }
+}
+
+#[test]
+fn an_allocation_is_as_aligned_as_was_wished() {
+    for profile in Profile::all() {
+        let rig = Rig::new(profile);
+        let pool = rig.create_pool(&PoolCreateInfo::for_intent(Intent::GpuOnly)).expect("there is memory");
+        let info = AllocationCreateInfo::gpu_only();
+        let before = rig.allocate(&linear(100), &info).expect("there is memory");
+        let mut live = vec![before];
+        for alignment in [1, 512, 64 * KIB, mib(1)] {
+            for info in [info, info.pool(&pool), info.name("aligned")] {
+                let planned = rig.plan(&linear(100), &info.min_alignment(alignment)).expect("there is memory");
+                let made = rig.allocate(&linear(100), &info.min_alignment(alignment)).expect("there is memory");
+                assert_eq!(made.offset() % alignment, 0, "{made:?}");
+                assert_eq!((made.size(), made.memory_type_index()), (100, planned.memory_type_index));
+                live.push(made);
+            }
+            // SAFETY: the create-info is valid; nothing is submitted.
+            let buffer = unsafe { Buffer::new(&*rig, &buffer_info(100), &info.min_alignment(alignment)) };
+            assert_eq!(buffer.expect("there is memory").allocation().offset() % alignment, 0);
+        }
+        free_all(&rig, live);
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        rig.finish();
+    }
+}
+
+#[test]
+fn what_a_resource_requires_is_kept_besides_the_wish() {
+    let rig = Rig::new(Profile::unified());
+    let info = AllocationCreateInfo::gpu_only();
+    let first = rig.allocate(&linear(64), &info).expect("there is memory");
+    let made = rig.allocate(&requirements(64, 4 * KIB, Kind::Linear), &info.min_alignment(2)).expect("there is memory");
+    assert_eq!(made.offset() % (4 * KIB), 0);
+    for alignment in [0, 3] {
+        let refused = rig.allocate(&linear(64), &info.min_alignment(alignment)).expect_err("no power of two");
+        assert!(
+            matches!(refused, AllocationError::BadAlignment { alignment: named } if named == alignment),
+            "{refused}"
+        );
+        assert!(rig.plan(&linear(64), &info.min_alignment(alignment)).is_err());
+    }
+    let most = rig.allocate(&linear(64), &info.min_alignment(1 << 63)).expect("memory of its own lies at offset 0");
+    assert_eq!(most.offset(), 0);
+    free_all(&rig, [first, made, most]);
+    rig.finish();
+}
+
+/// Returns the bytes of all memory objects, in the order of their making.
+fn objects(rig: &Rig) -> Vec<u64> {
+    let calls = rig.control().calls();
+    calls.iter().filter(|call| call.function == Function::AllocateMemory).map(|call| call.size).collect()
+}
+
+#[test]
+fn blocks_have_the_sizes_that_were_wished() {
+    let rig = Rig::with(SimDevice::new(Profile::discrete_rebar()), |info| {
+        info.first_block_size(mib(16)).max_block_size(mib(32))
+    });
+    let info = AllocationCreateInfo::gpu_only();
+    let first = rig.allocate(&linear(100), &info).expect("there is memory");
+    assert_eq!(objects(&rig), [mib(16)]);
+    let more: Vec<_> = (0..1000).map(|_| rig.allocate(&linear(mib(1)), &info).expect("there is memory")).collect();
+    assert!(objects(&rig).iter().all(|&size| (mib(16)..=mib(32)).contains(&size)), "{:?}", objects(&rig));
+    assert_eq!(objects(&rig).last(), Some(&mib(32)), "growth ends there");
+    let large = rig.allocate(&linear(mib(40)), &info).expect("there is memory");
+    assert_eq!(objects(&rig).last(), Some(&mib(40)), "it has memory of its own");
+    free_all(&rig, more.into_iter().chain([first, large]));
+    rig.finish();
+}
+
+#[test]
+fn senseless_sizes_of_blocks_are_bounded() {
+    for (first, largest) in [(0, 0), (1, u64::MAX), (u64::MAX, 1), (u64::MAX, u64::MAX), (mib(8), mib(2))] {
+        for profile in [Profile::discrete_rebar(), common::two_heaps(mib(4), mib(4)), common::tiny()] {
+            let rig = Rig::with(SimDevice::new(profile), |info| info.first_block_size(first).max_block_size(largest));
+            let sizes = [1, 100 * KIB, mib(1)];
+            let live: Vec<_> = sizes
+                .iter()
+                .filter_map(|&size| rig.allocate(&linear(size), &AllocationCreateInfo::stream()).ok())
+                .collect();
+            assert!(!live.is_empty(), "{first} {largest}");
+            let most = rig.properties().memory_heaps.iter().map(|heap| heap.size).max().unwrap_or(0);
+            assert!(objects(&rig).iter().all(|&size| size <= most.max(mib(1))), "{:?}", objects(&rig));
+            free_all(&rig, live);
+            rig.finish();
+        }
+    }
+}
+
+#[test]
+fn the_map_of_memory_shows_each_range_and_each_name() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = AllocationCreateInfo::gpu_only();
+    let pool = rig.create_pool(&PoolCreateInfo::for_intent(Intent::GpuOnly).block_size(mib(1))).expect("memory");
+    let named = rig.allocate(&linear(mib(1) / 2), &info.name("vertices")).expect("there is memory");
+    let plain = rig.allocate(&non_linear(100), &info).expect("there is memory");
+    let own = rig.allocate(&linear(mib(3)), &info.dedicated(DedicatedUse::Always).name("shadow map")).expect("memory");
+    let pooled = rig.allocate(&linear(300 * KIB), &info.pool(&pool).name("of the pool")).expect("there is memory");
+    let map = rig.memory_map();
+    assert_eq!(map.objects.iter().map(|object| object.size).sum::<u64>(), rig.statistics().total.reserved_bytes());
+    for object in &map.objects {
+        let ends =
+            object.ranges.iter().fold(0, |end, range| if range.offset == end { end + range.size } else { u64::MAX });
+        assert_eq!(ends, object.size, "the ranges tile the object: {object:?}");
+    }
+    for (allocation, name) in
+        [(&named, Some("vertices")), (&plain, None), (&own, Some("shadow map")), (&pooled, Some("of the pool"))]
+    {
+        let object = map.objects.iter().find(|object| object.memory == allocation.memory()).expect("it is listed");
+        let range = object.allocations().find(|range| range.offset == allocation.offset()).expect("it is listed");
+        assert!(range.size >= allocation.size() && object.is_dedicated == allocation.is_dedicated());
+        assert_eq!((range.name.as_deref(), object.memory_type_index), (name, allocation.memory_type_index()));
+    }
+    let ranges = map.objects.iter().flat_map(|object| &object.ranges);
+    let used = ranges.filter(|range| range.range_use == RangeUse::Allocation).count() as u64;
+    assert_eq!(used, rig.detailed_statistics().ranges.used_count);
+    let text = map.to_string();
+    assert!(text.starts_with("4 allocations in 3 memory objects of "), "{text}");
+    for line in ["vertices", "without a name", "shadow map", "of the pool", "dedicated memory"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    free_all(&rig, [named, plain, own, pooled]);
+    assert!(rig.memory_map().objects.iter().all(|object| object.allocations().next().is_none()));
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn the_map_of_memory_survives_being_serialised() {
+    let rig = Rig::new(Profile::unified());
+    let named = rig.allocate(&linear(300), &AllocationCreateInfo::gpu_only().name("kept")).expect("there is memory");
+    let map = rig.memory_map();
+    let text = serde_json::to_string(&map).expect("plain data");
+    assert_eq!(serde_json::from_str::<freestone::MemoryMap>(&text).expect("JSON"), map);
+    rig.free(named).expect("it is alive");
+    rig.finish();
+}
+
+#[test]
+fn owned_resources_are_written_and_read_in_place() {
+    for profile in [Profile::unified(), Profile::noncoherent()] {
+        let rig = Rig::new(profile);
+        // SAFETY: the create-info is valid; nothing is submitted.
+        let buffer = unsafe { Buffer::new(&*rig, &buffer_info(1000), &AllocationCreateInfo::readback()) };
+        let mut buffer = buffer.expect("there is memory");
+        assert!(buffer.size() >= 1000);
+        buffer.zeroed_slice_mut::<u32>(16, 4).expect("it is mapped").copy_from_slice(&[1, 2, 3, 4]);
+        for (place, value) in buffer.uninit_slice_mut::<u32>(32, 2).expect("it is mapped").iter_mut().zip([5, 6]) {
+            place.write(value);
+        }
+        buffer.flush(16, 24).expect("the driver flushes");
+        // SAFETY: the host wrote these bytes just now; the GPU has never seen the buffer.
+        assert_eq!(unsafe { buffer.slice::<u32>(16, 6) }.expect("it is mapped"), [1, 2, 3, 4, 5, 6]);
+        let size = buffer.size();
+        assert!(matches!(buffer.zeroed_slice_mut::<u8>(size, 1), Err(AccessError::OutOfBounds { .. })));
+        assert!(matches!(buffer.uninit_slice_mut::<u32>(1, 1), Err(AccessError::Misaligned { .. })));
+        assert!(matches!(buffer.flush(size, 1), Err(AccessError::OutOfBounds { .. })));
+        // SAFETY: nothing is lent.
+        assert!(matches!(unsafe { buffer.slice::<u8>(0, usize::MAX) }, Err(AccessError::OutOfBounds { .. })));
+        // SAFETY: the create-info is valid; nothing is submitted.
+        let image = unsafe {
+            Image::new(&*rig, &image_info(16).tiling(vk::ImageTiling::LINEAR), &AllocationCreateInfo::readback())
+        };
+        let mut image = image.expect("there is memory");
+        image.write(0, &[7_u8; 4]).expect("it is mapped");
+        // SAFETY: as above.
+        assert_eq!(unsafe { image.slice::<u8>(0, 4) }.expect("it is mapped"), [7; 4]);
+        drop((buffer, image));
+        rig.finish();
+    }
+}
+
+#[test]
+fn in_place_reads_are_invalidated_and_writes_flushed() {
+    let rig = Rig::new(Profile::noncoherent());
+    let info = AllocationCreateInfo::readback().required_flags(vk::MemoryPropertyFlags::HOST_CACHED);
+    // SAFETY: the create-info is valid; nothing is submitted.
+    let mut buffer = unsafe { Buffer::new(&*rig, &buffer_info(1000), &info) }.expect("there is memory");
+    assert!(buffer.allocation().is_non_coherent());
+    buffer.write(0, &[9_u8; 8]).expect("it is mapped");
+    let calls = |function| rig.control().count(function);
+    let (flushes, invalidations) =
+        (calls(Function::FlushMappedMemoryRanges), calls(Function::InvalidateMappedMemoryRanges));
+    buffer.flush(0, 8).expect("the driver flushes");
+    // SAFETY: the host wrote these bytes; the GPU has never seen the buffer.
+    assert_eq!(unsafe { buffer.slice::<u8>(0, 8) }.expect("it is mapped"), [9; 8]);
+    assert_eq!(calls(Function::FlushMappedMemoryRanges), flushes + 1);
+    assert_eq!(calls(Function::InvalidateMappedMemoryRanges), invalidations + 1);
+    drop(buffer);
+    rig.finish();
+}
+
+#[test]
+fn an_error_says_what_the_driver_reported() {
+    let rig = Rig::new(common::two_heaps(mib(8), mib(8)));
+    let info = AllocationCreateInfo::gpu_only();
+    let full = rig.allocate(&linear(mib(64)), &info).expect_err("the heaps have 16 MiB");
+    assert_eq!((full.is_out_of_memory(), full.driver_result()), (true, None), "{full}");
+    let empty = rig.allocate(&linear(0), &info).expect_err("0 bytes");
+    assert_eq!((empty.is_out_of_memory(), empty.driver_result()), (false, None));
+    for (function, result, is_out_of_memory) in [
+        (Function::AllocateMemory, vk::Result::ERROR_DEVICE_LOST, false),
+        (Function::CreateBuffer, vk::Result::ERROR_OUT_OF_HOST_MEMORY, true),
+        (Function::BindBufferMemory, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY, true),
+    ] {
+        rig.control().fail_nth_of(function, 1, result);
+        // SAFETY: the create-info is valid; nothing is submitted.
+        let failed = unsafe { rig.create_buffer(&buffer_info(100), &info) }.expect_err("the driver fails");
+        assert_eq!((failed.is_out_of_memory(), failed.driver_result()), (is_out_of_memory, Some(result)), "{failed}");
+        rig.control().clear_faults();
+    }
+    rig.finish();
+}
