@@ -11,6 +11,7 @@
 //! // A driver of no hardware; `entry`, `instance` and the others are what any Vulkan program has.
 //! let vulkan = sim::SimDevice::new(sim::Profile::unified());
 //! let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+//! let info = info.api_version(vk::API_VERSION_1_3); // what instance and device offer; left out, it is 1.0
 //! // Sound: the objects belong together and outlive the allocator; nothing is declared that is not enabled.
 //! let allocator = unsafe { Allocator::new(info) }?;
 //!

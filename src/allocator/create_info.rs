@@ -16,10 +16,11 @@ pub(crate) type LeakCallback = Box<dyn Fn(&LeakReport) + Send + Sync>;
 ///
 /// # Examples
 /// ```
-/// use freestone::{Allocator, AllocatorCreateInfo, sim};
+/// use freestone::{Allocator, AllocatorCreateInfo, ash::vk, sim};
 ///
 /// let vulkan = sim::SimDevice::new(sim::Profile::unified());
 /// let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), vulkan.physical_device(), vulkan.device());
+/// let info = info.api_version(vk::API_VERSION_1_3).heap_limit(0, 1 << 30);
 /// // SAFETY: the four objects belong together and outlive the allocator; nothing is declared that was not enabled.
 /// let allocator = unsafe { Allocator::new(info) }?;
 /// # drop(allocator);
