@@ -501,6 +501,27 @@ fn nobody_waits_for_a_buffer_that_he_does_not_need() {
     rig.finish();
 }
 
+/// Of a buffer whose bytes are more than can be counted, only what can be counted is made.
+#[test]
+fn the_largest_buffer_is_one_that_can_be_counted() {
+    let mut profile = common::two_heaps(1 << 50, mib(64));
+    (profile.max_buffer_size, profile.max_memory_allocation_size) = (u64::MAX, u64::MAX);
+    let rig = Rig::new(profile);
+    let usage = vk::BufferUsageFlags::STORAGE_BUFFER;
+    let most = ((1 << 42) - 1) * 4;
+    let more = ArenaCreateInfo::new(usage).buffer_size(most + 4);
+    // SAFETY: the usage is valid; nothing is made.
+    let refused = unsafe { Arena::new(&*rig, &more) }.map(|_| ()).expect_err("it cannot be counted");
+    assert!(matches!(refused, ArenaError::BufferSize { largest, .. } if largest == most), "{refused}");
+    let arena = arena(&rig, &ArenaCreateInfo::new(usage).buffer_size(most));
+    let range = arena.allocate(16, 4).expect("there is memory");
+    assert_eq!(arena.statistics().reserved_bytes, most);
+    assert!(matches!(arena.allocate(most + 1, 4), Err(ArenaError::TooLarge { .. })));
+    arena.free(range).expect("it is alive");
+    drop(arena);
+    rig.finish();
+}
+
 #[test]
 fn threads_share_an_arena() {
     let vulkan = SimDevice::new(Profile::discrete_rebar());

@@ -264,6 +264,28 @@ mod tests {
     }
 
     #[test]
+    fn each_limit_is_read() {
+        let limits = vk::PhysicalDeviceLimits {
+            buffer_image_granularity: 2,
+            non_coherent_atom_size: 4,
+            min_uniform_buffer_offset_alignment: 8,
+            min_storage_buffer_offset_alignment: 16,
+            min_texel_buffer_offset_alignment: 32,
+            optimal_buffer_copy_offset_alignment: 64,
+            max_memory_allocation_count: 5000,
+            ..Default::default()
+        };
+        let device = vk::PhysicalDeviceProperties { limits, ..Default::default() };
+        let properties = Properties::of_device(&device, &vk::PhysicalDeviceMemoryProperties::default());
+        assert_eq!((properties.buffer_image_granularity, properties.non_coherent_atom_size), (2, 4));
+        assert_eq!(properties.min_uniform_buffer_offset_alignment, 8);
+        assert_eq!(properties.min_storage_buffer_offset_alignment, 16);
+        assert_eq!(properties.min_texel_buffer_offset_alignment, 32);
+        assert_eq!(properties.optimal_buffer_copy_offset_alignment, 64);
+        assert_eq!(properties.max_memory_allocation_count, 5000);
+    }
+
+    #[test]
     fn units_become_powers_of_two() {
         for (reported, used) in [(0, 1), (1, 1), (64, 64), (96, 128), (u64::MAX, 1 << 63)] {
             assert_eq!(power_of_two(reported), used, "{reported}");

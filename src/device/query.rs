@@ -160,7 +160,9 @@ mod tests {
             check_memory(&properties, &reported),
             Err(DeviceError::NoMemoryTypes { type_count: 1, heap_count: 0 })
         );
-        properties.memory_heaps.push(MemoryHeap { size: 1, ..Default::default() });
+        properties.memory_heaps.push(MemoryHeap { size: 0, ..Default::default() });
+        assert!(check_memory(&properties, &reported).is_err(), "the heap has no byte");
+        properties.memory_heaps[0].size = 1;
         assert_eq!(check_memory(&properties, &reported), Ok(()));
     }
 }

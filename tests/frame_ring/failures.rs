@@ -77,6 +77,17 @@ fn grow_and_end(world: &Rig, info: &FrameRingCreateInfo, arm: impl Fn(&Rig)) -> 
     failures
 }
 
+/// What no smaller block mends ends the call at once.
+#[test]
+fn a_block_that_another_failure_refuses_is_not_tried_again() {
+    let world = Rig::new(Profile::unified());
+    world.control().fail_nth_of(Function::AllocateMemory, 1, vk::Result::ERROR_DEVICE_LOST);
+    let failed = try_make(&world, &copied(UNIFORM).initial_size(mib(1))).expect_err("the device is lost");
+    assert!(matches!(failed, FrameRingError::Allocation(AllocationError::Driver { .. })), "{failed}");
+    assert_eq!(world.control().count(Function::AllocateMemory), 1);
+    world.finish();
+}
+
 #[test]
 fn a_refused_reshape_is_tried_again() {
     let world = Rig::new(Profile::unified());
