@@ -6,7 +6,7 @@
 //!   refused there:     the next memory type, unless spilling is forbidden
 //!   all refused:       once more over the budget, where the caller allows it and only the budget was in the way
 //!   too many objects:  trim all pools -> once more -> from then on existing blocks only
-//!   no host memory:    trim all pools -> once more -> stop
+//!   no host memory:    trim all pools -> once more -> stop; a merely preferred dedicated allocation tries blocks first
 //!   device lost:       stop
 //! ```
 //!
@@ -166,7 +166,7 @@ impl Ladder {
         match self.rung {
             Rung::TrimHeap if bytes > 0 => self.rung = Rung::Open(self.opening()),
             // Host memory may be there again without a trim; a place for an object is not.
-            Rung::TrimAll(attempt) if bytes > 0 || !self.existing_only => self.rung = Rung::Open(attempt),
+            Rung::TrimAll(attempt) if bytes > 0 || !self.existing_only => self.rung = self.rung_of(attempt),
             Rung::TrimAll(_) => self.after_too_many(),
             _ => self.next_type(),
         }
@@ -186,6 +186,13 @@ impl Ladder {
 
     fn candidate(&self) -> Option<u32> {
         self.candidates.as_slice().get(self.position).copied().map(u32::from)
+    }
+
+    /// Returns where an attempt stands that is made once more: what is merely preferred has the blocks behind it.
+    fn rung_of(&self, attempt: Attempt) -> Rung {
+        let is_preferred =
+            matches!(self.facts, Some(Facts { strategy: Strategy::Dedicated { is_required: false }, .. }));
+        if is_preferred && attempt == Attempt::Dedicated { Rung::Preferred } else { Rung::Open(attempt) }
     }
 
     fn after_existing(&mut self) {
@@ -224,6 +231,8 @@ impl Ladder {
                 self.rung = Rung::TrimAll(attempt);
             }
             vk::Result::ERROR_TOO_MANY_OBJECTS => self.after_too_many(),
+            // Existing blocks need none.
+            vk::Result::ERROR_OUT_OF_HOST_MEMORY if self.rung == Rung::Preferred => self.rung = Rung::Existing,
             _ => self.rung = Rung::Stopped(Stop::Driver(result)),
         }
     }

@@ -47,11 +47,7 @@ impl Descent for Rehearse {
         let heap_index = allocator.heap_of(pool.settings().memory_type_index);
         self.given_back.extend(allocator.give_backs(pool, driver_bytes, self));
         let change = self.change_on(heap_index);
-        if let Err(refused) = allocator.budget().check(heap_index, driver_bytes, request.bound, change) {
-            let elsewhere = self.find_existing(allocator, pool, request);
-            let may_share = attempt != Attempt::Dedicated;
-            return Ok(elsewhere.filter(|_| may_share).ok_or(Refusal::Budget(refused))?);
-        }
+        allocator.budget().check(heap_index, driver_bytes, request.bound, change).map_err(Refusal::Budget)?;
         let offset = (attempt == Attempt::Dedicated).then_some(0);
         Ok(Rehearsed { driver_bytes, offset })
     }

@@ -243,6 +243,22 @@ fn out_of_host_memory_is_retried_once() {
 }
 
 #[test]
+fn what_is_merely_preferred_comes_to_blocks_after_all_pools_were_trimmed() {
+    let (exhausted, refused) = (vk::Result::ERROR_OUT_OF_HOST_MEMORY, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+    let bound = Bound::WithinBudget;
+    let dedicated = attempt(0, Attempt::Dedicated, bound);
+    for second in [exhausted, refused] {
+        let mut results = [exhausted, second].into_iter().chain(core::iter::repeat(exhausted));
+        let refuse = |_, _| driver(results.next().expect("it never ends"));
+        let preferred = Strategy::Dedicated { is_required: false };
+        let (steps, stop) = climb(Ladder::new(candidates(2), DEFAULT), preferred, 0, refuse);
+        let expected =
+            [dedicated, Step::TrimAll, dedicated, attempt(0, Attempt::Existing, bound), grow(0, 1024, bound)];
+        assert_eq!((steps.as_slice(), stop), (expected.as_slice(), Stop::Driver(exhausted)));
+    }
+}
+
+#[test]
 fn other_results_stop_at_once() {
     for result in [vk::Result::ERROR_DEVICE_LOST, vk::Result::ERROR_UNKNOWN, vk::Result::NOT_READY] {
         let (steps, stop) = climb(Ladder::new(candidates(3), DEFAULT), Strategy::OwnBlock, MIB, |_, _| driver(result));
