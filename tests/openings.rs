@@ -5,8 +5,8 @@ mod common;
 
 use ash::vk;
 use common::{Rig, linear, mib, two_heaps};
-use freestone::sim::Function;
-use freestone::{Allocation, AllocationCreateInfo, AllocationRequirements, DedicatedPreference};
+use freestone::sim::{Function, SimDevice};
+use freestone::{Allocation, AllocationCreateInfo, AllocationRequirements, DedicatedPreference, Intent};
 
 const REFUSED: vk::Result = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
 
@@ -38,4 +38,21 @@ fn a_preferred_dedicated_allocation_comes_to_existing_blocks_after_all_pools_wer
         free_all(&rig, [with_room, shared]);
         rig.finish();
     }
+}
+
+#[test]
+fn after_a_trim_that_gave_an_object_back_other_types_may_open_memory() {
+    let mut profile = two_heaps(mib(1024), mib(1024));
+    profile.max_memory_allocation_count = 4;
+    let rig = Rig::with(SimDevice::new(profile), |info| info.heap_limit(0, mib(10)));
+    let (gpu_only, upload) = (AllocationCreateInfo::gpu_only(), AllocationCreateInfo::upload());
+    let wishes = [gpu_only, upload, upload];
+    let mut live: Vec<_> =
+        wishes.iter().map(|info| rig.allocate(&linear(mib(8)), info).expect("there is memory")).collect();
+    rig.prewarm(Intent::Upload, mib(1)).expect("a fourth object may be");
+    assert_eq!(rig.control().memory_object_count(), 4);
+    live.push(rig.allocate(&linear(mib(8)), &gpu_only).expect("the next type has room, and the trim made a place"));
+    assert_eq!(live[3].memory_type_index(), 1);
+    free_all(&rig, live);
+    rig.finish();
 }
