@@ -4,9 +4,11 @@
 mod common;
 
 use ash::vk;
-use common::{Rig, linear, mib, two_heaps};
+use common::{Rig, attempts, linear, mib, requirements, two_heaps};
 use freestone::sim::{Function, SimDevice};
-use freestone::{Allocation, AllocationCreateInfo, AllocationRequirements, DedicatedPreference, Intent};
+use freestone::{
+    Allocation, AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DedicatedUse, Intent, Kind, Reason,
+};
 
 const REFUSED: vk::Result = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
 
@@ -54,5 +56,29 @@ fn after_a_trim_that_gave_an_object_back_other_types_may_open_memory() {
     live.push(rig.allocate(&linear(mib(8)), &gpu_only).expect("the next type has room, and the trim made a place"));
     assert_eq!(live[3].memory_type_index(), 1);
     free_all(&rig, live);
+    rig.finish();
+}
+
+/// Drivers name a largest object that is no multiple of any unit: 4 GiB less 4 bytes, for one.
+#[test]
+fn what_the_largest_memory_object_just_holds_is_served() {
+    let mut profile = two_heaps(mib(1024), mib(1024));
+    profile.max_memory_allocation_size = mib(16) - 4;
+    let rig = Rig::new(profile);
+    let info = AllocationCreateInfo::gpu_only();
+    let limits = rig.limits(Intent::GpuOnly).expect("there is a type");
+    assert_eq!(limits.largest_allocation, mib(16) - 4);
+    for size in [mib(16) - 4, mib(16) - 20, mib(16) - 64] {
+        for wishes in [info, info.can_alias(), info.dedicated(DedicatedUse::Never)] {
+            let request = requirements(size, 4, Kind::Linear);
+            let plan = rig.plan(&request, &wishes).expect("one object holds it");
+            let large = rig.allocate(&request, &wishes).expect("one object holds it");
+            assert_eq!((plan.driver_bytes, plan.memory_type_index), (size, large.memory_type_index()));
+            free_all(&rig, [large]);
+        }
+    }
+    let error = rig.allocate(&linear(mib(16)), &info).expect_err("no object is so large");
+    let is_named = |reason: &Reason| matches!(reason, Reason::TooLarge { limit } if *limit == mib(16) - 4);
+    assert!(attempts(&error).iter().any(|record| is_named(&record.reason)), "{error}");
     rig.finish();
 }

@@ -155,6 +155,14 @@ impl Pool {
         align_up(request.range.size, unit).unwrap_or(u64::MAX)
     }
 
+    /// Returns whether a resource has memory of its own in any case: lazily allocated memory is never shared, and where the
+    /// largest memory object is no multiple of the pool's unit, it is larger than the largest block.
+    pub(crate) fn must_be_alone(&self, request: &PoolRequest) -> bool {
+        let settings = &self.settings;
+        let is_above_blocks = self.own_block_size(request) > settings.max_object_size;
+        settings.is_lazy || (settings.may_own && is_above_blocks && request.exact_size <= settings.max_object_size)
+    }
+
     /// Cuts a range for a thread that the block limit has refused, or waits for the end of an opening that is under way.
     pub(crate) fn allocate_at_limit(&self, range: &Request) -> AtLimit {
         // O1: before the look.
