@@ -46,6 +46,9 @@ impl Descent for Rehearse {
         let driver_bytes = pool.opening_bytes(attempt, request);
         let heap_index = allocator.heap_of(pool.settings().memory_type_index);
         self.given_back.extend(allocator.give_backs(pool, driver_bytes, self));
+        if attempt != Attempt::Dedicated {
+            self.make_place(allocator, pool);
+        }
         let change = self.change_on(heap_index);
         allocator.budget().check(heap_index, driver_bytes, request.bound, change).map_err(Refusal::Budget)?;
         let offset = (attempt == Attempt::Dedicated).then_some(0);
@@ -68,6 +71,14 @@ impl Rehearse {
             self.opened[heap_index as usize] += bytes;
             self.objects_opened += 1;
             self.peak_bytes = self.peak_bytes.max(self.reserved_bytes(allocator));
+        }
+    }
+
+    /// Gives back the block that makes way where a pool has as many as it may have.
+    fn make_place(&mut self, allocator: &Allocator, pool: &NumberedPool) {
+        let left = pool.counts().block_count.saturating_sub(self.gone_of(pool).len() as u64);
+        if left >= u64::from(pool.settings().max_block_count) {
+            self.given_back.extend(allocator.spare_blocks_of(pool, Kept::Nothing, self).into_iter().take(1));
         }
     }
 
