@@ -5,15 +5,22 @@ mod common;
 
 use ash::vk;
 use common::{Rig, attempts, linear, mib, requirements, two_heaps};
-use freestone::sim::{Function, SimDevice};
+use freestone::sim::{Function, Profile, SimDevice};
 use freestone::{
-    Allocation, AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DedicatedUse, Intent, Kind, Reason,
+    Allocation, AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DedicatedUse, Intent, Kind,
+    PoolCreateInfo, Reason,
 };
 
 const REFUSED: vk::Result = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
     allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
+}
+
+/// Lets every mapping fail.
+fn fail_mappings(rig: &Rig) {
+    rig.control()
+        .fail_when(|call| (call.function == Function::MapMemory).then_some(vk::Result::ERROR_MEMORY_MAP_FAILED));
 }
 
 fn preferred(size: u64) -> AllocationRequirements {
@@ -80,5 +87,36 @@ fn what_the_largest_memory_object_just_holds_is_served() {
     let error = rig.allocate(&linear(mib(16)), &info).expect_err("no object is so large");
     let is_named = |reason: &Reason| matches!(reason, Reason::TooLarge { limit } if *limit == mib(16) - 4);
     assert!(attempts(&error).iter().any(|record| is_named(&record.reason)), "{error}");
+    rig.finish();
+}
+
+#[test]
+fn a_pool_whose_mappings_fail_keeps_to_its_block_count() {
+    let rig = Rig::new(Profile::unified());
+    let pool = PoolCreateInfo::for_memory_type(1).block_size(mib(1)).max_block_count(1);
+    let pool = rig.create_pool(&pool).expect("a pool");
+    let info = AllocationCreateInfo::gpu_only().pool(&pool);
+    fail_mappings(&rig);
+    let live: Vec<_> = (0..4).filter_map(|_| rig.allocate(&linear(256), &info).ok()).collect();
+    assert!(rig.control().memory_object_count() <= 1, "{live:?}");
+    free_all(&rig, live);
+    rig.control().clear_faults();
+    let live: Vec<_> = (0..4).map(|_| rig.allocate(&linear(256), &info).expect("mapping works again")).collect();
+    assert_eq!(rig.control().memory_object_count(), 1);
+    free_all(&rig, live);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn what_cannot_be_mapped_is_no_larger_than_its_one_resource() {
+    let rig = Rig::new(Profile::unified());
+    fail_mappings(&rig);
+    let host_visible = AllocationRequirements { memory_type_bits: 0b10, ..linear(256) };
+    let info = AllocationCreateInfo::gpu_only();
+    let live: Vec<_> = (0..4).map(|_| rig.allocate(&host_visible, &info).expect("the host is not needed")).collect();
+    assert!(live.iter().all(|one| one.mapped_ptr().is_none() && one.offset() == 0));
+    assert_eq!((rig.control().memory_object_count(), rig.control().reserved_bytes()), (4, 4 * 256));
+    free_all(&rig, live);
     rig.finish();
 }

@@ -87,7 +87,8 @@ impl PoolCreateInfo {
     }
 
     /// Opens at most so many blocks. Where all are there or on their way and none has room, a thread waits for those that
-    /// are on their way before it is refused.
+    /// are on their way before it is refused. A host-visible block that cannot be mapped is refused too, even to who does not
+    /// need the host: it would serve nobody else.
     #[must_use]
     pub fn max_block_count(mut self, count: u32) -> Self {
         self.max_block_count = count;

@@ -14,7 +14,8 @@
 //! - I1: the driver is never called, and nobody waits, while the lock is held.
 //! - I2: nothing is counted twice: what a pool holds is counted from what is there, when somebody asks.
 //! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`.
-//! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared.
+//! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared, and
+//!   none is kept beyond what its one resource needs.
 
 #![forbid(unsafe_code)]
 
