@@ -5,10 +5,10 @@ mod common;
 
 use ash::vk;
 use common::{Rig, attempts, linear, mib, requirements, two_heaps};
-use freestone::sim::{Function, Profile, SimDevice};
+use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
-    Allocation, AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DedicatedUse, Intent, Kind,
-    PoolCreateInfo, Reason,
+    Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, CreatePoolError, DedicatedPreference,
+    DedicatedUse, Intent, Kind, PoolCreateInfo, Reason,
 };
 
 const REFUSED: vk::Result = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
@@ -118,5 +118,24 @@ fn what_cannot_be_mapped_is_no_larger_than_its_one_resource() {
     assert!(live.iter().all(|one| one.mapped_ptr().is_none() && one.offset() == 0));
     assert_eq!((rig.control().memory_object_count(), rig.control().reserved_bytes()), (4, 4 * 256));
     free_all(&rig, live);
+    rig.finish();
+}
+
+#[test]
+fn lazy_memory_has_no_blocks_that_a_pool_could_keep() {
+    let rig = Rig::new(Profile::noncoherent());
+    let lazy = || PoolCreateInfo::for_memory_type(4);
+    let made = rig.create_pool(&lazy().min_block_count(2));
+    assert_eq!(rig.control().memory_object_count(), 0, "{made:?}: each image has memory of its own");
+    assert!(
+        matches!(made, Err(CreatePoolError::Allocation(AllocationError::Unsupported { .. }))),
+        "there will be no two blocks: {made:?}"
+    );
+    let pool = rig.create_pool(&lazy()).expect("a pool without blocks");
+    let wishes = AllocationCreateInfo::transient().pool(&pool);
+    let image = rig.allocate(&requirements(64 * KIB, 256, Kind::NonLinear), &wishes).expect("there is memory");
+    assert!(image.is_dedicated());
+    free_all(&rig, [image]);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }
