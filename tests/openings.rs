@@ -3,8 +3,11 @@
 
 mod common;
 
+use std::thread;
+use std::time::Duration;
+
 use ash::vk;
-use common::{Rig, attempts, linear, mib, requirements, two_heaps};
+use common::{Rig, attempts, buffer_info, linear, mib, requirements, two_heaps};
 use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
     Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, CreatePoolError, DedicatedPreference,
@@ -12,6 +15,8 @@ use freestone::{
 };
 
 const REFUSED: vk::Result = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+/// Only a test that fails waits so long.
+const HANG: Duration = Duration::from_secs(20);
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
     allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
@@ -137,5 +142,30 @@ fn lazy_memory_has_no_blocks_that_a_pool_could_keep() {
     assert!(image.is_dedicated());
     free_all(&rig, [image]);
     rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+/// A thread that is refused a block finds room in one that another has freed: that block is not its own to give back.
+#[test]
+fn a_block_that_a_failed_creation_did_not_open_stays() {
+    let rig = Rig::new(two_heaps(mib(1024), mib(1024)));
+    let kept = rig.allocate(&linear(256), &AllocationCreateInfo::upload()).expect("there is memory");
+    let info = AllocationCreateInfo::gpu_only();
+    rig.prewarm(Intent::GpuOnly, mib(8)).expect("there is memory");
+    let full = rig.allocate(&linear(mib(8)), &info).expect("there is room");
+    rig.control().fail_when(|call| (call.function == Function::AllocateMemory).then_some(REFUSED));
+    rig.control().fail_nth_of(Function::BindBufferMemory, 1, REFUSED);
+    thread::scope(|scope| {
+        let gate = rig.control().block(Function::AllocateMemory);
+        // SAFETY: the create-info is valid; nothing is submitted.
+        let worker = scope.spawn(|| unsafe { rig.create_buffer(&buffer_info(mib(5)), &info) });
+        assert!(gate.wait_for_arrivals(1, HANG), "it asks the driver");
+        free_all(&rig, [full]);
+        gate.open();
+        let made = worker.join().expect("no panic");
+        assert!(made.is_err(), "the driver does not bind: {made:?}");
+    });
+    assert_eq!(rig.statistics().memory_types[0].counters.empty_bytes, mib(8), "what was prewarmed is there");
+    free_all(&rig, [kept]);
     rig.finish();
 }
