@@ -374,27 +374,25 @@ impl Pool {
         backing: Backing<'_>,
         (key, making): (RangeKey, Making),
         now: u64,
-    ) -> Result<(), StaleKey> {
-        if making == Making::Dedicated {
-            let mut state = self.state.lock();
-            let object = state.dedicated.remove(key).ok_or(StaleKey)?;
-            // Behind the same lock: nobody counts it as freed meanwhile.
-            state.allocated -= 1;
-            let retired = retire_last(backing, object);
-            drop(state);
-            retired.map(Retired::finish);
-            return Ok(());
-        }
+    ) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
-        let freed = state.blocks.free(key, now)?;
-        state.allocated -= 1;
         let retired = match making {
-            Making::WithBlock => self.take_out_spare(backing, &mut state, freed.region),
-            _ => None,
+            Making::Dedicated => retire_last(backing, state.dedicated.remove(key).ok_or(StaleKey)?),
+            Making::InBlock => {
+                state.blocks.free(key, now)?;
+                None
+            }
+            Making::WithBlock => {
+                let freed = state.blocks.free(key, now)?;
+                self.take_out_spare(backing, &mut state, freed.region)
+            }
         };
-        drop(state);
+        // Behind the same lock: nobody counts it as freed meanwhile.
+        state.allocated -= 1;
+        // What others have freed meanwhile may have left more empty blocks than are kept.
+        let left = self.settle(backing, state);
         retired.map(Retired::finish);
-        Ok(())
+        Ok(left)
     }
 }
 
