@@ -3,39 +3,26 @@
 
 mod common;
 
-use std::thread;
-use std::time::Duration;
-
-use ash::vk;
-use common::{Rig, buffer_info, linear, mib, two_heaps};
-use freestone::sim::Function;
-use freestone::{Allocation, AllocationCreateInfo};
-
-const REFUSED: vk::Result = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
-/// Only a test that fails waits so long.
-const HANG: Duration = Duration::from_secs(20);
+use common::{Rig, linear, mib, two_heaps};
+use freestone::{Allocation, AllocationCreateInfo, DedicatedUse};
 
 fn free_all(rig: &Rig, allocations: impl IntoIterator<Item = Allocation>) {
     allocations.into_iter().for_each(|allocation| rig.free(allocation).expect("it is alive"));
 }
 
-/// Other threads free all else while a creation is about to fail: what it takes back is the last.
 #[test]
-fn an_allocator_that_a_failed_creation_leaves_idle_rests() {
+fn dedicated_objects_and_names_are_bookkeeping_too() {
     let rig = Rig::new(two_heaps(mib(1024), mib(1024)));
-    let info = AllocationCreateInfo::gpu_only();
-    let others = [256, mib(20)].map(|size| rig.allocate(&linear(size), &info).expect("there is memory"));
-    rig.control().fail_nth_of(Function::BindBufferMemory, 1, REFUSED);
-    thread::scope(|scope| {
-        let gate = rig.control().block(Function::BindBufferMemory);
-        // SAFETY: the create-info is valid; nothing is submitted.
-        let worker = scope.spawn(|| unsafe { rig.create_buffer(&buffer_info(256), &info) });
-        assert!(gate.wait_for_arrivals(1, HANG), "it has memory and binds it");
-        free_all(&rig, others);
-        gate.open();
-        let made = worker.join().expect("no panic");
-        assert!(made.is_err(), "the driver does not bind: {made:?}");
-    });
-    assert_eq!(rig.statistics().total.reserved_bytes(), mib(1), "one small block is kept");
+    let info = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
+    let host_bytes = || rig.detailed_statistics().host_bytes;
+    let first = rig.allocate(&linear(256), &info).expect("there is memory");
+    let with_one = host_bytes();
+    let mut live: Vec<_> = (0..100).map(|_| rig.allocate(&linear(256), &info).expect("there is memory")).collect();
+    let with_all = host_bytes();
+    assert!(with_all - with_one >= 100 * 32, "{with_one}, then {with_all}");
+    live.push(rig.allocate(&linear(256), &info.name("a name of twenty-six bytes")).expect("there is memory"));
+    assert!(host_bytes() - with_all >= 26 + 32, "{with_all}, then {}", host_bytes());
+    free_all(&rig, live);
+    free_all(&rig, [first]);
     rig.finish();
 }
