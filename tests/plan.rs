@@ -228,6 +228,28 @@ fn at_a_pool_s_block_limit_the_block_that_makes_way_is_planned() {
     rig.finish();
 }
 
+/// A trim gives kept slots back to their blocks; what it would leave is where a plan looks then.
+#[test]
+fn after_a_trim_a_plan_finds_the_offset_that_a_range_then_has() {
+    let rig = Rig::new(Profile::unified());
+    let upload = AllocationCreateInfo::upload();
+    rig.prewarm(Intent::Upload, mib(4)).expect("there is memory");
+    let [first, between, last, small] =
+        [300 * KIB, 300 * KIB, 300 * KIB, 256].map(|size| rig.allocate(&linear(size), &upload).expect("room"));
+    let kept = small.offset();
+    rig.free(small).expect("it is alive");
+    rig.free(between).expect("it is alive");
+    rig.control().set_budget(0, Some(mib(4)));
+    rig.update_budget();
+    let made = plan_and_allocate(&rig, &linear(256), &AllocationCreateInfo::gpu_only().within_budget());
+    let made = made.expect("the next type's block has room");
+    assert_ne!(made.offset(), kept, "the hole is smaller than what the slots went back to");
+    for allocation in [first, last, made] {
+        rig.free(allocation).expect("it is alive");
+    }
+    rig.finish();
+}
+
 /// Every event of every recorded application on every built-in profile.
 #[cfg(feature = "cli")]
 mod traces {

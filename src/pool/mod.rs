@@ -333,7 +333,7 @@ impl Pool {
         self.state.lock().blocks.probe(&request.range)
     }
 
-    /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, were given back.
+    /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, and kept slabs were given back.
     #[cold]
     pub(crate) fn probe_without(&self, request: &PoolRequest, regions: &[u32]) -> Option<u64> {
         self.state.lock().blocks.probe_without(&request.range, regions)

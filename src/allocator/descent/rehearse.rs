@@ -16,6 +16,8 @@ pub(crate) struct Rehearse {
     objects_opened: u32,
     /// Empty blocks that have been given back in the rehearsal.
     given_back: Vec<GiveBack>,
+    /// Pools that have been trimmed in the rehearsal: their slabs without a used slot are gone, too.
+    trimmed: Vec<u16>,
     /// The most bytes reserved at once in the rehearsal.
     pub(super) peak_bytes: u64,
 }
@@ -57,6 +59,7 @@ impl Descent for Rehearse {
 
     fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
         let pools = allocator.pools_on(heap_index);
+        self.trimmed.extend(pools.iter().map(|pool| pool.index()));
         let spare = pools.iter().flat_map(|pool| allocator.spare_blocks_of(pool, Kept::Nothing, self));
         let spare: Vec<GiveBack> = spare.collect();
         self.given_back.extend_from_slice(&spare);
@@ -92,7 +95,8 @@ impl Rehearse {
     /// Looks for room in the blocks of a pool that are left.
     fn probe(&self, pool: &NumberedPool, request: &PoolRequest) -> Option<u64> {
         let gone = self.gone_of(pool);
-        if gone.is_empty() { pool.probe(request) } else { pool.probe_without(request, &gone) }
+        let is_as_ever = gone.is_empty() && !self.trimmed.contains(&pool.index());
+        if is_as_ever { pool.probe(request) } else { pool.probe_without(request, &gone) }
     }
 
     /// Returns what has been opened and given back: bytes of one heap, and objects of all.
