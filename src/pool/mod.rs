@@ -61,7 +61,8 @@ pub(crate) struct PoolSettings {
     pub max_block_count: u32,
     /// Every allocation is aligned to at least this many bytes.
     pub min_alignment: u64,
-    /// The largest memory object that can be had, in bytes: the driver's limit, and for a custom pool its heap's too.
+    /// The largest memory object that can be had, in bytes: the driver's limit and the largest region's, and for a custom
+    /// pool its heap's too.
     pub max_object_size: u64,
     /// Whether blocks are mapped: once, when they are opened.
     pub mapping: Mapping,
