@@ -48,7 +48,7 @@ pub struct Plan {
     pub heap: HeapUsage,
     /// What was considered before, with the reason against it.
     pub attempts: Attempts,
-    /// Every memory type, with its place in the order or the reason against it.
+    /// Every memory type, with its place in the order or the reason against it; of a custom pool only its own.
     pub verdicts: Vec<TypeVerdict>,
 }
 
@@ -149,8 +149,16 @@ impl Allocator {
             exceeds_budget: found.bound == Bound::WithinHeap && found.output.driver_bytes > 0,
             heap: self.heap_usage(heap_index),
             attempts: found.attempts,
-            verdicts: self.selector.explain(&request.info.type_request(), request.requirements.memory_type_bits),
+            verdicts: self.verdicts_for(request),
         })
+    }
+
+    fn verdicts_for(&self, request: &AllocationRequest<'_>) -> Vec<TypeVerdict> {
+        let types = request.info.type_request();
+        match request.info.pool {
+            Some(pool) => vec![self.selector.explain_only(pool.memory_type_index(), &types)],
+            None => self.selector.explain(&types, request.requirements.memory_type_bits),
+        }
     }
 
     /// Returns sizes of which the largest that a plan confirms is what a memory type gives, in bytes. A search looks at
