@@ -6,7 +6,8 @@ use common::program::{self, Step};
 use common::{Rig, linear, mib, state_of};
 use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
-    Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, Intent, Plan, PlannedPlacement,
+    Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, DedicatedUse, Intent, Plan,
+    PlannedPlacement, PoolCreateInfo,
 };
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, proptest};
@@ -206,6 +207,46 @@ fn a_plan_says_when_the_budget_is_exceeded() {
     assert!(plan.exceeds_budget && plan.heap.budget == 64 * KIB, "{plan:?}");
     assert!(!plan.attempts.records().is_empty() && plan.verdicts.len() == 2, "{plan:?}");
     rig.plan(&linear(mib(8)), &AllocationCreateInfo::gpu_only().within_budget()).expect_err("the budget has not");
+    rig.finish();
+}
+
+/// The block that makes way at a pool's limit is gone before the next is counted.
+#[test]
+fn at_a_pool_s_block_limit_the_block_that_makes_way_is_planned() {
+    let vulkan = SimDevice::new(common::two_heaps(mib(1024), mib(1024)));
+    let rig = Rig::with(vulkan, |info| info.heap_limit(0, 3584 * KIB));
+    let always = AllocationCreateInfo::upload().dedicated(DedicatedUse::Always);
+    let peak = rig.allocate(&linear(mib(64)), &always).expect("there is memory");
+    rig.free(peak).expect("it is alive");
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).max_block_count(1)).expect("a pool");
+    let info = AllocationCreateInfo::gpu_only().pool(&pool);
+    let small = rig.allocate(&linear(100), &info).expect("there is memory");
+    rig.free(small).expect("it is alive");
+    let large = plan_and_allocate(&rig, &linear(1536 * KIB), &info).expect("the empty block makes way");
+    rig.free(large).expect("it is alive");
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+/// A trim gives kept slots back to their blocks; what it would leave is where a plan looks then.
+#[test]
+fn after_a_trim_a_plan_finds_the_offset_that_a_range_then_has() {
+    let rig = Rig::new(Profile::unified());
+    let upload = AllocationCreateInfo::upload();
+    rig.prewarm(Intent::Upload, mib(4)).expect("there is memory");
+    let [first, between, last, small] =
+        [300 * KIB, 300 * KIB, 300 * KIB, 256].map(|size| rig.allocate(&linear(size), &upload).expect("room"));
+    let kept = small.offset();
+    rig.free(small).expect("it is alive");
+    rig.free(between).expect("it is alive");
+    rig.control().set_budget(0, Some(mib(4)));
+    rig.update_budget();
+    let made = plan_and_allocate(&rig, &linear(256), &AllocationCreateInfo::gpu_only().within_budget());
+    let made = made.expect("the next type's block has room");
+    assert_ne!(made.offset(), kept, "the hole is smaller than what the slots went back to");
+    for allocation in [first, last, made] {
+        rig.free(allocation).expect("it is alive");
+    }
     rig.finish();
 }
 

@@ -13,7 +13,7 @@ use super::{Allocator, ladder};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Intent};
-use crate::pool::{Kind, Refusal};
+use crate::pool::{Kind, PoolSettings, Refusal};
 
 impl Allocator {
     /// Opens empty blocks, so that allocations of this intent find `bytes` of room without a driver call.
@@ -31,12 +31,7 @@ impl Allocator {
         let candidates = self.candidates(&intent.into(), u32::MAX)?;
         let memory_type_index = candidates.first().unwrap_or_default();
         let pool = self.pools.own_shard(memory_type_index, Kind::Linear);
-        if pool.settings().is_lazy {
-            return Err(AllocationError::Unsupported {
-                what: "room for transient images beforehand",
-                use_instead: "create the images: each has lazily allocated memory of its own",
-            });
-        }
+        check_may_wait(pool.settings())?;
         let mut opened = 0;
         loop {
             let empty_bytes = pool.keep_prewarmed(bytes);
@@ -98,6 +93,20 @@ impl Allocator {
             bytes => bytes,
         }
     }
+}
+
+/// Checks that blocks which wait for what comes would serve it.
+///
+/// # Errors
+/// `Unsupported` where the memory type is lazily allocated, and never shared.
+pub(super) fn check_may_wait(settings: &PoolSettings) -> Result<(), AllocationError> {
+    if settings.is_lazy {
+        return Err(AllocationError::Unsupported {
+            what: "room for transient images beforehand",
+            use_instead: "create the images: each has lazily allocated memory of its own",
+        });
+    }
+    Ok(())
 }
 
 /// Returns what may make room after a refusal, as the ladder has it; `None` where nothing does.

@@ -6,6 +6,7 @@ use core::fmt;
 use std::sync::Arc;
 
 pub use self::error::{CreatePoolError, DestroyPoolError, DestroyPoolReason};
+use super::beforehand::check_may_wait;
 use super::error::{AllocationError, Attempts};
 use super::pools::NumberedPool;
 use super::serve::stamped;
@@ -79,7 +80,8 @@ impl PoolCreateInfo {
         self
     }
 
-    /// Keeps at least so many blocks; they are opened when the pool is created.
+    /// Keeps at least so many blocks; they are opened when the pool is created. A pool of lazily allocated memory has none,
+    /// and is refused (`Unsupported`): each of its images has memory of its own.
     #[must_use]
     pub fn min_block_count(mut self, count: u32) -> Self {
         self.min_block_count = count;
@@ -87,7 +89,8 @@ impl PoolCreateInfo {
     }
 
     /// Opens at most so many blocks. Where all are there or on their way and none has room, a thread waits for those that
-    /// are on their way before it is refused.
+    /// are on their way before it is refused. A host-visible block that cannot be mapped is refused too, even to who does not
+    /// need the host: it would serve nobody else.
     #[must_use]
     pub fn max_block_count(mut self, count: u32) -> Self {
         self.max_block_count = count;
@@ -353,9 +356,12 @@ impl Allocator {
         Err(AllocationError::NoMemoryType { memory_type_bits, verdicts })
     }
 
-    pub(crate) fn open_first_blocks(&self, custom: &CustomPool, count: u32) -> Result<(), AllocationError> {
-        let growth_settings = &custom.pool.settings().growth;
-        let bytes = growth::prewarm_block(0, growth_settings);
+    fn open_first_blocks(&self, custom: &CustomPool, count: u32) -> Result<(), AllocationError> {
+        let settings = custom.pool.settings();
+        if count > 0 {
+            check_may_wait(settings)?;
+        }
+        let bytes = growth::prewarm_block(0, &settings.growth);
         (0..count).try_for_each(|_| self.open_empty(&custom.pool, bytes))
     }
 

@@ -12,7 +12,7 @@ use super::error::{AllocationError, AttemptKind, AttemptRecord, Attempts, Reason
 use super::ladder::{Facts, Ladder, LadderRules, Step, Stop};
 use super::pools::NumberedPool;
 use super::request::AllocationRequest;
-use super::stamp::Stamp;
+use super::stamp::{Stamp, Trait};
 use super::{Allocator, retention};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
@@ -255,7 +255,7 @@ impl Perform {
             }
         })?;
         allocator.note_opening();
-        Ok((placement, pool.stamp()))
+        Ok((placement, pool.stamp().with(Trait::Opener, !placement.is_dedicated)))
     }
 }
 

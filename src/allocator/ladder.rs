@@ -5,8 +5,8 @@
 //!                      -> trim this heap's pools -> open again
 //!   refused there:     the next memory type, unless spilling is forbidden
 //!   all refused:       once more over the budget, where the caller allows it and only the budget was in the way
-//!   too many objects:  trim all pools -> once more -> from then on existing blocks only
-//!   no host memory:    trim all pools -> once more -> stop
+//!   too many objects:  trim all pools -> once more; from then on, or where nothing went back, existing blocks only
+//!   no host memory:    trim all pools -> once more -> stop; a merely preferred dedicated allocation tries blocks first
 //!   device lost:       stop
 //! ```
 //!
@@ -98,7 +98,11 @@ enum Rung {
     /// Existing blocks once more, as another thread's opening has ended; then this.
     LookAgain(Attempt),
     TrimHeap,
-    TrimAll(Attempt),
+    /// All pools are trimmed, then this is tried once more; in vain where it lacks a place and no object goes back.
+    TrimAll {
+        retried: Attempt,
+        lacks_place: bool,
+    },
     Stopped(Stop),
 }
 
@@ -129,7 +133,7 @@ impl Ladder {
             Rung::Existing | Rung::LookAgain(_) => step(Attempt::Existing),
             Rung::Open(attempt) => step(attempt),
             Rung::TrimHeap => Step::TrimHeap { memory_type_index },
-            Rung::TrimAll(_) => Step::TrimAll,
+            Rung::TrimAll { .. } => Step::TrimAll,
             Rung::Stopped(reason) => Step::Stop(reason),
         }
     }
@@ -157,7 +161,7 @@ impl Ladder {
             Rung::Existing => self.after_existing(),
             Rung::LookAgain(attempt) => self.rung = Rung::Open(attempt),
             Rung::Open(attempt) => self.after_open(attempt, refusal),
-            Rung::Enter | Rung::TrimHeap | Rung::TrimAll(_) | Rung::Stopped(_) => self.next_type(),
+            Rung::Enter | Rung::TrimHeap | Rung::TrimAll { .. } | Rung::Stopped(_) => self.next_type(),
         }
     }
 
@@ -166,8 +170,8 @@ impl Ladder {
         match self.rung {
             Rung::TrimHeap if bytes > 0 => self.rung = Rung::Open(self.opening()),
             // Host memory may be there again without a trim; a place for an object is not.
-            Rung::TrimAll(attempt) if bytes > 0 || !self.existing_only => self.rung = Rung::Open(attempt),
-            Rung::TrimAll(_) => self.after_too_many(),
+            Rung::TrimAll { retried, lacks_place } if bytes > 0 || !lacks_place => self.rung = self.rung_of(retried),
+            Rung::TrimAll { .. } => self.after_too_many(),
             _ => self.next_type(),
         }
     }
@@ -186,6 +190,13 @@ impl Ladder {
 
     fn candidate(&self) -> Option<u32> {
         self.candidates.as_slice().get(self.position).copied().map(u32::from)
+    }
+
+    /// Returns where an attempt stands that is made once more: what is merely preferred has the blocks behind it.
+    fn rung_of(&self, attempt: Attempt) -> Rung {
+        let is_preferred =
+            matches!(self.facts, Some(Facts { strategy: Strategy::Dedicated { is_required: false }, .. }));
+        if is_preferred && attempt == Attempt::Dedicated { Rung::Preferred } else { Rung::Open(attempt) }
     }
 
     fn after_existing(&mut self) {
@@ -213,17 +224,18 @@ impl Ladder {
 
     /// Too many objects, or no host memory: all pools are trimmed once and the attempt is made once more.
     fn meet_fatal(&mut self, result: vk::Result) {
-        let attempt = match self.rung {
+        let retried = match self.rung {
             Rung::Open(attempt) => attempt,
             _ => Attempt::Dedicated,
         };
         match result {
             vk::Result::ERROR_TOO_MANY_OBJECTS | vk::Result::ERROR_OUT_OF_HOST_MEMORY if !self.was_all_trimmed => {
                 self.was_all_trimmed = true;
-                self.existing_only = result == vk::Result::ERROR_TOO_MANY_OBJECTS;
-                self.rung = Rung::TrimAll(attempt);
+                self.rung = Rung::TrimAll { retried, lacks_place: result == vk::Result::ERROR_TOO_MANY_OBJECTS };
             }
             vk::Result::ERROR_TOO_MANY_OBJECTS => self.after_too_many(),
+            // Existing blocks need none.
+            vk::Result::ERROR_OUT_OF_HOST_MEMORY if self.rung == Rung::Preferred => self.rung = Rung::Existing,
             _ => self.rung = Rung::Stopped(Stop::Driver(result)),
         }
     }

@@ -129,6 +129,13 @@ impl Ledger {
         self.table.lock().entries.get(&key).map(|entry| entry.name.to_string())
     }
 
+    /// Returns the bytes of bookkeeping on the host: entries and names, backtraces left out.
+    pub(crate) fn host_bytes(&self) -> usize {
+        let entries = &self.table.lock().entries;
+        let names: usize = entries.values().map(|entry| entry.name.len()).sum();
+        entries.len() * size_of::<(LedgerKey, Entry)>() + names
+    }
+
     /// Lists what stands in the ledger, in the order in which it was entered.
     pub(crate) fn leaks(&self) -> Vec<Leak> {
         let table = self.table.lock();

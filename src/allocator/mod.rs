@@ -308,7 +308,7 @@ impl Allocator {
     }
 
     /// Takes back what was made a moment ago, because the rest of an operation failed (I3): nothing of it counts, and a
-    /// block that was opened for it goes back.
+    /// block that was opened for it goes back. Where others have freed all else meanwhile, the allocator rests.
     #[expect(clippy::needless_pass_by_value, reason = "the key ends here")]
     pub(crate) fn take_back(&self, allocation: Allocation) {
         if allocation.is_in_ledger() {
@@ -317,6 +317,9 @@ impl Allocator {
         let Some(pool) = self.pools.get(allocation.pool_index()) else { return };
         let taken = pool.take_back(self.backing(), (allocation.key(), allocation.making()), self.now());
         debug_assert!(taken.is_ok(), "I1: the allocator takes back what it has made");
+        if taken == Ok(Left::Nothing) {
+            self.release_if_idle();
+        }
     }
 
     /// Returns whether this allocator made an allocation.

@@ -10,8 +10,8 @@ use super::request::{AllocationCreateInfo, AllocationRequest, AllocationRequirem
 use crate::block::growth;
 use crate::device::DedicatedPreference;
 use crate::memory_type::{Bound, Candidates, HeapUsage, Intent, TypeVerdict};
-use crate::pool::placement::{self, PlacementInput, Strategy};
-use crate::pool::{Attempt, DedicatedUse, Kind, Pool};
+use crate::pool::placement::Strategy;
+use crate::pool::{Attempt, Kind, Pool};
 use crate::suballocator::align::align_down;
 
 /// Where an allocation would be placed.
@@ -48,7 +48,7 @@ pub struct Plan {
     pub heap: HeapUsage,
     /// What was considered before, with the reason against it.
     pub attempts: Attempts,
-    /// Every memory type, with its place in the order or the reason against it.
+    /// Every memory type, with its place in the order or the reason against it; of a custom pool only its own.
     pub verdicts: Vec<TypeVerdict>,
 }
 
@@ -149,8 +149,16 @@ impl Allocator {
             exceeds_budget: found.bound == Bound::WithinHeap && found.output.driver_bytes > 0,
             heap: self.heap_usage(heap_index),
             attempts: found.attempts,
-            verdicts: self.selector.explain(&request.info.type_request(), request.requirements.memory_type_bits),
+            verdicts: self.verdicts_for(request),
         })
+    }
+
+    fn verdicts_for(&self, request: &AllocationRequest<'_>) -> Vec<TypeVerdict> {
+        let types = request.info.type_request();
+        match request.info.pool {
+            Some(pool) => vec![self.selector.explain_only(pool.memory_type_index(), &types)],
+            None => self.selector.explain(&types, request.requirements.memory_type_bits),
+        }
     }
 
     /// Returns sizes of which the largest that a plan confirms is what a memory type gives, in bytes. A search looks at
@@ -169,23 +177,27 @@ impl Allocator {
         let settings = pool.settings();
         let heap_index = self.heap_of(settings.memory_type_index);
         let available = self.budget().available(heap_index, Bound::WithinBudget, trimmed.change_on(heap_index));
-        let size = align_down(available.min(settings.max_object_size), settings.suballocator.unit);
-        let input = PlacementInput {
-            size,
-            live_bytes: pool.counts().live_bytes().saturating_add(size),
-            block_cap: settings.growth.cap,
-            driver: DedicatedPreference::None,
-            caller: DedicatedUse::Auto,
-            is_lazy: settings.is_lazy,
-            may_own: settings.may_own,
-        };
-        if placement::choose(&input) == Strategy::Shared { align_down(size, growth::PAGE) } else { size }
+        let exact = available.min(settings.max_object_size);
+        let whole = align_down(exact, settings.suballocator.unit);
+        match (strategy_for(pool, exact), strategy_for(pool, whole)) {
+            (Some(Strategy::Dedicated { .. }), _) => exact,
+            (_, Some(Strategy::Shared)) => align_down(whole, growth::PAGE),
+            _ => whole,
+        }
     }
 
     /// Returns whether an allocation of so many bytes would succeed within the budget.
     fn is_plannable(&self, intent: Intent, size: u64) -> bool {
         self.plan(&any_bytes(size), &AllocationCreateInfo::new(intent).within_budget()).is_ok()
     }
+}
+
+/// Returns how so many bytes would be placed in a pool; `None` for none.
+fn strategy_for(pool: &Pool, size: u64) -> Option<Strategy> {
+    let (requirements, info) = (any_bytes(size), AllocationCreateInfo::gpu_only());
+    let request = AllocationRequest { requirements: &requirements, info: &info, dedicated_for: None };
+    let pool_request = request.for_pool(pool, Bound::WithinBudget)?;
+    Some(request.strategies(pool, &pool_request).0)
 }
 
 /// Asks for linear bytes in any memory type.

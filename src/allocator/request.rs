@@ -378,7 +378,7 @@ impl AllocationRequest<'_> {
             block_cap: settings.growth.cap,
             driver: self.requirements.dedicated,
             caller: self.caller(),
-            is_lazy: settings.is_lazy,
+            must_be_alone: pool.must_be_alone(request),
             may_own: settings.may_own,
         };
         (placement::choose(&input), placement::large_or_shared(&input))

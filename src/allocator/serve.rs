@@ -112,10 +112,8 @@ impl Allocator {
         let candidates = self.candidates_for(&request)?;
         let found = descent::run(self, &request, candidates, &mut Perform::default())?;
         let (placement, stamp) = found.output;
-        let opener = matches!(found.attempt, Attempt::Grow { .. } | Attempt::Own);
-        let stamp = stamp
-            .with(Trait::Opener, opener && !placement.is_dedicated)
-            .with(Trait::Tied, found.attempt == Attempt::Dedicated && request.dedication().is_some());
+        let is_tied = found.attempt == Attempt::Dedicated && request.dedication().is_some();
+        let stamp = stamp.with(Trait::Tied, is_tied);
         Ok(self.hand_out(&request, &placement, stamp))
     }
 

@@ -207,7 +207,8 @@ pub struct DetailedStatistics {
     pub blocks: Vec<BlockStatistics>,
     /// All ranges together.
     pub ranges: RangeStatistics,
-    /// Bytes of bookkeeping on the host.
+    /// Bytes of bookkeeping on the host, for blocks, dedicated objects and what has a name or is tracked; backtraces are not
+    /// counted.
     pub host_bytes: usize,
 }
 
@@ -251,6 +252,7 @@ impl Allocator {
     /// Linear in all ranges. For reports, not for frames.
     pub fn detailed_statistics(&self) -> DetailedStatistics {
         let mut walk = Walk::default();
+        walk.found.host_bytes = self.ledger.host_bytes();
         for pool in self.pools().all() {
             walk.pool_index = pool.index();
             walk.memory_type_index = pool.settings().memory_type_index;

@@ -115,7 +115,7 @@ impl BlockList {
         self.suballocator.probe(request).map(|spot| spot.offset)
     }
 
-    /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, were given back.
+    /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, and kept slabs were given back.
     ///
     /// # Complexity
     /// A copy of all bookkeeping: for plans that come to a trim.

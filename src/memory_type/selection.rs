@@ -203,6 +203,11 @@ impl Selector {
             .collect()
     }
 
+    /// Says what a type is for a request that has no other choice.
+    pub(crate) fn explain_only(&self, memory_type_index: u32, request: &TypeRequest) -> TypeVerdict {
+        TypeVerdict { memory_type_index, verdict: self.describe(memory_type_index, 0, &Ask::new(request)) }
+    }
+
     /// Refuses required flags that no type may be chosen for, naming the feature that is missing.
     ///
     /// # Errors

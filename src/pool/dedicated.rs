@@ -97,6 +97,12 @@ impl DedicatedTable {
         (self.slots.len() - self.vacant.len()) as u64
     }
 
+    /// Returns the bytes of bookkeeping on the host: the slots, and each object behind its two counts.
+    pub(crate) fn host_bytes(&self) -> usize {
+        let objects = (self.slots.len() - self.vacant.len()) * (size_of::<DedicatedMemory>() + 2 * size_of::<usize>());
+        self.slots.capacity() * size_of::<Slot>() + self.vacant.capacity() * size_of::<u32>() + objects
+    }
+
     /// Checks that bytes and number are those of the objects that are there.
     pub(crate) fn validate(&self) -> Result<(), String> {
         let (count, bytes) =

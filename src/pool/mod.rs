@@ -14,7 +14,8 @@
 //! - I1: the driver is never called, and nobody waits, while the lock is held.
 //! - I2: nothing is counted twice: what a pool holds is counted from what is there, when somebody asks.
 //! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`.
-//! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared.
+//! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared, and
+//!   none is kept beyond what its one resource needs.
 
 #![forbid(unsafe_code)]
 
@@ -60,7 +61,8 @@ pub(crate) struct PoolSettings {
     pub max_block_count: u32,
     /// Every allocation is aligned to at least this many bytes.
     pub min_alignment: u64,
-    /// The largest memory object that can be had, in bytes: the driver's limit, and for a custom pool its heap's too.
+    /// The largest memory object that can be had, in bytes: the driver's limit and the largest region's, and for a custom
+    /// pool its heap's too.
     pub max_object_size: u64,
     /// Whether blocks are mapped: once, when they are opened.
     pub mapping: Mapping,
@@ -332,7 +334,7 @@ impl Pool {
         self.state.lock().blocks.probe(&request.range)
     }
 
-    /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, were given back.
+    /// Returns what [`probe`](Self::probe) would answer if these blocks, empty now, and kept slabs were given back.
     #[cold]
     pub(crate) fn probe_without(&self, request: &PoolRequest, regions: &[u32]) -> Option<u64> {
         self.state.lock().blocks.probe_without(&request.range, regions)
@@ -373,27 +375,25 @@ impl Pool {
         backing: Backing<'_>,
         (key, making): (RangeKey, Making),
         now: u64,
-    ) -> Result<(), StaleKey> {
-        if making == Making::Dedicated {
-            let mut state = self.state.lock();
-            let object = state.dedicated.remove(key).ok_or(StaleKey)?;
-            // Behind the same lock: nobody counts it as freed meanwhile.
-            state.allocated -= 1;
-            let retired = retire_last(backing, object);
-            drop(state);
-            retired.map(Retired::finish);
-            return Ok(());
-        }
+    ) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
-        let freed = state.blocks.free(key, now)?;
-        state.allocated -= 1;
         let retired = match making {
-            Making::WithBlock => self.take_out_spare(backing, &mut state, freed.region),
-            _ => None,
+            Making::Dedicated => retire_last(backing, state.dedicated.remove(key).ok_or(StaleKey)?),
+            Making::InBlock => {
+                state.blocks.free(key, now)?;
+                None
+            }
+            Making::WithBlock => {
+                let freed = state.blocks.free(key, now)?;
+                self.take_out_spare(backing, &mut state, freed.region)
+            }
         };
-        drop(state);
+        // Behind the same lock: nobody counts it as freed meanwhile.
+        state.allocated -= 1;
+        // What others have freed meanwhile may have left more empty blocks than are kept.
+        let left = self.settle(backing, state);
         retired.map(Retired::finish);
-        Ok(())
+        Ok(left)
     }
 }
 

@@ -12,7 +12,7 @@
 use super::MemoryPriority;
 use super::{AtLimit, Attempt, HostAccess, Placement, Pool, PoolRequest, Refusal, State, placement};
 use crate::block::{Backing, Retired};
-use crate::device::{DedicatedFor, Memory, MemoryRequest};
+use crate::device::{DedicatedFor, DriverError, Mapping, Memory, MemoryRequest};
 use crate::memory_type::Bound;
 use crate::suballocator::align::{align_up, is_aligned};
 use crate::suballocator::{Algorithm, Request};
@@ -86,10 +86,8 @@ impl Pool {
     ) -> Result<Placement, Refusal> {
         let mut slot = self.claim_block(backing)?;
         let memory = self.open_memory(backing, request, (bytes, None))?;
-        if memory.mapping_error().is_some() {
-            // I4: it serves its opener, which does not need the host, and goes back with it.
-            drop(slot);
-            return Ok(self.store_dedicated(memory));
+        if let Some(error) = memory.mapping_error() {
+            return self.keep_unmapped(backing, request, (memory, error));
         }
         let mut state = self.state.lock();
         let cut = state.blocks.add_with(memory, &request.range);
@@ -111,6 +109,26 @@ impl Pool {
     pub(super) fn open_dedicated(&self, backing: Backing<'_>, request: &PoolRequest) -> Result<Placement, Refusal> {
         let memory = self.open_memory(backing, request, (request.exact_size, request.dedicated_for))?;
         Ok(self.store_dedicated(memory))
+    }
+
+    /// Keeps what could not be mapped for its opener alone, which does not need the host, and no larger than that (I4). A
+    /// pool that counts its blocks refuses it: it would be one more, of which nobody else has anything.
+    fn keep_unmapped(
+        &self,
+        backing: Backing<'_>,
+        request: &PoolRequest,
+        (memory, error): (Memory, DriverError),
+    ) -> Result<Placement, Refusal> {
+        if self.settings.max_block_count < u32::MAX {
+            backing.retire(memory).finish();
+            return Err(Refusal::Driver(error));
+        }
+        if memory.size() <= self.own_block_size(request) {
+            return Ok(self.store_dedicated(memory));
+        }
+        backing.retire(memory).finish();
+        let exact = MemoryRequest { map: Mapping::None, ..self.memory_request(request.exact_size, None) };
+        Ok(self.store_dedicated(backing.open(&exact, request.bound)?))
     }
 
     /// Stores a memory object that serves one resource alone.
@@ -153,6 +171,14 @@ impl Pool {
     pub(super) fn own_block_size(&self, request: &PoolRequest) -> u64 {
         let unit = self.settings.suballocator.unit;
         align_up(request.range.size, unit).unwrap_or(u64::MAX)
+    }
+
+    /// Returns whether a resource has memory of its own in any case: lazily allocated memory is never shared, and where the
+    /// largest memory object is no multiple of the pool's unit, it is larger than the largest block.
+    pub(crate) fn must_be_alone(&self, request: &PoolRequest) -> bool {
+        let settings = &self.settings;
+        let is_above_blocks = self.own_block_size(request) > settings.max_object_size;
+        settings.is_lazy || (settings.may_own && is_above_blocks && request.exact_size <= settings.max_object_size)
     }
 
     /// Cuts a range for a thread that the block limit has refused, or waits for the end of an opening that is under way.

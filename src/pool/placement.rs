@@ -3,7 +3,7 @@
 //! ```text
 //!   driver requires, or the caller asks ........................ dedicated (info attached, exact size)
 //!   driver prefers, from 1 MiB, and nothing aliases ............ dedicated, else as below
-//!   lazily allocated memory .................................... memory of its own, never shared
+//!   lazily allocated memory, or all blocks are too small ....... memory of its own, never shared
 //!   from max(4 MiB, live / 16), or above half the largest block  own block
 //!   everything else ............................................ shared block
 //! ```
@@ -30,7 +30,8 @@ pub enum DedicatedUse {
     Auto,
     /// Always dedicated.
     Always,
-    /// Never dedicated; an error where the driver requires it.
+    /// Never dedicated; an error where the driver requires it. What no block can hold has a memory object of its own all
+    /// the same, but is not tied to it: lazily allocated memory, and what only the largest object of all just holds.
     Never,
 }
 
@@ -58,8 +59,8 @@ pub(crate) struct PlacementInput {
     pub driver: DedicatedPreference,
     /// What the caller says.
     pub caller: DedicatedUse,
-    /// Whether the memory type is lazily allocated.
-    pub is_lazy: bool,
+    /// Whether no block serves: the memory type is lazily allocated, or the largest block is a little too small.
+    pub must_be_alone: bool,
     /// Whether the pool may open blocks for one large resource.
     pub may_own: bool,
 }
@@ -67,7 +68,7 @@ pub(crate) struct PlacementInput {
 /// Chooses where a resource goes.
 pub(crate) fn choose(input: &PlacementInput) -> Strategy {
     let is_required = input.driver == DedicatedPreference::Required || input.caller == DedicatedUse::Always;
-    if is_required || input.is_lazy {
+    if is_required || input.must_be_alone {
         return Strategy::Dedicated { is_required: true };
     }
     let may_be_dedicated = input.caller == DedicatedUse::Auto && input.may_own;
@@ -99,7 +100,7 @@ mod tests {
             block_cap: 64 * MIB,
             driver: DedicatedPreference::None,
             caller: DedicatedUse::Auto,
-            is_lazy: false,
+            must_be_alone: false,
             may_own: true,
         }
     }
@@ -136,8 +137,8 @@ mod tests {
         assert_eq!(choose(&required), Strategy::Dedicated { is_required: true });
         let asked = PlacementInput { caller: DedicatedUse::Always, ..input(16) };
         assert_eq!(choose(&asked), Strategy::Dedicated { is_required: true });
-        let lazy = PlacementInput { is_lazy: true, ..input(16) };
-        assert_eq!(choose(&lazy), Strategy::Dedicated { is_required: true });
+        let alone = PlacementInput { must_be_alone: true, ..input(16) };
+        assert_eq!(choose(&alone), Strategy::Dedicated { is_required: true });
     }
 
     #[test]

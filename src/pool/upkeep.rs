@@ -42,10 +42,9 @@ impl Pool {
     }
 
     /// Lists the empty blocks that may be given back, as (region, bytes), as if those of `gone` had been given back already.
+    /// Changes nothing: a plan asks too.
     pub(crate) fn spare_blocks(&self, kept: Kept, gone: &[u32]) -> Vec<(u32, u64)> {
-        let mut state = self.state.lock();
-        state.blocks.reclaim();
-        self.spare(&state, kept, gone)
+        self.spare(&self.state.lock(), kept, gone)
     }
 
     /// Chooses the spare blocks, largest first: the pool's minimum and what was prewarmed are the smallest that there are.
@@ -171,7 +170,7 @@ impl Pool {
 
     pub(super) fn take_out_largest_spare<'a>(&self, backing: Backing<'a>, state: &mut State) -> Option<Retired<'a>> {
         let region = self.largest_spare(state, u64::MAX)?;
-        take_out(backing, state, region)
+        self.take_out_spare(backing, state, region)
     }
 
     /// Returns how many blocks lie above the pool's minimum.

@@ -34,7 +34,8 @@ impl Pool {
 
     /// Returns the bytes of bookkeeping on the host.
     pub(crate) fn host_bytes(&self) -> usize {
-        size_of::<Self>() + self.state.lock().blocks.host_bytes()
+        let state = self.state.lock();
+        size_of::<Self>() + state.blocks.host_bytes() + state.dedicated.host_bytes()
     }
 
     /// Checks every invariant of the pool.

@@ -2,6 +2,8 @@
 //!
 //! Sizes and alignments are in bytes here; the files below this one count in units.
 
+use super::size_class::MAX_SIZE;
+
 /// Which end of a free range serves a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
@@ -111,6 +113,11 @@ impl Settings {
     /// Settings of an algorithm that knows neither slabs, ends nor slivers.
     pub(crate) const fn plain(unit: u64) -> Self {
         Self { unit, slab_limit: 0, high_end_from: u64::MAX, sliver_shift: NO_SLIVERS }
+    }
+
+    /// Returns the size of the largest region, in bytes.
+    pub(crate) const fn largest_region(&self) -> u64 {
+        MAX_SIZE.saturating_mul(self.unit)
     }
 
     pub(super) const fn shift(&self) -> u32 {

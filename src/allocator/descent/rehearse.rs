@@ -16,6 +16,8 @@ pub(crate) struct Rehearse {
     objects_opened: u32,
     /// Empty blocks that have been given back in the rehearsal.
     given_back: Vec<GiveBack>,
+    /// Pools that have been trimmed in the rehearsal: their slabs without a used slot are gone, too.
+    trimmed: Vec<u16>,
     /// The most bytes reserved at once in the rehearsal.
     pub(super) peak_bytes: u64,
 }
@@ -46,18 +48,18 @@ impl Descent for Rehearse {
         let driver_bytes = pool.opening_bytes(attempt, request);
         let heap_index = allocator.heap_of(pool.settings().memory_type_index);
         self.given_back.extend(allocator.give_backs(pool, driver_bytes, self));
-        let change = self.change_on(heap_index);
-        if let Err(refused) = allocator.budget().check(heap_index, driver_bytes, request.bound, change) {
-            let elsewhere = self.find_existing(allocator, pool, request);
-            let may_share = attempt != Attempt::Dedicated;
-            return Ok(elsewhere.filter(|_| may_share).ok_or(Refusal::Budget(refused))?);
+        if attempt != Attempt::Dedicated {
+            self.make_place(allocator, pool);
         }
+        let change = self.change_on(heap_index);
+        allocator.budget().check(heap_index, driver_bytes, request.bound, change).map_err(Refusal::Budget)?;
         let offset = (attempt == Attempt::Dedicated).then_some(0);
         Ok(Rehearsed { driver_bytes, offset })
     }
 
     fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
         let pools = allocator.pools_on(heap_index);
+        self.trimmed.extend(pools.iter().map(|pool| pool.index()));
         let spare = pools.iter().flat_map(|pool| allocator.spare_blocks_of(pool, Kept::Nothing, self));
         let spare: Vec<GiveBack> = spare.collect();
         self.given_back.extend_from_slice(&spare);
@@ -75,6 +77,14 @@ impl Rehearse {
         }
     }
 
+    /// Gives back the block that makes way where a pool has as many as it may have.
+    fn make_place(&mut self, allocator: &Allocator, pool: &NumberedPool) {
+        let left = pool.counts().block_count.saturating_sub(self.gone_of(pool).len() as u64);
+        if left >= u64::from(pool.settings().max_block_count) {
+            self.given_back.extend(allocator.spare_blocks_of(pool, Kept::Nothing, self).into_iter().take(1));
+        }
+    }
+
     /// Looks for room in the blocks of a pool and its shards.
     fn find_existing(&self, allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<Rehearsed> {
         let mut shards = core::iter::once(pool).chain(allocator.pools().siblings(pool));
@@ -85,7 +95,8 @@ impl Rehearse {
     /// Looks for room in the blocks of a pool that are left.
     fn probe(&self, pool: &NumberedPool, request: &PoolRequest) -> Option<u64> {
         let gone = self.gone_of(pool);
-        if gone.is_empty() { pool.probe(request) } else { pool.probe_without(request, &gone) }
+        let is_as_ever = gone.is_empty() && !self.trimmed.contains(&pool.index());
+        if is_as_ever { pool.probe(request) } else { pool.probe_without(request, &gone) }
     }
 
     /// Returns what has been opened and given back: bytes of one heap, and objects of all.

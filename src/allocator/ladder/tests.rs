@@ -184,6 +184,24 @@ fn the_attempt_that_met_too_many_objects_is_made_once_more_where_a_trim_gave_one
     assert_eq!((steps.as_slice(), stop), (expected.as_slice(), Stop::Exhausted));
 }
 
+/// What is refused for bytes then, lacks no place for an object: other types and the budget's excess come as ever.
+#[test]
+fn a_place_that_a_trim_made_is_there_for_every_type() {
+    let mut refusals = [too_many()].into_iter().chain(core::iter::repeat(over_budget(0)));
+    let refuse = |_, _| refusals.next().expect("it never ends");
+    let (steps, _) = climb(Ladder::new(candidates(2), DEFAULT), Strategy::OwnBlock, MIB, refuse);
+    let own: Vec<(u32, Bound)> = steps
+        .iter()
+        .filter_map(|step| match *step {
+            Step::Try { memory_type_index, attempt: Attempt::Own, bound } => Some((memory_type_index, bound)),
+            _ => None,
+        })
+        .collect();
+    let of = |bound| [0, 0, 0, 1, 1].map(|memory_type_index| (memory_type_index, bound));
+    let above = [0, 0, 1, 1].map(|memory_type_index| (memory_type_index, Bound::WithinHeap));
+    assert_eq!(own, [of(Bound::WithinBudget).as_slice(), &above].concat(), "each heap is trimmed once");
+}
+
 #[test]
 fn what_must_be_dedicated_is_so_after_a_trim_too() {
     let required = Strategy::Dedicated { is_required: true };
@@ -239,6 +257,22 @@ fn out_of_host_memory_is_retried_once() {
         };
         let (steps, stop) = climb(Ladder::new(candidates(3), DEFAULT), Strategy::Shared, trimmed, refuse);
         assert_eq!((count, stop), (2, Stop::Driver(exhausted)), "{steps:?}");
+    }
+}
+
+#[test]
+fn what_is_merely_preferred_comes_to_blocks_after_all_pools_were_trimmed() {
+    let (exhausted, refused) = (vk::Result::ERROR_OUT_OF_HOST_MEMORY, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+    let bound = Bound::WithinBudget;
+    let dedicated = attempt(0, Attempt::Dedicated, bound);
+    for second in [exhausted, refused] {
+        let mut results = [exhausted, second].into_iter().chain(core::iter::repeat(exhausted));
+        let refuse = |_, _| driver(results.next().expect("it never ends"));
+        let preferred = Strategy::Dedicated { is_required: false };
+        let (steps, stop) = climb(Ladder::new(candidates(2), DEFAULT), preferred, 0, refuse);
+        let expected =
+            [dedicated, Step::TrimAll, dedicated, attempt(0, Attempt::Existing, bound), grow(0, 1024, bound)];
+        assert_eq!((steps.as_slice(), stop), (expected.as_slice(), Stop::Driver(exhausted)));
     }
 }
 

@@ -75,20 +75,22 @@ impl Template {
     pub(super) fn settings(&self, memory_type_index: u32, class: BlockClass) -> PoolSettings {
         let flags = self.properties.flags_of(memory_type_index);
         let heap_size = self.properties.heap_of(memory_type_index).map_or(0, |heap| heap.size);
-        let max_object_size = self.properties.max_memory_allocation_size.min(heap_size);
+        let suballocator = suballocator::Settings {
+            unit: UNIT.max(self.properties.atom_of(memory_type_index)),
+            slab_limit: SLAB_LIMIT,
+            high_end_from: HIGH_END_FROM,
+            sliver_shift: SLIVER_SHIFT,
+        };
+        // A driver may name no largest object, and a heap be larger than what a region counts.
+        let largest = self.properties.max_memory_allocation_size.min(suballocator.largest_region());
+        let max_object_size = largest.min(heap_size);
         let is_host_visible = flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
         let mapping = if is_host_visible { Mapping::Persistent } else { Mapping::None };
-        let unit = UNIT.max(self.properties.atom_of(memory_type_index));
         PoolSettings {
             memory_type_index,
             class,
             algorithm: Algorithm::Tlsf,
-            suballocator: suballocator::Settings {
-                unit,
-                slab_limit: SLAB_LIMIT,
-                high_end_from: HIGH_END_FROM,
-                sliver_shift: SLIVER_SHIFT,
-            },
+            suballocator,
             growth: self.block_sizes.apply(GrowthSettings::for_heap(heap_size, max_object_size)),
             min_block_count: 0,
             max_block_count: u32::MAX,
