@@ -1,8 +1,9 @@
 //! Resources inside an existing allocation: they share its bytes, and its owner keeps it.
 //!
 //! Checked: that the driver does not require memory of the resource's own, the size, the alignment in the memory object,
-//! the memory type, and that no page of `bufferImageGranularity` gets a neighbour of the other kind. Which resource's
-//! contents are valid when, and the barriers between them, are the caller's.
+//! the memory type, and that no page of `bufferImageGranularity` gets a neighbour of the other kind from another allocation.
+//! Which resource's contents are valid when, the barriers between them, and which of them share a page within the allocation,
+//! are the caller's: the allocator does not know the others.
 
 use ash::vk;
 
@@ -22,7 +23,8 @@ impl Allocator {
     /// # Safety
     /// 1. `buffer_info` and its pNext chain are valid for the allocator's device.
     /// 2. The buffer is destroyed, with Vulkan, before the allocation is freed.
-    /// 3. Accesses to resources that share bytes are ordered by barriers (Vulkan specification, "Memory Aliasing").
+    /// 3. Accesses to resources that share bytes, or a page of `bufferImageGranularity` where their kinds differ, are ordered by
+    ///    barriers (Vulkan specification, "Memory Aliasing", "Buffer-Image Granularity").
     pub unsafe fn create_aliasing_buffer(
         &self,
         buffer_info: &vk::BufferCreateInfo<'_>,
@@ -48,7 +50,8 @@ impl Allocator {
     /// # Safety
     /// 1. `image_info` and its pNext chain are valid for the allocator's device.
     /// 2. The image is destroyed, with Vulkan, before the allocation is freed.
-    /// 3. Accesses to resources that share bytes are ordered by barriers (Vulkan specification, "Memory Aliasing").
+    /// 3. Accesses to resources that share bytes, or a page of `bufferImageGranularity` where their kinds differ, are ordered by
+    ///    barriers (Vulkan specification, "Memory Aliasing", "Buffer-Image Granularity").
     pub unsafe fn create_aliasing_image(
         &self,
         image_info: &vk::ImageCreateInfo<'_>,
