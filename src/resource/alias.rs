@@ -35,7 +35,7 @@ impl Allocator {
         unsafe { check_buffer(buffer_info, self.device().features()) }?;
         // SAFETY: duty 1.
         let buffer = unsafe { self.device().create_buffer(buffer_info) }?;
-        self.place_inside(Resource::Buffer(buffer), Kind::Linear, allocation, offset)?;
+        self.place_inside(Resource::Buffer(buffer), Some(Kind::Linear), allocation, offset)?;
         Ok(buffer)
     }
 
@@ -69,7 +69,7 @@ impl Allocator {
     fn place_inside(
         &self,
         resource: Resource,
-        kind: Kind,
+        kind: Option<Kind>,
         allocation: &Allocation,
         offset: u64,
     ) -> Result<(), AllocationError> {
@@ -87,7 +87,7 @@ impl Allocator {
     fn check_alias(
         &self,
         requirements: &Requirements,
-        kind: Kind,
+        kind: Option<Kind>,
         allocation: &Allocation,
         offset: u64,
     ) -> Result<(), AliasError> {
@@ -116,14 +116,21 @@ impl Allocator {
     }
 
     /// Checks that no page is shared with a neighbour of the other kind. A neighbour is of the allocation's kind, unless
-    /// the allocation owns its pages: a non-linear one does, but not where kinds have blocks of their own.
-    fn check_pages(&self, kind: Kind, allocation: &Allocation, offset: u64, size: u64) -> Result<(), AliasError> {
+    /// the allocation owns its pages: a non-linear one does, but not where kinds have blocks of their own. What may be of
+    /// either kind shares a page with neither.
+    fn check_pages(
+        &self,
+        kind: Option<Kind>,
+        allocation: &Allocation,
+        offset: u64,
+        size: u64,
+    ) -> Result<(), AliasError> {
         let granularity = self.granularity();
         let is_rounded = |pool: PoolRef<'_>| pool.settings().class.kind.is_none();
         let owns_pages = allocation.is_dedicated()
             || (allocation.kind() == Kind::NonLinear
                 && self.pools().get(allocation.pool_index()).is_some_and(is_rounded));
-        if kind == allocation.kind() || owns_pages || granularity <= 1 {
+        if kind == Some(allocation.kind()) || owns_pages || granularity <= 1 {
             return Ok(());
         }
         let starts_inside = align_down(offset, granularity) >= allocation.offset();

@@ -121,7 +121,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
         } else {
             // SAFETY: the caller's duty; what is not supported was refused above.
             let reported = unsafe { self.probe_image(image_info) }?;
-            AllocationRequirements::of_resource(&reported, kind_of(image_info.tiling), DeviceAddress::NotNeeded)
+            self.allocator.requirements_for(&reported, kind_of(image_info.tiling), DeviceAddress::NotNeeded)
         };
         let request = TransientRequest::new(requirements, uses);
         let is_transient = image_info.usage.contains(vk::ImageUsageFlags::TRANSIENT_ATTACHMENT);
@@ -211,7 +211,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
         image_info: &vk::ImageCreateInfo<'_>,
     ) -> Result<vk::Image, TransientError> {
         let (memory, offset) = self.memory(index)?;
-        self.check_kind(index, kind_of(image_info.tiling))?;
+        self.check_kind(index, kind_of(image_info.tiling).unwrap_or(Kind::NonLinear))?;
         // SAFETY: duties 1 to 3.
         let image = unsafe { self.allocator.create_aliasing_image(image_info, memory, offset) };
         let image = image.map_err(|error| self.not_made(index, error))?;
