@@ -99,20 +99,18 @@ impl ImageTarget {
     /// # Errors
     /// As the making of an [`Upload`](super::Upload) to it, the usage aside.
     pub fn region_bytes(&self, region: &ImageRegion) -> Result<u64, TransferError> {
+        let is_multisampled = self.samples.as_raw() > vk::SampleCountFlags::TYPE_1.as_raw();
+        if is_multisampled {
+            return Err(TransferError::Multisampled { samples: self.samples });
+        }
         let one = vk::Extent3D { width: 1, height: 1, depth: 1 };
         Ok(self.geometry(region, one)?.bytes())
     }
 
     /// Checks everything about a region that does not depend on the queue.
     pub(super) fn check(&self, region: &ImageRegion, usage: vk::ImageUsageFlags) -> Result<(), TransferError> {
-        let is_multisampled = self.samples.as_raw() > vk::SampleCountFlags::TYPE_1.as_raw();
-        if is_multisampled {
-            return Err(TransferError::Multisampled { samples: self.samples });
-        }
-        if !self.usage.contains(usage) {
-            return Err(TransferError::MissingUsage { usage });
-        }
-        self.region_bytes(region).map(|_| ())
+        self.region_bytes(region)?;
+        if self.usage.contains(usage) { Ok(()) } else { Err(TransferError::MissingUsage { usage }) }
     }
 
     /// Describes a region in blocks, for a queue family of this granularity.

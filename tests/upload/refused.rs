@@ -100,6 +100,8 @@ fn images_that_cannot_be_copied_are_refused() {
     let samples = vk::SampleCountFlags::TYPE_4;
     let multisampled = ImageTarget::new(vk::Image::null(), &info(vk::Format::R8_UNORM).samples(samples));
     assert!(matches!(refusal(multisampled, multisampled.level(0), 1200), TransferError::Multisampled { .. }));
+    let bytes = multisampled.region_bytes(&multisampled.level(0));
+    assert!(matches!(bytes, Err(TransferError::Multisampled { .. })), "{bytes:?}");
     let info = info(vk::Format::R8_UNORM).usage(vk::ImageUsageFlags::SAMPLED);
     let unusable = ImageTarget::new(vk::Image::null(), &info);
     assert!(matches!(refusal(unusable, unusable.level(0), 1200), TransferError::MissingUsage { .. }));
