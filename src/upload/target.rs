@@ -142,7 +142,10 @@ impl ImageTarget {
             return Err(TransferError::Unaligned { offset, extent, block: [block.width, block.height] });
         }
         let granularity = [granularity.width, granularity.height, granularity.depth];
-        let suits = |axis: usize| match granularity[axis].checked_mul(blocks[axis]) {
+        let unit = if block.is_compressed() { [1; 3] } else { blocks };
+        // In blocks, whatever it counts.
+        let given = [0, 1, 2].map(|axis: usize| granularity[axis].div_ceil(unit[axis]));
+        let suits = |axis: usize| match given[axis].checked_mul(blocks[axis]) {
             Some(0) | None => offset[axis] == 0 && extent[axis] == level_extent[axis],
             Some(step) => is_whole(offset[axis], extent[axis], level_extent[axis], step),
         };
@@ -153,7 +156,7 @@ impl ImageTarget {
         if layer_count == 0 || extent.contains(&0) {
             return Err(TransferError::Empty);
         }
-        let given = vk::Extent3D { width: granularity[0], height: granularity[1], depth: granularity[2] };
+        let given = vk::Extent3D { width: given[0], height: given[1], depth: given[2] };
         let can_name = (0..3).all(|axis| i32::try_from(offset[axis] + extent[axis]).is_ok());
         let geometry = Geometry::new(block, vk::Extent3D { width, height, depth }, layer_count, given);
         geometry.filter(|_| can_name).ok_or(TransferError::TooLarge { offset, extent })
@@ -227,4 +230,35 @@ pub struct QueueFamilies {
     pub from: u32,
     /// The family that uses the resource afterwards.
     pub to: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `minImageTransferGranularity` counts blocks for block-compressed formats only, which those of 4:2:2 are not.
+    #[test]
+    fn the_granularity_of_4_2_2_formats_counts_texels() {
+        let info = vk::ImageCreateInfo::default()
+            .format(vk::Format::G8B8G8R8_422_UNORM)
+            .extent(vk::Extent3D { width: 64, height: 8, depth: 1 })
+            .mip_levels(1)
+            .array_layers(1);
+        let image = ImageTarget::new(vk::Image::null(), &info);
+        let eight = vk::Extent3D { width: 8, height: 8, depth: 8 };
+        let of = |x: u32, width: u32| {
+            let region = ImageRegion { offset: [x, 0, 0], extent: [width, 8, 1], ..image.level(0) };
+            image.geometry(&region, eight)
+        };
+        assert_eq!(of(8, 8).unwrap().bytes(), 4 * 4 * 8);
+        assert!(matches!(of(4, 8), Err(TransferError::Granularity { granularity: [8, 8, 8], .. })));
+        assert!(matches!(of(8, 4), Err(TransferError::Granularity { .. })));
+        // One row of 8 texels or more, in blocks of 2: pieces of 4 blocks.
+        let row = ImageRegion { extent: [64, 1, 1], ..image.level(0) };
+        let flat = vk::Extent3D { height: 1, ..eight };
+        assert_eq!(image.geometry(&row, flat).unwrap().unit_bytes(), 4 * 4);
+        let compressed = ImageTarget::new(vk::Image::null(), &info.format(vk::Format::BC1_RGB_UNORM_BLOCK));
+        let region = ImageRegion { offset: [8, 0, 0], extent: [8, 8, 1], ..compressed.level(0) };
+        assert!(matches!(compressed.geometry(&region, eight), Err(TransferError::Granularity { .. })));
+    }
 }
