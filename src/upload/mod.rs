@@ -83,7 +83,8 @@ impl StagingCreateInfo {
         Self { block_bytes: bytes, max_bytes: bytes, granularity }
     }
 
-    /// Lets the ring grow up to so many bytes in all, by blocks of its first size.
+    /// Lets the ring grow up to so many bytes in all, by blocks of its first size: as many as there is room for by these
+    /// numbers. The device may have each rounded up, by less than 64 bytes or `nonCoherentAtomSize`.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
@@ -128,7 +129,7 @@ fn next_piece<A: AllocatorRef>(
     limits: &Limits,
 ) -> Result<Option<(PieceCopy, Grant)>, TransferError> {
     let alignment = transfer.alignment(limits);
-    let ideal = transfer.piece(limits, ring.capacity(alignment))?.map_or(0, |piece| piece.bytes);
+    let ideal = transfer.piece(limits, ring.capacity())?.map_or(0, |piece| piece.bytes);
     let mut growth = ring.growth();
     loop {
         let piece = transfer.piece(limits, ring.room(alignment))?;

@@ -180,7 +180,7 @@ impl<A: AllocatorRef> Readback<A> {
         if transfer.state() == State::Finished {
             return Err(TransferError::Finished);
         }
-        transfer.check(&self.limits, |alignment| self.ring.capacity(alignment))?;
+        transfer.check(&self.limits, self.ring.capacity())?;
         let Some((piece, grant)) = next_piece(&mut self.ring, transfer, &self.limits)? else {
             return Ok(Recorded::Full(self.full(transfer.len() - transfer.done())));
         };

@@ -209,17 +209,16 @@ impl Transfer {
     ///
     /// # Errors
     /// `CopyLayout`, `LayoutBefore`, `LayoutAfter`, `Granularity` or `RingTooSmall`.
-    pub(super) fn check(&self, limits: &Limits, capacity: impl Fn(Alignment) -> u64) -> Result<(), TransferError> {
+    pub(super) fn check(&self, limits: &Limits, capacity: u64) -> Result<(), TransferError> {
         self.check_layouts()?;
-        let fits = |needed: u64, available: u64| {
-            if needed <= available { Ok(()) } else { Err(TransferError::RingTooSmall { needed, available }) }
+        let fits = |needed: u64| {
+            if needed <= capacity { Ok(()) } else { Err(TransferError::RingTooSmall { needed, available: capacity }) }
         };
         match &self.target {
-            Target::Buffer { .. } => fits(1, capacity(buffer_alignment())),
-            Target::Image { image, regions, .. } => regions.iter().try_for_each(|region| {
-                let unit = image.geometry(region, limits.granularity)?.unit_bytes();
-                fits(unit, capacity(image_alignment(image.block_bytes(region.aspect), limits)))
-            }),
+            Target::Buffer { .. } => fits(1),
+            Target::Image { image, regions, .. } => {
+                regions.iter().try_for_each(|region| fits(image.geometry(region, limits.granularity)?.unit_bytes()))
+            }
         }
     }
 

@@ -159,7 +159,7 @@ impl<A: AllocatorRef> Uploader<A> {
         }
         let Upload { transfer, data } = upload;
         let bytes = checked(data.as_ref(), transfer)?;
-        transfer.check(&self.limits, |alignment| self.ring.capacity(alignment))?;
+        transfer.check(&self.limits, self.ring.capacity())?;
         while !transfer.is_copied() {
             let Some((piece, grant)) = next_piece(&mut self.ring, transfer, &self.limits)? else {
                 return Ok(Progress::Full(self.full(transfer.len() - transfer.done())));

@@ -6,6 +6,7 @@ mod common;
 mod layouts;
 mod model;
 mod refused;
+mod room;
 mod shadow;
 mod stage;
 mod unsubmitted;
