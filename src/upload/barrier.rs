@@ -11,7 +11,7 @@
 
 use ash::vk;
 
-use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
+use super::target::{QueueFamilies, ResourceUse};
 use super::transfer::{Target, Transfer};
 use crate::device::{BarrierStages, Device};
 
@@ -115,8 +115,8 @@ unsafe fn record(device: &Device, commands: vk::CommandBuffer, target: &Target, 
             // SAFETY: duties 1 and 2.
             unsafe { device.record_buffer_barrier(commands, stages(sides), &barrier) };
         }
-        Target::Image { image, regions, .. } => {
-            for range in touched(image, regions) {
+        Target::Image { image, touched, .. } => {
+            for range in touched {
                 let barrier = vk::ImageMemoryBarrier::default()
                     .src_access_mask(sides.from.access)
                     .dst_access_mask(sides.to.access)
@@ -125,7 +125,7 @@ unsafe fn record(device: &Device, commands: vk::CommandBuffer, target: &Target, 
                     .old_layout(sides.from.layout)
                     .new_layout(sides.to.layout)
                     .image(image.image)
-                    .subresource_range(range);
+                    .subresource_range(*range);
                 // SAFETY: duties 1 and 2.
                 unsafe { device.record_image_barrier(commands, stages(sides), &barrier) };
             }
@@ -139,64 +139,5 @@ fn stages(sides: Sides) -> BarrierStages {
     BarrierStages {
         before: or(sides.from.stages, vk::PipelineStageFlags::TOP_OF_PIPE),
         after: or(sides.to.stages, vk::PipelineStageFlags::BOTTOM_OF_PIPE),
-    }
-}
-
-/// Yields the subresources that the regions touch, each once.
-fn touched<'a>(
-    image: &'a ImageTarget,
-    regions: &'a [ImageRegion],
-) -> impl Iterator<Item = vk::ImageSubresourceRange> + 'a {
-    (0..regions.len()).flat_map(move |index| {
-        let region = &regions[index];
-        let rivals = regions[..index].iter().filter(|earlier| earlier.mip_level == region.mip_level);
-        let layers = layers_of(region);
-        let is_new = move |layer: u32| !rivals.clone().any(|earlier| layers_of(earlier).contains(&layer));
-        runs(layers, is_new).map(|(first, count)| {
-            vk::ImageSubresourceRange::default()
-                .aspect_mask(image.aspects())
-                .base_mip_level(region.mip_level)
-                .level_count(1)
-                .base_array_layer(first)
-                .layer_count(count)
-        })
-    })
-}
-
-fn layers_of(region: &ImageRegion) -> core::ops::Range<u32> {
-    region.base_array_layer..region.base_array_layer.saturating_add(region.layer_count)
-}
-
-/// Yields the runs, as first and count, of what `is_new` in a range.
-fn runs(range: core::ops::Range<u32>, is_new: impl Fn(u32) -> bool) -> impl Iterator<Item = (u32, u32)> {
-    let mut at = range.start;
-    core::iter::from_fn(move || {
-        let first = (at..range.end).find(|&layer| is_new(layer))?;
-        let end = (first..range.end).find(|&layer| !is_new(layer)).unwrap_or(range.end);
-        at = end;
-        Some((first, end - first))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn region(mip_level: u32, base_array_layer: u32, layer_count: u32) -> ImageRegion {
-        let aspect = vk::ImageAspectFlags::COLOR;
-        ImageRegion { aspect, mip_level, base_array_layer, layer_count, offset: [0; 3], extent: [1; 3] }
-    }
-
-    #[test]
-    fn each_subresource_has_one_barrier() {
-        let info = vk::ImageCreateInfo::default().format(vk::Format::D24_UNORM_S8_UINT).mip_levels(2).array_layers(9);
-        let image = ImageTarget::new(vk::Image::null(), &info);
-        let regions = [region(0, 2, 2), region(1, 0, 9), region(0, 0, 9), region(0, 3, 2)];
-        let found: Vec<_> = touched(&image, &regions)
-            .map(|range| (range.base_mip_level, range.base_array_layer, range.layer_count))
-            .collect();
-        assert_eq!(found, [(0, 2, 2), (1, 0, 9), (0, 0, 2), (0, 4, 5)]);
-        let both = vk::ImageAspectFlags::DEPTH | vk::ImageAspectFlags::STENCIL;
-        assert!(touched(&image, &regions).all(|range| range.aspect_mask == both));
     }
 }

@@ -23,6 +23,17 @@ pub struct ImageRegion {
     pub extent: [u32; 3],
 }
 
+impl ImageRegion {
+    fn subresource(&self, aspects: vk::ImageAspectFlags) -> vk::ImageSubresourceRange {
+        vk::ImageSubresourceRange::default()
+            .aspect_mask(aspects)
+            .base_mip_level(self.mip_level)
+            .level_count(1)
+            .base_array_layer(self.base_array_layer)
+            .layer_count(self.layer_count)
+    }
+}
+
 /// An image, as far as copies must know it.
 ///
 /// # Examples
@@ -167,9 +178,22 @@ impl ImageTarget {
         texel_block(self.format, aspect).map_or(1, |block| u64::from(block.bytes))
     }
 
-    /// Returns every aspect of the format: what a barrier names.
-    pub(super) fn aspects(&self) -> vk::ImageAspectFlags {
-        aspects_of(self.format)
+    /// Returns the subresources that regions touch, each once, with every aspect of the format: what barriers name.
+    ///
+    /// # Complexity
+    /// O(n log n) for n regions.
+    pub(super) fn subresources(&self, regions: &[ImageRegion]) -> Vec<vk::ImageSubresourceRange> {
+        let end_of = |range: &vk::ImageSubresourceRange| range.base_array_layer.saturating_add(range.layer_count);
+        let mut touched: Vec<_> = regions.iter().map(|region| region.subresource(aspects_of(self.format))).collect();
+        touched.sort_unstable_by_key(|range| (range.base_mip_level, range.base_array_layer));
+        touched.dedup_by(|next, range| {
+            let is_joined = next.base_mip_level == range.base_mip_level && next.base_array_layer <= end_of(range);
+            if is_joined {
+                range.layer_count = end_of(next).max(end_of(range)) - range.base_array_layer;
+            }
+            is_joined
+        });
+        touched
     }
 
     fn level_extent(&self, level: u32) -> [u32; 3] {
@@ -235,6 +259,29 @@ pub struct QueueFamilies {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_subresource_is_named_once() {
+        let info = vk::ImageCreateInfo::default().format(vk::Format::D24_UNORM_S8_UINT).mip_levels(2).array_layers(9);
+        let image = ImageTarget::new(vk::Image::null(), &info);
+        let region = |mip_level, base_array_layer, layer_count| {
+            let aspect = vk::ImageAspectFlags::DEPTH;
+            ImageRegion { aspect, mip_level, base_array_layer, layer_count, offset: [0; 3], extent: [1; 3] }
+        };
+        let touched = |regions: &[ImageRegion]| -> Vec<_> {
+            let both = vk::ImageAspectFlags::DEPTH | vk::ImageAspectFlags::STENCIL;
+            let ranges = image.subresources(regions).into_iter();
+            ranges
+                .inspect(|range| assert_eq!((range.aspect_mask, range.level_count), (both, 1)))
+                .map(|range| (range.base_mip_level, range.base_array_layer, range.layer_count))
+                .collect()
+        };
+        let over = [region(0, 2, 2), region(1, 0, 9), region(0, 0, 9), region(0, 3, 2)];
+        assert_eq!(touched(&over), [(0, 0, 9), (1, 0, 9)]);
+        let apart = [region(1, 8, 1), region(0, 4, 2), region(0, 0, 2), region(0, 5, 3), region(1, 6, 1)];
+        assert_eq!(touched(&apart), [(0, 0, 2), (0, 4, 4), (1, 6, 1), (1, 8, 1)]);
+        assert_eq!(touched(&[region(0, 7, 1), region(0, 6, 1)]), [(0, 6, 2)], "side by side");
+    }
 
     /// `minImageTransferGranularity` counts blocks for block-compressed formats only, which those of 4:2:2 are not.
     #[test]

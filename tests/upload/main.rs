@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod layouts;
+mod many_regions;
 mod model;
 mod refused;
 mod room;
