@@ -141,3 +141,19 @@ fn stages(sides: Sides) -> BarrierStages {
         after: or(sides.to.stages, vk::PipelineStageFlags::BOTTOM_OF_PIPE),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_barrier_waits_for_the_stages_that_are_done_with_what_is_discarded() {
+        let copies = ResourceUse::buffer(vk::PipelineStageFlags::TRANSFER, vk::AccessFlags::TRANSFER_WRITE);
+        let waits_for = |from| stages(Sides { from, to: copies, families: None }).before;
+        let fragment = vk::PipelineStageFlags::FRAGMENT_SHADER;
+        let discarded = ResourceUse::discarded(fragment);
+        assert_eq!(waits_for(discarded), fragment);
+        assert_eq!((discarded.access, discarded.layout), (vk::AccessFlags::empty(), vk::ImageLayout::UNDEFINED));
+        assert_eq!(waits_for(ResourceUse::undefined()), vk::PipelineStageFlags::TOP_OF_PIPE, "for nothing");
+    }
+}

@@ -241,9 +241,17 @@ impl ResourceUse {
         Self { stages, access, layout }
     }
 
-    /// Says that nothing has used it yet, or that its contents are of no use any more: an image's are discarded.
+    /// Says that nothing on the GPU uses it yet, or any more: nothing is waited for, and what an image holds is discarded.
+    /// What work in flight may still read is [`discarded`](Self::discarded).
     pub const fn undefined() -> Self {
-        Self::buffer(vk::PipelineStageFlags::empty(), vk::AccessFlags::empty())
+        Self::discarded(vk::PipelineStageFlags::empty())
+    }
+
+    /// Says that these stages may still use it, and that what it holds is of no use behind them: they are waited for, and
+    /// what an image holds is discarded. To wait for readers no access need be named; where the stages write, name theirs:
+    /// by [`image`](Self::image), in the layout `UNDEFINED`.
+    pub const fn discarded(stages: vk::PipelineStageFlags) -> Self {
+        Self::buffer(stages, vk::AccessFlags::empty())
     }
 }
 
