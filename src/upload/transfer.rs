@@ -194,6 +194,13 @@ impl Transfer {
         }
     }
 
+    /// Has the barrier before the copies, one of its own if none was asked for, wait for other copies to the buffer.
+    pub(super) fn wait_for_copies(&mut self) {
+        let before = self.before.get_or_insert(ResourceUse::undefined());
+        before.stages |= vk::PipelineStageFlags::TRANSFER;
+        before.access |= vk::AccessFlags::TRANSFER_WRITE;
+    }
+
     /// Sets the layout in which the image is copied.
     pub(super) fn set_layout(&mut self, chosen: vk::ImageLayout) {
         if let Target::Image { layout, .. } = &mut self.target {

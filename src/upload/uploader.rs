@@ -11,7 +11,7 @@
 //! - U1: the cursor moves by a piece exactly when the piece was written, flushed and recorded; a failure before that gives
 //!   the piece's room back.
 //! - U2: a write in place overtakes no copy of this uploader: what goes to a buffer handle to which copies were recorded and
-//!   not collected is staged.
+//!   not collected is staged, behind a barrier.
 
 use ash::vk;
 
@@ -191,8 +191,8 @@ impl<A: AllocatorRef> Uploader<A> {
     ///
     /// On unified memory and with a resizable BAR, `gpu_only` memory may be mapped, and `stream` memory is. In place,
     /// nothing is recorded, no barrier either: what is submitted from then on sees the bytes. While copies to the same buffer
-    /// handle are recorded here or in flight, until [`collect`](Self::collect) takes their room back, it is staged, so that it
-    /// comes after them on every device.
+    /// handle are recorded here or in flight, until [`collect`](Self::collect) takes their room back, it is staged behind a
+    /// barrier that waits for them, so that it comes after them on every device.
     ///
     /// # Errors
     /// As [`record`](Self::record), and `Access` where the range ends outside the memory or the driver fails to flush.
@@ -215,14 +215,16 @@ impl<A: AllocatorRef> Uploader<A> {
         if upload.is_done() {
             return Err(TransferError::Finished);
         }
-        let is_mapped = memory.mapped_ptr().is_some();
-        let has_copies = |buffer| self.grants.has_copies_to(buffer);
+        let has_copies = upload.transfer.buffer().is_some_and(|buffer| self.grants.has_copies_to(buffer));
+        if has_copies {
+            upload.transfer.wait_for_copies();
+        }
         let input = WayInput {
-            is_mapped,
+            is_mapped: memory.mapped_ptr().is_some(),
             is_image: upload.transfer.is_image(),
             changes_family: upload.transfer.families.is_some(),
             has_begun: upload.transfer.state() != State::Fresh,
-            has_copies: is_mapped && upload.transfer.buffer().is_some_and(has_copies),
+            has_copies,
         };
         match (way::choose(input), &upload.transfer.target) {
             (Way::InPlace, Target::Buffer { offset, .. }) => {
