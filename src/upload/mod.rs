@@ -115,7 +115,8 @@ pub struct Full {
     /// The point that passes next: wait for it and call `collect`. `None`: nothing is in flight. What holds the room then is
     /// recorded, and to be submitted first, or is that of tickets to be redeemed (`has_recorded`, `unread_bytes`).
     pub wait_for: Option<u64>,
-    /// Bytes that tickets hold, for a [`Readback`]: redeem those whose points have passed. Else 0.
+    /// Bytes that tickets hold, for a [`Readback`]: redeem those whose points have passed. Those that were dropped before
+    /// their points have passed count too. Else 0.
     pub unread_bytes: u64,
 }
 

@@ -8,9 +8,11 @@
 //!
 //! Invariants:
 //! - B1: a ticket is the one owner of its room: the room is given back when the ticket is redeemed or released, and only
-//!   after its batch has passed.
+//!   after its batch has passed. One that is dropped leaves its room in `lost`, until its batch has passed.
 //! - B2: behind every copy a barrier makes the bytes available to the host, so that they can be read once the batch has
 //!   passed.
+
+use std::sync::Arc;
 
 use ash::vk;
 
@@ -25,10 +27,10 @@ use crate::device::BarrierStages;
 use crate::memory_type::Intent;
 use crate::resource::AllocatorRef;
 use crate::suballocator::RangeKey;
-use crate::sync::{Ordering, StaticU64};
+use crate::sync::Mutex;
 
-/// Numbers readbacks, so that a ticket of one is foreign to every other.
-static NEXT_READBACK: StaticU64 = StaticU64::new(1);
+/// What tickets that were dropped held, with their batches. It is one for each readback, and says whose a ticket is.
+type Lost = Mutex<Vec<(u64, RangeKey)>>;
 
 /// How copies read their source.
 const ACCESS: vk::AccessFlags = vk::AccessFlags::TRANSFER_READ;
@@ -45,11 +47,13 @@ pub enum Recorded {
     Full(Full),
 }
 
-/// Names bytes that the device is to write. It holds room in the ring until it is redeemed.
+/// Names bytes that the device is to write. It holds room in the ring until it is redeemed or released. If it is dropped, the
+/// bytes are lost, and the readback has the room again when the batch has passed.
 #[derive(Debug)]
 #[must_use = "a ticket holds room until it is redeemed"]
 pub struct Ticket {
-    owner: u64,
+    lost: Arc<Lost>,
+    is_redeemed: bool,
     batch: u64,
     key: RangeKey,
     region: u32,
@@ -68,6 +72,15 @@ impl Ticket {
     #[expect(clippy::len_without_is_empty, reason = "no ticket is of no bytes")]
     pub fn len(&self) -> u64 {
         self.len
+    }
+}
+
+impl Drop for Ticket {
+    /// Leaves the room to the readback (B1).
+    fn drop(&mut self) {
+        if !self.is_redeemed {
+            self.lost.lock().push((self.batch, self.key));
+        }
     }
 }
 
@@ -133,7 +146,7 @@ pub struct Readback<A: AllocatorRef> {
     ring: Ring<A>,
     points: Points,
     limits: Limits,
-    number: u64,
+    lost: Arc<Lost>,
 }
 
 impl<A: AllocatorRef> Readback<A> {
@@ -156,8 +169,7 @@ impl<A: AllocatorRef> Readback<A> {
         let limits = info.limits(allocator.properties());
         // SAFETY: the caller's duties 1 and 2.
         let ring = unsafe { Ring::new(allocator, settings) }?;
-        let number = NEXT_READBACK.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { ring, points: Points::default(), limits, number })
+        Ok(Self { ring, points: Points::default(), limits, lost: Arc::new(Mutex::new(Vec::new())) })
     }
 
     /// Records the copy of the next part of a download, as large as there is room for.
@@ -176,6 +188,7 @@ impl<A: AllocatorRef> Readback<A> {
         commands: vk::CommandBuffer,
         download: &mut Download,
     ) -> Result<Recorded, TransferError> {
+        self.take_back_lost();
         let transfer = &mut download.transfer;
         if transfer.state() == State::Finished {
             return Err(TransferError::Finished);
@@ -221,6 +234,7 @@ impl<A: AllocatorRef> Readback<A> {
     /// buffers that were submitted, on sources that were written.
     pub unsafe fn collect(&mut self, completed: u64) {
         self.points.collect(completed);
+        self.take_back_lost();
     }
 
     /// Copies the bytes of a ticket out and gives its room back.
@@ -231,7 +245,7 @@ impl<A: AllocatorRef> Readback<A> {
     pub fn read(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<(), TicketError> {
         match self.try_read(&ticket, bytes) {
             Ok(()) => {
-                self.ring.give_back(ticket.key);
+                self.redeem(ticket);
                 Ok(())
             }
             Err(reason) => Err(TicketError { reason, ticket }),
@@ -247,10 +261,10 @@ impl<A: AllocatorRef> Readback<A> {
     /// # Safety
     /// The copy has run, or never will: its command buffer was reset, or is never submitted.
     pub unsafe fn release(&mut self, ticket: Ticket) -> Result<(), TicketError> {
-        if ticket.owner != self.number {
+        if !self.owns(&ticket) {
             return Err(TicketError { reason: TransferError::Foreign, ticket });
         }
-        self.ring.give_back(ticket.key);
+        self.redeem(ticket);
         Ok(())
     }
 
@@ -279,9 +293,31 @@ impl<A: AllocatorRef> Readback<A> {
         self.ring.used_bytes()
     }
 
+    fn owns(&self, ticket: &Ticket) -> bool {
+        Arc::ptr_eq(&ticket.lost, &self.lost)
+    }
+
+    /// Takes the room of a ticket of its own back.
+    fn redeem(&mut self, mut ticket: Ticket) {
+        ticket.is_redeemed = true;
+        self.ring.give_back(ticket.key);
+    }
+
+    /// Takes the room back that dropped tickets left, where their batches have passed (B1).
+    fn take_back_lost(&mut self) {
+        let Self { ring, points, lost, .. } = self;
+        lost.lock().retain(|&(batch, key)| {
+            let has_passed = points.has_passed(batch);
+            if has_passed {
+                ring.give_back(key);
+            }
+            !has_passed
+        });
+    }
+
     #[expect(unsafe_code, reason = "reads what the device wrote")]
     fn try_read(&self, ticket: &Ticket, bytes: &mut [u8]) -> Result<(), TransferError> {
-        if ticket.owner != self.number {
+        if !self.owns(ticket) {
             return Err(TransferError::Foreign);
         }
         if !self.points.has_passed(ticket.batch) {
@@ -298,7 +334,8 @@ impl<A: AllocatorRef> Readback<A> {
 
     fn ticket(&self, grant: &Grant, offset: u64) -> Ticket {
         Ticket {
-            owner: self.number,
+            lost: Arc::clone(&self.lost),
+            is_redeemed: false,
             batch: self.points.current(),
             key: grant.key,
             region: grant.region,

@@ -10,6 +10,7 @@ mod refused;
 mod room;
 mod shadow;
 mod stage;
+mod tickets;
 mod unsubmitted;
 
 use ash::vk;
