@@ -82,7 +82,7 @@ impl<'a> Screenshot<'a> {
     pub(crate) fn write(mut self, point: u64, path: &Path) -> Result<(), Box<dyn Error>> {
         // SAFETY: the frame is complete: the renderer has waited for the device.
         unsafe { self.readback.collect(point) };
-        let mut bytes = vec![0; self.extent.width as usize * self.extent.height as usize * 4];
+        let mut bytes = vec![0_u8; self.extent.width as usize * self.extent.height as usize * 4];
         for ticket in self.tickets {
             let (start, length) = (ticket.offset() as usize, ticket.len() as usize);
             self.readback.read(ticket, &mut bytes[start..start + length])?;

@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use ash::vk;
+use bytemuck::{AnyBitPattern, NoUninit};
 
 use super::barrier::{record_after, record_before};
 use super::error::{TicketError, TransferError};
@@ -128,14 +129,14 @@ impl Drop for Ticket {
 /// unsafe { device.queue_submit(vulkan.queue(), &submits, vk::Fence::null()) }?;
 /// readback.submitted(1)?;
 ///
-/// let mut bytes = [0; 512];
-/// let early = readback.read(ticket, &mut bytes).unwrap_err();
+/// let mut words = [0_u32; 128];
+/// let early = readback.read(ticket, &mut words).unwrap_err();
 /// // SAFETY: nothing else uses the queue.
 /// unsafe { device.queue_wait_idle(vulkan.queue()) }?;
 /// // SAFETY: the queue is idle.
 /// unsafe { readback.collect(1) };
-/// readback.read(early.ticket, &mut bytes)?;
-/// assert_eq!(bytes, [1; 512]);
+/// readback.read(early.ticket, &mut words)?;
+/// assert_eq!(words, [0x0101_0101; 128]);
 /// # drop(readback);
 /// # drop(results);
 /// # unsafe { device.destroy_command_pool(pool, None) };
@@ -237,13 +238,13 @@ impl<A: AllocatorRef> Readback<A> {
         self.take_back_lost();
     }
 
-    /// Copies the bytes of a ticket out and gives its room back.
+    /// Copies the bytes of a ticket out, as values, and gives its room back.
     ///
     /// # Errors
-    /// `Foreign`, `NotPassed`, `WrongLength` if `bytes` is not [`Ticket::len`] long, or `Access` where the driver fails to
-    /// invalidate. The ticket is handed back.
-    pub fn read(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<(), TicketError> {
-        match self.try_read(&ticket, bytes) {
+    /// `Foreign`, `NotPassed`, `WrongLength` if the values have not as many bytes as [`Ticket::len`] says, or `Access` where
+    /// the driver fails to invalidate. The ticket is handed back; with the error it can be dropped, and the bytes are lost.
+    pub fn read<T: AnyBitPattern + NoUninit>(&mut self, ticket: Ticket, values: &mut [T]) -> Result<(), TicketError> {
+        match self.try_read(&ticket, bytemuck::cast_slice_mut(values)) {
             Ok(()) => {
                 self.redeem(ticket);
                 Ok(())

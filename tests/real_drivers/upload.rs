@@ -115,7 +115,7 @@ impl<'a> Lane<'a> {
 
     /// Reads everything back, ticket by ticket.
     fn download(&mut self, download: &mut Download) -> Vec<u8> {
-        let mut bytes = vec![0; usize::try_from(download.total_bytes()).expect("small")];
+        let mut bytes = vec![0_u8; usize::try_from(download.total_bytes()).expect("small")];
         let mut tickets: VecDeque<Ticket> = VecDeque::new();
         while !download.is_done() {
             // SAFETY: as for uploads; the source was written.

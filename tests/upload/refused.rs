@@ -213,7 +213,7 @@ fn tickets_are_redeemed_once_by_their_own_readback_and_not_too_early() {
     // SAFETY: a download that is done is not looked at any further.
     let again = unsafe { readback.record(commands, &mut download) };
     assert!(matches!(again, Err(TransferError::Finished)));
-    let mut bytes = [0; 1024];
+    let mut bytes = [0_u8; 1024];
     let early = readback.read(ticket, &mut bytes).expect_err("not submitted");
     assert!(matches!(early.reason, TransferError::NotPassed { point: None }), "{early}");
     readback.submitted(5).expect("the first point");

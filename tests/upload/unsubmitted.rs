@@ -172,7 +172,7 @@ fn read(stage: &Stage, image: &Image<&Allocator>, shadow: &ShadowImage) -> Vec<u
     // SAFETY: the simulated device is done whenever `run` returns.
     let mut readback = unsafe { Readback::new(stage.allocator(), &StagingCreateInfo::new(8 * KIB)) }.expect("a ring");
     let mut download = Download::of_image(target, target.regions()).expect("all of it").before(SAMPLED).after(SAMPLED);
-    let mut bytes = vec![0; shadow.bytes.len()];
+    let mut bytes = vec![0_u8; shadow.bytes.len()];
     let record = |readback: &mut Readback<_>, download: &mut Download| {
         let commands = stage.begin();
         // SAFETY: recording; the image lives on, and was written.
