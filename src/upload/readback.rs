@@ -179,7 +179,8 @@ impl<A: AllocatorRef> Readback<A> {
     /// - `Granularity` or `RingTooSmall`: the queue family or the ring cannot serve this download. Nothing was recorded.
     /// - `CopyLayout`, `LayoutBefore` or `LayoutAfter`: an image cannot be in that layout. Nothing was recorded.
     /// - `Finished`, if it is done.
-    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short.
+    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short. Nothing was
+    ///   recorded by this call.
     ///
     /// # Safety
     /// The duties of [`Uploader::record`](super::Uploader::record), for a source made with `TRANSFER_SRC`, all of whose

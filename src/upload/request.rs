@@ -67,7 +67,7 @@ impl<D: AsRef<[u8]>> Upload<D> {
     }
 
     /// Has the target handed to another queue family, in the barrier behind the last copy; `after` is as for
-    /// [`after`](Self::after). The other family records
+    /// [`after`](Self::after), and `families.from` is the family that records the copies. The other family records
     /// [`Uploader::record_acquire`](super::Uploader::record_acquire), in work that waits for this one by a semaphore, at the
     /// stage `ALL_COMMANDS`.
     #[must_use = "the upload is handed back"]

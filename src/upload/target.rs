@@ -258,7 +258,7 @@ impl ResourceUse {
 /// A transfer of ownership between two queue families, by their indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFamilies {
-    /// The family that records the transfer.
+    /// The family that records the copies, and the release behind them.
     pub from: u32,
     /// The family that uses the resource afterwards.
     pub to: u32,

@@ -137,7 +137,8 @@ impl<A: AllocatorRef> Uploader<A> {
     /// - `Finished`, if it is done.
     /// - `WrongLength`, if the bytes are no longer those that the upload was made of.
     /// - `Access`, where the driver fails to flush: the pieces before are recorded, and the upload can be recorded again.
-    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short.
+    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short: as for
+    ///   `Access`, the pieces before are recorded.
     ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, belongs to the allocator's device, is used by no other thread,
@@ -148,6 +149,10 @@ impl<A: AllocatorRef> Uploader<A> {
     /// 3. When the commands run, the target is used as `before` says, or, where nothing was said, is ready for copies and
     ///    in the layout of the copies. Nothing else uses the range until `after`, or a barrier of the caller's.
     ///    Copies of depth or stencil need a queue with graphics (VUID-vkCmdCopyBufferToImage-commandBuffer-07739).
+    /// 4. The queue family supports the stages of `before` and `after` (VUID-vkCmdPipelineBarrier-srcStageMask-06461,
+    ///    -dstStageMask-06462), and each use has accesses of its stages only (-pBufferMemoryBarriers-02817 and -02818,
+    ///    -pImageMemoryBarriers-02819 and -02820). An upload that is [handed over](Upload::hand_over) is handed over by this
+    ///    family (-srcQueueFamilyIndex-10388); its use after is the other family's, and so are the stages.
     pub unsafe fn record<D: AsRef<[u8]>>(
         &mut self,
         commands: vk::CommandBuffer,
@@ -250,6 +255,8 @@ impl<A: AllocatorRef> Uploader<A> {
     ///    after the release: a semaphore that the release's submission signals is waited for at the stage `ALL_COMMANDS`
     ///    (`pWaitDstStageMask`, or `stageMask` of a `VkSemaphoreSubmitInfo`).
     /// 2. The target is alive until the commands have run. The upload is done and this is called once for it.
+    /// 3. The family supports the stages of the use after, which has accesses of those stages only, as duty 4 of
+    ///    [`record`](Self::record) says it.
     ///
     /// # Source
     /// Vulkan specification, "Queue Family Ownership Transfer".
