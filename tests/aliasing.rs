@@ -38,6 +38,42 @@ fn refusal(outcome: Result<(), AllocationError>) -> AliasError {
     }
 }
 
+/// `DRM_FORMAT_MOD_LINEAR` is linear and no other modifier is; which an image gets, the driver chooses.
+#[test]
+fn an_image_that_may_be_of_either_kind_shares_its_pages_with_nothing() {
+    for granularity in [1, KIB, 64 * KIB] {
+        let mut profile = Profile::discrete_rebar();
+        profile.buffer_image_granularity = granularity;
+        let rig = Rig::new(profile);
+        let gpu_only = AllocationCreateInfo::gpu_only();
+        let mut modifier = vk::ImageDrmFormatModifierExplicitCreateInfoEXT::default();
+        let optimal = image_info(16);
+        let drm = optimal.tiling(vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT).push_next(&mut modifier);
+        let made = [optimal, drm, optimal].map(|info| {
+            // SAFETY: the create-info is valid; the images are destroyed below, unused.
+            unsafe { rig.create_image(&info, &gpu_only) }.expect("there is memory")
+        });
+        let (own, others) = (&made[1].1, [&made[0].1, &made[2].1]);
+        let page_of = |memory: &Allocation, offset: u64| (memory.memory(), (memory.offset() + offset) / granularity);
+        let ends = |memory: &Allocation| [page_of(memory, 0), page_of(memory, memory.size() - 1)];
+        let is_shared = others.iter().any(|other| ends(other).iter().any(|page| ends(own).contains(page)));
+        assert!(!is_shared, "granularity {granularity}: {made:?}");
+        // A place inside an allocation of the non-linear kind whose page has neighbours of that kind.
+        let room = rig.allocate(&non_linear(1024), &gpu_only.can_alias()).expect("there is memory");
+        let inside = try_image(&rig, &drm, &room, 0);
+        match granularity {
+            65_536 => assert_eq!(refusal(inside), AliasError::SharedPage { granularity }),
+            _ => inside.expect("the page is the allocation's own"),
+        }
+        rig.free(room).expect("it is alive");
+        for (image, memory) in made {
+            // SAFETY: the GPU has never seen it.
+            unsafe { rig.destroy_image(image, memory) }.expect("it is alive");
+        }
+        rig.finish();
+    }
+}
+
 #[test]
 fn what_fits_is_bound_and_what_does_not_is_refused() {
     for profile in Profile::all() {

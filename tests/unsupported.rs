@@ -107,6 +107,16 @@ fn external_images() {
     refuse_image(&image_info(64).push_next(&mut external), "external memory");
 }
 
+/// Their memory must be dedicated to them by the extension's own structure (VUID-vkBindBufferMemory-buffer-01038,
+/// VUID-vkBindImageMemory-image-01050).
+#[test]
+fn resources_dedicated_by_the_older_extension() {
+    let mut dedicated = vk::DedicatedAllocationBufferCreateInfoNV::default().dedicated_allocation(true);
+    refuse_buffer(&buffer_info(100).push_next(&mut dedicated), "VK_NV_dedicated_allocation");
+    let mut dedicated = vk::DedicatedAllocationImageCreateInfoNV::default().dedicated_allocation(true);
+    refuse_image(&image_info(64).push_next(&mut dedicated), "VK_NV_dedicated_allocation");
+}
+
 #[test]
 fn protected_buffers_without_the_feature() {
     refuse_buffer(&buffer_info(100).flags(vk::BufferCreateFlags::PROTECTED), "protected");
@@ -126,13 +136,14 @@ fn buffers_with_a_device_address_without_the_feature() {
     refuse_buffer(&buffer_info(100).push_next(&mut usage2), "device address");
 }
 
-/// An empty external structure, and a null swapchain, ask for nothing.
+/// An empty external structure, a null swapchain, and a dedication that is false ask for nothing.
 #[test]
 fn structures_that_ask_for_nothing_are_no_obstacle() {
     let rig = Rig::new(Profile::discrete_rebar());
     let mut external = vk::ExternalMemoryImageCreateInfo::default();
     let mut swapchain = vk::ImageSwapchainCreateInfoKHR::default();
-    let info = image_info(64).push_next(&mut external).push_next(&mut swapchain);
+    let mut dedicated = vk::DedicatedAllocationImageCreateInfoNV::default();
+    let info = image_info(64).push_next(&mut external).push_next(&mut swapchain).push_next(&mut dedicated);
     // SAFETY: the create-info is valid; nothing is submitted.
     let (image, memory) = unsafe { rig.create_image(&info, &AllocationCreateInfo::gpu_only()) }.expect("an image");
     // SAFETY: the GPU has never seen it.

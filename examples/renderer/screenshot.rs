@@ -12,9 +12,6 @@ use freestone::{
 
 use crate::swapchain::{Shown, Swapchain};
 
-/// What the readback's ring has beside the picture's bytes: its offsets are aligned as copies like them.
-const SLACK: u64 = 4 << 10;
-
 /// A picture on its way to the host.
 pub(crate) struct Screenshot<'a> {
     readback: Readback<&'a Allocator>,
@@ -38,7 +35,7 @@ impl<'a> Screenshot<'a> {
         let (extent, format) = (swapchain.extent, swapchain.format);
         let bytes = u64::from(extent.width) * u64::from(extent.height) * 4;
         // SAFETY: the renderer waits for the device before the picture is read, and so before this is dropped.
-        let mut readback = unsafe { Readback::new(allocator, &StagingCreateInfo::new(bytes + SLACK)) }?;
+        let mut readback = unsafe { Readback::new(allocator, &StagingCreateInfo::new(bytes)) }?;
         let info = vk::ImageCreateInfo::default()
             .image_type(vk::ImageType::TYPE_2D)
             .format(format)
@@ -64,7 +61,7 @@ impl<'a> Screenshot<'a> {
             // SAFETY: recording, outside a pass; the image is alive and its swapchain was made with this usage.
             match unsafe { readback.record(commands, &mut download) }? {
                 Recorded::Part(ticket) | Recorded::Last(ticket) => tickets.push(ticket),
-                Recorded::Full(_) => return Err("a ring larger than the picture does not take it".into()),
+                Recorded::Full(_) => return Err("a ring as large as the picture does not take it".into()),
             }
         }
         Ok(Self { readback, tickets, extent, format })
@@ -85,7 +82,7 @@ impl<'a> Screenshot<'a> {
     pub(crate) fn write(mut self, point: u64, path: &Path) -> Result<(), Box<dyn Error>> {
         // SAFETY: the frame is complete: the renderer has waited for the device.
         unsafe { self.readback.collect(point) };
-        let mut bytes = vec![0; self.extent.width as usize * self.extent.height as usize * 4];
+        let mut bytes = vec![0_u8; self.extent.width as usize * self.extent.height as usize * 4];
         for ticket in self.tickets {
             let (start, length) = (ticket.offset() as usize, ticket.len() as usize);
             self.readback.read(ticket, &mut bytes[start..start + length])?;

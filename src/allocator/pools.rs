@@ -124,6 +124,11 @@ impl Pools {
         }
     }
 
+    /// Returns whether kinds have blocks of their own, in which nothing is rounded to pages.
+    pub(crate) fn separates_kinds(&self) -> bool {
+        self.template.is_apart(Kind::NonLinear)
+    }
+
     /// Returns the default pool of a memory type and kind, with its shards.
     #[inline]
     pub(crate) fn shards(&self, memory_type_index: u32, kind: Kind) -> &Shards {

@@ -1,8 +1,9 @@
 //! Resources inside an existing allocation: they share its bytes, and its owner keeps it.
 //!
 //! Checked: that the driver does not require memory of the resource's own, the size, the alignment in the memory object,
-//! the memory type, and that no page of `bufferImageGranularity` gets a neighbour of the other kind. Which resource's
-//! contents are valid when, and the barriers between them, are the caller's.
+//! the memory type, and that no page of `bufferImageGranularity` gets a neighbour of the other kind from another allocation.
+//! Which resource's contents are valid when, the barriers between them, and which of them share a page within the allocation,
+//! are the caller's: the allocator does not know the others.
 
 use ash::vk;
 
@@ -22,7 +23,8 @@ impl Allocator {
     /// # Safety
     /// 1. `buffer_info` and its pNext chain are valid for the allocator's device.
     /// 2. The buffer is destroyed, with Vulkan, before the allocation is freed.
-    /// 3. Accesses to resources that share bytes are ordered by barriers (Vulkan specification, "Memory Aliasing").
+    /// 3. Accesses to resources that share bytes, or a page of `bufferImageGranularity` where their kinds differ, are ordered by
+    ///    barriers (Vulkan specification, "Memory Aliasing", "Buffer-Image Granularity").
     pub unsafe fn create_aliasing_buffer(
         &self,
         buffer_info: &vk::BufferCreateInfo<'_>,
@@ -33,7 +35,7 @@ impl Allocator {
         unsafe { check_buffer(buffer_info, self.device().features()) }?;
         // SAFETY: duty 1.
         let buffer = unsafe { self.device().create_buffer(buffer_info) }?;
-        self.place_inside(Resource::Buffer(buffer), Kind::Linear, allocation, offset)?;
+        self.place_inside(Resource::Buffer(buffer), Some(Kind::Linear), allocation, offset)?;
         Ok(buffer)
     }
 
@@ -48,7 +50,8 @@ impl Allocator {
     /// # Safety
     /// 1. `image_info` and its pNext chain are valid for the allocator's device.
     /// 2. The image is destroyed, with Vulkan, before the allocation is freed.
-    /// 3. Accesses to resources that share bytes are ordered by barriers (Vulkan specification, "Memory Aliasing").
+    /// 3. Accesses to resources that share bytes, or a page of `bufferImageGranularity` where their kinds differ, are ordered by
+    ///    barriers (Vulkan specification, "Memory Aliasing", "Buffer-Image Granularity").
     pub unsafe fn create_aliasing_image(
         &self,
         image_info: &vk::ImageCreateInfo<'_>,
@@ -66,7 +69,7 @@ impl Allocator {
     fn place_inside(
         &self,
         resource: Resource,
-        kind: Kind,
+        kind: Option<Kind>,
         allocation: &Allocation,
         offset: u64,
     ) -> Result<(), AllocationError> {
@@ -84,7 +87,7 @@ impl Allocator {
     fn check_alias(
         &self,
         requirements: &Requirements,
-        kind: Kind,
+        kind: Option<Kind>,
         allocation: &Allocation,
         offset: u64,
     ) -> Result<(), AliasError> {
@@ -113,14 +116,21 @@ impl Allocator {
     }
 
     /// Checks that no page is shared with a neighbour of the other kind. A neighbour is of the allocation's kind, unless
-    /// the allocation owns its pages: a non-linear one does, but not where kinds have blocks of their own.
-    fn check_pages(&self, kind: Kind, allocation: &Allocation, offset: u64, size: u64) -> Result<(), AliasError> {
+    /// the allocation owns its pages: a non-linear one does, but not where kinds have blocks of their own. What may be of
+    /// either kind shares a page with neither.
+    fn check_pages(
+        &self,
+        kind: Option<Kind>,
+        allocation: &Allocation,
+        offset: u64,
+        size: u64,
+    ) -> Result<(), AliasError> {
         let granularity = self.granularity();
         let is_rounded = |pool: PoolRef<'_>| pool.settings().class.kind.is_none();
         let owns_pages = allocation.is_dedicated()
             || (allocation.kind() == Kind::NonLinear
                 && self.pools().get(allocation.pool_index()).is_some_and(is_rounded));
-        if kind == allocation.kind() || owns_pages || granularity <= 1 {
+        if kind == Some(allocation.kind()) || owns_pages || granularity <= 1 {
             return Ok(());
         }
         let starts_inside = align_down(offset, granularity) >= allocation.offset();

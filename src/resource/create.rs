@@ -52,7 +52,7 @@ impl Allocator {
         let needs = unsafe { check_buffer(buffer_info, self.device().features()) }?;
         // SAFETY: duty 1.
         let buffer = unsafe { self.device().create_buffer(buffer_info) }?;
-        let traits = Traits { kind: Kind::Linear, address: needs.address };
+        let traits = Traits { kind: Some(Kind::Linear), address: needs.address };
         let info = needs.adapt(info).for_buffer();
         let allocation = Resource::Buffer(buffer).furnish(self, traits, &info)?;
         Ok((buffer, allocation))
@@ -126,11 +126,13 @@ impl Allocator {
         info: &AllocationCreateInfo<'_>,
     ) -> Result<Allocation, AllocationError> {
         // Where device addresses are declared, every block carries the flag: nothing more is needed for them.
-        let traits = Traits { kind: Kind::Linear, address: DeviceAddress::NotNeeded };
+        let traits = Traits { kind: Some(Kind::Linear), address: DeviceAddress::NotNeeded };
         Resource::Buffer(buffer).allocate(self, traits, &info.for_buffer())
     }
 
-    /// Allocates memory that suits an image, and does not bind it. Say `NonLinear` unless its tiling is linear.
+    /// Allocates memory that suits an image, and does not bind it. Say `NonLinear` unless its tiling is linear; one with a DRM
+    /// format modifier, which may be of either kind, wants [dedicated](AllocationCreateInfo::dedicated) memory besides where
+    /// `bufferImageGranularity` is above 4096.
     ///
     /// # Errors
     /// As [`allocate`](Self::allocate).
@@ -144,7 +146,7 @@ impl Allocator {
         kind: Kind,
         info: &AllocationCreateInfo<'_>,
     ) -> Result<Allocation, AllocationError> {
-        let traits = Traits { kind, address: DeviceAddress::NotNeeded };
+        let traits = Traits { kind: Some(kind), address: DeviceAddress::NotNeeded };
         Resource::Image(image).allocate(self, traits, info)
     }
 
@@ -201,7 +203,7 @@ impl Allocator {
         // SAFETY: the caller's duty; disjoint images were refused above, and what has no answer ahead.
         let reported = unsafe { self.device().future_image_requirements(image_info) };
         let kind = kind_of(image_info.tiling);
-        Ok(reported.map(|reported| AllocationRequirements::of_resource(&reported, kind, needs.address)))
+        Ok(reported.map(|reported| self.requirements_for(&reported, kind, needs.address)))
     }
 
     /// Destroys a resource that its owner gives up, and frees its memory.

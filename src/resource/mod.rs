@@ -27,7 +27,7 @@ use crate::allocator::{
     Allocation, AllocationCreateInfo, AllocationError, AllocationRequest, AllocationRequirements, Allocator,
     DeviceAddress,
 };
-use crate::device::{DedicatedFor, Requirements};
+use crate::device::{DedicatedFor, DedicatedPreference, Requirements};
 use crate::pool::Kind;
 
 /// A resource without memory, as far as this floor tells buffers and images apart.
@@ -50,7 +50,8 @@ pub(crate) fn shared_between<'a>(info: vk::BufferCreateInfo<'a>, families: &'a [
 /// What an allocation must know of its resource beside the driver's requirements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Traits {
-    kind: Kind,
+    /// `None` where it may be of either kind.
+    kind: Option<Kind>,
     address: DeviceAddress,
 }
 
@@ -139,7 +140,7 @@ impl Resource {
         info: &AllocationCreateInfo<'_>,
     ) -> Result<Allocation, AllocationError> {
         let reported = self.requirements(allocator);
-        let requirements = AllocationRequirements::of_resource(&reported, traits.kind, traits.address);
+        let requirements = allocator.requirements_for(&reported, traits.kind, traits.address);
         let dedicated_for = self.dedication(allocator);
         allocator.allocate_request(AllocationRequest { requirements: &requirements, info, dedicated_for })
     }
@@ -158,9 +159,33 @@ impl Resource {
     }
 }
 
-/// Returns the kind of an image's tiling; what is not plainly linear counts as non-linear.
-pub(crate) fn kind_of(tiling: vk::ImageTiling) -> Kind {
-    if tiling == vk::ImageTiling::LINEAR { Kind::Linear } else { Kind::NonLinear }
+impl Allocator {
+    /// Adds to a driver's requirements what it does not say. What may be of either kind counts as non-linear, which rounds it
+    /// to whole pages of its own; where that kind has blocks of its own and nothing is rounded, it gets memory of its own.
+    pub(crate) fn requirements_for(
+        &self,
+        reported: &Requirements,
+        kind: Option<Kind>,
+        address: DeviceAddress,
+    ) -> AllocationRequirements {
+        let sure = AllocationRequirements::of_resource(reported, kind.unwrap_or(Kind::NonLinear), address);
+        if kind.is_none() && self.pools().separates_kinds() {
+            return AllocationRequirements { dedicated: DedicatedPreference::Required, ..sure };
+        }
+        sure
+    }
+}
+
+/// Returns the kind of an image's tiling; `None` for DRM format modifiers, of which `DRM_FORMAT_MOD_LINEAR` alone is linear.
+///
+/// # Source
+/// Vulkan specification, "Buffer-Image Granularity".
+pub(crate) fn kind_of(tiling: vk::ImageTiling) -> Option<Kind> {
+    match tiling {
+        vk::ImageTiling::LINEAR => Some(Kind::Linear),
+        vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT => None,
+        _ => Some(Kind::NonLinear),
+    }
 }
 
 #[cfg(test)]

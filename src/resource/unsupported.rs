@@ -41,6 +41,7 @@ pub(super) unsafe fn check_buffer(
     let replay_flags = vk::BufferCreateFlags::DEVICE_ADDRESS_CAPTURE_REPLAY
         | vk::BufferCreateFlags::DESCRIPTOR_BUFFER_CAPTURE_REPLAY_EXT;
     check_replay(info.flags.intersects(replay_flags))?;
+    check_dedication(chain)?;
     check_external(chain)?;
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
     check_protected(is_protected, features)?;
@@ -74,6 +75,7 @@ pub(super) unsafe fn check_image(info: &vk::ImageCreateInfo<'_>, features: Featu
     if chain.has_swapchain {
         return refuse("a swapchain image", "bind it to the swapchain's memory with vkBindImageMemory2");
     }
+    check_dedication(chain)?;
     check_external(chain)?;
     let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
     check_protected(is_protected, features)?;
@@ -87,6 +89,16 @@ fn check_replay(is_replayed: bool) -> Result<(), AllocationError> {
     if is_replayed {
         let use_instead = "create it with Vulkan and bind memory that you allocate with DEVICE_ADDRESS_CAPTURE_REPLAY";
         return refuse("a resource for capture and replay", use_instead);
+    }
+    Ok(())
+}
+
+/// Such a resource must be bound to memory with `VkDedicatedAllocationMemoryAllocateInfoNV`, which the allocator never
+/// gives (VUID-vkBindBufferMemory-buffer-01038, VUID-vkBindImageMemory-image-01050).
+fn check_dedication(chain: Chain) -> Result<(), AllocationError> {
+    if chain.is_dedicated {
+        let use_instead = "leave its structure out: `dedicated` asks for memory of the resource's own";
+        return refuse("a resource with a dedication of VK_NV_dedicated_allocation", use_instead);
     }
     Ok(())
 }
@@ -113,7 +125,9 @@ fn refuse<T>(what: &'static str, use_instead: &'static str) -> Result<T, Allocat
 
 /// What matters of a pNext chain.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact")]
 struct Chain {
+    is_dedicated: bool,
     is_external: bool,
     has_swapchain: bool,
     /// Whether it has a structure that `vkGetDeviceImageMemoryRequirements` must not see, one that asks for nothing too
@@ -148,6 +162,16 @@ impl Chain {
         // SAFETY: the caller's duty: the structure begins with its type and is not written to.
         let header = unsafe { &*base };
         match header.s_type {
+            vk::StructureType::DEDICATED_ALLOCATION_BUFFER_CREATE_INFO_NV => {
+                // SAFETY: the type says what the structure is.
+                let info = unsafe { &*base.cast::<vk::DedicatedAllocationBufferCreateInfoNV<'_>>() };
+                self.is_dedicated |= info.dedicated_allocation != vk::FALSE;
+            }
+            vk::StructureType::DEDICATED_ALLOCATION_IMAGE_CREATE_INFO_NV => {
+                // SAFETY: the type says what the structure is.
+                let info = unsafe { &*base.cast::<vk::DedicatedAllocationImageCreateInfoNV<'_>>() };
+                self.is_dedicated |= info.dedicated_allocation != vk::FALSE;
+            }
             vk::StructureType::EXTERNAL_MEMORY_BUFFER_CREATE_INFO => {
                 // SAFETY: the type says what the structure is.
                 let info = unsafe { &*base.cast::<vk::ExternalMemoryBufferCreateInfo<'_>>() };

@@ -1,7 +1,7 @@
 //! Floor 7: keeps what the GPU may still use, and lets it go when the GPU has passed a point.
 //!
 //! ```text
-//!   retire(resource, point) ──► [ heap, lowest point first; equal points in the order of retiring ]
+//!   retire(resource, point) ──► [ heap: by era, lowest point first; equal points in the order of retiring ]
 //!   retire(resource, MAX) ────► [ queue of what waits until the device is idle, in the order of retiring ]
 //!   collect(completed) ──────►    every resource whose point is at most `completed`: dropped, or handed to the caller
 //! ```
@@ -10,14 +10,16 @@
 //! that stands for a fence. Nothing here waits, and nothing here asks the driver.
 //!
 //! Invariants:
-//! - I1: a resource leaves the queue through a `collect` whose completed point, or an earlier one's, is at least its own.
+//! - I1: a resource leaves the queue through a `collect`, and only after a completed point that is at least its own, or
+//!   after the device was idle behind its retiring.
 //! - I2: no lock is held while a resource is dropped or handed over: releasing one may retire others.
 //! - I3: the storage only grows when more resources wait than ever before, those at `u64::MAX` by themselves: a steady
 //!   state makes no heap call.
-//! - I4: collecting up to `u64::MAX`, because the device is idle, completes the points up to `highest`: it does not
-//!   declare points completed that are yet to come. Any other point is taken at its word.
-//! - I5: what is retired during a `collect` hides nothing older from it: in the heap its point counts as no lower than
-//!   `completed` then, so it stands behind all that was due.
+//! - I4: collecting up to `u64::MAX`, because the device is idle, completes no point: work at the same points may be
+//!   submitted behind it. It ends an *era*: all that was retired in it, or before, is due. Any other point is taken at its
+//!   word.
+//! - I5: what is retired during a `collect` hides nothing older from it: it stands behind earlier eras, and in its own its
+//!   point counts as no lower than `completed` then, so it stands behind all that was due.
 //!
 //! What it does not do: it cannot tell that a plain handle was retired twice. What is move-only (owned buffers and
 //! images, allocations, frames of a ring) cannot be: the second time does not compile.
@@ -94,24 +96,27 @@ struct State<T> {
     waiting: BinaryHeap<Entry<T>>,
     /// What was retired at `u64::MAX`.
     until_idle: VecDeque<Entry<T>>,
-    /// The highest completed point heard of; `u64::MAX` counts as `highest` (I4).
+    /// The highest completed point heard of, `u64::MAX` aside.
     completed: u64,
-    /// The highest point that anything was retired at, `u64::MAX` aside.
-    highest: u64,
+    /// How often the device was idle (I4).
+    era: u64,
     /// How often something was retired: orders equal points.
     retired_count: u64,
 }
 
 struct Entry<T> {
+    /// The era in which it was retired.
+    era: u64,
     /// The point given, or the one completed when it was retired, if that is higher (I5).
     point: u64,
     number: u64,
     resource: T,
 }
 
-/// What one `collect` may take: up to a point, of what was retired before it began.
+/// What one `collect` may take: earlier eras, and its own up to a point, of what was retired before it began.
 #[derive(Clone, Copy)]
 struct Due {
+    era: u64,
     point: u64,
     before: u64,
 }
@@ -152,7 +157,7 @@ impl<T> RetireQueue<T> {
     /// the first that many at `u64::MAX`.
     pub fn with_capacity(count: usize) -> Self {
         let (waiting, until_idle) = (BinaryHeap::with_capacity(count), VecDeque::with_capacity(count));
-        let state = State { waiting, until_idle, completed: 0, highest: 0, retired_count: 0 };
+        let state = State { waiting, until_idle, completed: 0, era: 0, retired_count: 0 };
         Self { state: Mutex::new(state), leak_callback: None }
     }
 
@@ -179,8 +184,8 @@ impl<T> RetireQueue<T> {
     /// Drops everything whose point is at most `completed`.
     ///
     /// A completed point that is lower than an earlier one counts as the earlier one: threads may read a semaphore in
-    /// one order and get here in another. `u64::MAX` stands for an idle device: all that was retired before goes, and
-    /// higher points than those wait as ever.
+    /// one order and get here in another. `u64::MAX` stands for an idle device: all that was retired before is due from
+    /// then on, and no point is completed by it. What is retired later waits for its own, even at the same points.
     ///
     /// # Complexity
     /// O(log n) for each resource released; no heap call.
@@ -213,7 +218,7 @@ impl<T> RetireQueue<T> {
             release(resource);
             released_count += 1;
         }
-        self.state.lock().report(released_count, due)
+        self.state.lock().report(released_count)
     }
 
     /// Returns how many resources wait.
@@ -226,8 +231,8 @@ impl<T> RetireQueue<T> {
         self.len() == 0
     }
 
-    /// Returns the lowest point that a resource waits for; one that was due when it was retired counts for the point
-    /// completed then.
+    /// Returns the lowest point that a resource waits for; one that was due when it was retired, or that an idle device
+    /// made due, counts for a point that is completed.
     pub fn next_point(&self) -> Option<u64> {
         self.state.lock().next_point()
     }
@@ -235,42 +240,44 @@ impl<T> RetireQueue<T> {
 
 impl<T> State<T> {
     fn retire(&mut self, resource: T, point: u64) {
-        let entry = Entry { point: point.max(self.completed), number: self.retired_count, resource };
+        let (era, number) = (self.era, self.retired_count);
+        let entry = Entry { era, point: point.max(self.completed), number, resource };
         self.retired_count += 1;
         if point == u64::MAX {
             return self.until_idle.push_back(entry);
         }
-        self.highest = self.highest.max(point);
         self.waiting.push(entry);
     }
 
     /// Hears of a completed point; returns what may go now.
     fn note_completed(&mut self, completed: u64) -> Due {
-        let is_idle = completed == u64::MAX;
-        self.completed = self.completed.max(if is_idle { self.highest } else { completed });
-        let point = if is_idle { u64::MAX } else { self.completed };
-        Due { point, before: self.retired_count }
+        if completed == u64::MAX {
+            self.era += 1;
+        } else {
+            self.completed = self.completed.max(completed);
+        }
+        self.due()
     }
 
-    /// Takes the resource with the lowest point out, if that is due (I1).
+    /// Returns what is due of all that is there.
+    fn due(&self) -> Due {
+        Due { era: self.era, point: self.completed, before: self.retired_count }
+    }
+
+    /// Takes the resource of the earliest era with the lowest point out, if that is due (I1).
     fn take_due(&mut self, due: Due) -> Option<T> {
-        let entry = if self.waiting.peek().is_some_and(|entry| due.has(entry)) {
-            self.waiting.pop()
-        } else if self.until_idle.front().is_some_and(|entry| due.has(entry)) {
-            self.until_idle.pop_front()
-        } else {
-            None
-        };
+        self.next().filter(|entry| due.has(entry))?;
+        let is_in_heap = self.waiting.peek() > self.until_idle.front();
+        let entry = if is_in_heap { self.waiting.pop() } else { self.until_idle.pop_front() };
         entry.map(|entry| entry.resource)
     }
 
-    fn report(&self, released_count: usize, due: Due) -> Collected {
-        let is_due = |entry: &Entry<T>| entry.point <= self.completed || due.has(entry);
+    fn report(&self, released_count: usize) -> Collected {
         Collected {
             released_count,
             left_count: self.len(),
             next_point: self.next_point(),
-            is_more_due: self.waiting.peek().is_some_and(is_due) || self.until_idle.front().is_some_and(is_due),
+            is_more_due: self.next().is_some_and(|entry| self.due().has(entry)),
         }
     }
 
@@ -278,14 +285,20 @@ impl<T> State<T> {
         self.waiting.len() + self.until_idle.len()
     }
 
+    /// Returns what goes first: where that is not due, nothing is.
+    fn next(&self) -> Option<&Entry<T>> {
+        self.waiting.peek().max(self.until_idle.front())
+    }
+
     fn next_point(&self) -> Option<u64> {
-        self.waiting.peek().or(self.until_idle.front()).map(|entry| entry.point)
+        let next = self.next()?;
+        Some(if next.era < self.era { next.point.min(self.completed) } else { next.point })
     }
 }
 
 impl Due {
     fn has<T>(self, entry: &Entry<T>) -> bool {
-        entry.point <= self.point && entry.number < self.before
+        entry.number < self.before && (entry.era < self.era || entry.point <= self.point)
     }
 }
 
@@ -332,10 +345,10 @@ impl<T> fmt::Debug for RetireQueue<T> {
     }
 }
 
-/// The lowest point is the greatest entry: `BinaryHeap` gives out the greatest first.
+/// The lowest point of the earliest era is the greatest entry: `BinaryHeap` gives out the greatest first.
 impl<T> Ord for Entry<T> {
     fn cmp(&self, other: &Self) -> Ordering {
-        (other.point, other.number).cmp(&(self.point, self.number))
+        (other.era, other.point, other.number).cmp(&(self.era, self.point, self.number))
     }
 }
 

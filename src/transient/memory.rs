@@ -121,7 +121,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
         } else {
             // SAFETY: the caller's duty; what is not supported was refused above.
             let reported = unsafe { self.probe_image(image_info) }?;
-            AllocationRequirements::of_resource(&reported, kind_of(image_info.tiling), DeviceAddress::NotNeeded)
+            self.allocator.requirements_for(&reported, kind_of(image_info.tiling), DeviceAddress::NotNeeded)
         };
         let request = TransientRequest::new(requirements, uses);
         let is_transient = image_info.usage.contains(vk::ImageUsageFlags::TRANSIENT_ATTACHMENT);
@@ -211,10 +211,10 @@ impl<A: AllocatorRef> TransientMemory<A> {
         image_info: &vk::ImageCreateInfo<'_>,
     ) -> Result<vk::Image, TransientError> {
         let (memory, offset) = self.memory(index)?;
-        self.check_kind(index, kind_of(image_info.tiling))?;
+        self.check_kind(index, kind_of(image_info.tiling).unwrap_or(Kind::NonLinear))?;
         // SAFETY: duties 1 to 3.
         let image = unsafe { self.allocator.create_aliasing_image(image_info, memory, offset) };
-        let image = image.map_err(|error| not_made(index, error))?;
+        let image = image.map_err(|error| self.not_made(index, error))?;
         // SAFETY: the image is alive; disjoint ones are refused when they are created.
         let reported = unsafe { self.allocator.device().image_requirements(image) };
         self.check_size(index, &reported).inspect_err(|_| {
@@ -241,7 +241,7 @@ impl<A: AllocatorRef> TransientMemory<A> {
         self.check_kind(index, Kind::Linear)?;
         // SAFETY: duties 1 to 3.
         let buffer = unsafe { self.allocator.create_aliasing_buffer(buffer_info, memory, offset) };
-        let buffer = buffer.map_err(|error| not_made(index, error))?;
+        let buffer = buffer.map_err(|error| self.not_made(index, error))?;
         // SAFETY: the buffer is alive.
         let reported = unsafe { self.allocator.device().buffer_requirements(buffer) };
         self.check_size(index, &reported).inspect_err(|_| {
@@ -273,8 +273,26 @@ impl<A: AllocatorRef> TransientMemory<A> {
 
     /// Checks that a resource needs no more than its place has.
     fn check_size(&self, index: usize, reported: &Requirements) -> Result<(), TransientError> {
-        let (planned, required) = (self.plan.placements()[index].size, reported.size);
-        if required <= planned { Ok(()) } else { Err(TransientError::LargerThanPlanned { index, planned, required }) }
+        if reported.size <= self.plan.placements()[index].size {
+            Ok(())
+        } else {
+            Err(self.larger(index, reported.size))
+        }
+    }
+
+    fn larger(&self, index: usize, required: u64) -> TransientError {
+        TransientError::LargerThanPlanned { index, planned: self.plan.placements()[index].size, required }
+    }
+
+    /// Says of a resource of the plan why it could not be made.
+    fn not_made(&self, index: usize, error: AllocationError) -> TransientError {
+        match error {
+            AllocationError::Alias(AliasError::RequiresDedicated) => TransientError::Dedicated { index },
+            // What is of the kind that was planned shares no page with another kind, and what is as large fits.
+            AllocationError::Alias(AliasError::SharedPage { .. }) => TransientError::OtherKind { index },
+            AllocationError::Alias(AliasError::DoesNotFit { size, .. }) => self.larger(index, size),
+            other => other.into(),
+        }
     }
 
     /// Allocates for the pages that no kept memory serves, all or none.
@@ -352,16 +370,6 @@ impl<A: AllocatorRef> TransientMemory<A> {
         // SAFETY: nobody else has seen the buffer.
         unsafe { device.destroy_buffer(buffer) };
         Ok(reported)
-    }
-}
-
-/// Says of a resource of the plan why it could not be made.
-fn not_made(index: usize, error: AllocationError) -> TransientError {
-    match error {
-        AllocationError::Alias(AliasError::RequiresDedicated) => TransientError::Dedicated { index },
-        // What is of the kind that was planned shares no page with another kind.
-        AllocationError::Alias(AliasError::SharedPage { .. }) => TransientError::OtherKind { index },
-        other => other.into(),
     }
 }
 

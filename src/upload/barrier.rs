@@ -11,7 +11,7 @@
 
 use ash::vk;
 
-use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
+use super::target::{QueueFamilies, ResourceUse};
 use super::transfer::{Target, Transfer};
 use crate::device::{BarrierStages, Device};
 
@@ -97,7 +97,8 @@ pub(super) unsafe fn record_acquire(
 ///
 /// # Safety
 /// 1. `commands` is recording outside a render pass, belongs to the device, and no other thread uses it.
-/// 2. The target is alive, and used as `sides` says.
+/// 2. The target is alive, and used as `sides` says; the queue family of `commands` supports the stages of its own side or
+///    sides, which have accesses of those stages only.
 #[expect(unsafe_code, reason = "records into the caller's command buffer")]
 unsafe fn record(device: &Device, commands: vk::CommandBuffer, target: &Target, sides: Sides) {
     let ignored = (vk::QUEUE_FAMILY_IGNORED, vk::QUEUE_FAMILY_IGNORED);
@@ -115,8 +116,8 @@ unsafe fn record(device: &Device, commands: vk::CommandBuffer, target: &Target, 
             // SAFETY: duties 1 and 2.
             unsafe { device.record_buffer_barrier(commands, stages(sides), &barrier) };
         }
-        Target::Image { image, regions, .. } => {
-            for range in touched(image, regions) {
+        Target::Image { image, touched, .. } => {
+            for range in touched {
                 let barrier = vk::ImageMemoryBarrier::default()
                     .src_access_mask(sides.from.access)
                     .dst_access_mask(sides.to.access)
@@ -125,7 +126,7 @@ unsafe fn record(device: &Device, commands: vk::CommandBuffer, target: &Target, 
                     .old_layout(sides.from.layout)
                     .new_layout(sides.to.layout)
                     .image(image.image)
-                    .subresource_range(range);
+                    .subresource_range(*range);
                 // SAFETY: duties 1 and 2.
                 unsafe { device.record_image_barrier(commands, stages(sides), &barrier) };
             }
@@ -142,61 +143,18 @@ fn stages(sides: Sides) -> BarrierStages {
     }
 }
 
-/// Yields the subresources that the regions touch, each once.
-fn touched<'a>(
-    image: &'a ImageTarget,
-    regions: &'a [ImageRegion],
-) -> impl Iterator<Item = vk::ImageSubresourceRange> + 'a {
-    (0..regions.len()).flat_map(move |index| {
-        let region = &regions[index];
-        let rivals = regions[..index].iter().filter(|earlier| earlier.mip_level == region.mip_level);
-        let layers = layers_of(region);
-        let is_new = move |layer: u32| !rivals.clone().any(|earlier| layers_of(earlier).contains(&layer));
-        runs(layers, is_new).map(|(first, count)| {
-            vk::ImageSubresourceRange::default()
-                .aspect_mask(image.aspects())
-                .base_mip_level(region.mip_level)
-                .level_count(1)
-                .base_array_layer(first)
-                .layer_count(count)
-        })
-    })
-}
-
-fn layers_of(region: &ImageRegion) -> core::ops::Range<u32> {
-    region.base_array_layer..region.base_array_layer.saturating_add(region.layer_count)
-}
-
-/// Yields the runs, as first and count, of what `is_new` in a range.
-fn runs(range: core::ops::Range<u32>, is_new: impl Fn(u32) -> bool) -> impl Iterator<Item = (u32, u32)> {
-    let mut at = range.start;
-    core::iter::from_fn(move || {
-        let first = (at..range.end).find(|&layer| is_new(layer))?;
-        let end = (first..range.end).find(|&layer| !is_new(layer)).unwrap_or(range.end);
-        at = end;
-        Some((first, end - first))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn region(mip_level: u32, base_array_layer: u32, layer_count: u32) -> ImageRegion {
-        let aspect = vk::ImageAspectFlags::COLOR;
-        ImageRegion { aspect, mip_level, base_array_layer, layer_count, offset: [0; 3], extent: [1; 3] }
-    }
-
     #[test]
-    fn each_subresource_has_one_barrier() {
-        let info = vk::ImageCreateInfo::default().format(vk::Format::D24_UNORM_S8_UINT).mip_levels(2).array_layers(9);
-        let image = ImageTarget::new(vk::Image::null(), &info);
-        let regions = [region(0, 2, 2), region(1, 0, 9), region(0, 0, 9), region(0, 3, 2)];
-        let found: Vec<_> = touched(&image, &regions)
-            .map(|range| (range.base_mip_level, range.base_array_layer, range.layer_count))
-            .collect();
-        assert_eq!(found, [(0, 2, 2), (1, 0, 9), (0, 0, 2), (0, 4, 5)]);
-        let both = vk::ImageAspectFlags::DEPTH | vk::ImageAspectFlags::STENCIL;
-        assert!(touched(&image, &regions).all(|range| range.aspect_mask == both));
+    fn a_barrier_waits_for_the_stages_that_are_done_with_what_is_discarded() {
+        let copies = ResourceUse::buffer(vk::PipelineStageFlags::TRANSFER, vk::AccessFlags::TRANSFER_WRITE);
+        let waits_for = |from| stages(Sides { from, to: copies, families: None }).before;
+        let fragment = vk::PipelineStageFlags::FRAGMENT_SHADER;
+        let discarded = ResourceUse::discarded(fragment);
+        assert_eq!(waits_for(discarded), fragment);
+        assert_eq!((discarded.access, discarded.layout), (vk::AccessFlags::empty(), vk::ImageLayout::UNDEFINED));
+        assert_eq!(waits_for(ResourceUse::undefined()), vk::PipelineStageFlags::TOP_OF_PIPE, "for nothing");
     }
 }

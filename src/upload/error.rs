@@ -86,7 +86,7 @@ pub enum TransferError {
         offset: [u32; 3],
         /// Its extent.
         extent: [u32; 3],
-        /// `minImageTransferGranularity`, in blocks; 0 stands for whole levels.
+        /// `minImageTransferGranularity`: in blocks for block-compressed formats, else in texels; 0 stands for whole levels.
         granularity: [u32; 3],
     },
     /// The format has several planes, is unknown here, or has no such aspect; exactly one aspect is copied by a region.

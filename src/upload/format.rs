@@ -17,6 +17,14 @@ pub(super) struct TexelBlock {
     pub(super) bytes: u32,
 }
 
+impl TexelBlock {
+    /// Returns whether the format is block-compressed. Those of 4:2:2 are not: their blocks, of one row, are texels that
+    /// share components.
+    pub(super) fn is_compressed(self) -> bool {
+        self.height > 1
+    }
+}
+
 /// (first format, last format, bytes), for formats of one texel a block. Their numbers are consecutive in between.
 const TEXELS: [(Format, Format, u32); 29] = [
     (Format::R4G4_UNORM_PACK8, Format::R4G4_UNORM_PACK8, 1),

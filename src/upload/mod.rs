@@ -83,7 +83,8 @@ impl StagingCreateInfo {
         Self { block_bytes: bytes, max_bytes: bytes, granularity }
     }
 
-    /// Lets the ring grow up to so many bytes in all, by blocks of its first size.
+    /// Lets the ring grow up to so many bytes in all, by blocks of its first size: as many as there is room for by these
+    /// numbers. The device may have each rounded up, by less than 64 bytes or `nonCoherentAtomSize`.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
@@ -114,7 +115,8 @@ pub struct Full {
     /// The point that passes next: wait for it and call `collect`. `None`: nothing is in flight. What holds the room then is
     /// recorded, and to be submitted first, or is that of tickets to be redeemed (`has_recorded`, `unread_bytes`).
     pub wait_for: Option<u64>,
-    /// Bytes that tickets hold, for a [`Readback`]: redeem those whose points have passed. Else 0.
+    /// Bytes that tickets hold, for a [`Readback`]: redeem those whose points have passed. Those that were dropped before
+    /// their points have passed count too. Else 0.
     pub unread_bytes: u64,
 }
 
@@ -128,7 +130,7 @@ fn next_piece<A: AllocatorRef>(
     limits: &Limits,
 ) -> Result<Option<(PieceCopy, Grant)>, TransferError> {
     let alignment = transfer.alignment(limits);
-    let ideal = transfer.piece(limits, ring.capacity(alignment))?.map_or(0, |piece| piece.bytes);
+    let ideal = transfer.piece(limits, ring.capacity())?.map_or(0, |piece| piece.bytes);
     let mut growth = ring.growth();
     loop {
         let piece = transfer.piece(limits, ring.room(alignment))?;

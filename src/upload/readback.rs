@@ -8,11 +8,14 @@
 //!
 //! Invariants:
 //! - B1: a ticket is the one owner of its room: the room is given back when the ticket is redeemed or released, and only
-//!   after its batch has passed.
+//!   after its batch has passed. One that is dropped leaves its room in `lost`, until its batch has passed.
 //! - B2: behind every copy a barrier makes the bytes available to the host, so that they can be read once the batch has
 //!   passed.
 
+use std::sync::Arc;
+
 use ash::vk;
+use bytemuck::{AnyBitPattern, NoUninit};
 
 use super::barrier::{record_after, record_before};
 use super::error::{TicketError, TransferError};
@@ -25,10 +28,10 @@ use crate::device::BarrierStages;
 use crate::memory_type::Intent;
 use crate::resource::AllocatorRef;
 use crate::suballocator::RangeKey;
-use crate::sync::{Ordering, StaticU64};
+use crate::sync::Mutex;
 
-/// Numbers readbacks, so that a ticket of one is foreign to every other.
-static NEXT_READBACK: StaticU64 = StaticU64::new(1);
+/// What tickets that were dropped held, with their batches. It is one for each readback, and says whose a ticket is.
+type Lost = Mutex<Vec<(u64, RangeKey)>>;
 
 /// How copies read their source.
 const ACCESS: vk::AccessFlags = vk::AccessFlags::TRANSFER_READ;
@@ -45,11 +48,13 @@ pub enum Recorded {
     Full(Full),
 }
 
-/// Names bytes that the device is to write. It holds room in the ring until it is redeemed.
+/// Names bytes that the device is to write. It holds room in the ring until it is redeemed or released. If it is dropped, the
+/// bytes are lost, and the readback has the room again when the batch has passed.
 #[derive(Debug)]
 #[must_use = "a ticket holds room until it is redeemed"]
 pub struct Ticket {
-    owner: u64,
+    lost: Arc<Lost>,
+    is_redeemed: bool,
     batch: u64,
     key: RangeKey,
     region: u32,
@@ -68,6 +73,15 @@ impl Ticket {
     #[expect(clippy::len_without_is_empty, reason = "no ticket is of no bytes")]
     pub fn len(&self) -> u64 {
         self.len
+    }
+}
+
+impl Drop for Ticket {
+    /// Leaves the room to the readback (B1).
+    fn drop(&mut self) {
+        if !self.is_redeemed {
+            self.lost.lock().push((self.batch, self.key));
+        }
     }
 }
 
@@ -115,14 +129,14 @@ impl Ticket {
 /// unsafe { device.queue_submit(vulkan.queue(), &submits, vk::Fence::null()) }?;
 /// readback.submitted(1)?;
 ///
-/// let mut bytes = [0; 512];
-/// let early = readback.read(ticket, &mut bytes).unwrap_err();
+/// let mut words = [0_u32; 128];
+/// let early = readback.read(ticket, &mut words).unwrap_err();
 /// // SAFETY: nothing else uses the queue.
 /// unsafe { device.queue_wait_idle(vulkan.queue()) }?;
 /// // SAFETY: the queue is idle.
 /// unsafe { readback.collect(1) };
-/// readback.read(early.ticket, &mut bytes)?;
-/// assert_eq!(bytes, [1; 512]);
+/// readback.read(early.ticket, &mut words)?;
+/// assert_eq!(words, [0x0101_0101; 128]);
 /// # drop(readback);
 /// # drop(results);
 /// # unsafe { device.destroy_command_pool(pool, None) };
@@ -133,7 +147,7 @@ pub struct Readback<A: AllocatorRef> {
     ring: Ring<A>,
     points: Points,
     limits: Limits,
-    number: u64,
+    lost: Arc<Lost>,
 }
 
 impl<A: AllocatorRef> Readback<A> {
@@ -156,8 +170,7 @@ impl<A: AllocatorRef> Readback<A> {
         let limits = info.limits(allocator.properties());
         // SAFETY: the caller's duties 1 and 2.
         let ring = unsafe { Ring::new(allocator, settings) }?;
-        let number = NEXT_READBACK.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { ring, points: Points::default(), limits, number })
+        Ok(Self { ring, points: Points::default(), limits, lost: Arc::new(Mutex::new(Vec::new())) })
     }
 
     /// Records the copy of the next part of a download, as large as there is room for.
@@ -166,7 +179,8 @@ impl<A: AllocatorRef> Readback<A> {
     /// - `Granularity` or `RingTooSmall`: the queue family or the ring cannot serve this download. Nothing was recorded.
     /// - `CopyLayout`, `LayoutBefore` or `LayoutAfter`: an image cannot be in that layout. Nothing was recorded.
     /// - `Finished`, if it is done.
-    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short.
+    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short. Nothing was
+    ///   recorded by this call.
     ///
     /// # Safety
     /// The duties of [`Uploader::record`](super::Uploader::record), for a source made with `TRANSFER_SRC`, all of whose
@@ -176,11 +190,12 @@ impl<A: AllocatorRef> Readback<A> {
         commands: vk::CommandBuffer,
         download: &mut Download,
     ) -> Result<Recorded, TransferError> {
+        self.take_back_lost();
         let transfer = &mut download.transfer;
         if transfer.state() == State::Finished {
             return Err(TransferError::Finished);
         }
-        transfer.check(&self.limits, |alignment| self.ring.capacity(alignment))?;
+        transfer.check(&self.limits, self.ring.capacity())?;
         let Some((piece, grant)) = next_piece(&mut self.ring, transfer, &self.limits)? else {
             return Ok(Recorded::Full(self.full(transfer.len() - transfer.done())));
         };
@@ -221,17 +236,18 @@ impl<A: AllocatorRef> Readback<A> {
     /// buffers that were submitted, on sources that were written.
     pub unsafe fn collect(&mut self, completed: u64) {
         self.points.collect(completed);
+        self.take_back_lost();
     }
 
-    /// Copies the bytes of a ticket out and gives its room back.
+    /// Copies the bytes of a ticket out, as values, and gives its room back.
     ///
     /// # Errors
-    /// `Foreign`, `NotPassed`, `WrongLength` if `bytes` is not [`Ticket::len`] long, or `Access` where the driver fails to
-    /// invalidate. The ticket is handed back.
-    pub fn read(&mut self, ticket: Ticket, bytes: &mut [u8]) -> Result<(), TicketError> {
-        match self.try_read(&ticket, bytes) {
+    /// `Foreign`, `NotPassed`, `WrongLength` if the values have not as many bytes as [`Ticket::len`] says, or `Access` where
+    /// the driver fails to invalidate. The ticket is handed back; with the error it can be dropped, and the bytes are lost.
+    pub fn read<T: AnyBitPattern + NoUninit>(&mut self, ticket: Ticket, values: &mut [T]) -> Result<(), TicketError> {
+        match self.try_read(&ticket, bytemuck::cast_slice_mut(values)) {
             Ok(()) => {
-                self.ring.give_back(ticket.key);
+                self.redeem(ticket);
                 Ok(())
             }
             Err(reason) => Err(TicketError { reason, ticket }),
@@ -247,10 +263,10 @@ impl<A: AllocatorRef> Readback<A> {
     /// # Safety
     /// The copy has run, or never will: its command buffer was reset, or is never submitted.
     pub unsafe fn release(&mut self, ticket: Ticket) -> Result<(), TicketError> {
-        if ticket.owner != self.number {
+        if !self.owns(&ticket) {
             return Err(TicketError { reason: TransferError::Foreign, ticket });
         }
-        self.ring.give_back(ticket.key);
+        self.redeem(ticket);
         Ok(())
     }
 
@@ -279,9 +295,31 @@ impl<A: AllocatorRef> Readback<A> {
         self.ring.used_bytes()
     }
 
+    fn owns(&self, ticket: &Ticket) -> bool {
+        Arc::ptr_eq(&ticket.lost, &self.lost)
+    }
+
+    /// Takes the room of a ticket of its own back.
+    fn redeem(&mut self, mut ticket: Ticket) {
+        ticket.is_redeemed = true;
+        self.ring.give_back(ticket.key);
+    }
+
+    /// Takes the room back that dropped tickets left, where their batches have passed (B1).
+    fn take_back_lost(&mut self) {
+        let Self { ring, points, lost, .. } = self;
+        lost.lock().retain(|&(batch, key)| {
+            let has_passed = points.has_passed(batch);
+            if has_passed {
+                ring.give_back(key);
+            }
+            !has_passed
+        });
+    }
+
     #[expect(unsafe_code, reason = "reads what the device wrote")]
     fn try_read(&self, ticket: &Ticket, bytes: &mut [u8]) -> Result<(), TransferError> {
-        if ticket.owner != self.number {
+        if !self.owns(ticket) {
             return Err(TransferError::Foreign);
         }
         if !self.points.has_passed(ticket.batch) {
@@ -298,7 +336,8 @@ impl<A: AllocatorRef> Readback<A> {
 
     fn ticket(&self, grant: &Grant, offset: u64) -> Ticket {
         Ticket {
-            owner: self.number,
+            lost: Arc::clone(&self.lost),
+            is_redeemed: false,
             batch: self.points.current(),
             key: grant.key,
             region: grant.region,

@@ -4,6 +4,7 @@
 //! the builders are told, layouts, is looked at as a whole before anything is recorded.
 
 use ash::vk;
+use bytemuck::NoUninit;
 
 use super::error::TransferError;
 use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
@@ -11,8 +12,9 @@ use super::transfer::{Direction, PieceCopy, State, Transfer};
 
 /// Bytes on their way to a buffer or an image, and how far they have come.
 ///
-/// `D` holds the bytes: a slice, a `Vec<u8>`, an `Arc<[u8]>`; they must not change before the upload is done. An upload
-/// that the ring cannot take at once goes on where it stopped, at the next [`Uploader::record`](super::Uploader::record).
+/// `D` holds the bytes: a slice (of other values too, see [`values_to_buffer`](Self::values_to_buffer)), a `Vec<u8>`, an
+/// `Arc<[u8]>`; they must not change before the upload is done. An upload that the ring cannot take at once goes on where it
+/// stopped, at the next [`Uploader::record`](super::Uploader::record).
 #[derive(Clone, Debug)]
 #[must_use = "an upload does nothing until an uploader records it"]
 pub struct Upload<D> {
@@ -65,7 +67,7 @@ impl<D: AsRef<[u8]>> Upload<D> {
     }
 
     /// Has the target handed to another queue family, in the barrier behind the last copy; `after` is as for
-    /// [`after`](Self::after). The other family records
+    /// [`after`](Self::after), and `families.from` is the family that records the copies. The other family records
     /// [`Uploader::record_acquire`](super::Uploader::record_acquire), in work that waits for this one by a semaphore, at the
     /// stage `ALL_COMMANDS`.
     #[must_use = "the upload is handed back"]
@@ -100,6 +102,42 @@ impl<D: AsRef<[u8]>> Upload<D> {
     /// Gives the bytes back.
     pub fn into_data(self) -> D {
         self.data
+    }
+}
+
+impl<'a> Upload<&'a [u8]> {
+    /// Brings values to a range of a buffer of `size` bytes, as the bytes that they are.
+    ///
+    /// # Errors
+    /// As [`to_buffer`](Self::to_buffer).
+    ///
+    /// # Examples
+    /// ```
+    /// use freestone::{Upload, ash::vk};
+    ///
+    /// let upload = Upload::values_to_buffer(vk::Buffer::null(), 1024, 512, &[[0.0_f32; 3]; 4])?;
+    /// assert_eq!(upload.total_bytes(), 48);
+    /// # Ok::<(), freestone::TransferError>(())
+    /// ```
+    pub fn values_to_buffer<T: NoUninit>(
+        buffer: vk::Buffer,
+        size: u64,
+        offset: u64,
+        values: &'a [T],
+    ) -> Result<Self, TransferError> {
+        Self::to_buffer(buffer, size, offset, bytemuck::cast_slice(values))
+    }
+
+    /// Brings values to regions of an image, as the bytes that they are.
+    ///
+    /// # Errors
+    /// As [`to_image`](Self::to_image).
+    pub fn values_to_image<T: NoUninit>(
+        image: ImageTarget,
+        regions: impl IntoIterator<Item = ImageRegion>,
+        values: &'a [T],
+    ) -> Result<Self, TransferError> {
+        Self::to_image(image, regions, bytemuck::cast_slice(values))
     }
 }
 

@@ -4,7 +4,7 @@
 //! Invariants:
 //! - R1: one buffer for each region of the suballocator, under the same number, `block_bytes` long.
 //! - R2: in non-coherent memory every grant consists of whole atoms, so that no flush or invalidate touches another's.
-//! - R3: the ring never grows past `max_bytes`; its first block is there in any case.
+//! - R3: the ring never grows past `max_bytes`, the rounding of its blocks aside; its first block is there in any case.
 
 use core::fmt;
 
@@ -77,6 +77,8 @@ impl<A: AllocatorRef> Ring<A> {
         }
         let whole = asked.checked_next_multiple_of(unit).filter(|&bytes| bytes <= max);
         settings.block_bytes = whole.ok_or(TransferError::RingTooLarge { asked, max })?;
+        // As many blocks as were asked for: rounding them up costs none of them.
+        settings.max_bytes = (settings.max_bytes / asked).saturating_mul(settings.block_bytes);
         let floor = Settings::plain(unit);
         let ranges = Suballocator::new(Algorithm::Linear, floor);
         let mut ring = Self { blocks: Vec::new(), ranges, settings, unit, allocator };
@@ -88,26 +90,32 @@ impl<A: AllocatorRef> Ring<A> {
         &self.allocator
     }
 
-    /// Returns how many bytes a block has for one piece of this alignment.
-    pub(super) fn capacity(&self, alignment: Alignment) -> u64 {
-        self.usable(self.settings.block_bytes, alignment)
+    /// Returns how many bytes a block has for one piece: all, since at offset 0 of an empty one everything is aligned.
+    pub(super) fn capacity(&self) -> u64 {
+        self.settings.block_bytes
     }
 
     /// Returns how many bytes a piece of this alignment can have now.
     pub(super) fn room(&self, alignment: Alignment) -> u64 {
-        self.usable(self.ranges.largest_free_range(), alignment)
+        if self.empty_block().is_some() {
+            return self.capacity();
+        }
+        // What is left of a free range when the alignment has cost what it may cost.
+        let skipped = alignment.power.saturating_sub(self.unit);
+        self.ranges.largest_free_range().saturating_sub(skipped).saturating_sub(slack(alignment))
     }
 
-    /// Returns what is left of a free range when the alignment has cost what it may cost.
-    fn usable(&self, bytes: u64, alignment: Alignment) -> u64 {
-        let skipped = alignment.power.saturating_sub(self.unit);
-        bytes.saturating_sub(skipped).saturating_sub(slack(alignment))
+    fn empty_block(&self) -> Option<u32> {
+        self.ranges.empty_regions().map(|(region, _)| region).next()
     }
 
     /// Takes room for a piece; `None` where there is none.
     pub(super) fn take(&mut self, bytes: u64, alignment: Alignment) -> Option<Grant> {
         let size = bytes.checked_add(slack(alignment))?;
-        let taken = self.ranges.allocate(&Request::new(size, alignment.power))?;
+        let taken = self.ranges.allocate(&Request::new(size, alignment.power)).or_else(|| {
+            let block = self.empty_block()?;
+            self.ranges.allocate_in(block, &Request::new(bytes, alignment.power))
+        })?;
         let block = self.blocks.get(taken.region as usize)?.as_ref()?;
         let offset = taken.offset.next_multiple_of(alignment.odd * alignment.power);
         debug_assert!(offset + bytes <= taken.offset + taken.size, "the slack covers the odd part");
@@ -264,6 +272,31 @@ mod tests {
         let Err(TransferError::RingTooLarge { asked, max }) = make((1 << 20) - 1) else { panic!("too large") };
         assert!(asked > max, "{asked}, {max}");
         assert_eq!(make(max).unwrap(), max);
+    }
+
+    /// At offset 0 everything is aligned, however coarse.
+    #[test]
+    fn an_empty_block_is_had_whole() {
+        let vulkan = SimDevice::new(Profile::unified());
+        let (device, physical_device) = (vulkan.device(), vulkan.physical_device());
+        let info = AllocatorCreateInfo::new(vulkan.entry(), vulkan.instance(), physical_device, device);
+        // SAFETY: the objects belong together and outlive the allocator.
+        let allocator = unsafe { Allocator::new(info) }.unwrap();
+        let (usage, intent) = (vk::BufferUsageFlags::TRANSFER_SRC, Intent::Upload);
+        let settings = RingSettings { block_bytes: 8192, max_bytes: 8192, usage, intent, name: "a ring" };
+        // SAFETY: nothing is submitted.
+        let mut ring = unsafe { Ring::new(&allocator, settings) }.unwrap();
+        let coarse = Alignment { odd: 3, power: 4096 };
+        for _ in 0..3 {
+            assert_eq!(ring.room(coarse), 8192);
+            let whole = ring.take(8192, coarse).unwrap();
+            assert_eq!((whole.offset, ring.room(coarse)), (0, 0));
+            ring.give_back(whole.key);
+            let small = ring.take(64, Alignment { odd: 1, power: 16 }).unwrap();
+            assert_eq!(ring.room(coarse), 0, "the next multiple is past the end");
+            assert!(ring.take(4096, coarse).is_none());
+            ring.give_back(small.key);
+        }
     }
 
     /// R2, and offsets that are multiples of blocks of 12 bytes.

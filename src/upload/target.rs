@@ -23,6 +23,17 @@ pub struct ImageRegion {
     pub extent: [u32; 3],
 }
 
+impl ImageRegion {
+    fn subresource(&self, aspects: vk::ImageAspectFlags) -> vk::ImageSubresourceRange {
+        vk::ImageSubresourceRange::default()
+            .aspect_mask(aspects)
+            .base_mip_level(self.mip_level)
+            .level_count(1)
+            .base_array_layer(self.base_array_layer)
+            .layer_count(self.layer_count)
+    }
+}
+
 /// An image, as far as copies must know it.
 ///
 /// # Examples
@@ -99,20 +110,18 @@ impl ImageTarget {
     /// # Errors
     /// As the making of an [`Upload`](super::Upload) to it, the usage aside.
     pub fn region_bytes(&self, region: &ImageRegion) -> Result<u64, TransferError> {
+        let is_multisampled = self.samples.as_raw() > vk::SampleCountFlags::TYPE_1.as_raw();
+        if is_multisampled {
+            return Err(TransferError::Multisampled { samples: self.samples });
+        }
         let one = vk::Extent3D { width: 1, height: 1, depth: 1 };
         Ok(self.geometry(region, one)?.bytes())
     }
 
     /// Checks everything about a region that does not depend on the queue.
     pub(super) fn check(&self, region: &ImageRegion, usage: vk::ImageUsageFlags) -> Result<(), TransferError> {
-        let is_multisampled = self.samples.as_raw() > vk::SampleCountFlags::TYPE_1.as_raw();
-        if is_multisampled {
-            return Err(TransferError::Multisampled { samples: self.samples });
-        }
-        if !self.usage.contains(usage) {
-            return Err(TransferError::MissingUsage { usage });
-        }
-        self.region_bytes(region).map(|_| ())
+        self.region_bytes(region)?;
+        if self.usage.contains(usage) { Ok(()) } else { Err(TransferError::MissingUsage { usage }) }
     }
 
     /// Describes a region in blocks, for a queue family of this granularity.
@@ -144,7 +153,10 @@ impl ImageTarget {
             return Err(TransferError::Unaligned { offset, extent, block: [block.width, block.height] });
         }
         let granularity = [granularity.width, granularity.height, granularity.depth];
-        let suits = |axis: usize| match granularity[axis].checked_mul(blocks[axis]) {
+        let unit = if block.is_compressed() { [1; 3] } else { blocks };
+        // In blocks, whatever it counts.
+        let given = [0, 1, 2].map(|axis: usize| granularity[axis].div_ceil(unit[axis]));
+        let suits = |axis: usize| match given[axis].checked_mul(blocks[axis]) {
             Some(0) | None => offset[axis] == 0 && extent[axis] == level_extent[axis],
             Some(step) => is_whole(offset[axis], extent[axis], level_extent[axis], step),
         };
@@ -155,7 +167,7 @@ impl ImageTarget {
         if layer_count == 0 || extent.contains(&0) {
             return Err(TransferError::Empty);
         }
-        let given = vk::Extent3D { width: granularity[0], height: granularity[1], depth: granularity[2] };
+        let given = vk::Extent3D { width: given[0], height: given[1], depth: given[2] };
         let can_name = (0..3).all(|axis| i32::try_from(offset[axis] + extent[axis]).is_ok());
         let geometry = Geometry::new(block, vk::Extent3D { width, height, depth }, layer_count, given);
         geometry.filter(|_| can_name).ok_or(TransferError::TooLarge { offset, extent })
@@ -166,9 +178,22 @@ impl ImageTarget {
         texel_block(self.format, aspect).map_or(1, |block| u64::from(block.bytes))
     }
 
-    /// Returns every aspect of the format: what a barrier names.
-    pub(super) fn aspects(&self) -> vk::ImageAspectFlags {
-        aspects_of(self.format)
+    /// Returns the subresources that regions touch, each once, with every aspect of the format: what barriers name.
+    ///
+    /// # Complexity
+    /// O(n log n) for n regions.
+    pub(super) fn subresources(&self, regions: &[ImageRegion]) -> Vec<vk::ImageSubresourceRange> {
+        let end_of = |range: &vk::ImageSubresourceRange| range.base_array_layer.saturating_add(range.layer_count);
+        let mut touched: Vec<_> = regions.iter().map(|region| region.subresource(aspects_of(self.format))).collect();
+        touched.sort_unstable_by_key(|range| (range.base_mip_level, range.base_array_layer));
+        touched.dedup_by(|next, range| {
+            let is_joined = next.base_mip_level == range.base_mip_level && next.base_array_layer <= end_of(range);
+            if is_joined {
+                range.layer_count = end_of(next).max(end_of(range)) - range.base_array_layer;
+            }
+            is_joined
+        });
+        touched
     }
 
     fn level_extent(&self, level: u32) -> [u32; 3] {
@@ -216,17 +241,79 @@ impl ResourceUse {
         Self { stages, access, layout }
     }
 
-    /// Says that nothing has used it yet, or that its contents are of no use any more: an image's are discarded.
+    /// Says that nothing on the GPU uses it yet, or any more: nothing is waited for, and what an image holds is discarded.
+    /// What work in flight may still read is [`discarded`](Self::discarded).
     pub const fn undefined() -> Self {
-        Self::buffer(vk::PipelineStageFlags::empty(), vk::AccessFlags::empty())
+        Self::discarded(vk::PipelineStageFlags::empty())
+    }
+
+    /// Says that these stages may still use it, and that what it holds is of no use behind them: they are waited for, and
+    /// what an image holds is discarded. To wait for readers no access need be named; where the stages write, name theirs:
+    /// by [`image`](Self::image), in the layout `UNDEFINED`.
+    pub const fn discarded(stages: vk::PipelineStageFlags) -> Self {
+        Self::buffer(stages, vk::AccessFlags::empty())
     }
 }
 
 /// A transfer of ownership between two queue families, by their indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFamilies {
-    /// The family that records the transfer.
+    /// The family that records the copies, and the release behind them.
     pub from: u32,
     /// The family that uses the resource afterwards.
     pub to: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_subresource_is_named_once() {
+        let info = vk::ImageCreateInfo::default().format(vk::Format::D24_UNORM_S8_UINT).mip_levels(2).array_layers(9);
+        let image = ImageTarget::new(vk::Image::null(), &info);
+        let region = |mip_level, base_array_layer, layer_count| {
+            let aspect = vk::ImageAspectFlags::DEPTH;
+            ImageRegion { aspect, mip_level, base_array_layer, layer_count, offset: [0; 3], extent: [1; 3] }
+        };
+        let touched = |regions: &[ImageRegion]| -> Vec<_> {
+            let both = vk::ImageAspectFlags::DEPTH | vk::ImageAspectFlags::STENCIL;
+            let ranges = image.subresources(regions).into_iter();
+            ranges
+                .inspect(|range| assert_eq!((range.aspect_mask, range.level_count), (both, 1)))
+                .map(|range| (range.base_mip_level, range.base_array_layer, range.layer_count))
+                .collect()
+        };
+        let over = [region(0, 2, 2), region(1, 0, 9), region(0, 0, 9), region(0, 3, 2)];
+        assert_eq!(touched(&over), [(0, 0, 9), (1, 0, 9)]);
+        let apart = [region(1, 8, 1), region(0, 4, 2), region(0, 0, 2), region(0, 5, 3), region(1, 6, 1)];
+        assert_eq!(touched(&apart), [(0, 0, 2), (0, 4, 4), (1, 6, 1), (1, 8, 1)]);
+        assert_eq!(touched(&[region(0, 7, 1), region(0, 6, 1)]), [(0, 6, 2)], "side by side");
+    }
+
+    /// `minImageTransferGranularity` counts blocks for block-compressed formats only, which those of 4:2:2 are not.
+    #[test]
+    fn the_granularity_of_4_2_2_formats_counts_texels() {
+        let info = vk::ImageCreateInfo::default()
+            .format(vk::Format::G8B8G8R8_422_UNORM)
+            .extent(vk::Extent3D { width: 64, height: 8, depth: 1 })
+            .mip_levels(1)
+            .array_layers(1);
+        let image = ImageTarget::new(vk::Image::null(), &info);
+        let eight = vk::Extent3D { width: 8, height: 8, depth: 8 };
+        let of = |x: u32, width: u32| {
+            let region = ImageRegion { offset: [x, 0, 0], extent: [width, 8, 1], ..image.level(0) };
+            image.geometry(&region, eight)
+        };
+        assert_eq!(of(8, 8).unwrap().bytes(), 4 * 4 * 8);
+        assert!(matches!(of(4, 8), Err(TransferError::Granularity { granularity: [8, 8, 8], .. })));
+        assert!(matches!(of(8, 4), Err(TransferError::Granularity { .. })));
+        // One row of 8 texels or more, in blocks of 2: pieces of 4 blocks.
+        let row = ImageRegion { extent: [64, 1, 1], ..image.level(0) };
+        let flat = vk::Extent3D { height: 1, ..eight };
+        assert_eq!(image.geometry(&row, flat).unwrap().unit_bytes(), 4 * 4);
+        let compressed = ImageTarget::new(vk::Image::null(), &info.format(vk::Format::BC1_RGB_UNORM_BLOCK));
+        let region = ImageRegion { offset: [8, 0, 0], extent: [8, 8, 1], ..compressed.level(0) };
+        assert!(matches!(compressed.geometry(&region, eight), Err(TransferError::Granularity { .. })));
+    }
 }

@@ -15,8 +15,19 @@ use super::target::{ImageRegion, ImageTarget, QueueFamilies, ResourceUse};
 /// The resource and the parts of it.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
-    Buffer { buffer: vk::Buffer, offset: u64, len: u64 },
-    Image { image: ImageTarget, regions: Vec<ImageRegion>, layout: vk::ImageLayout, direction: Direction },
+    Buffer {
+        buffer: vk::Buffer,
+        offset: u64,
+        len: u64,
+    },
+    Image {
+        image: ImageTarget,
+        regions: Vec<ImageRegion>,
+        /// The subresources that the regions touch, each once: what a barrier names.
+        touched: Vec<vk::ImageSubresourceRange>,
+        layout: vk::ImageLayout,
+        direction: Direction,
+    },
 }
 
 /// Which way bytes go.
@@ -38,6 +49,8 @@ pub(super) struct Transfer {
     len: u64,
     at: Cursor,
     kept: Option<(Batch, Cursor)>,
+    /// The limits and the capacity that its regions were found to suit last.
+    suits: Option<(Limits, u64)>,
 }
 
 /// How far a transfer has come.
@@ -61,7 +74,7 @@ pub(super) enum State {
 }
 
 /// What the device's queue and properties ask of pieces.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// `minImageTransferGranularity` of the queue family.
     pub(super) granularity: vk::Extent3D,
@@ -140,12 +153,13 @@ impl Transfer {
         if regions.is_empty() {
             return Err(TransferError::Empty);
         }
-        Ok(Self::new(Target::Image { image, regions, layout: direction.optimal(), direction }, len))
+        let touched = image.subresources(&regions);
+        Ok(Self::new(Target::Image { image, regions, touched, layout: direction.optimal(), direction }, len))
     }
 
     fn new(target: Target, len: u64) -> Self {
         let at = Cursor { state: State::Fresh, done: 0, begun: 0, region_index: 0 };
-        Self { target, before: None, after: None, families: None, len, at, kept: None }
+        Self { target, before: None, after: None, families: None, len, at, kept: None, suits: None }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -180,6 +194,13 @@ impl Transfer {
         }
     }
 
+    /// Has the barrier before the copies, one of its own if none was asked for, wait for other copies to the buffer.
+    pub(super) fn wait_for_copies(&mut self) {
+        let before = self.before.get_or_insert(ResourceUse::undefined());
+        before.stages |= vk::PipelineStageFlags::TRANSFER;
+        before.access |= vk::AccessFlags::TRANSFER_WRITE;
+    }
+
     /// Sets the layout in which the image is copied.
     pub(super) fn set_layout(&mut self, chosen: vk::ImageLayout) {
         if let Target::Image { layout, .. } = &mut self.target {
@@ -205,22 +226,25 @@ impl Transfer {
     }
 
     /// Checks the layouts, that the whole transfer suits the queue, and that `capacity` bytes of room are enough for each
-    /// piece.
+    /// piece. The regions are looked at once: a transfer of many is recorded by as many calls.
     ///
     /// # Errors
     /// `CopyLayout`, `LayoutBefore`, `LayoutAfter`, `Granularity` or `RingTooSmall`.
-    pub(super) fn check(&self, limits: &Limits, capacity: impl Fn(Alignment) -> u64) -> Result<(), TransferError> {
+    pub(super) fn check(&mut self, limits: &Limits, capacity: u64) -> Result<(), TransferError> {
         self.check_layouts()?;
-        let fits = |needed: u64, available: u64| {
-            if needed <= available { Ok(()) } else { Err(TransferError::RingTooSmall { needed, available }) }
-        };
-        match &self.target {
-            Target::Buffer { .. } => fits(1, capacity(buffer_alignment())),
-            Target::Image { image, regions, .. } => regions.iter().try_for_each(|region| {
-                let unit = image.geometry(region, limits.granularity)?.unit_bytes();
-                fits(unit, capacity(image_alignment(image.block_bytes(region.aspect), limits)))
-            }),
+        let asked = Some((*limits, capacity));
+        if let Target::Image { image, regions, .. } = &self.target
+            && self.suits != asked
+        {
+            for region in regions {
+                let needed = image.geometry(region, limits.granularity)?.unit_bytes();
+                if needed > capacity {
+                    return Err(TransferError::RingTooSmall { needed, available: capacity });
+                }
+            }
+            self.suits = asked;
         }
+        Ok(())
     }
 
     /// Checks the layouts that an image has before, during and after its copies.

@@ -11,7 +11,7 @@
 //! - U1: the cursor moves by a piece exactly when the piece was written, flushed and recorded; a failure before that gives
 //!   the piece's room back.
 //! - U2: a write in place overtakes no copy of this uploader: what goes to a buffer handle to which copies were recorded and
-//!   not collected is staged.
+//!   not collected is staged, behind a barrier.
 
 use ash::vk;
 
@@ -137,7 +137,8 @@ impl<A: AllocatorRef> Uploader<A> {
     /// - `Finished`, if it is done.
     /// - `WrongLength`, if the bytes are no longer those that the upload was made of.
     /// - `Access`, where the driver fails to flush: the pieces before are recorded, and the upload can be recorded again.
-    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short.
+    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short: as for
+    ///   `Access`, the pieces before are recorded.
     ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, belongs to the allocator's device, is used by no other thread,
@@ -148,6 +149,10 @@ impl<A: AllocatorRef> Uploader<A> {
     /// 3. When the commands run, the target is used as `before` says, or, where nothing was said, is ready for copies and
     ///    in the layout of the copies. Nothing else uses the range until `after`, or a barrier of the caller's.
     ///    Copies of depth or stencil need a queue with graphics (VUID-vkCmdCopyBufferToImage-commandBuffer-07739).
+    /// 4. The queue family supports the stages of `before` and `after` (VUID-vkCmdPipelineBarrier-srcStageMask-06461,
+    ///    -dstStageMask-06462), and each use has accesses of its stages only (-pBufferMemoryBarriers-02817 and -02818,
+    ///    -pImageMemoryBarriers-02819 and -02820). An upload that is [handed over](Upload::hand_over) is handed over by this
+    ///    family (-srcQueueFamilyIndex-10388); its use after is the other family's, and so are the stages.
     pub unsafe fn record<D: AsRef<[u8]>>(
         &mut self,
         commands: vk::CommandBuffer,
@@ -159,7 +164,7 @@ impl<A: AllocatorRef> Uploader<A> {
         }
         let Upload { transfer, data } = upload;
         let bytes = checked(data.as_ref(), transfer)?;
-        transfer.check(&self.limits, |alignment| self.ring.capacity(alignment))?;
+        transfer.check(&self.limits, self.ring.capacity())?;
         while !transfer.is_copied() {
             let Some((piece, grant)) = next_piece(&mut self.ring, transfer, &self.limits)? else {
                 return Ok(Progress::Full(self.full(transfer.len() - transfer.done())));
@@ -191,8 +196,8 @@ impl<A: AllocatorRef> Uploader<A> {
     ///
     /// On unified memory and with a resizable BAR, `gpu_only` memory may be mapped, and `stream` memory is. In place,
     /// nothing is recorded, no barrier either: what is submitted from then on sees the bytes. While copies to the same buffer
-    /// handle are recorded here or in flight, until [`collect`](Self::collect) takes their room back, it is staged, so that it
-    /// comes after them on every device.
+    /// handle are recorded here or in flight, until [`collect`](Self::collect) takes their room back, it is staged behind a
+    /// barrier that waits for them, so that it comes after them on every device.
     ///
     /// # Errors
     /// As [`record`](Self::record), and `Access` where the range ends outside the memory or the driver fails to flush.
@@ -215,14 +220,16 @@ impl<A: AllocatorRef> Uploader<A> {
         if upload.is_done() {
             return Err(TransferError::Finished);
         }
-        let is_mapped = memory.mapped_ptr().is_some();
-        let has_copies = |buffer| self.grants.has_copies_to(buffer);
+        let has_copies = upload.transfer.buffer().is_some_and(|buffer| self.grants.has_copies_to(buffer));
+        if has_copies {
+            upload.transfer.wait_for_copies();
+        }
         let input = WayInput {
-            is_mapped,
+            is_mapped: memory.mapped_ptr().is_some(),
             is_image: upload.transfer.is_image(),
             changes_family: upload.transfer.families.is_some(),
             has_begun: upload.transfer.state() != State::Fresh,
-            has_copies: is_mapped && upload.transfer.buffer().is_some_and(has_copies),
+            has_copies,
         };
         match (way::choose(input), &upload.transfer.target) {
             (Way::InPlace, Target::Buffer { offset, .. }) => {
@@ -248,6 +255,8 @@ impl<A: AllocatorRef> Uploader<A> {
     ///    after the release: a semaphore that the release's submission signals is waited for at the stage `ALL_COMMANDS`
     ///    (`pWaitDstStageMask`, or `stageMask` of a `VkSemaphoreSubmitInfo`).
     /// 2. The target is alive until the commands have run. The upload is done and this is called once for it.
+    /// 3. The family supports the stages of the use after, which has accesses of those stages only, as duty 4 of
+    ///    [`record`](Self::record) says it.
     ///
     /// # Source
     /// Vulkan specification, "Queue Family Ownership Transfer".

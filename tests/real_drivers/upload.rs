@@ -115,7 +115,7 @@ impl<'a> Lane<'a> {
 
     /// Reads everything back, ticket by ticket.
     fn download(&mut self, download: &mut Download) -> Vec<u8> {
-        let mut bytes = vec![0; usize::try_from(download.total_bytes()).expect("small")];
+        let mut bytes = vec![0_u8; usize::try_from(download.total_bytes()).expect("small")];
         let mut tickets: VecDeque<Ticket> = VecDeque::new();
         while !download.is_done() {
             // SAFETY: as for uploads; the source was written.
@@ -397,7 +397,7 @@ fn round_trip(world: &World, lane: &mut Lane<'_>, case: &Case, image: vk::Image)
     let regions = case.regions(&target);
     let mut bytes = case.contents(&target, &regions);
     let upload = Upload::to_image(target, regions.clone(), &bytes[..]).expect("all of it");
-    let fresh = ResourceUse { stages: vk::PipelineStageFlags::TRANSFER, ..ResourceUse::undefined() };
+    let fresh = ResourceUse::discarded(vk::PipelineStageFlags::TRANSFER);
     lane.upload(&mut upload.before(fresh).after(COPIED));
     // The last layer of the first level again, with other contents, alone.
     let layers = regions[0].layer_count;

@@ -4,11 +4,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod layouts;
+mod many_regions;
 mod model;
 mod refused;
+mod room;
 mod shadow;
 mod stage;
+mod tickets;
 mod unsubmitted;
+mod values;
 
 use ash::vk;
 use common::{mib, state_of};
@@ -278,7 +282,7 @@ fn a_steady_batch_asks_the_driver_for_no_memory() {
             unsafe { uploader.collect(point) };
             // SAFETY: as above.
             unsafe { readback.collect(point) };
-            let mut bytes = vec![0; usize::try_from(ticket.len()).expect("small")];
+            let mut bytes = vec![0_u8; usize::try_from(ticket.len()).expect("small")];
             readback.read(ticket, &mut bytes).expect("it has passed");
             assert_eq!(bytes, pattern(point + 1, 60 * KIB));
             let calls = stage.control().take_calls();
@@ -371,7 +375,7 @@ fn round_trip(stage: &Stage, target: vk::Buffer, (n, result): (u64, vk::Result))
         // SAFETY: the simulated device is done when `run` returns.
         unsafe { uploader.collect(point) };
     }
-    let mut read = vec![0; 64 << 10];
+    let mut read = vec![0_u8; 64 << 10];
     while !download.is_done() {
         point += 1;
         let commands = stage.begin();

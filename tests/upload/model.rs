@@ -300,7 +300,7 @@ impl<'a> Model<'a> {
     fn redeem(&mut self, index: usize) {
         let Some(index) = index.checked_rem(self.tickets.len()) else { return };
         let Awaited { ticket, expected } = self.tickets.swap_remove(index);
-        let mut bytes = vec![0; expected.len()];
+        let mut bytes = vec![0_u8; expected.len()];
         match self.readback.read(ticket, &mut bytes) {
             Ok(()) => assert_eq!(bytes, expected),
             Err(early) => self.tickets.push(Awaited { ticket: early.ticket, expected }),

@@ -100,6 +100,8 @@ fn images_that_cannot_be_copied_are_refused() {
     let samples = vk::SampleCountFlags::TYPE_4;
     let multisampled = ImageTarget::new(vk::Image::null(), &info(vk::Format::R8_UNORM).samples(samples));
     assert!(matches!(refusal(multisampled, multisampled.level(0), 1200), TransferError::Multisampled { .. }));
+    let bytes = multisampled.region_bytes(&multisampled.level(0));
+    assert!(matches!(bytes, Err(TransferError::Multisampled { .. })), "{bytes:?}");
     let info = info(vk::Format::R8_UNORM).usage(vk::ImageUsageFlags::SAMPLED);
     let unusable = ImageTarget::new(vk::Image::null(), &info);
     assert!(matches!(refusal(unusable, unusable.level(0), 1200), TransferError::MissingUsage { .. }));
@@ -211,7 +213,7 @@ fn tickets_are_redeemed_once_by_their_own_readback_and_not_too_early() {
     // SAFETY: a download that is done is not looked at any further.
     let again = unsafe { readback.record(commands, &mut download) };
     assert!(matches!(again, Err(TransferError::Finished)));
-    let mut bytes = [0; 1024];
+    let mut bytes = [0_u8; 1024];
     let early = readback.read(ticket, &mut bytes).expect_err("not submitted");
     assert!(matches!(early.reason, TransferError::NotPassed { point: None }), "{early}");
     readback.submitted(5).expect("the first point");

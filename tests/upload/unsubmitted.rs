@@ -60,6 +60,42 @@ fn a_write_in_place_does_not_overtake_what_is_recorded() {
     }
 }
 
+/// In the same command buffer, or in a later one: two copies to one range are in no order without a barrier. Where the
+/// target is mapped the second would have been written in place but for the first.
+#[test]
+fn what_is_staged_behind_copies_waits_for_them() {
+    for (profile, memory) in [
+        (Profile::discrete_rebar(), AllocationCreateInfo::stream()),
+        (Profile::discrete_bar256(), AllocationCreateInfo::gpu_only()),
+    ] {
+        let stage = Stage::new(profile);
+        let mut target = stage.buffer_in(4096, &memory);
+        let mut uploader = uploader(&stage, 16 * KIB);
+        let make = |seed| Upload::to_buffer(target.0, 4096, 0, pattern(seed, 4096)).expect("it fits");
+        let read = ResourceUse::buffer(vk::PipelineStageFlags::VERTEX_INPUT, vk::AccessFlags::VERTEX_ATTRIBUTE_READ);
+        let (mut first, mut second, mut third) = (make(1), make(2), make(3).before(read));
+        let commands = stage.begin();
+        barriers(&stage);
+        // SAFETY: recording; the target lives on.
+        let done = unsafe { uploader.record(commands, &mut first) }.expect("recorded");
+        assert_eq!((done, barriers(&stage)), (Progress::Done(Way::Staged), 0), "nothing was asked for");
+        // SAFETY: as above, and it is bound at the start of its memory.
+        let done = unsafe { uploader.record_or_write(commands, &mut second, &mut target.1) }.expect("recorded");
+        assert_eq!((done, barriers(&stage)), (Progress::Done(Way::Staged), 1), "behind the first");
+        uploader.submitted(1).expect("the first point");
+        let later = stage.begin();
+        // SAFETY: as above.
+        let done = unsafe { uploader.record_or_write(later, &mut third, &mut target.1) }.expect("recorded");
+        assert_eq!((done, barriers(&stage)), (Progress::Done(Way::Staged), 1), "one for the copies and the readers");
+        stage.run(commands);
+        stage.run(later);
+        assert_eq!(stage.read(target.0, 4096), pattern(3, 4096));
+        drop(uploader);
+        stage.destroy(target);
+        stage.finish();
+    }
+}
+
 /// An image of 12 KiB, which goes through a ring of 8 KiB in several batches.
 fn image(stage: &Stage) -> (Image<&Allocator>, ShadowImage) {
     let shadow = ShadowImage::new(FORMATS[0], [64, 48, 1], 1, 1);
@@ -136,7 +172,7 @@ fn read(stage: &Stage, image: &Image<&Allocator>, shadow: &ShadowImage) -> Vec<u
     // SAFETY: the simulated device is done whenever `run` returns.
     let mut readback = unsafe { Readback::new(stage.allocator(), &StagingCreateInfo::new(8 * KIB)) }.expect("a ring");
     let mut download = Download::of_image(target, target.regions()).expect("all of it").before(SAMPLED).after(SAMPLED);
-    let mut bytes = vec![0; shadow.bytes.len()];
+    let mut bytes = vec![0_u8; shadow.bytes.len()];
     let record = |readback: &mut Readback<_>, download: &mut Download| {
         let commands = stage.begin();
         // SAFETY: recording; the image lives on, and was written.
