@@ -76,6 +76,8 @@ pub struct Profile {
     pub features: Features,
     /// Queue families, each with its number of queues.
     pub queue_families: Vec<QueueFamily>,
+    /// Whether the driver rounds the size of a resource up to a multiple of its alignment, which Vulkan does not promise.
+    pub rounds_sizes: bool,
     /// Requirements of buffers.
     pub buffers: BufferModel,
     /// Requirements of images.
@@ -118,7 +120,7 @@ pub struct QueueFamily {
 /// How the driver sizes and aligns buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferModel {
-    /// Alignment of a buffer, in bytes; its size is rounded up to a multiple of it.
+    /// Alignment of a buffer, in bytes.
     pub alignment: u64,
     /// Usages that ask for the stricter alignment.
     pub strict_usages: vk::BufferUsageFlags,
@@ -135,7 +137,7 @@ pub struct ImageModel {
     pub linear_alignment: u64,
     /// Alignment of the rows of such an image, in bytes.
     pub linear_row_alignment: u64,
-    /// Steps (from this many bytes, this alignment) for optimal tiling, ascending; sizes are multiples of the alignment.
+    /// Steps (from this many bytes, this alignment) for optimal tiling, ascending.
     pub optimal_steps: Vec<(u64, u64)>,
     /// Memory types that may hold an image with linear tiling.
     pub linear_memory_type_bits: u32,

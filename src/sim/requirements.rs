@@ -29,7 +29,7 @@ pub(super) fn of_buffer(profile: &Profile, info: &vk::BufferCreateInfo<'_>) -> R
     let model = profile.buffers;
     let is_strict = info.usage.intersects(model.strict_usages);
     let alignment = if is_strict { model.strict_alignment } else { model.alignment }.max(1);
-    let size = info.size.max(1).checked_next_multiple_of(alignment).unwrap_or(info.size);
+    let size = rounded(profile, info.size.max(1), alignment).unwrap_or(info.size);
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
     // SAFETY: the application hands over a valid chain.
     let external = unsafe { find::<vk::ExternalMemoryBufferCreateInfo<'_>>(info.p_next) };
@@ -52,7 +52,7 @@ pub(super) fn of_image(profile: &Profile, info: &vk::ImageCreateInfo<'_>) -> Opt
     let steps = profile.images.optimal_steps.iter().rev();
     let step = steps.into_iter().find(|(from, _)| bytes >= *from).map_or(1, |(_, alignment)| *alignment);
     let alignment = if is_linear { profile.images.linear_alignment } else { step }.max(1);
-    let size = bytes.checked_next_multiple_of(alignment)?;
+    let size = rounded(profile, bytes, alignment)?;
     let model_bits =
         if is_linear { profile.images.linear_memory_type_bits } else { profile.images.optimal_memory_type_bits };
     let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
@@ -73,6 +73,11 @@ pub(super) fn of_image(profile: &Profile, info: &vk::ImageCreateInfo<'_>) -> Opt
         prefers_dedicated: requires_dedicated || reaches(preferred_from),
         requires_dedicated,
     })
+}
+
+/// Returns the size that the driver demands for so many bytes.
+fn rounded(profile: &Profile, bytes: u64, alignment: u64) -> Option<u64> {
+    if profile.rounds_sizes { bytes.checked_next_multiple_of(alignment) } else { Some(bytes) }
 }
 
 /// Returns what an image looks like in memory.
@@ -121,6 +126,19 @@ mod tests {
         assert_eq!((plain.size, plain.alignment, plain.memory_type_bits), (112, 16, 0b1_1111));
         let uniform = of_buffer(&profile, &info.usage(vk::BufferUsageFlags::UNIFORM_BUFFER));
         assert_eq!((uniform.size, uniform.alignment), (256, 256));
+    }
+
+    #[test]
+    fn sizes_need_not_be_multiples_of_the_alignment() {
+        let mut profile = Profile::discrete_bar256();
+        let of_both = |profile: &Profile| {
+            let info = vk::BufferCreateInfo::default().size(100).usage(vk::BufferUsageFlags::TRANSFER_SRC);
+            let small = image(vk::ImageUsageFlags::SAMPLED).extent(vk::Extent3D { width: 9, height: 9, depth: 1 });
+            (of_buffer(profile, &info).size, of_image(profile, &small).unwrap().size)
+        };
+        assert_eq!(of_both(&profile), (112, 1024));
+        profile.rounds_sizes = false;
+        assert_eq!(of_both(&profile), (100, 324));
     }
 
     #[test]

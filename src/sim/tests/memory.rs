@@ -165,7 +165,7 @@ fn dedicated_memory_is_for_one_resource_and_exactly_as_large() {
     free(&sim, allocate_chained(&sim, 1, 0, &mut dedicated));
     assert_eq!(rules(&sim), ["VUID-VkMemoryDedicatedAllocateInfo-image-02964"]);
     dedicated.buffer = owner;
-    let size = 1024;
+    let size = 256;
     free(&sim, allocate_chained(&sim, size, 0, &mut dedicated));
     assert_eq!(rules(&sim), ["VUID-VkMemoryDedicatedAllocateInfo-image-01432"]);
     super::destroy_image(&sim, image);
@@ -193,7 +193,7 @@ fn sparse_and_disjoint_resources_have_no_dedicated_memory() {
     ] {
         let image = super::image(&sim, &super::image_info(8).flags(flags));
         let mut dedicated = vk::MemoryDedicatedAllocateInfo::default().image(image);
-        free(&sim, allocate_chained(&sim, 1024, 0, &mut dedicated));
+        free(&sim, allocate_chained(&sim, 256, 0, &mut dedicated));
         assert_eq!(rules(&sim), [rule]);
         super::destroy_image(&sim, image);
     }
