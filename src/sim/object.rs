@@ -181,13 +181,19 @@ pub(super) enum Mode {
     CarryOut,
     /// The tester lets the call fail: it changes nothing.
     Refuse,
+    /// The tester lets the device be lost in a call of queues: for what is in use, that is as good as success.
+    Lose,
 }
 
 /// Judges one call and carries it out: counts it, lets it wait or fail as the tester wants, and lets no panic out. Valid
 /// usage does not depend on the result, so `body` judges a call that fails too; what it answers then is of no interest.
 fn attempt<A: Answer>(state: &State, ask: Ask, body: impl FnOnce(Mode) -> A) -> A {
     let refusal = state.enter(ask.function, ask.size, ask.memory_type_index);
-    let mode = if refusal.is_some() { Mode::Refuse } else { Mode::CarryOut };
+    let mode = match refusal {
+        None => Mode::CarryOut,
+        Some(vk::Result::ERROR_DEVICE_LOST) if ask.function.tells_of_use() => Mode::Lose,
+        Some(_) => Mode::Refuse,
+    };
     let answer = catch_unwind(AssertUnwindSafe(|| body(mode))).unwrap_or_else(|_| {
         state.violate("SIM-panic", ask.function, "the simulation itself panicked; this is its bug".to_owned());
         A::failure(vk::Result::ERROR_UNKNOWN)

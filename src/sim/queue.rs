@@ -3,6 +3,13 @@
 //! A submission is carried out before `vkQueueSubmit` returns, and its fence and semaphores are signaled then. So a
 //! queue is always idle, and binary semaphores are never in the way. What the submission uses stays pending nevertheless
 //! until the application has waited: see `pending.rs`.
+//!
+//! A submission in which the device is lost is carried out too: it is in use like any other until somebody waits, and what
+//! is in the bytes then, Vulkan does not say.
+//!
+//! # Source
+//!
+//! "Lost Device" in the Vulkan specification: for what is in use, device loss is equivalent to success.
 
 use super::command::Stage;
 use super::execute::execute;
@@ -64,7 +71,7 @@ fn finish(device: &DeviceObject, world: &mut World, (function, mode): (Function,
             if object.is_signaled {
                 device.violate(rules[1], function, format!("fence {fence:?} is signaled already"));
             }
-            object.is_signaled |= mode == Mode::CarryOut;
+            object.is_signaled |= mode != Mode::Refuse;
         }
     }
 }
@@ -208,15 +215,19 @@ pub(super) extern "system" fn queue_submit2(
 
 pub(super) extern "system" fn queue_wait_idle(queue: &QueueObject) -> vk::Result {
     let device = queue.device();
-    device.call(Ask::new(Function::QueueWaitIdle), || {
-        device.world().saw(Seen::Queue(address(queue)));
+    device.judged(Ask::new(Function::QueueWaitIdle), |mode| {
+        if mode != Mode::Refuse {
+            device.world().saw(Seen::Queue(address(queue)));
+        }
         vk::Result::SUCCESS
     })
 }
 
 pub(super) extern "system" fn device_wait_idle(device: &DeviceObject) -> vk::Result {
-    device.call(Ask::new(Function::DeviceWaitIdle), || {
-        device.world().pending.saw_device_idle();
+    device.judged(Ask::new(Function::DeviceWaitIdle), |mode| {
+        if mode != Mode::Refuse {
+            device.world().pending.saw_device_idle();
+        }
         vk::Result::SUCCESS
     })
 }

@@ -8,6 +8,7 @@ mod command_rules;
 mod commands;
 mod functions;
 mod loans;
+mod lost;
 mod memory;
 mod objects;
 mod peer;
