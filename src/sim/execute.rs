@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A command whose resources are wrong is recorded and skipped. Images of combined depth-stencil and multi-planar
-//! formats are left alone: their aspects have layouts of their own.
+//! formats are left alone, since their aspects have layouts of their own; copies of the former are judged nevertheless.
 //!
 //! # Source
 //!
@@ -303,10 +303,8 @@ impl Executor<'_> {
         };
         for region in regions {
             self.judge_buffer_offset(&shape, region.buffer_offset, direction);
-            if !shape.is_plain {
-                continue;
-            }
             let layers = region.image_subresource;
+            let packed = shape.of_aspect(layers.aspect_mask);
             for layer in 0..layers.layer_count {
                 let Some(part) = shape.subresource(layers.mip_level, layers.base_array_layer.saturating_add(layer))
                 else {
@@ -317,7 +315,9 @@ impl Executor<'_> {
                     self.violate(rule, format!("the image has no {layers:?}"));
                     break;
                 };
-                self.copy_layer((buffer, image), &Layer::new(&shape, part, region, layer), direction);
+                if let Some(packed) = &packed {
+                    self.copy_layer((buffer, image), &Layer::new(packed, part, region, layer), direction);
+                }
             }
         }
     }
@@ -354,6 +354,11 @@ impl Executor<'_> {
                 let in_buffer = layer.buffer_start + slice * layer.buffer_slice + row * layer.buffer_row;
                 let in_image = layer.image_start + slice * layer.image_slice + row * layer.image_row;
                 match direction {
+                    // An aspect among others is read from the buffer, and goes nowhere.
+                    Direction::IntoImage if !layer.is_plain => {
+                        let _ = self.source(buffer, &(in_buffer..in_buffer + layer.row_bytes));
+                    }
+                    Direction::OutOfImage if !layer.is_plain => {}
                     Direction::IntoImage => {
                         self.copy(buffer, in_buffer, image, in_image, layer.row_bytes);
                     }

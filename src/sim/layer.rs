@@ -5,6 +5,8 @@ use ash::vk;
 
 /// One array layer of a copied region, in rows of texel blocks. All figures but the counts are bytes.
 pub(super) struct Layer {
+    /// The image has one aspect in one plane.
+    pub(super) is_plain: bool,
     pub(super) is_inside_image: bool,
     pub(super) buffer_start: u64,
     pub(super) buffer_row: u64,
@@ -35,6 +37,7 @@ impl Layer {
         let buffer_slice = lines(or(region.buffer_image_height, extent.height)) * buffer_row;
         let slices = u64::from(extent.depth);
         Self {
+            is_plain: shape.is_plain,
             is_inside_image: fits(offset.x, extent.width, level.width)
                 && fits(offset.y, extent.height, level.height)
                 && fits(offset.z, extent.depth, level.depth),

@@ -84,6 +84,7 @@ fn rounded(profile: &Profile, bytes: u64, alignment: u64) -> Option<u64> {
 pub(super) fn shape(profile: &Profile, info: &vk::ImageCreateInfo<'_>) -> ImageShape {
     let is_linear = info.tiling == vk::ImageTiling::LINEAR;
     ImageShape {
+        format: info.format,
         extent: info.extent,
         mip_levels: info.mip_levels,
         array_layers: info.array_layers,
