@@ -219,7 +219,6 @@ pub(super) extern "system" fn get_commitment(
     let function = Function::GetDeviceMemoryCommitment;
     device.call(Ask::new(function), || {
         bytes.write(0);
-        let percent = device.state().accounts().lazy_percent;
         match device.world().memories.get(memory.as_raw()) {
             Err(bad) => {
                 device.violate(
@@ -229,7 +228,7 @@ pub(super) extern "system" fn get_commitment(
                 );
             }
             Ok(object) if object.charge.is_lazy => {
-                bytes.write(object.size() / 100 * percent);
+                bytes.write(device.state().accounts().committed(object.size()));
             }
             Ok(_) => {
                 let message = format!("memory {memory:?} is not lazily allocated");

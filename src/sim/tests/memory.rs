@@ -1,6 +1,6 @@
 //! Every rule about memory objects fires, and their bytes behave.
 
-use super::super::{Checks, Features, Function, GIB, KIB, Profile, SimDevice};
+use super::super::{Checks, Features, Function, GIB, KIB, MIB, Profile, SimDevice};
 use super::{allocate, buffer, destroy_buffer, free, map, rules};
 use ash::vk;
 
@@ -342,6 +342,23 @@ fn lazily_allocated_memory_costs_what_is_committed() {
     assert_eq!(rules(&sim), ["VUID-vkGetDeviceMemoryCommitment-memory-00690"]);
     free(&sim, ordinary);
     free(&sim, lazy);
+    assert_eq!(sim.finish(), []);
+}
+
+/// What is committed is taken from the heap like any other memory.
+#[test]
+fn committed_lazy_memory_takes_room() {
+    let sim = SimDevice::new(Profile::noncoherent());
+    sim.control().leave_free(0, 3 * MIB);
+    sim.control().set_lazy_commitment(50);
+    let lazy = allocate(&sim, 4 * MIB, 4).unwrap();
+    assert_eq!(allocate(&sim, 2 * MIB, 0), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
+    let other = allocate(&sim, MIB, 0).unwrap();
+    assert_eq!(allocate(&sim, MIB, 4), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
+    sim.control().set_lazy_commitment(0);
+    free(&sim, allocate(&sim, 64 * MIB, 4).unwrap());
+    free(&sim, lazy);
+    free(&sim, other);
     assert_eq!(sim.finish(), []);
 }
 
