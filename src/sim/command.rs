@@ -13,7 +13,7 @@ use super::barrier::{BufferBarrier, ImageBarrier};
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, CommandBufferObject, DeviceObject, LOADER_WORD, Mode};
+use super::object::{Ask, CommandBufferObject, DeviceObject, Mode, loader_word};
 use super::pnext::array;
 use super::world::ResourceId;
 use ash::vk;
@@ -195,8 +195,11 @@ pub(super) extern "system" fn allocate_buffers(
                 return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
             };
             device.state().born(ObjectKind::CommandBuffer);
-            let shell =
-                Arc::new(CommandBufferObject { loader_word: LOADER_WORD, device: core::ptr::from_ref(device), handle });
+            let shell = Arc::new(CommandBufferObject {
+                loader_word: loader_word(),
+                device: core::ptr::from_ref(device),
+                handle,
+            });
             // SAFETY: the application gives room for `commandBufferCount` handles.
             let place = unsafe { output.add(index) };
             // SAFETY: as above.
