@@ -242,6 +242,11 @@ impl DeviceObject {
         self.extensions.iter().any(|enabled| enabled.as_c_str() == name)
     }
 
+    /// Tells whether a program on this device can ask what a version of Vulkan or a device extension tells.
+    pub(super) fn can_tell(&self, since: u32, extension: &core::ffi::CStr) -> bool {
+        self.version >= since || self.profile.has_extension(extension)
+    }
+
     /// Records every check that does not hold; tells whether all do. `subject` says what was judged.
     pub(super) fn judge(&self, function: Function, checks: &[Check], subject: impl Fn() -> String) -> bool {
         for (_, rule, what) in checks.iter().filter(|(is_right, ..)| !is_right) {

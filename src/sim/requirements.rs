@@ -24,10 +24,21 @@ impl Requirements {
     }
 }
 
+/// Returns the usage of a buffer in 64 bits, of which the lower half means the same as the usage in 32.
+pub(super) fn usage_of(info: &vk::BufferCreateInfo<'_>) -> vk::BufferUsageFlags2KHR {
+    // SAFETY: the application hands over a valid chain.
+    let given = unsafe { find::<vk::BufferUsageFlags2CreateInfoKHR<'_>>(info.p_next) };
+    given.map_or_else(|| widened(info.usage), |given| given.usage)
+}
+
+fn widened(usage: vk::BufferUsageFlags) -> vk::BufferUsageFlags2KHR {
+    vk::BufferUsageFlags2KHR::from_raw(usage.as_raw().into())
+}
+
 /// Returns the requirements of a buffer.
 pub(super) fn of_buffer(profile: &Profile, info: &vk::BufferCreateInfo<'_>) -> Requirements {
     let model = profile.buffers;
-    let is_strict = info.usage.intersects(model.strict_usages);
+    let is_strict = usage_of(info).intersects(widened(model.strict_usages));
     let alignment = if is_strict { model.strict_alignment } else { model.alignment }.max(1);
     let size = rounded(profile, info.size.max(1), alignment).unwrap_or(info.size);
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);

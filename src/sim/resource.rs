@@ -5,7 +5,7 @@ use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, DeviceObject, Mode};
 use super::profile::Features;
-use super::requirements::{of_buffer, of_image, shape};
+use super::requirements::{of_buffer, of_image, shape, usage_of};
 use super::world::{Resource, ResourceId};
 use ash::vk;
 use ash::vk::Handle;
@@ -16,20 +16,26 @@ const BUFFER_CALLBACKS: CallbackRules =
 const IMAGE_CALLBACKS: CallbackRules =
     CallbackRules { given: "VUID-vkDestroyImage-image-01001", none: "VUID-vkDestroyImage-image-01002" };
 
+/// Tells whether a buffer is too large for a driver whose limit its program could not ask for.
+fn is_too_large_unawares(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>) -> bool {
+    info.size > device.profile.max_buffer_size && !device.can_tell(vk::API_VERSION_1_3, c"VK_KHR_maintenance4")
+}
+
 fn judge_buffer(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>) {
-    let limit = device.profile.max_buffer_size;
+    let (limit, usage) = (device.profile.max_buffer_size, usage_of(info));
+    let fits = info.size <= limit || is_too_large_unawares(device, info);
     let has = |feature| device.features.contains(feature);
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
     let is_sparse = info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING);
     #[rustfmt::skip]
     let checks = [
         (info.size > 0, "VUID-VkBufferCreateInfo-size-00912", "the size is zero"),
-        (info.size <= limit, "VUID-VkBufferCreateInfo-size-06409", "the size is above maxBufferSize"),
-        (!info.usage.is_empty(), "VUID-VkBufferCreateInfo-usage-requiredbitmask", "no usage is given"),
+        (fits, "VUID-VkBufferCreateInfo-size-06409", "the size is above maxBufferSize"),
+        (!usage.is_empty(), "VUID-VkBufferCreateInfo-usage-requiredbitmask", "no usage is given"),
         (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkBufferCreateInfo-flags-00915", "sparseBinding is not enabled"),
         (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkBufferCreateInfo-flags-01887", "protectedMemory is not enabled"),
     ];
-    device.judge(Function::CreateBuffer, &checks, || format!("buffer of {} bytes, usage {:?}", info.size, info.usage));
+    device.judge(Function::CreateBuffer, &checks, || format!("buffer of {} bytes, usage {usage:?}", info.size));
 }
 
 fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
@@ -63,9 +69,10 @@ pub(super) extern "system" fn create_buffer(
     buffer.write(vk::Buffer::null());
     device.judged(Ask::sized(Function::CreateBuffer, info.size), |mode| {
         judge_buffer(device, info);
-        if mode == Mode::Refuse {
+        if mode == Mode::Refuse || is_too_large_unawares(device, info) {
             return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
         }
+        let usage = usage_of(info);
         let created = HostShadow::take(device.state(), Function::CreateBuffer, callbacks).and_then(|shadow| {
             let resource = Resource {
                 requirements: of_buffer(&device.profile, info),
@@ -75,9 +82,9 @@ pub(super) extern "system" fn create_buffer(
                 is_sparse: info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING),
                 is_protected: info.flags.contains(vk::BufferCreateFlags::PROTECTED),
                 is_disjoint: false,
-                needs_device_address: info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS),
-                is_source: info.usage.contains(vk::BufferUsageFlags::TRANSFER_SRC),
-                is_destination: info.usage.contains(vk::BufferUsageFlags::TRANSFER_DST),
+                needs_device_address: usage.contains(vk::BufferUsageFlags2KHR::SHADER_DEVICE_ADDRESS),
+                is_source: usage.contains(vk::BufferUsageFlags2KHR::TRANSFER_SRC),
+                is_destination: usage.contains(vk::BufferUsageFlags2KHR::TRANSFER_DST),
                 shape: None,
                 binding: None,
                 shadow,

@@ -16,6 +16,7 @@ mod peer;
 mod pending;
 mod refused;
 mod steering;
+mod versions;
 mod wrong_handles;
 
 use super::{SimDevice, Violation};
