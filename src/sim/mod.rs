@@ -69,6 +69,8 @@ mod physical_device;
 mod pnext;
 mod profile;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
+mod property_chain;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod query;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod queue;

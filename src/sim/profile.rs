@@ -188,6 +188,17 @@ impl Features {
     /// Features that a device of the simulation enables only when asked by name.
     pub const OPT_IN: Self = Self(Self::PROTECTED_MEMORY.0 | Self::DEVICE_COHERENT_MEMORY.0 | Self::SPARSE_BINDING.0);
 
+    /// Extensions, the version that has what they have (`u32::MAX`: none), and their features.
+    const OF_EXTENSIONS: [(&'static CStr, u32, Self); 7] = [
+        (c"VK_KHR_buffer_device_address", vk::API_VERSION_1_2, Self::BUFFER_DEVICE_ADDRESS),
+        (c"VK_KHR_timeline_semaphore", vk::API_VERSION_1_2, Self::TIMELINE_SEMAPHORE),
+        (c"VK_KHR_maintenance4", vk::API_VERSION_1_3, Self::MAINTENANCE4),
+        (c"VK_KHR_synchronization2", vk::API_VERSION_1_3, Self::SYNCHRONIZATION2),
+        (c"VK_AMD_device_coherent_memory", u32::MAX, Self::DEVICE_COHERENT_MEMORY),
+        (c"VK_EXT_memory_priority", u32::MAX, Self::MEMORY_PRIORITY),
+        (c"VK_EXT_pageable_device_local_memory", u32::MAX, Self::PAGEABLE_DEVICE_LOCAL_MEMORY),
+    ];
+
     /// Vulkan's names, by bit.
     const NAMES: [&'static str; 9] = [
         "bufferDeviceAddress",
@@ -249,10 +260,15 @@ impl Profile {
         self
     }
 
-    /// Returns the same device without the device extension of that name.
+    /// Returns the same device without the device extension of that name, and without features that nothing else has.
     #[must_use]
     pub fn without_extension(mut self, name: &CStr) -> Self {
         self.device_extensions.retain(|listed| *listed != name);
+        for (extension, since, feature) in Features::OF_EXTENSIONS {
+            if extension == name && self.api_version < since {
+                self.features = self.features.without(feature);
+            }
+        }
         self
     }
 

@@ -1,6 +1,6 @@
 //! What a program cannot know, for want of a version or extension, it is not judged by; nor is it answered what is not there.
 
-use super::super::{GIB, Profile, SimDevice};
+use super::super::{Features, GIB, Profile, SimDevice};
 use super::{allocate, bind_buffer, bind_image, buffer, destroy_buffer, free, image, image_info, rules};
 use ash::vk;
 
@@ -41,6 +41,41 @@ fn nobody_must_dedicate_what_he_cannot_ask_about() {
 }
 
 #[test]
+fn properties_of_versions_that_are_not_there_are_not_answered() {
+    for (profile, sizes, expected) in [
+        (Profile::unified(), [4 * GIB; 2], &[][..]),
+        (Profile::unified().vulkan_1_0(), [7; 2], &["VUID-VkPhysicalDeviceProperties2-pNext-pNext"; 2]),
+    ] {
+        let sim = SimDevice::builder(profile).api_version(vk::API_VERSION_1_3).build().unwrap();
+        let mut objects = vk::PhysicalDeviceMaintenance3Properties::default().max_memory_allocation_size(7);
+        let mut buffers = vk::PhysicalDeviceMaintenance4Properties { max_buffer_size: 7, ..Default::default() };
+        let mut chain = vk::PhysicalDeviceProperties2::default().push_next(&mut objects).push_next(&mut buffers);
+        // SAFETY: the physical device is of this instance, and the chain is valid.
+        unsafe { sim.instance().get_physical_device_properties2(sim.physical_device(), &mut chain) };
+        assert_eq!([objects.max_memory_allocation_size, buffers.max_buffer_size], sizes);
+        assert_eq!(rules(&sim), expected);
+    }
+}
+
+#[test]
+fn a_feature_goes_with_its_extension() {
+    let ask = |profile: Profile| {
+        let features = profile.features.without(Features::MEMORY_PRIORITY | Features::OPT_IN);
+        let sim = SimDevice::builder(profile).features(features).build().unwrap();
+        let mut priority = vk::PhysicalDeviceMemoryPriorityFeaturesEXT::default();
+        let mut chain = vk::PhysicalDeviceFeatures2::default().push_next(&mut priority);
+        // SAFETY: the physical device is of this instance, and the chain is valid.
+        unsafe { sim.instance().get_physical_device_features2(sim.physical_device(), &mut chain) };
+        (priority.memory_priority, rules(&sim))
+    };
+    assert_eq!(ask(Profile::discrete_rebar()), (vk::TRUE, vec![]));
+    let without = Profile::discrete_rebar().without_extension(c"VK_EXT_memory_priority");
+    assert_eq!(ask(without.clone()), (vk::FALSE, vec!["VUID-VkPhysicalDeviceFeatures2-pNext-pNext"]));
+    let refused = SimDevice::builder(without).with_features(Features::MEMORY_PRIORITY).build();
+    assert_eq!(refused.err(), Some(vk::Result::ERROR_FEATURE_NOT_PRESENT));
+}
+
+#[test]
 fn usages_of_64_bits_stand_for_those_of_32() {
     let sim = SimDevice::new(Profile::unified());
     let usage = vk::BufferUsageFlags2KHR::SHADER_DEVICE_ADDRESS | vk::BufferUsageFlags2KHR::UNIFORM_BUFFER;
@@ -55,4 +90,29 @@ fn usages_of_64_bits_stand_for_those_of_32() {
     bind_buffer(&sim, addressed, memory, 0).unwrap();
     assert_eq!(rules(&sim), ["VUID-vkBindBufferMemory-bufferDeviceAddress-03339"]);
     free(&sim, memory);
+}
+
+/// The feature of the older extension knows no flag of memory.
+#[test]
+fn the_older_extension_of_addresses_is_not_the_newer_one() {
+    let sim = SimDevice::new(Profile::unified());
+    let mut older = vk::PhysicalDeviceBufferDeviceAddressFeaturesEXT::default().buffer_device_address(true);
+    let info = vk::DeviceCreateInfo::default().push_next(&mut older);
+    // SAFETY: the physical device and the create-info are valid.
+    let second = unsafe { sim.instance().create_device(sim.physical_device(), &info, None) }.unwrap();
+    let info = vk::BufferCreateInfo::default().size(16).usage(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS);
+    // SAFETY: the device and the create-info are valid.
+    let addressed = unsafe { second.create_buffer(&info, None) }.unwrap();
+    // SAFETY: as above.
+    let memory =
+        unsafe { second.allocate_memory(&vk::MemoryAllocateInfo::default().allocation_size(16), None) }.unwrap();
+    // SAFETY: both are alive.
+    unsafe { second.bind_buffer_memory(addressed, memory, 0) }.unwrap();
+    assert_eq!(rules(&sim), [""; 0]);
+    // SAFETY: nothing uses it.
+    unsafe { second.destroy_buffer(addressed, None) };
+    // SAFETY: as above.
+    unsafe { second.free_memory(memory, None) };
+    // SAFETY: as above.
+    unsafe { second.destroy_device(None) };
 }
