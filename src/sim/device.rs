@@ -158,6 +158,7 @@ pub(super) extern "system" fn get_device_queue(
     index: u32,
     queue: &mut MaybeUninit<vk::Queue>,
 ) {
+    queue.write(vk::Queue::null());
     device.call(Ask::new(Function::GetDeviceQueue), || {
         let wanted = device.queues.iter().find(|queue| queue.family == family && queue.index == index);
         if wanted.is_none() {

@@ -17,13 +17,7 @@ fn requirements(device: &DeviceObject, id: ResourceId, function: Function, rule:
         Ok(resource) => resource.requirements,
         Err(bad) => {
             device.violate(rule, function, format!("{:?} {:#x} {bad}", id.kind, id.handle));
-            Requirements {
-                size: 0,
-                alignment: 1,
-                memory_type_bits: 0,
-                prefers_dedicated: false,
-                requires_dedicated: false,
-            }
+            Requirements::NONE
         }
     }
 }
@@ -55,6 +49,7 @@ pub(super) extern "system" fn buffer_requirements(
 ) {
     let id = ResourceId { kind: ObjectKind::Buffer, handle: buffer.as_raw() };
     let function = Function::GetBufferMemoryRequirements;
+    output.write(Requirements::NONE.to_vk());
     device.call(Ask::new(function), || {
         output.write(requirements(device, id, function, "VUID-vkGetBufferMemoryRequirements-buffer-parameter").to_vk());
     });
@@ -67,6 +62,7 @@ pub(super) extern "system" fn image_requirements(
 ) {
     let id = ResourceId { kind: ObjectKind::Image, handle: image.as_raw() };
     let function = Function::GetImageMemoryRequirements;
+    output.write(Requirements::NONE.to_vk());
     device.call(Ask::new(function), || {
         output.write(requirements(device, id, function, "VUID-vkGetImageMemoryRequirements-image-parameter").to_vk());
     });
@@ -158,8 +154,8 @@ pub(super) extern "system" fn subresource_layout(
     output: &mut MaybeUninit<vk::SubresourceLayout>,
 ) {
     let function = Function::GetImageSubresourceLayout;
+    output.write(vk::SubresourceLayout::default());
     device.call(Ask::new(function), || {
-        output.write(vk::SubresourceLayout::default());
         let mut world = device.world();
         let resource = match world.resources(ObjectKind::Image).get(image.as_raw()) {
             Ok(resource) => resource,

@@ -19,6 +19,10 @@ pub(super) struct Requirements {
 }
 
 impl Requirements {
+    /// Those of nothing.
+    pub(super) const NONE: Self =
+        Self { size: 0, alignment: 1, memory_type_bits: 0, prefers_dedicated: false, requires_dedicated: false };
+
     pub(super) fn to_vk(self) -> vk::MemoryRequirements {
         vk::MemoryRequirements { size: self.size, alignment: self.alignment, memory_type_bits: self.memory_type_bits }
     }

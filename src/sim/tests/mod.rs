@@ -1,6 +1,7 @@
 //! What the simulated driver promises, through `ash`, as its users see it.
 
 mod allocate_chain;
+mod answers;
 mod aspects;
 mod barriers;
 mod bind_versions;
