@@ -21,7 +21,8 @@ fn is_too_large_unawares(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>)
     info.size > device.profile.max_buffer_size && !device.can_tell(vk::API_VERSION_1_3, c"VK_KHR_maintenance4")
 }
 
-fn judge_buffer(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>) {
+/// Judges the create-info of a buffer, whether it is created or asked about ahead.
+pub(super) fn judge_buffer(device: &DeviceObject, function: Function, info: &vk::BufferCreateInfo<'_>) {
     let (limit, usage) = (device.profile.max_buffer_size, usage_of(info));
     let fits = info.size <= limit || is_too_large_unawares(device, info);
     let has = |feature| device.features.contains(feature);
@@ -35,10 +36,11 @@ fn judge_buffer(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>) {
         (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkBufferCreateInfo-flags-00915", "sparseBinding is not enabled"),
         (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkBufferCreateInfo-flags-01887", "protectedMemory is not enabled"),
     ];
-    device.judge(Function::CreateBuffer, &checks, || format!("buffer of {} bytes, usage {usage:?}", info.size));
+    device.judge(function, &checks, || format!("buffer of {} bytes, usage {usage:?}", info.size));
 }
 
-fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
+/// Judges the create-info of an image, whether it is created or asked about ahead.
+pub(super) fn judge_image(device: &DeviceObject, function: Function, info: &vk::ImageCreateInfo<'_>) {
     let vk::Extent3D { width, height, depth } = info.extent;
     let has = |feature| device.features.contains(feature);
     let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
@@ -57,7 +59,7 @@ fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
         (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkImageCreateInfo-flags-00969", "sparseBinding is not enabled"),
         (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkImageCreateInfo-flags-01890", "protectedMemory is not enabled"),
     ];
-    device.judge(Function::CreateImage, &checks, || format!("image of {width} x {height} x {depth}"));
+    device.judge(function, &checks, || format!("image of {width} x {height} x {depth}"));
 }
 
 pub(super) extern "system" fn create_buffer(
@@ -68,7 +70,7 @@ pub(super) extern "system" fn create_buffer(
 ) -> vk::Result {
     buffer.write(vk::Buffer::null());
     device.judged(Ask::sized(Function::CreateBuffer, info.size), |mode| {
-        judge_buffer(device, info);
+        judge_buffer(device, Function::CreateBuffer, info);
         if mode == Mode::Refuse || is_too_large_unawares(device, info) {
             return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
         }
@@ -103,7 +105,7 @@ pub(super) extern "system" fn create_image(
 ) -> vk::Result {
     image.write(vk::Image::null());
     device.judged(Ask::new(Function::CreateImage), |mode| {
-        judge_image(device, info);
+        judge_image(device, Function::CreateImage, info);
         let Some(requirements) = of_image(&device.profile, info).filter(|_| mode == Mode::CarryOut) else {
             return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
         };
