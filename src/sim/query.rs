@@ -185,11 +185,11 @@ pub(super) extern "system" fn subresource_layout(
                 );
             }
         };
-        if !resource.is_linear {
+        if !resource.tells_layout {
             device.violate(
                 "VUID-vkGetImageSubresourceLayout-image-07790",
                 function,
-                format!("image {image:?} is not linear"),
+                format!("image {image:?} has optimal tiling"),
             );
         }
         let part = resource.shape.and_then(|shape| shape.subresource(subresource.mip_level, subresource.array_layer));

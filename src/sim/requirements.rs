@@ -4,9 +4,12 @@
 //! protected resources, and those nothing else; a resource for export requires memory of its own.
 
 use super::format::{ImageShape, TexelBlock, is_depth_stencil, is_plain, is_word, texel_block};
-use super::pnext::find;
+use super::pnext::{array, find};
 use super::profile::Profile;
 use ash::vk;
+
+/// The modifier of an image that lies row by row, in `drm_fourcc.h` of Linux.
+const DRM_FORMAT_MOD_LINEAR: u64 = 0;
 
 /// Memory requirements of one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +96,26 @@ pub(super) fn of_image(profile: &Profile, info: &vk::ImageCreateInfo<'_>) -> Opt
 /// Returns the size that the driver demands for so many bytes.
 fn rounded(profile: &Profile, bytes: u64, alignment: u64) -> Option<u64> {
     if profile.rounds_sizes { bytes.checked_next_multiple_of(alignment) } else { Some(bytes) }
+}
+
+/// Tells whether an image counts as linear where the granularity is concerned.
+///
+/// # Source
+///
+/// "Linear Resource" in the glossary of the Vulkan specification. Of several DRM format modifiers the driver chooses one;
+/// this one chooses the linear one only where there is no other.
+pub(super) fn is_linear(info: &vk::ImageCreateInfo<'_>) -> bool {
+    // SAFETY: the application hands over a valid chain.
+    let explicit = unsafe { find::<vk::ImageDrmFormatModifierExplicitCreateInfoEXT<'_>>(info.p_next) };
+    // SAFETY: as above.
+    let list = unsafe { find::<vk::ImageDrmFormatModifierListCreateInfoEXT<'_>>(info.p_next) };
+    let is_drm = info.tiling == vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT;
+    let is_drm_linear = explicit.map(|explicit| explicit.drm_format_modifier == DRM_FORMAT_MOD_LINEAR).or_else(|| {
+        // SAFETY: the application gives that many modifiers.
+        let modifiers = list.map(|list| unsafe { array(list.p_drm_format_modifiers, list.drm_format_modifier_count) });
+        modifiers.map(|modifiers| modifiers.iter().all(|modifier| *modifier == DRM_FORMAT_MOD_LINEAR))
+    });
+    info.tiling == vk::ImageTiling::LINEAR || (is_drm && is_drm_linear == Some(true))
 }
 
 /// Returns what an image looks like in memory.

@@ -5,7 +5,7 @@ use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, DeviceObject, Mode};
 use super::profile::Features;
-use super::requirements::{of_buffer, of_image, shape, usage_of};
+use super::requirements::{is_linear, of_buffer, of_image, shape, usage_of};
 use super::world::{Resource, ResourceId};
 use ash::vk;
 use ash::vk::Handle;
@@ -80,6 +80,7 @@ pub(super) extern "system" fn create_buffer(
                 requirements: of_buffer(&device.profile, info),
                 size: info.size,
                 is_linear: true,
+                tells_layout: false,
                 may_alias: false,
                 is_sparse: info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING),
                 is_protected: info.flags.contains(vk::BufferCreateFlags::PROTECTED),
@@ -113,7 +114,8 @@ pub(super) extern "system" fn create_image(
             let resource = Resource {
                 requirements,
                 size: requirements.size,
-                is_linear: info.tiling == vk::ImageTiling::LINEAR,
+                is_linear: is_linear(info),
+                tells_layout: info.tiling != vk::ImageTiling::OPTIMAL,
                 may_alias: info.flags.contains(vk::ImageCreateFlags::ALIAS),
                 is_sparse: info.flags.contains(vk::ImageCreateFlags::SPARSE_BINDING),
                 is_protected: info.flags.contains(vk::ImageCreateFlags::PROTECTED),

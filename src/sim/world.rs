@@ -85,6 +85,8 @@ pub(super) struct Resource {
     /// Buffers: the size asked for; images: that of the requirements.
     pub(super) size: u64,
     pub(super) is_linear: bool,
+    /// An application may ask where its subresources lie.
+    pub(super) tells_layout: bool,
     pub(super) may_alias: bool,
     pub(super) is_sparse: bool,
     pub(super) is_protected: bool,

@@ -116,3 +116,29 @@ fn the_older_extension_of_addresses_is_not_the_newer_one() {
     // SAFETY: as above.
     unsafe { second.destroy_device(None) };
 }
+
+#[test]
+fn drm_images_are_linear_by_their_modifier() {
+    let mut profile = Profile::unified();
+    profile.buffer_image_granularity = 1 << 16;
+    for (modifier, expected) in [(0, &[][..]), (5, &["SIM-granularity"])] {
+        let sim = SimDevice::new(profile.clone());
+        let modifiers = [modifier];
+        let mut list = vk::ImageDrmFormatModifierListCreateInfoEXT::default().drm_format_modifiers(&modifiers);
+        let plane = [vk::SubresourceLayout::default()];
+        let explicit = vk::ImageDrmFormatModifierExplicitCreateInfoEXT::default();
+        let mut explicit = explicit.drm_format_modifier(modifier).plane_layouts(&plane);
+        let info = image_info(8).tiling(vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT);
+        let pictures = [image(&sim, &info.push_next(&mut list)), image(&sim, &info.push_next(&mut explicit))];
+        for picture in pictures {
+            let memory = allocate(&sim, 1 << 16, 0).unwrap();
+            bind_buffer(&sim, buffer(&sim, 16), memory, 0).unwrap();
+            bind_image(&sim, picture, memory, 1 << 15).unwrap();
+            assert_eq!(rules(&sim), expected, "modifier {modifier}");
+            let part = vk::ImageSubresource { aspect_mask: vk::ImageAspectFlags::COLOR, ..Default::default() };
+            // SAFETY: the image is alive.
+            let _ = unsafe { sim.device().get_image_subresource_layout(picture, part) };
+            assert_eq!(rules(&sim), [""; 0]);
+        }
+    }
+}
