@@ -78,6 +78,7 @@ pub(super) fn execute(device: &DeviceObject, world: &mut World, mode: Mode, comm
         }
         Command::ClearImage { image, word, ranges } => executor.clear_image(*image, *word, ranges),
         Command::Barriers { buffers, images, .. } => executor.barriers(buffers, images),
+        Command::Dispatch { .. } => {}
     }
 }
 

@@ -38,6 +38,8 @@ mod callbacks;
 mod command;
 mod control;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
+mod descriptor;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod device;
 mod device_file;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]

@@ -51,7 +51,7 @@ fn run(
         Ok(buffer) => buffer.commands.clone(),
     };
     for command in &commands {
-        for resource in command.uses() {
+        for resource in command.uses(world) {
             submission.uses.extend(world.used(resource));
         }
         execute(device, world, mode, command);

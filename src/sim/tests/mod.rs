@@ -8,6 +8,7 @@ mod bind_versions;
 mod binds;
 mod command_rules;
 mod commands;
+mod descriptors;
 mod functions;
 mod loans;
 mod lost;
