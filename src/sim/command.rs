@@ -253,7 +253,9 @@ pub(super) fn with_buffer(
 ) -> vk::Result {
     let device = shell.device();
     device.judged(Ask::new(function), |mode| {
-        match device.world().command_buffers.get_mut(shell.handle) {
+        let mut world = device.world();
+        let is_pending = world.pending.uses(ObjectKind::CommandBuffer, shell.handle);
+        match world.command_buffers.get_mut(shell.handle) {
             Err(bad) => device.violate(
                 "SIM-command-buffer-handle",
                 function,
@@ -263,7 +265,8 @@ pub(super) fn with_buffer(
                 let state = buffer.state;
                 let mut copy = CommandBuffer { pool: buffer.pool, state, commands: Vec::new(), sets: BTreeMap::new() };
                 if let Err(rule) = change(if mode == Mode::CarryOut { buffer } else { &mut copy }) {
-                    let message = format!("command buffer {:#x} is in the state {state:?}", shell.handle);
+                    let waited = if is_pending { ", and nobody has waited for it" } else { "" };
+                    let message = format!("command buffer {:#x} is in the state {state:?}{waited}", shell.handle);
                     device.violate(rule, function, message);
                 }
             }
@@ -273,11 +276,12 @@ pub(super) fn with_buffer(
 }
 
 pub(super) extern "system" fn begin(shell: &CommandBufferObject, _: &vk::CommandBufferBeginInfo<'_>) -> vk::Result {
+    let is_pending = shell.device().world().pending.uses(ObjectKind::CommandBuffer, shell.handle);
     with_buffer(shell, Function::BeginCommandBuffer, |buffer| {
-        let was_recording = buffer.state == Stage::Recording;
+        let is_busy = is_pending || buffer.state == Stage::Recording;
         buffer.state = Stage::Recording;
         buffer.clear();
-        if was_recording { Err("VUID-vkBeginCommandBuffer-commandBuffer-00049") } else { Ok(()) }
+        if is_busy { Err("VUID-vkBeginCommandBuffer-commandBuffer-00049") } else { Ok(()) }
     })
 }
 

@@ -14,11 +14,12 @@
 use super::command::Stage;
 use super::execute::execute;
 use super::function::Function;
+use super::handle::ObjectKind;
 use super::object::{Ask, CommandBufferObject, DeviceObject, Mode, QueueObject};
 use super::pending::{Seen, Submission};
 use super::pnext::{array, find};
 use super::synchronisation::{awaited, signal};
-use super::world::World;
+use super::world::{ResourceId, World};
 use ash::vk;
 use ash::vk::Handle;
 
@@ -50,6 +51,7 @@ fn run(
         }
         Ok(buffer) => buffer.commands.clone(),
     };
+    submission.uses.insert(ResourceId { kind: ObjectKind::CommandBuffer, handle: shell.handle });
     for command in &commands {
         for resource in command.uses(world) {
             submission.uses.extend(world.used(resource));

@@ -23,7 +23,7 @@ use ash::vk;
 use core::ops::Range;
 use std::collections::{BTreeMap, VecDeque};
 
-/// A resource (or, in a submission, a memory object), as others name it.
+/// A resource (or, in a submission, a memory object or a command buffer), as others name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ResourceId {
     pub(super) kind: ObjectKind,

@@ -368,3 +368,21 @@ fn queues_that_wait_for_each_other_tell_of_all() {
     unsafe { device.queue_wait_idle(queues[2]) }.unwrap();
     assert_eq!(scene.end(), [""; 0]);
 }
+
+#[test]
+fn what_is_pending_is_not_recorded_anew() {
+    let scene = Scene::new();
+    let device = scene.sim.device();
+    let begin = || {
+        // SAFETY: wrong on purpose, the driver's to find.
+        unsafe { device.begin_command_buffer(scene.commands, &vk::CommandBufferBeginInfo::default()) }.unwrap();
+        rules(&scene.sim)
+    };
+    scene.submit(scene.sim.queue(), vk::Fence::null());
+    assert_eq!(begin(), ["VUID-vkBeginCommandBuffer-commandBuffer-00049"]);
+    // SAFETY: the command buffer is being recorded.
+    unsafe { device.end_command_buffer(scene.commands) }.unwrap();
+    // SAFETY: the device is valid.
+    unsafe { device.device_wait_idle() }.unwrap();
+    assert_eq!(begin(), [""; 0]);
+}
