@@ -158,14 +158,20 @@ fn submit<'a>(
     let mut listed = Vec::new();
     for batch in batches {
         let mut submission = Submission { queue: address(queue), ..Submission::default() };
+        let mut is_early = false;
         for (semaphore, value) in batch.waits {
-            submission.waits.push((semaphore.as_raw(), awaited(device, &world, function, semaphore, value)));
+            let value = awaited(device, &world, function, semaphore, value);
+            is_early |= world.semaphores.get(semaphore.as_raw()).is_ok_and(|object| object.value < value);
+            submission.waits.push((semaphore.as_raw(), value));
         }
         for shell in batch.shells {
             run(device, &mut world, (function, mode), shell, &mut submission);
         }
         for (semaphore, value) in batch.signals {
             let reached = signal(device, &mut world, (function, mode), semaphore, value);
+            if let Ok(object) = world.semaphores.get_mut(semaphore.as_raw()) {
+                object.is_ahead |= is_early;
+            }
             submission.signals.push((semaphore.as_raw(), reached));
         }
         listed.push(submission);

@@ -196,7 +196,7 @@ pub(super) extern "system" fn create_semaphore(
         };
         let value = timeline.map_or(0, |timeline| timeline.initial_value);
         let object =
-            Semaphore { value, is_timeline: timeline.is_some(), steps: VecDeque::new(), shadow };
+            Semaphore { value, is_timeline: timeline.is_some(), is_ahead: false, steps: VecDeque::new(), shadow };
         let Some(handle) = device.world().semaphores.insert(object) else {
             return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
         };
@@ -244,14 +244,15 @@ pub(super) fn signal(
 ) -> u64 {
     match world.semaphores.get_mut(semaphore.as_raw()) {
         Err(bad) => device.violate("SIM-semaphore-handle", function, format!("semaphore {semaphore:?} {bad}")),
-        Ok(object) if object.is_timeline && value <= object.value => {
+        Ok(object) if object.is_timeline && value <= object.value && !object.is_ahead => {
             let message = format!("semaphore {semaphore:?} has {} and cannot be signaled with {value}", object.value);
             device.violate("VUID-VkSemaphoreSignalInfo-value-03258", function, message);
         }
         Ok(_) if mode == Mode::Refuse => {}
         Ok(object) if object.is_timeline => {
-            object.value = value;
-            object.steps.push_back(value);
+            object.value = object.value.max(value);
+            let place = object.steps.partition_point(|step| *step < value);
+            object.steps.insert(place, value);
         }
         Ok(object) => {
             object.value += 1;

@@ -114,6 +114,8 @@ pub(super) struct Semaphore {
     /// The value of a timeline; of a binary semaphore, how often it was signaled.
     pub(super) value: u64,
     pub(super) is_timeline: bool,
+    /// Something has signaled a timeline that still has to wait, so that lower values may follow.
+    pub(super) is_ahead: bool,
     /// Values that a timeline was given, rising, without those that somebody has seen it pass.
     pub(super) steps: VecDeque<u64>,
     pub(super) shadow: HostShadow,
