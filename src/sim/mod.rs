@@ -76,6 +76,7 @@ mod property_chain;
 mod query;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod queue;
+mod range_rules;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod record;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
