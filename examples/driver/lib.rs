@@ -8,9 +8,9 @@
 //! `scripts/with-driver sim:PROFILE COMMAND` builds it and writes the description that the loader reads. The environment
 //! variable `FREESTONE_ICD_DEVICE` names the device, or is the path of a device file; without it the four models are there.
 //!
-//! The simulation judges too. What it has found when the instance is destroyed is printed, and the process is aborted:
-//! whatever runs on this driver cannot overlook it. `FREESTONE_ICD_LENIENT` leaves out the latter, for programs that make
-//! mistakes to see whether they are heard.
+//! The simulation judges too. What it has found when the instance is destroyed, or when the process ends without, is
+//! printed, and the process is aborted: whatever runs on this driver cannot overlook it. `FREESTONE_ICD_LENIENT` leaves out
+//! the latter, for programs that make mistakes to see whether they are heard.
 //!
 //! # Source
 //!
@@ -19,12 +19,16 @@
 
 use std::ffi::{CStr, c_char};
 use std::fs;
+use std::sync::Mutex;
 
 use freestone::ash::{self, vk};
-use freestone::sim::{self, Profile};
+use freestone::sim::{self, Control, Profile};
 
 /// The version of the interface that this driver speaks: from 5 on, any version of Vulkan may be asked for.
 const INTERFACE_VERSION: u32 = 5;
+
+/// The devices of the instances that live, with the instance of each.
+static LIVE: Mutex<Vec<(vk::Instance, Vec<Control>)>> = Mutex::new(Vec::new());
 
 /// Returns the device that the environment names.
 fn chosen_device() -> Result<Option<Profile>, String> {
@@ -74,6 +78,24 @@ fn stay_loaded() {
 #[cfg(not(unix))]
 fn stay_loaded() {}
 
+/// Has the verdict pronounced at the end of a process that destroys no instance.
+#[cfg(unix)]
+fn judge_at_exit() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    extern "C" fn judge() {
+        let live = LIVE.lock().map(|mut live| core::mem::take(&mut *live)).unwrap_or_default();
+        pronounce(live.iter().flat_map(|(_, controls)| controls));
+    }
+    ONCE.call_once(|| {
+        // SAFETY: the library stays loaded, and a panic in `judge` aborts, as the verdict does. Where there is no room for
+        // one more function at exit, there is no verdict there.
+        let _ = unsafe { libc::atexit(judge) };
+    });
+}
+
+#[cfg(not(unix))]
+fn judge_at_exit() {}
+
 /// Agrees with the loader on a version of the interface.
 ///
 /// # Safety
@@ -87,6 +109,7 @@ pub unsafe extern "system" fn vk_icdNegotiateLoaderICDInterfaceVersion(version: 
         return vk::Result::ERROR_INCOMPATIBLE_DRIVER;
     }
     stay_loaded();
+    judge_at_exit();
     *version = INTERFACE_VERSION;
     vk::Result::SUCCESS
 }
@@ -102,8 +125,15 @@ pub unsafe extern "system" fn vk_icdGetInstanceProcAddr(
     name: *const c_char,
 ) -> vk::PFN_vkVoidFunction {
     // SAFETY: a C string (1).
-    if unsafe { CStr::from_ptr(name) } == c"vkDestroyInstance" {
+    let text = unsafe { CStr::from_ptr(name) };
+    if text == c"vkCreateInstance" {
         // SAFETY: the loader calls it with the signature of that name.
+        let function =
+            unsafe { core::mem::transmute::<vk::PFN_vkCreateInstance, unsafe extern "system" fn()>(create_instance) };
+        return Some(function);
+    }
+    if text == c"vkDestroyInstance" {
+        // SAFETY: as above.
         let function =
             unsafe { core::mem::transmute::<vk::PFN_vkDestroyInstance, unsafe extern "system" fn()>(destroy_instance) };
         return Some(function);
@@ -138,20 +168,53 @@ fn entry() -> &'static ash::Entry {
     ENTRY.get_or_init(sim::entry)
 }
 
+/// Returns the tester's side of each device of an instance.
+fn controls_of(instance: vk::Instance) -> Vec<Control> {
+    // SAFETY: an instance of this driver's, which lives (the callers' duty).
+    let loaded = unsafe { ash::Instance::load(entry().static_fn(), instance) };
+    // SAFETY: as above; the handle still is what the driver made.
+    let devices = unsafe { loaded.enumerate_physical_devices() }.unwrap_or_default();
+    // SAFETY: as above.
+    devices.iter().map(|device| unsafe { sim::control_of(*device) }).collect()
+}
+
+/// Creates an instance, and notes it for the verdict.
+unsafe extern "system" fn create_instance(
+    info: *const vk::InstanceCreateInfo<'_>,
+    callbacks: *const vk::AllocationCallbacks<'_>,
+    instance: *mut vk::Instance,
+) -> vk::Result {
+    // SAFETY: the application's duties are the function's own.
+    let result = unsafe { (entry().fp_v1_0().create_instance)(info, callbacks, instance) };
+    if result == vk::Result::SUCCESS
+        && let Ok(mut live) = LIVE.lock()
+    {
+        // SAFETY: valid, and written by the call that succeeded.
+        let instance = unsafe { *instance };
+        live.push((instance, controls_of(instance)));
+    }
+    result
+}
+
 /// Destroys the instance, then pronounces the verdict.
 unsafe extern "system" fn destroy_instance(instance: vk::Instance, callbacks: *const vk::AllocationCallbacks<'_>) {
     if instance == vk::Instance::null() {
         return;
     }
+    let controls = controls_of(instance);
+    if let Ok(mut live) = LIVE.lock() {
+        live.retain(|(other, _)| *other != instance);
+    }
     // SAFETY: an instance of this driver's (the application's duty).
     let loaded = unsafe { ash::Instance::load(entry().static_fn(), instance) };
-    // SAFETY: as above; the handle still is what the driver made.
-    let devices = unsafe { loaded.enumerate_physical_devices() }.unwrap_or_default();
-    // SAFETY: the instance is not destroyed yet.
-    let controls: Vec<_> = devices.iter().map(|device| unsafe { sim::control_of(*device) }).collect();
     // SAFETY: destroyed once (the application's duty); nothing of it is used below.
     unsafe { (loaded.fp_v1_0().destroy_instance)(instance, callbacks) };
-    let violations: Vec<_> = controls.iter().flat_map(sim::Control::violations).collect();
+    pronounce(controls.iter());
+}
+
+/// Prints what was found, and aborts where something was.
+fn pronounce<'a>(controls: impl Iterator<Item = &'a Control>) {
+    let violations: Vec<_> = controls.flat_map(Control::violations).collect();
     for violation in &violations {
         eprintln!("freestone_icd: {violation}");
     }

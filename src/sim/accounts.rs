@@ -1,8 +1,8 @@
 //! The heaps: what is taken from each, how much that was at most, and when the driver refuses.
 //!
 //! Invariants: (I1) `page_bytes` is the sum of the live objects' sizes, each rounded to the driver's page, lazily
-//! allocated ones left out; (I2) `page_bytes` + foreign usage never grows above the heap's size by an allocation;
-//! (I3) a peak is never below the present value.
+//! allocated ones left out; (I2) `page_bytes` + what is committed of lazily allocated memory + foreign usage never grows
+//! above the heap's size by an allocation; (I3) a peak is never below the present value.
 //!
 //! # Source
 //!
@@ -114,16 +114,15 @@ impl Accounts {
         if charge.bytes > self.size_limit {
             return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
         }
-        let Some(heap) = self.heaps.get_mut(charge.heap_index as usize) else {
+        let room = self.heaps.get(charge.heap_index as usize).map_or(0, |heap| self.room(heap));
+        let needed = if charge.is_lazy { self.committed(charge.bytes) } else { charge.page_bytes };
+        let heap = self.heaps.get_mut(charge.heap_index as usize).filter(|_| needed <= room);
+        let Some(heap) = heap else {
             return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
         };
         if charge.is_lazy {
             heap.lazy_bytes += charge.bytes;
         } else {
-            let taken = heap.page_bytes.saturating_add(heap.foreign_usage).saturating_add(charge.page_bytes);
-            if taken > heap.size {
-                return Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
-            }
             heap.bytes += charge.bytes;
             heap.page_bytes += charge.page_bytes;
             heap.peak_bytes = heap.peak_bytes.max(heap.bytes);
@@ -162,7 +161,25 @@ impl Accounts {
 
     /// Returns what `VK_EXT_memory_budget` reports as this process's usage of a heap, in bytes.
     pub(super) fn reported_usage(&self, heap: &HeapState) -> u64 {
-        heap.page_bytes + heap.lazy_bytes / 100 * self.lazy_percent
+        heap.page_bytes + self.committed(heap.lazy_bytes)
+    }
+
+    /// Returns how much of so many lazily allocated bytes is committed.
+    pub(super) fn committed(&self, lazy_bytes: u64) -> u64 {
+        lazy_bytes / 100 * self.lazy_percent
+    }
+
+    /// Returns how many bytes a heap has left.
+    fn room(&self, heap: &HeapState) -> u64 {
+        heap.size.saturating_sub(heap.foreign_usage).saturating_sub(self.reported_usage(heap))
+    }
+
+    /// Lets other processes take so much of a heap that exactly these bytes are left.
+    pub(super) fn leave(&mut self, heap_index: u32, bytes: u64) {
+        let used = self.heaps.get(heap_index as usize).map_or(0, |heap| self.reported_usage(heap));
+        if let Some(heap) = self.heaps.get_mut(heap_index as usize) {
+            heap.foreign_usage = heap.size.saturating_sub(used.saturating_add(bytes));
+        }
     }
 
     /// Lets the peaks start again from the present values.

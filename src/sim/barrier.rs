@@ -11,6 +11,7 @@ use super::execute::Executor;
 use super::format::ImageShape;
 use super::function::Function;
 use super::handle::ObjectKind;
+use super::range_rules::RangeRules;
 use ash::vk;
 use ash::vk::Handle;
 
@@ -66,10 +67,7 @@ struct Rules {
     size: &'static str,
     image_bound: &'static str,
     new_layout: &'static str,
-    level: &'static str,
-    levels: &'static str,
-    layer: &'static str,
-    layers: &'static str,
+    range: RangeRules,
 }
 
 const FIRST: Rules = Rules {
@@ -79,10 +77,12 @@ const FIRST: Rules = Rules {
     size: "VUID-VkBufferMemoryBarrier-size-01189",
     image_bound: "VUID-VkImageMemoryBarrier-image-01932",
     new_layout: "VUID-VkImageMemoryBarrier-newLayout-01198",
-    level: "VUID-VkImageMemoryBarrier-subresourceRange-01486",
-    levels: "VUID-VkImageMemoryBarrier-subresourceRange-01724",
-    layer: "VUID-VkImageMemoryBarrier-subresourceRange-01488",
-    layers: "VUID-VkImageMemoryBarrier-subresourceRange-01725",
+    range: RangeRules {
+        level: "VUID-VkImageMemoryBarrier-subresourceRange-01486",
+        levels: "VUID-VkImageMemoryBarrier-subresourceRange-01724",
+        layer: "VUID-VkImageMemoryBarrier-subresourceRange-01488",
+        layers: "VUID-VkImageMemoryBarrier-subresourceRange-01725",
+    },
 };
 
 const SECOND: Rules = Rules {
@@ -92,10 +92,12 @@ const SECOND: Rules = Rules {
     size: "VUID-VkBufferMemoryBarrier2-size-01189",
     image_bound: "VUID-VkImageMemoryBarrier2-image-01932",
     new_layout: "VUID-VkImageMemoryBarrier2-newLayout-01198",
-    level: "VUID-VkImageMemoryBarrier2-subresourceRange-01486",
-    levels: "VUID-VkImageMemoryBarrier2-subresourceRange-01724",
-    layer: "VUID-VkImageMemoryBarrier2-subresourceRange-01488",
-    layers: "VUID-VkImageMemoryBarrier2-subresourceRange-01725",
+    range: RangeRules {
+        level: "VUID-VkImageMemoryBarrier2-subresourceRange-01486",
+        levels: "VUID-VkImageMemoryBarrier2-subresourceRange-01724",
+        layer: "VUID-VkImageMemoryBarrier2-subresourceRange-01488",
+        layers: "VUID-VkImageMemoryBarrier2-subresourceRange-01725",
+    },
 };
 
 impl Executor<'_> {
@@ -131,17 +133,10 @@ impl Executor<'_> {
     fn judge_image(&self, rules: &Rules, barrier: &ImageBarrier, shape: &ImageShape) {
         let no_layout = [vk::ImageLayout::UNDEFINED, vk::ImageLayout::PREINITIALIZED].contains(&barrier.new_layout);
         let range = barrier.range;
-        let starts = (range.base_mip_level < shape.mip_levels, range.base_array_layer < shape.array_layers);
-        let fits = |base: u32, count: u32, all: u32| count == u32::MAX || count <= all.saturating_sub(base);
-        let levels = !starts.0 || fits(range.base_mip_level, range.level_count, shape.mip_levels);
-        let layers = !starts.1 || fits(range.base_array_layer, range.layer_count, shape.array_layers);
-        let checks = [
-            (!(no_layout && barrier.is_transition), rules.new_layout, "an image cannot be brought into that layout"),
-            (starts.0, rules.level, "the image has no such mip level"),
-            (levels, rules.levels, "the image has not so many mip levels"),
-            (starts.1, rules.layer, "the image has no such array layer"),
-            (layers, rules.layers, "the image has not so many array layers"),
-        ];
+        let can_be = !(no_layout && barrier.is_transition);
+        let layout = [(can_be, rules.new_layout, "an image cannot be brought into that layout")];
+        let checks = rules.range.checks(&range, shape);
+        let checks: Vec<_> = layout.into_iter().chain(checks).collect();
         self.device.judge(self.function, &checks, || {
             format!("barrier into {:?} of {range:?} of image {:#x}", barrier.new_layout, barrier.image)
         });

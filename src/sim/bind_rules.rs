@@ -114,6 +114,8 @@ pub(super) fn judge_fit(device: &DeviceObject, ask: &BindAsk, resource: &Resourc
     let is_its_own = memory.dedicated == Some(ask.id);
     let is_dedication_kept = memory.dedicated.is_none() || (is_its_own && ask.offset == 0);
     let needs_address = resource.needs_device_address && device.features.contains(Features::BUFFER_DEVICE_ADDRESS);
+    let can_dedicate = device.can_tell(vk::API_VERSION_1_1, c"VK_KHR_dedicated_allocation");
+    let must_dedicate = needs.requires_dedicated && can_dedicate;
     #[rustfmt::skip]
     let checks = [
         (resource.binding.is_none(), rules.bound, "the resource is bound already"),
@@ -123,7 +125,7 @@ pub(super) fn judge_fit(device: &DeviceObject, ask: &BindAsk, resource: &Resourc
         (is_type_allowed, rules.kind, "the memory type is not allowed"),
         (ask.offset.is_multiple_of(needs.alignment), rules.aligned, "the offset is not aligned"),
         (needs.size <= room, rules.inside, "the resource ends outside the memory"),
-        (!needs.requires_dedicated || is_its_own, rules.requires_dedicated, "the resource requires a dedicated allocation"),
+        (!must_dedicate || is_its_own, rules.requires_dedicated, "the resource requires a dedicated allocation"),
         (is_dedication_kept, rules.dedicated, "the memory is dedicated to another resource, or the offset is not 0"),
         (!needs_address || memory.has_device_address, rules.device_address, "the memory was allocated without a device address"),
         (!resource.is_protected || is_type_protected, rules.protected, "the resource is protected, the memory is not"),

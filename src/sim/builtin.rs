@@ -60,6 +60,7 @@ pub(super) fn base() -> Profile {
             QueueFamily { flags: everything, count: 2 },
             QueueFamily { flags: vk::QueueFlags::TRANSFER, count: 1 },
         ],
+        rounds_sizes: true,
         buffers: BufferModel {
             alignment: 16,
             strict_usages: vk::BufferUsageFlags::UNIFORM_TEXEL_BUFFER

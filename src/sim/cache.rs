@@ -12,7 +12,8 @@
 //! flush writes back dirty atoms only, and whole; an invalidate fetches whole atoms.
 //!
 //! Losses, by atom: (L1) an invalidate of a dirty atom discards what the host wrote; (L2) a flush of a dirty atom that
-//! the device changed too overwrites what the device wrote; (L3) a device read of a dirty atom misses what the host wrote.
+//! the device changed too overwrites what the device wrote; (L3) a device read of bytes in a dirty atom misses those of
+//! them that the host wrote.
 //!
 //! What the device wrote to a resource that has been destroyed is nobody's ([`HostCache::disown`]): to overwrite it is no
 //! loss. Whoever places the next resource there finds undefined bytes, and its own are what a flush carries over.
@@ -92,9 +93,11 @@ impl HostCache {
         copy(&self.device, &self.device_base, &(range.start.min(end)..end));
     }
 
-    /// Returns the offsets of the dirty atoms that a device read of this range would miss (L3).
+    /// Returns the offsets of the atoms of which a device read of this range would miss bytes (L3).
     pub(super) fn unflushed(&self, range: Range<u64>) -> Vec<u64> {
-        let dirty = self.atoms(range).filter(|atom| !is_equal(&self.host, &self.host_base, atom));
+        let read = |atom: &Range<u64>| atom.start.max(range.start)..atom.end.min(range.end);
+        let atoms = self.atoms(range.clone());
+        let dirty = atoms.filter(|atom| !is_equal(&self.host, &self.host_base, &read(atom)));
         dirty.map(|atom| atom.start).collect()
     }
 
@@ -129,12 +132,12 @@ mod tests {
     use super::*;
 
     fn write(bytes: &Bytes, offset: u64, value: u8) {
-        // SAFETY: the tests stay inside the 100 bytes.
+        // SAFETY: the tests stay inside the bytes.
         unsafe { bytes.at(offset).write(value) };
     }
 
     fn read(bytes: &Bytes, offset: u64) -> u8 {
-        // SAFETY: the tests stay inside the 100 bytes, which are initialised.
+        // SAFETY: the tests stay inside the bytes, which are initialised.
         unsafe { bytes.at(offset).read() }
     }
 
@@ -142,10 +145,20 @@ mod tests {
     fn flush_carries_host_writes_over() {
         let mut cache = HostCache::new(100, 64, 64).unwrap();
         write(cache.host(), 70, 1);
-        assert_eq!(cache.unflushed(64..65), [64]);
+        assert_eq!(cache.unflushed(64..71), [64]);
         assert_eq!(cache.flush(64..100), [0_u64; 0]);
         assert_eq!(cache.unflushed(0..100), [0_u64; 0]);
         assert_eq!(read(cache.device(), 70), 1);
+    }
+
+    #[test]
+    fn a_read_of_clean_bytes_misses_nothing_beside_them() {
+        let cache = HostCache::new(512, 64, 256).unwrap();
+        write(cache.host(), 64, 1);
+        assert_eq!(cache.unflushed(0..64), [0_u64; 0]);
+        assert_eq!(cache.unflushed(64..65), [0]);
+        assert_eq!(cache.unflushed(0..256), [0]);
+        assert_eq!(cache.unflushed(65..400), [0_u64; 0]);
     }
 
     #[test]

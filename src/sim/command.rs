@@ -13,12 +13,13 @@ use super::barrier::{BufferBarrier, ImageBarrier};
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, CommandBufferObject, DeviceObject, LOADER_WORD, Mode};
+use super::object::{Ask, CommandBufferObject, DeviceObject, Mode, loader_word};
 use super::pnext::array;
-use super::world::ResourceId;
+use super::world::{ResourceId, World};
 use ash::vk;
 use ash::vk::Handle;
 use core::mem::MaybeUninit;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const POOL_CALLBACKS: CallbackRules = CallbackRules {
@@ -44,6 +45,16 @@ pub(super) struct CommandBuffer {
     pub(super) pool: u64,
     pub(super) state: Stage,
     pub(super) commands: Vec<Command>,
+    /// Descriptor sets that are bound for dispatches, by number.
+    pub(super) sets: BTreeMap<u32, u64>,
+}
+
+impl CommandBuffer {
+    /// Forgets what was recorded.
+    fn clear(&mut self) {
+        self.commands.clear();
+        self.sets.clear();
+    }
 }
 
 /// A command that names resources; all others are accepted and forgotten.
@@ -56,11 +67,12 @@ pub(super) enum Command {
     CopyImageToBuffer { image: u64, buffer: u64, regions: Vec<vk::BufferImageCopy> },
     ClearImage { image: u64, word: u32, ranges: Vec<vk::ImageSubresourceRange> },
     Barriers { function: Function, buffers: Vec<BufferBarrier>, images: Vec<ImageBarrier> },
+    Dispatch { sets: Vec<u64> },
 }
 
 impl Command {
     /// Returns the resources that the command uses.
-    pub(super) fn uses(&self) -> Vec<ResourceId> {
+    pub(super) fn uses(&self, world: &World) -> Vec<ResourceId> {
         let buffer = |handle: &u64| ResourceId { kind: ObjectKind::Buffer, handle: *handle };
         let image = |handle: &u64| ResourceId { kind: ObjectKind::Image, handle: *handle };
         match self {
@@ -73,6 +85,7 @@ impl Command {
                 let buffers = buffers.iter().map(|barrier| buffer(&barrier.buffer));
                 buffers.chain(images.iter().map(|barrier| image(&barrier.image))).collect()
             }
+            Self::Dispatch { sets } => world.named_by(sets),
         }
     }
 
@@ -86,6 +99,7 @@ impl Command {
             Self::CopyImageToBuffer { .. } => Function::CmdCopyImageToBuffer,
             Self::ClearImage { .. } => Function::CmdClearColorImage,
             Self::Barriers { function, .. } => *function,
+            Self::Dispatch { .. } => Function::CmdDispatch,
         }
     }
 }
@@ -167,7 +181,7 @@ pub(super) extern "system" fn reset_pool(
         let of_pool = world.command_buffers.iter_mut().filter(|buffer| buffer.pool == pool.as_raw());
         for buffer in of_pool.filter(|_| mode == Mode::CarryOut) {
             buffer.state = Stage::Initial;
-            buffer.commands.clear();
+            buffer.clear();
         }
         vk::Result::SUCCESS
     })
@@ -190,13 +204,16 @@ pub(super) extern "system" fn allocate_buffers(
             return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
         }
         for index in 0..info.command_buffer_count as usize {
-            let recorded = CommandBuffer { pool, state: Stage::Initial, commands: Vec::new() };
+            let recorded = CommandBuffer { pool, state: Stage::Initial, commands: Vec::new(), sets: BTreeMap::new() };
             let Some(handle) = device.world().command_buffers.insert(recorded) else {
                 return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
             };
             device.state().born(ObjectKind::CommandBuffer);
-            let shell =
-                Arc::new(CommandBufferObject { loader_word: LOADER_WORD, device: core::ptr::from_ref(device), handle });
+            let shell = Arc::new(CommandBufferObject {
+                loader_word: loader_word(),
+                device: core::ptr::from_ref(device),
+                handle,
+            });
             // SAFETY: the application gives room for `commandBufferCount` handles.
             let place = unsafe { output.add(index) };
             // SAFETY: as above.
@@ -236,7 +253,9 @@ pub(super) fn with_buffer(
 ) -> vk::Result {
     let device = shell.device();
     device.judged(Ask::new(function), |mode| {
-        match device.world().command_buffers.get_mut(shell.handle) {
+        let mut world = device.world();
+        let is_pending = world.pending.uses(ObjectKind::CommandBuffer, shell.handle);
+        match world.command_buffers.get_mut(shell.handle) {
             Err(bad) => device.violate(
                 "SIM-command-buffer-handle",
                 function,
@@ -244,9 +263,10 @@ pub(super) fn with_buffer(
             ),
             Ok(buffer) => {
                 let state = buffer.state;
-                let mut copy = CommandBuffer { pool: buffer.pool, state, commands: Vec::new() };
+                let mut copy = CommandBuffer { pool: buffer.pool, state, commands: Vec::new(), sets: BTreeMap::new() };
                 if let Err(rule) = change(if mode == Mode::CarryOut { buffer } else { &mut copy }) {
-                    let message = format!("command buffer {:#x} is in the state {state:?}", shell.handle);
+                    let waited = if is_pending { ", and nobody has waited for it" } else { "" };
+                    let message = format!("command buffer {:#x} is in the state {state:?}{waited}", shell.handle);
                     device.violate(rule, function, message);
                 }
             }
@@ -256,11 +276,12 @@ pub(super) fn with_buffer(
 }
 
 pub(super) extern "system" fn begin(shell: &CommandBufferObject, _: &vk::CommandBufferBeginInfo<'_>) -> vk::Result {
+    let is_pending = shell.device().world().pending.uses(ObjectKind::CommandBuffer, shell.handle);
     with_buffer(shell, Function::BeginCommandBuffer, |buffer| {
-        let was_recording = buffer.state == Stage::Recording;
+        let is_busy = is_pending || buffer.state == Stage::Recording;
         buffer.state = Stage::Recording;
-        buffer.commands.clear();
-        if was_recording { Err("VUID-vkBeginCommandBuffer-commandBuffer-00049") } else { Ok(()) }
+        buffer.clear();
+        if is_busy { Err("VUID-vkBeginCommandBuffer-commandBuffer-00049") } else { Ok(()) }
     })
 }
 
@@ -275,7 +296,7 @@ pub(super) extern "system" fn end(shell: &CommandBufferObject) -> vk::Result {
 pub(super) extern "system" fn reset(shell: &CommandBufferObject, _: vk::CommandBufferResetFlags) -> vk::Result {
     with_buffer(shell, Function::ResetCommandBuffer, |buffer| {
         buffer.state = Stage::Initial;
-        buffer.commands.clear();
+        buffer.clear();
         Ok(())
     })
 }

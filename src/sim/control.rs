@@ -144,9 +144,7 @@ impl Control {
 
     /// Lets other processes take so much of a heap that exactly these bytes are left.
     pub fn leave_free(&self, heap_index: u32, bytes: u64) {
-        self.with_heap(heap_index, |heap| {
-            heap.foreign_usage = heap.size.saturating_sub(heap.page_bytes.saturating_add(bytes));
-        });
+        self.state.accounts().leave(heap_index, bytes);
     }
 
     /// Sets how much of lazily allocated memory counts as committed, in percent.

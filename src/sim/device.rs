@@ -4,7 +4,7 @@ use super::feature_chain;
 use super::function::Function;
 use super::handle::{ObjectKind, Table};
 use super::instance::strings;
-use super::object::{Ask, DeviceObject, LOADER_WORD, PhysicalObject, QueueObject, carry_out};
+use super::object::{Ask, DeviceObject, PhysicalObject, QueueObject, carry_out, loader_word};
 use super::pnext::{array, find};
 use super::profile::{Features, Profile};
 use super::world::World;
@@ -59,7 +59,7 @@ fn make_device(physical: &PhysicalObject, info: &vk::DeviceCreateInfo<'_>) -> Re
     }
     let number = NEXT_DEVICE.fetch_add(1, Ordering::Relaxed).to_le_bytes()[0];
     Ok(Arc::new_cyclic(|weak| DeviceObject {
-        loader_word: LOADER_WORD,
+        loader_word: loader_word(),
         profile: Arc::clone(profile),
         control: physical.control.clone(),
         version: physical.instance_version.min(profile.api_version),
@@ -97,7 +97,7 @@ fn queues(
     info: &vk::DeviceQueueCreateInfo<'_>,
 ) -> impl Iterator<Item = Arc<QueueObject>> + use<> {
     let family = info.queue_family_index;
-    (0..info.queue_count).map(move |index| Arc::new(QueueObject { loader_word: LOADER_WORD, device, family, index }))
+    (0..info.queue_count).map(move |index| Arc::new(QueueObject { loader_word: loader_word(), device, family, index }))
 }
 
 pub(super) extern "system" fn destroy_device(
@@ -158,6 +158,7 @@ pub(super) extern "system" fn get_device_queue(
     index: u32,
     queue: &mut MaybeUninit<vk::Queue>,
 ) {
+    queue.write(vk::Queue::null());
     device.call(Ask::new(Function::GetDeviceQueue), || {
         let wanted = device.queues.iter().find(|queue| queue.family == family && queue.index == index);
         if wanted.is_none() {

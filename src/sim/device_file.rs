@@ -141,6 +141,7 @@ fn set_key(profile: &mut Profile, key: &str, value: &str) -> Result<(), String> 
         "heap" => profile.heaps.push(heap(value)?),
         "memory" => profile.memory_types.push(memory_type(value)?),
         "max-allocations" => profile.max_memory_allocation_count = small_number(value)?,
+        "rounds-sizes" => profile.rounds_sizes = among(&[("yes", true), ("no", false)], value)?,
         "extensions" => {
             for name in value.split_whitespace() {
                 profile.device_extensions.push(extension(name)?);
@@ -322,6 +323,8 @@ mod tests {
         assert_eq!(profile.dedicated.prefer_images_from, Some(4096));
         let never = Profile::parse(&format!("{SMALL}prefer-attachments-from = never")).unwrap();
         assert_eq!(never.dedicated.prefer_attachments_from, None);
+        let exact = Profile::parse(&format!("{SMALL}rounds-sizes = no")).unwrap();
+        assert!(profile.rounds_sizes && !exact.rounds_sizes);
     }
 
     #[test]
@@ -344,6 +347,7 @@ mod tests {
         expect("optimal-types = 32", 5, "there is no memory type 32");
         expect("extensions = VK_KHR_swapchain", 5, "VK_KHR_swapchain is no extension that the simulation knows");
         expect("features = teleportation", 5, "no feature is called \"teleportation\"");
+        expect("rounds-sizes = often", 5, "\"often\" is none of yes, no");
         expect("vulkan = 2.0", 5, "\"2.0\" is none of 1.0, 1.1, 1.2, 1.3");
     }
 

@@ -9,8 +9,8 @@
 
 use super::object::{DeviceObject, InstanceObject};
 use super::{
-    bind, command, device, instance, mapping, memory, passive, physical_device, query, queue, record, resource,
-    synchronisation,
+    bind, command, descriptor, device, instance, mapping, memory, passive, physical_device, query, queue, record,
+    resource, synchronisation,
 };
 use ash::vk;
 use std::ffi::CStr;
@@ -243,9 +243,9 @@ static TABLE: &[EntryPoint] = &[
     entry!(Device c"vkDestroyDescriptorPool" V1_0, passive::destroy_descriptor_pool),
     entry!(Device c"vkAllocateDescriptorSets" V1_0, passive::allocate_sets),
     entry!(Device c"vkFreeDescriptorSets" V1_0, passive::free_sets),
-    entry!(Device c"vkUpdateDescriptorSets" V1_0, passive::update_sets),
+    entry!(Device c"vkUpdateDescriptorSets" V1_0, descriptor::update_sets),
     entry!(Device c"vkCmdBindPipeline" V1_0, passive::bind_pipeline),
-    entry!(Device c"vkCmdBindDescriptorSets" V1_0, passive::bind_sets),
+    entry!(Device c"vkCmdBindDescriptorSets" V1_0, descriptor::bind_sets),
     entry!(Device c"vkCmdPushConstants" V1_0, passive::push_constants),
-    entry!(Device c"vkCmdDispatch" V1_0, passive::dispatch),
+    entry!(Device c"vkCmdDispatch" V1_0, descriptor::dispatch),
 ];

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A command whose resources are wrong is recorded and skipped. Images of combined depth-stencil and multi-planar
-//! formats are left alone: their aspects have layouts of their own.
+//! formats are left alone, since their aspects have layouts of their own; copies of the former are judged nevertheless.
 //!
 //! # Source
 //!
@@ -15,10 +15,11 @@ use super::command::Command;
 use super::format::ImageShape;
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::layer::Layer;
+use super::layer::{Layer, judge_region};
 use super::mapping::judge_device_read;
 use super::memory::ensure_storage;
 use super::object::{DeviceObject, Mode};
+use super::range_rules::CLEAR;
 use super::world::{ResourceId, World};
 use ash::vk;
 use core::ops::Range;
@@ -78,6 +79,7 @@ pub(super) fn execute(device: &DeviceObject, world: &mut World, mode: Mode, comm
         }
         Command::ClearImage { image, word, ranges } => executor.clear_image(*image, *word, ranges),
         Command::Barriers { buffers, images, .. } => executor.barriers(buffers, images),
+        Command::Dispatch { .. } => {}
     }
 }
 
@@ -191,6 +193,13 @@ impl Executor<'_> {
             return;
         };
         for region in regions {
+            #[rustfmt::skip]
+            let checks = [
+                (region.size > 0, "VUID-VkBufferCopy-size-01988", "there are no bytes"),
+                (region.src_offset < from.size, "VUID-vkCmdCopyBuffer-srcOffset-00113", "the source begins outside"),
+                (region.dst_offset < to.size, "VUID-vkCmdCopyBuffer-dstOffset-00114", "the destination begins outside"),
+            ];
+            self.device.judge(self.function, &checks, || format!("{region:?}"));
             let source = region.src_offset..region.src_offset.saturating_add(region.size);
             let destination = region.dst_offset..region.dst_offset.saturating_add(region.size);
             let is_right = self.is_inside(from, &source, "VUID-vkCmdCopyBuffer-size-00115")
@@ -209,13 +218,16 @@ impl Executor<'_> {
         ) else {
             return;
         };
-        if !offset.is_multiple_of(4) {
-            self.violate("VUID-vkCmdFillBuffer-dstOffset-00025", format!("offset {offset}"));
-        }
-        let end = if size == vk::WHOLE_SIZE { to.size.max(offset) } else { offset.saturating_add(size) };
-        if size == 0 || (size != vk::WHOLE_SIZE && !size.is_multiple_of(4)) {
-            self.violate("VUID-vkCmdFillBuffer-size-00028", format!("size {size}"));
-        }
+        let is_whole = size == vk::WHOLE_SIZE;
+        #[rustfmt::skip]
+        let checks = [
+            (offset < to.size, "VUID-vkCmdFillBuffer-dstOffset-00024", "the offset is not inside the buffer"),
+            (offset.is_multiple_of(4), "VUID-vkCmdFillBuffer-dstOffset-00025", "the offset is no multiple of 4"),
+            (size > 0, "VUID-vkCmdFillBuffer-size-00026", "there are no bytes"),
+            (is_whole || size.is_multiple_of(4), "VUID-vkCmdFillBuffer-size-00028", "the bytes are no multiple of 4"),
+        ];
+        self.device.judge(self.function, &checks, || format!("{size} bytes at offset {offset}"));
+        let end = if is_whole { to.size.max(offset) } else { offset.saturating_add(size) };
         if !self.is_inside(to, &(offset..end), "VUID-vkCmdFillBuffer-size-00027") {
             return;
         }
@@ -245,11 +257,15 @@ impl Executor<'_> {
         ) else {
             return;
         };
-        let Some(shape) = to.shape.filter(|shape| shape.is_word) else {
+        let Some(shape) = to.shape else {
             return;
         };
         let count = |given: u32, base: u32, all: u32| given.min(all.saturating_sub(base));
         for range in ranges {
+            let is_right = self.device.judge(self.function, &CLEAR.checks(range, &shape), || format!("{range:?}"));
+            if !is_right || !shape.is_word {
+                continue;
+            }
             let (level, layer) = (range.base_mip_level, range.base_array_layer);
             for level in (level..).take(count(range.level_count, level, shape.mip_levels) as usize) {
                 for layer in (layer..).take(count(range.layer_count, layer, shape.array_layers) as usize) {
@@ -272,6 +288,7 @@ impl Executor<'_> {
         let size = bytes.len();
         #[rustfmt::skip]
         let checks = [
+            (offset < to.size, "VUID-vkCmdUpdateBuffer-dstOffset-00032", "the offset is not inside the buffer"),
             (offset.is_multiple_of(4), "VUID-vkCmdUpdateBuffer-dstOffset-00036", "the offset is no multiple of 4"),
             (size > 0, "VUID-vkCmdUpdateBuffer-dataSize-arraylength", "there are no bytes"),
             (size <= 65_536, "VUID-vkCmdUpdateBuffer-dataSize-00037", "there are more than 65536 bytes"),
@@ -303,10 +320,11 @@ impl Executor<'_> {
         };
         for region in regions {
             self.judge_buffer_offset(&shape, region.buffer_offset, direction);
-            if !shape.is_plain {
+            if !judge_region(self.device, self.function, region) {
                 continue;
             }
             let layers = region.image_subresource;
+            let packed = shape.of_aspect(layers.aspect_mask);
             for layer in 0..layers.layer_count {
                 let Some(part) = shape.subresource(layers.mip_level, layers.base_array_layer.saturating_add(layer))
                 else {
@@ -317,7 +335,9 @@ impl Executor<'_> {
                     self.violate(rule, format!("the image has no {layers:?}"));
                     break;
                 };
-                self.copy_layer((buffer, image), &Layer::new(&shape, part, region, layer), direction);
+                if let Some(packed) = &packed {
+                    self.copy_layer((buffer, image), &Layer::new(packed, part, region, layer), direction);
+                }
             }
         }
     }
@@ -354,6 +374,11 @@ impl Executor<'_> {
                 let in_buffer = layer.buffer_start + slice * layer.buffer_slice + row * layer.buffer_row;
                 let in_image = layer.image_start + slice * layer.image_slice + row * layer.image_row;
                 match direction {
+                    // An aspect among others is read from the buffer, and goes nowhere.
+                    Direction::IntoImage if !layer.is_plain => {
+                        let _ = self.source(buffer, &(in_buffer..in_buffer + layer.row_bytes));
+                    }
+                    Direction::OutOfImage if !layer.is_plain => {}
                     Direction::IntoImage => {
                         self.copy(buffer, in_buffer, image, in_image, layer.row_bytes);
                     }

@@ -98,6 +98,17 @@ pub(super) fn texel_block(format: vk::Format) -> Option<TexelBlock> {
     ASTC.get(astc).map(|(width, height)| TexelBlock { width: *width, height: *height, bytes: 16 })
 }
 
+/// Returns the texel of one aspect of a format with depth and stencil, as it lies in a buffer.
+fn aspect_texel(format: vk::Format, aspect: vk::ImageAspectFlags) -> Option<TexelBlock> {
+    let bytes = match (format, aspect) {
+        (vk::Format::D16_UNORM_S8_UINT, vk::ImageAspectFlags::DEPTH) => 2,
+        (vk::Format::D24_UNORM_S8_UINT | vk::Format::D32_SFLOAT_S8_UINT, vk::ImageAspectFlags::DEPTH) => 4,
+        (_, vk::ImageAspectFlags::STENCIL) if (128..=130).contains(&format.as_raw()) => 1,
+        _ => return None,
+    };
+    Some(TexelBlock { width: 1, height: 1, bytes })
+}
+
 /// Tells whether the format holds depth or stencil.
 pub(super) fn is_depth_stencil(format: vk::Format) -> bool {
     (124..=130).contains(&format.as_raw())
@@ -116,6 +127,7 @@ pub(super) fn is_word(format: vk::Format) -> bool {
 /// What an image looks like in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ImageShape {
+    pub(super) format: vk::Format,
     pub(super) extent: vk::Extent3D,
     pub(super) mip_levels: u32,
     pub(super) array_layers: u32,
@@ -140,6 +152,14 @@ pub(super) struct Subresource {
 }
 
 impl ImageShape {
+    /// Returns the shape with the texels that a copy of one aspect has in a buffer; `None` for a plane of several.
+    pub(super) fn of_aspect(self, aspect: vk::ImageAspectFlags) -> Option<Self> {
+        if self.is_plain {
+            return Some(self);
+        }
+        aspect_texel(self.format, aspect).map(|block| Self { block, ..self })
+    }
+
     /// Returns where a subresource lies; `None` if the image has no such one or is too large for 64 bits.
     pub(super) fn subresource(&self, mip_level: u32, array_layer: u32) -> Option<Subresource> {
         if mip_level >= self.mip_levels || array_layer >= self.array_layers {
@@ -206,6 +226,7 @@ mod tests {
         let block = TexelBlock { width: 1, height: 1, bytes: 4 };
         let extent = vk::Extent3D { width: 4, height: 4, depth: 1 };
         let shape = ImageShape {
+            format: vk::Format::R8G8B8A8_UNORM,
             extent,
             mip_levels: 3,
             array_layers: 2,

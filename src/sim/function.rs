@@ -173,6 +173,25 @@ impl Function {
         !self.failures().is_empty()
     }
 
+    /// Tells whether the function begins or ends the use of something by a queue, so that device loss ends it like success.
+    ///
+    /// # Source
+    ///
+    /// "Lost Device" in the Vulkan specification.
+    pub(super) const fn tells_of_use(self) -> bool {
+        matches!(
+            self,
+            Self::QueueSubmit
+                | Self::QueueSubmit2
+                | Self::QueueWaitIdle
+                | Self::DeviceWaitIdle
+                | Self::WaitForFences
+                | Self::GetFenceStatus
+                | Self::WaitSemaphores
+                | Self::GetSemaphoreCounterValue
+        )
+    }
+
     /// Returns the position of the function in `ALL`.
     pub(super) const fn position(self) -> usize {
         self as usize

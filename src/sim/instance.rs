@@ -7,7 +7,7 @@ use super::control::Control;
 use super::entry_points::{self, Level};
 use super::function::Function;
 use super::handle::ObjectKind;
-use super::object::{Ask, DeviceObject, InstanceObject, LOADER_WORD, PhysicalObject, carry_out};
+use super::object::{Ask, DeviceObject, InstanceObject, PhysicalObject, carry_out, loader_word};
 use super::pnext::{array, enumerate, find};
 use super::profile::Profile;
 use super::state::Checks;
@@ -136,7 +136,7 @@ pub(super) extern "system" fn create_instance(
         let application = unsafe { info.p_application_info.as_ref() };
         let version = application.map_or(0, |application| application.api_version).max(vk::API_VERSION_1_0);
         let object = Arc::new(InstanceObject {
-            loader_word: LOADER_WORD,
+            loader_word: loader_word(),
             version,
             extensions,
             physical_devices: devices
@@ -152,7 +152,7 @@ pub(super) extern "system" fn create_instance(
 
 fn physical_device(profile: Profile, control: Control, instance_version: u32) -> Arc<PhysicalObject> {
     Arc::new(PhysicalObject {
-        loader_word: LOADER_WORD,
+        loader_word: loader_word(),
         profile: Arc::new(profile),
         control,
         instance_version,

@@ -1,10 +1,32 @@
 //! One array layer of a copy between a buffer and an image: where its rows lie in both.
 
 use super::format::{ImageShape, Subresource};
+use super::function::Function;
+use super::object::DeviceObject;
 use ash::vk;
+
+/// Records what is wrong with a region, whatever it is of; tells whether nothing is.
+pub(super) fn judge_region(device: &DeviceObject, function: Function, region: &vk::BufferImageCopy) -> bool {
+    let vk::Extent3D { width, height, depth } = region.image_extent;
+    let fits = |given: u32, needed: u32| given == 0 || given >= needed;
+    let (row, lines) = (region.buffer_row_length, region.buffer_image_height);
+    let layers = region.image_subresource.layer_count;
+    #[rustfmt::skip]
+    let checks = [
+        (fits(row, width), "VUID-VkBufferImageCopy-bufferRowLength-09101", "a row in the buffer is shorter"),
+        (fits(lines, height), "VUID-VkBufferImageCopy-bufferImageHeight-09102", "a slice in the buffer has fewer rows"),
+        (width > 0, "VUID-VkBufferImageCopy-imageExtent-06659", "the width is zero"),
+        (height > 0, "VUID-VkBufferImageCopy-imageExtent-06660", "the height is zero"),
+        (depth > 0, "VUID-VkBufferImageCopy-imageExtent-06661", "the depth is zero"),
+        (layers > 0, "VUID-VkImageSubresourceLayers-layerCount-01700", "there is no array layer"),
+    ];
+    device.judge(function, &checks, || format!("{region:?}"))
+}
 
 /// One array layer of a copied region, in rows of texel blocks. All figures but the counts are bytes.
 pub(super) struct Layer {
+    /// The image has one aspect in one plane.
+    pub(super) is_plain: bool,
     pub(super) is_inside_image: bool,
     pub(super) buffer_start: u64,
     pub(super) buffer_row: u64,
@@ -35,6 +57,7 @@ impl Layer {
         let buffer_slice = lines(or(region.buffer_image_height, extent.height)) * buffer_row;
         let slices = u64::from(extent.depth);
         Self {
+            is_plain: shape.is_plain,
             is_inside_image: fits(offset.x, extent.width, level.width)
                 && fits(offset.y, extent.height, level.height)
                 && fits(offset.z, extent.depth, level.depth),

@@ -217,24 +217,21 @@ pub(super) extern "system" fn get_commitment(
     bytes: &mut MaybeUninit<u64>,
 ) {
     let function = Function::GetDeviceMemoryCommitment;
-    device.call(Ask::new(function), || {
-        bytes.write(0);
-        let percent = device.state().accounts().lazy_percent;
-        match device.world().memories.get(memory.as_raw()) {
-            Err(bad) => {
-                device.violate(
-                    "VUID-vkGetDeviceMemoryCommitment-memory-parameter",
-                    function,
-                    format!("memory {memory:?} {bad}"),
-                );
-            }
-            Ok(object) if object.charge.is_lazy => {
-                bytes.write(object.size() / 100 * percent);
-            }
-            Ok(_) => {
-                let message = format!("memory {memory:?} is not lazily allocated");
-                device.violate("VUID-vkGetDeviceMemoryCommitment-memory-00690", function, message);
-            }
+    bytes.write(0);
+    device.call(Ask::new(function), || match device.world().memories.get(memory.as_raw()) {
+        Err(bad) => {
+            device.violate(
+                "VUID-vkGetDeviceMemoryCommitment-memory-parameter",
+                function,
+                format!("memory {memory:?} {bad}"),
+            );
+        }
+        Ok(object) if object.charge.is_lazy => {
+            bytes.write(device.state().accounts().committed(object.size()));
+        }
+        Ok(_) => {
+            let message = format!("memory {memory:?} is not lazily allocated");
+            device.violate("VUID-vkGetDeviceMemoryCommitment-memory-00690", function, message);
         }
     });
 }

@@ -32,7 +32,8 @@ pub(super) fn judge_allocate(device: &DeviceObject, ask: &AllocateAsk) {
         wrong("VUID-vkAllocateMemory-pAllocateInfo-01713", message);
     }
     let largest = device.profile.max_memory_allocation_size;
-    if largest != 0 && size > largest {
+    let is_known = device.can_tell(vk::API_VERSION_1_1, c"VK_KHR_maintenance3");
+    if largest != 0 && size > largest && is_known {
         let message = format!("{size} bytes asked for, maxMemoryAllocationSize is {largest}");
         wrong("SIM-allocation-above-maxMemoryAllocationSize", message);
     }

@@ -38,6 +38,8 @@ mod callbacks;
 mod command;
 mod control;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
+mod descriptor;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod device;
 mod device_file;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
@@ -69,9 +71,12 @@ mod physical_device;
 mod pnext;
 mod profile;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
+mod property_chain;
+#[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod query;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod queue;
+mod range_rules;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]
 mod record;
 #[expect(unsafe_code, reason = "implements Vulkan, whose callers pass pointers")]

@@ -18,14 +18,17 @@ use super::profile::{Features, Profile};
 use super::state::State;
 use super::world::World;
 use ash::vk;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// What a driver puts into the first word of a dispatchable object (`ICD_LOADER_MAGIC`).
-pub(super) const LOADER_WORD: usize = 0x01CD_C0DE;
+/// Returns what a driver puts into the first word of a dispatchable object (`ICD_LOADER_MAGIC`). A loader writes there while
+/// we hold references to the object.
+pub(super) fn loader_word() -> AtomicUsize {
+    AtomicUsize::new(0x01CD_C0DE)
+}
 
 /// Declares that a handle of Vulkan's and an object of ours are the same pointer.
 macro_rules! handle_of {
@@ -50,7 +53,7 @@ handle_of!(CommandBufferObject, vk::CommandBuffer);
 /// Behind a `VkInstance`.
 #[repr(C)]
 pub(super) struct InstanceObject {
-    pub(super) loader_word: usize,
+    pub(super) loader_word: AtomicUsize,
     /// Version that the application declared.
     pub(super) version: u32,
     pub(super) extensions: Vec<CString>,
@@ -62,7 +65,7 @@ pub(super) struct InstanceObject {
 /// Behind a `VkPhysicalDevice`.
 #[repr(C)]
 pub(super) struct PhysicalObject {
-    pub(super) loader_word: usize,
+    pub(super) loader_word: AtomicUsize,
     pub(super) profile: Arc<Profile>,
     pub(super) control: Control,
     pub(super) instance_version: u32,
@@ -73,7 +76,7 @@ pub(super) struct PhysicalObject {
 /// Behind a `VkDevice`.
 #[repr(C)]
 pub(super) struct DeviceObject {
-    pub(super) loader_word: usize,
+    pub(super) loader_word: AtomicUsize,
     pub(super) profile: Arc<Profile>,
     pub(super) control: Control,
     /// Version that applies: the lesser of the instance's and the physical device's.
@@ -92,7 +95,7 @@ pub(super) struct DeviceObject {
 /// Behind a `VkQueue`.
 #[repr(C)]
 pub(super) struct QueueObject {
-    pub(super) loader_word: usize,
+    pub(super) loader_word: AtomicUsize,
     pub(super) device: *const DeviceObject,
     pub(super) family: u32,
     pub(super) index: u32,
@@ -101,7 +104,7 @@ pub(super) struct QueueObject {
 /// Behind a `VkCommandBuffer`.
 #[repr(C)]
 pub(super) struct CommandBufferObject {
-    pub(super) loader_word: usize,
+    pub(super) loader_word: AtomicUsize,
     pub(super) device: *const DeviceObject,
     /// Handle in the table of command buffers.
     pub(super) handle: u64,
@@ -181,13 +184,19 @@ pub(super) enum Mode {
     CarryOut,
     /// The tester lets the call fail: it changes nothing.
     Refuse,
+    /// The tester lets the device be lost in a call of queues: for what is in use, that is as good as success.
+    Lose,
 }
 
 /// Judges one call and carries it out: counts it, lets it wait or fail as the tester wants, and lets no panic out. Valid
 /// usage does not depend on the result, so `body` judges a call that fails too; what it answers then is of no interest.
 fn attempt<A: Answer>(state: &State, ask: Ask, body: impl FnOnce(Mode) -> A) -> A {
     let refusal = state.enter(ask.function, ask.size, ask.memory_type_index);
-    let mode = if refusal.is_some() { Mode::Refuse } else { Mode::CarryOut };
+    let mode = match refusal {
+        None => Mode::CarryOut,
+        Some(vk::Result::ERROR_DEVICE_LOST) if ask.function.tells_of_use() => Mode::Lose,
+        Some(_) => Mode::Refuse,
+    };
     let answer = catch_unwind(AssertUnwindSafe(|| body(mode))).unwrap_or_else(|_| {
         state.violate("SIM-panic", ask.function, "the simulation itself panicked; this is its bug".to_owned());
         A::failure(vk::Result::ERROR_UNKNOWN)
@@ -231,6 +240,11 @@ impl DeviceObject {
 
     pub(super) fn has_extension(&self, name: &core::ffi::CStr) -> bool {
         self.extensions.iter().any(|enabled| enabled.as_c_str() == name)
+    }
+
+    /// Tells whether a program on this device can ask what a version of Vulkan or a device extension tells.
+    pub(super) fn can_tell(&self, since: u32, extension: &core::ffi::CStr) -> bool {
+        self.version >= since || self.profile.has_extension(extension)
     }
 
     /// Records every check that does not hold; tells whether all do. `subject` says what was judged.

@@ -1,14 +1,17 @@
 //! Entry points of objects that the driver accepts, counts and never looks into: shaders, pipelines, descriptors, views.
+//! What descriptors are of is in `descriptor.rs`.
 //!
 //! They let a headless compute program run: its memory is used and checked, its shaders are not carried out. What they
 //! refer to is checked where memory is concerned: an image view needs an image that is bound, a descriptor a live buffer.
 
 use super::callbacks::{CallbackRules, HostShadow};
+use super::descriptor::Named;
 use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, CommandBufferObject, DeviceObject, Mode};
 use super::pnext::array;
 use super::record::record;
+use super::world::ResourceId;
 use ash::vk;
 use ash::vk::Handle;
 use core::ffi::c_void;
@@ -23,6 +26,8 @@ pub(super) struct Passive {
     maker: Function,
     /// The descriptor pool to which a descriptor set belongs.
     pool: Option<u64>,
+    /// Resources that a descriptor set or a view names.
+    pub(super) named: Named,
     shadow: HostShadow,
 }
 
@@ -33,7 +38,7 @@ fn make(
     callbacks: Option<&vk::AllocationCallbacks<'_>>,
 ) -> Result<u64, vk::Result> {
     let shadow = HostShadow::take(device.state(), maker, callbacks)?;
-    let made = device.world().passive.insert(Passive { maker, pool, shadow });
+    let made = device.world().passive.insert(Passive { maker, pool, named: Named::new(), shadow });
     let handle = made.ok_or(vk::Result::ERROR_OUT_OF_HOST_MEMORY)?;
     device.state().born(ObjectKind::Passive);
     Ok(handle)
@@ -166,7 +171,15 @@ pub(super) extern "system" fn create_image_view(
         if mode == Mode::Refuse {
             return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
         }
-        make_one(device, Function::CreateImageView, callbacks, output)
+        make(device, Function::CreateImageView, None, callbacks).map_or_else(
+            |result| result,
+            |handle| {
+                let named = ResourceId { kind: ObjectKind::Image, handle: info.image.as_raw() };
+                device.world().name_in(handle, (0, 0), Some(named));
+                output.write(handle);
+                vk::Result::SUCCESS
+            },
+        )
     })
 }
 
@@ -253,63 +266,8 @@ pub(super) extern "system" fn free_sets(device: &DeviceObject, _: u64, count: u3
     vk::Result::SUCCESS
 }
 
-pub(super) extern "system" fn update_sets(
-    device: &DeviceObject,
-    count: u32,
-    writes: *const vk::WriteDescriptorSet<'_>,
-    _: u32,
-    _: *const c_void,
-) {
-    let function = Function::UpdateDescriptorSets;
-    device.call(Ask::new(function), || {
-        // SAFETY: the application gives `count` valid structures.
-        for write in unsafe { array(writes, count) } {
-            let holds_buffers = (vk::DescriptorType::UNIFORM_BUFFER.as_raw()
-                ..=vk::DescriptorType::STORAGE_BUFFER_DYNAMIC.as_raw())
-                .contains(&write.descriptor_type.as_raw());
-            let infos = if holds_buffers { write.p_buffer_info } else { core::ptr::null() };
-            // SAFETY: for these types the application gives that many valid structures.
-            for info in unsafe { array(infos, write.descriptor_count) } {
-                judge_descriptor(device, function, info);
-            }
-        }
-    });
-}
-
-fn judge_descriptor(device: &DeviceObject, function: Function, info: &vk::DescriptorBufferInfo) {
-    let world = device.world();
-    let (buffer, end) =
-        (info.buffer, info.offset.saturating_add(if info.range == vk::WHOLE_SIZE { 1 } else { info.range }));
-    match world.buffers.get(buffer.as_raw()) {
-        Err(bad) => {
-            device.violate(
-                "VUID-VkDescriptorBufferInfo-buffer-parameter",
-                function,
-                format!("buffer {buffer:?} {bad}"),
-            );
-        }
-        Ok(object) => {
-            let is_live = |(memory, _)| world.memories.get(memory).is_ok();
-            let is_bound = object.is_sparse || object.binding.is_some_and(is_live);
-            let checks = [
-                (is_bound, "VUID-VkWriteDescriptorSet-descriptorType-00329", "the buffer is not bound to live memory"),
-                (end <= object.size, "VUID-VkDescriptorBufferInfo-range-00342", "the range ends outside the buffer"),
-            ];
-            device.judge(function, &checks, || format!("buffer {buffer:?} of {} bytes", object.size));
-        }
-    }
-}
-
 pub(super) extern "system" fn bind_pipeline(shell: &CommandBufferObject, _: vk::PipelineBindPoint, _: u64) {
     record(shell, Function::CmdBindPipeline, "VUID-vkCmdBindPipeline-commandBuffer-recording", None);
-}
-
-#[rustfmt::skip]
-pub(super) extern "system" fn bind_sets(
-    shell: &CommandBufferObject, _: vk::PipelineBindPoint, _: u64, _: u32,
-    _: u32, _: *const u64, _: u32, _: *const u32,
-) {
-    record(shell, Function::CmdBindDescriptorSets, "VUID-vkCmdBindDescriptorSets-commandBuffer-recording", None);
 }
 
 #[rustfmt::skip]
@@ -317,8 +275,4 @@ pub(super) extern "system" fn push_constants(
     shell: &CommandBufferObject, _: u64, _: vk::ShaderStageFlags, _: u32, _: u32, _: *const c_void,
 ) {
     record(shell, Function::CmdPushConstants, "VUID-vkCmdPushConstants-commandBuffer-recording", None);
-}
-
-pub(super) extern "system" fn dispatch(shell: &CommandBufferObject, _: u32, _: u32, _: u32) {
-    record(shell, Function::CmdDispatch, "VUID-vkCmdDispatch-commandBuffer-recording", None);
 }

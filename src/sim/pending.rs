@@ -32,7 +32,7 @@ pub(super) struct Submission {
     pub(super) waits: Vec<(u64, u64)>,
     /// Semaphores and the values that they reach after.
     pub(super) signals: Vec<(u64, u64)>,
-    /// Resources, and the memory to which they were bound.
+    /// Command buffers, resources, and the memory to which they were bound.
     pub(super) uses: BTreeSet<ResourceId>,
 }
 

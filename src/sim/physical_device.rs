@@ -5,8 +5,9 @@ use super::format::{is_depth_stencil, texel_block};
 use super::function::Function;
 use super::instance::{extension_properties, write_text};
 use super::object::{Ask, PhysicalObject, carry_out};
-use super::pnext::{enumerate, find_mut};
+use super::pnext::enumerate;
 use super::profile::{Features, Profile};
+use super::property_chain::{self, NEVER, Question};
 use ash::vk;
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
@@ -114,41 +115,10 @@ pub(super) extern "system" fn get_properties2(
     output: &mut vk::PhysicalDeviceProperties2<'_>,
 ) {
     called(physical, Function::GetPhysicalDeviceProperties2);
-    let profile = &physical.profile;
-    output.properties = properties(profile);
-    let next = output.p_next;
-    if let Some(maintenance) =
-        // SAFETY: the application hands over a valid chain to which nothing else refers.
-        unsafe { find_mut::<vk::PhysicalDeviceMaintenance3Properties<'_>>(next) }
-    {
-        maintenance.max_memory_allocation_size = profile.max_memory_allocation_size;
-        maintenance.max_per_set_descriptors = 1 << 20;
-    }
-    if let Some(maintenance) =
-        // SAFETY: as above.
-        unsafe { find_mut::<vk::PhysicalDeviceMaintenance4Properties<'_>>(next) }
-    {
-        maintenance.max_buffer_size = profile.max_buffer_size;
-    }
-    // SAFETY: as above.
-    if let Some(v11) = unsafe { find_mut::<vk::PhysicalDeviceVulkan11Properties<'_>>(next) } {
-        v11.max_memory_allocation_size = profile.max_memory_allocation_size;
-        v11.max_per_set_descriptors = 1 << 20;
-    }
-    // SAFETY: as above.
-    if let Some(v13) = unsafe { find_mut::<vk::PhysicalDeviceVulkan13Properties<'_>>(next) } {
-        v13.max_buffer_size = profile.max_buffer_size;
-    }
-    // SAFETY: as above.
-    if let Some(v12) = unsafe { find_mut::<vk::PhysicalDeviceVulkan12Properties<'_>>(next) } {
-        v12.driver_id = profile.driver_id;
-        write_text(&mut v12.driver_name, "freestone sim");
-    }
-    // SAFETY: as above.
-    if let Some(driver) = unsafe { find_mut::<vk::PhysicalDeviceDriverProperties<'_>>(next) } {
-        driver.driver_id = profile.driver_id;
-        write_text(&mut driver.driver_name, "freestone sim");
-    }
+    output.properties = properties(&physical.profile);
+    let (function, rule) = (Function::GetPhysicalDeviceProperties2, "VUID-VkPhysicalDeviceProperties2-pNext-pNext");
+    // SAFETY: the application hands over a valid chain to which nothing else refers.
+    property_chain::fill(unsafe { Question::new(physical, function, rule, output.p_next) });
 }
 
 fn core_features(profile: &Profile) -> vk::PhysicalDeviceFeatures {
@@ -167,8 +137,10 @@ pub(super) extern "system" fn get_features(
 pub(super) extern "system" fn get_features2(physical: &PhysicalObject, output: &mut vk::PhysicalDeviceFeatures2<'_>) {
     called(physical, Function::GetPhysicalDeviceFeatures2);
     output.features = core_features(&physical.profile);
+    let (function, rule) = (Function::GetPhysicalDeviceFeatures2, "VUID-VkPhysicalDeviceFeatures2-pNext-pNext");
     // SAFETY: the application hands over a valid chain to which nothing else refers.
-    unsafe { feature_chain::fill(output.p_next, physical.profile.features) };
+    let question = unsafe { Question::new(physical, function, rule, output.p_next) };
+    feature_chain::fill(question, physical.profile.features);
 }
 
 fn memory_properties(profile: &Profile) -> vk::PhysicalDeviceMemoryProperties {
@@ -198,21 +170,15 @@ pub(super) extern "system" fn get_memory_properties2(
 ) {
     called(physical, Function::GetPhysicalDeviceMemoryProperties2);
     output.memory_properties = memory_properties(&physical.profile);
+    let function = Function::GetPhysicalDeviceMemoryProperties2;
+    let rule = "VUID-VkPhysicalDeviceMemoryProperties2-pNext-pNext";
     // SAFETY: the application hands over a valid chain to which nothing else refers.
-    let budget = unsafe { find_mut::<vk::PhysicalDeviceMemoryBudgetPropertiesEXT<'_>>(output.p_next) };
+    let mut question = unsafe { Question::new(physical, function, rule, output.p_next) };
+    let budget = question.part::<vk::PhysicalDeviceMemoryBudgetPropertiesEXT<'_>>(NEVER, c"VK_EXT_memory_budget");
     let Some(budget) = budget else {
         return;
     };
     let state = &physical.control.state;
-    if !physical.profile.has_extension(c"VK_EXT_memory_budget") {
-        let message = "VkPhysicalDeviceMemoryBudgetPropertiesEXT, but VK_EXT_memory_budget is not listed".to_owned();
-        state.violate(
-            "VUID-VkPhysicalDeviceMemoryProperties2-pNext-pNext",
-            Function::GetPhysicalDeviceMemoryProperties2,
-            message,
-        );
-        return;
-    }
     state.count_budget_query();
     let accounts = state.accounts();
     budget.heap_budget = [0; vk::MAX_MEMORY_HEAPS];

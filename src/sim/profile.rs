@@ -76,6 +76,8 @@ pub struct Profile {
     pub features: Features,
     /// Queue families, each with its number of queues.
     pub queue_families: Vec<QueueFamily>,
+    /// Whether the driver rounds the size of a resource up to a multiple of its alignment, which Vulkan does not promise.
+    pub rounds_sizes: bool,
     /// Requirements of buffers.
     pub buffers: BufferModel,
     /// Requirements of images.
@@ -118,7 +120,7 @@ pub struct QueueFamily {
 /// How the driver sizes and aligns buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferModel {
-    /// Alignment of a buffer, in bytes; its size is rounded up to a multiple of it.
+    /// Alignment of a buffer, in bytes.
     pub alignment: u64,
     /// Usages that ask for the stricter alignment.
     pub strict_usages: vk::BufferUsageFlags,
@@ -135,7 +137,7 @@ pub struct ImageModel {
     pub linear_alignment: u64,
     /// Alignment of the rows of such an image, in bytes.
     pub linear_row_alignment: u64,
-    /// Steps (from this many bytes, this alignment) for optimal tiling, ascending; sizes are multiples of the alignment.
+    /// Steps (from this many bytes, this alignment) for optimal tiling, ascending.
     pub optimal_steps: Vec<(u64, u64)>,
     /// Memory types that may hold an image with linear tiling.
     pub linear_memory_type_bits: u32,
@@ -185,6 +187,17 @@ impl Features {
     pub const SPARSE_BINDING: Self = Self(1 << 8);
     /// Features that a device of the simulation enables only when asked by name.
     pub const OPT_IN: Self = Self(Self::PROTECTED_MEMORY.0 | Self::DEVICE_COHERENT_MEMORY.0 | Self::SPARSE_BINDING.0);
+
+    /// Extensions, the version that has what they have (`u32::MAX`: none), and their features.
+    const OF_EXTENSIONS: [(&'static CStr, u32, Self); 7] = [
+        (c"VK_KHR_buffer_device_address", vk::API_VERSION_1_2, Self::BUFFER_DEVICE_ADDRESS),
+        (c"VK_KHR_timeline_semaphore", vk::API_VERSION_1_2, Self::TIMELINE_SEMAPHORE),
+        (c"VK_KHR_maintenance4", vk::API_VERSION_1_3, Self::MAINTENANCE4),
+        (c"VK_KHR_synchronization2", vk::API_VERSION_1_3, Self::SYNCHRONIZATION2),
+        (c"VK_AMD_device_coherent_memory", u32::MAX, Self::DEVICE_COHERENT_MEMORY),
+        (c"VK_EXT_memory_priority", u32::MAX, Self::MEMORY_PRIORITY),
+        (c"VK_EXT_pageable_device_local_memory", u32::MAX, Self::PAGEABLE_DEVICE_LOCAL_MEMORY),
+    ];
 
     /// Vulkan's names, by bit.
     const NAMES: [&'static str; 9] = [
@@ -247,10 +260,15 @@ impl Profile {
         self
     }
 
-    /// Returns the same device without the device extension of that name.
+    /// Returns the same device without the device extension of that name, and without features that nothing else has.
     #[must_use]
     pub fn without_extension(mut self, name: &CStr) -> Self {
         self.device_extensions.retain(|listed| *listed != name);
+        for (extension, since, feature) in Features::OF_EXTENSIONS {
+            if extension == name && self.api_version < since {
+                self.features = self.features.without(feature);
+            }
+        }
         self
     }
 

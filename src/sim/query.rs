@@ -3,9 +3,10 @@
 use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, DeviceObject};
-use super::pnext::{find_mut, tags};
+use super::pnext::{find, find_mut, tags};
 use super::profile::Features;
 use super::requirements::{Requirements, of_buffer, of_image};
+use super::resource::{judge_buffer, judge_image};
 use super::world::ResourceId;
 use ash::vk;
 use ash::vk::Handle;
@@ -17,14 +18,15 @@ fn requirements(device: &DeviceObject, id: ResourceId, function: Function, rule:
         Ok(resource) => resource.requirements,
         Err(bad) => {
             device.violate(rule, function, format!("{:?} {:#x} {bad}", id.kind, id.handle));
-            Requirements {
-                size: 0,
-                alignment: 1,
-                memory_type_bits: 0,
-                prefers_dedicated: false,
-                requires_dedicated: false,
-            }
+            Requirements::NONE
         }
+    }
+}
+
+/// Judges a question about a whole image, of which each plane may have memory of its own.
+fn judge_disjoint(device: &DeviceObject, function: Function, image: vk::Image, rule: &'static str) {
+    if device.world().images.get(image.as_raw()).is_ok_and(|image| image.is_disjoint) {
+        device.violate(rule, function, format!("image {image:?} is disjoint, and no plane is named"));
     }
 }
 
@@ -55,6 +57,7 @@ pub(super) extern "system" fn buffer_requirements(
 ) {
     let id = ResourceId { kind: ObjectKind::Buffer, handle: buffer.as_raw() };
     let function = Function::GetBufferMemoryRequirements;
+    output.write(Requirements::NONE.to_vk());
     device.call(Ask::new(function), || {
         output.write(requirements(device, id, function, "VUID-vkGetBufferMemoryRequirements-buffer-parameter").to_vk());
     });
@@ -67,7 +70,9 @@ pub(super) extern "system" fn image_requirements(
 ) {
     let id = ResourceId { kind: ObjectKind::Image, handle: image.as_raw() };
     let function = Function::GetImageMemoryRequirements;
+    output.write(Requirements::NONE.to_vk());
     device.call(Ask::new(function), || {
+        judge_disjoint(device, function, image, "VUID-vkGetImageMemoryRequirements-image-01588");
         output.write(requirements(device, id, function, "VUID-vkGetImageMemoryRequirements-image-parameter").to_vk());
     });
 }
@@ -97,6 +102,10 @@ pub(super) extern "system" fn image_requirements2(
     let id = ResourceId { kind: ObjectKind::Image, handle: info.image.as_raw() };
     let function = Function::GetImageMemoryRequirements2;
     device.call(Ask::new(function), || {
+        // SAFETY: the application hands over a valid chain.
+        if unsafe { find::<vk::ImagePlaneMemoryRequirementsInfo<'_>>(info.p_next) }.is_none() {
+            judge_disjoint(device, function, info.image, "VUID-VkImageMemoryRequirementsInfo2-image-01589");
+        }
         fill(
             device,
             function,
@@ -111,25 +120,30 @@ pub(super) extern "system" fn device_buffer_requirements(
     info: &vk::DeviceBufferMemoryRequirements<'_>,
     output: &mut vk::MemoryRequirements2<'_>,
 ) {
-    device.call(Ask::new(Function::GetDeviceBufferMemoryRequirements), || {
+    let function = Function::GetDeviceBufferMemoryRequirements;
+    device.call(Ask::new(function), || {
         // SAFETY: null, or valid by Vulkan's rules.
         if let Some(info) = unsafe { info.p_create_info.as_ref() } {
-            fill(device, Function::GetDeviceBufferMemoryRequirements, of_buffer(&device.profile, info), output);
+            judge_buffer(device, function, info);
+            fill(device, function, of_buffer(&device.profile, info), output);
         }
     });
 }
 
-/// Judges what is chained to the create-info of an image that does not exist.
-fn judge_unmade_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
+/// Judges the create-info of an image that does not exist, and the plane of it that is asked about.
+fn judge_unmade_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>, plane: vk::ImageAspectFlags) {
+    judge_image(device, Function::GetDeviceImageMemoryRequirements, info);
     // SAFETY: the application hands over a valid chain.
     let tags = unsafe { tags(info.p_next) };
     let lacks = |tag| !tags.contains(&tag);
     let lacks_swapchain = lacks(vk::StructureType::IMAGE_SWAPCHAIN_CREATE_INFO_KHR);
+    let is_one_thing = !info.flags.contains(vk::ImageCreateFlags::DISJOINT) || !plane.is_empty();
     let lacks_layout = lacks(vk::StructureType::IMAGE_DRM_FORMAT_MODIFIER_EXPLICIT_CREATE_INFO_EXT);
     #[rustfmt::skip]
     let checks = [
         (lacks_swapchain, "VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06416", "a swapchain is chained"),
         (lacks_layout, "VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06776", "a DRM format modifier's layout is chained"),
+        (is_one_thing, "VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06417", "it is disjoint, and no plane is named"),
     ];
     device.judge(Function::GetDeviceImageMemoryRequirements, &checks, || "an image that does not exist".to_owned());
 }
@@ -141,11 +155,11 @@ pub(super) extern "system" fn device_image_requirements(
 ) {
     device.call(Ask::new(Function::GetDeviceImageMemoryRequirements), || {
         // SAFETY: null, or valid by Vulkan's rules.
-        let info = unsafe { info.p_create_info.as_ref() };
-        if let Some(info) = info {
-            judge_unmade_image(device, info);
+        let create_info = unsafe { info.p_create_info.as_ref() };
+        if let Some(create_info) = create_info {
+            judge_unmade_image(device, create_info, info.plane_aspect);
         }
-        if let Some(requirements) = info.and_then(|info| of_image(&device.profile, info)) {
+        if let Some(requirements) = create_info.and_then(|info| of_image(&device.profile, info)) {
             fill(device, Function::GetDeviceImageMemoryRequirements, requirements, output);
         }
     });
@@ -158,8 +172,8 @@ pub(super) extern "system" fn subresource_layout(
     output: &mut MaybeUninit<vk::SubresourceLayout>,
 ) {
     let function = Function::GetImageSubresourceLayout;
+    output.write(vk::SubresourceLayout::default());
     device.call(Ask::new(function), || {
-        output.write(vk::SubresourceLayout::default());
         let mut world = device.world();
         let resource = match world.resources(ObjectKind::Image).get(image.as_raw()) {
             Ok(resource) => resource,
@@ -171,11 +185,11 @@ pub(super) extern "system" fn subresource_layout(
                 );
             }
         };
-        if !resource.is_linear {
+        if !resource.tells_layout {
             device.violate(
                 "VUID-vkGetImageSubresourceLayout-image-07790",
                 function,
-                format!("image {image:?} is not linear"),
+                format!("image {image:?} has optimal tiling"),
             );
         }
         let part = resource.shape.and_then(|shape| shape.subresource(subresource.mip_level, subresource.array_layer));

@@ -4,9 +4,12 @@
 //! protected resources, and those nothing else; a resource for export requires memory of its own.
 
 use super::format::{ImageShape, TexelBlock, is_depth_stencil, is_plain, is_word, texel_block};
-use super::pnext::find;
+use super::pnext::{array, find};
 use super::profile::Profile;
 use ash::vk;
+
+/// The modifier of an image that lies row by row, in `drm_fourcc.h` of Linux.
+const DRM_FORMAT_MOD_LINEAR: u64 = 0;
 
 /// Memory requirements of one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,17 +22,32 @@ pub(super) struct Requirements {
 }
 
 impl Requirements {
+    /// Those of nothing.
+    pub(super) const NONE: Self =
+        Self { size: 0, alignment: 1, memory_type_bits: 0, prefers_dedicated: false, requires_dedicated: false };
+
     pub(super) fn to_vk(self) -> vk::MemoryRequirements {
         vk::MemoryRequirements { size: self.size, alignment: self.alignment, memory_type_bits: self.memory_type_bits }
     }
 }
 
+/// Returns the usage of a buffer in 64 bits, of which the lower half means the same as the usage in 32.
+pub(super) fn usage_of(info: &vk::BufferCreateInfo<'_>) -> vk::BufferUsageFlags2KHR {
+    // SAFETY: the application hands over a valid chain.
+    let given = unsafe { find::<vk::BufferUsageFlags2CreateInfoKHR<'_>>(info.p_next) };
+    given.map_or_else(|| widened(info.usage), |given| given.usage)
+}
+
+fn widened(usage: vk::BufferUsageFlags) -> vk::BufferUsageFlags2KHR {
+    vk::BufferUsageFlags2KHR::from_raw(usage.as_raw().into())
+}
+
 /// Returns the requirements of a buffer.
 pub(super) fn of_buffer(profile: &Profile, info: &vk::BufferCreateInfo<'_>) -> Requirements {
     let model = profile.buffers;
-    let is_strict = info.usage.intersects(model.strict_usages);
+    let is_strict = usage_of(info).intersects(widened(model.strict_usages));
     let alignment = if is_strict { model.strict_alignment } else { model.alignment }.max(1);
-    let size = info.size.max(1).checked_next_multiple_of(alignment).unwrap_or(info.size);
+    let size = rounded(profile, info.size.max(1), alignment).unwrap_or(info.size);
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
     // SAFETY: the application hands over a valid chain.
     let external = unsafe { find::<vk::ExternalMemoryBufferCreateInfo<'_>>(info.p_next) };
@@ -52,7 +70,7 @@ pub(super) fn of_image(profile: &Profile, info: &vk::ImageCreateInfo<'_>) -> Opt
     let steps = profile.images.optimal_steps.iter().rev();
     let step = steps.into_iter().find(|(from, _)| bytes >= *from).map_or(1, |(_, alignment)| *alignment);
     let alignment = if is_linear { profile.images.linear_alignment } else { step }.max(1);
-    let size = bytes.checked_next_multiple_of(alignment)?;
+    let size = rounded(profile, bytes, alignment)?;
     let model_bits =
         if is_linear { profile.images.linear_memory_type_bits } else { profile.images.optimal_memory_type_bits };
     let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
@@ -75,10 +93,36 @@ pub(super) fn of_image(profile: &Profile, info: &vk::ImageCreateInfo<'_>) -> Opt
     })
 }
 
+/// Returns the size that the driver demands for so many bytes.
+fn rounded(profile: &Profile, bytes: u64, alignment: u64) -> Option<u64> {
+    if profile.rounds_sizes { bytes.checked_next_multiple_of(alignment) } else { Some(bytes) }
+}
+
+/// Tells whether an image counts as linear where the granularity is concerned.
+///
+/// # Source
+///
+/// "Linear Resource" in the glossary of the Vulkan specification. Of several DRM format modifiers the driver chooses one;
+/// this one chooses the linear one only where there is no other.
+pub(super) fn is_linear(info: &vk::ImageCreateInfo<'_>) -> bool {
+    // SAFETY: the application hands over a valid chain.
+    let explicit = unsafe { find::<vk::ImageDrmFormatModifierExplicitCreateInfoEXT<'_>>(info.p_next) };
+    // SAFETY: as above.
+    let list = unsafe { find::<vk::ImageDrmFormatModifierListCreateInfoEXT<'_>>(info.p_next) };
+    let is_drm = info.tiling == vk::ImageTiling::DRM_FORMAT_MODIFIER_EXT;
+    let is_drm_linear = explicit.map(|explicit| explicit.drm_format_modifier == DRM_FORMAT_MOD_LINEAR).or_else(|| {
+        // SAFETY: the application gives that many modifiers.
+        let modifiers = list.map(|list| unsafe { array(list.p_drm_format_modifiers, list.drm_format_modifier_count) });
+        modifiers.map(|modifiers| modifiers.iter().all(|modifier| *modifier == DRM_FORMAT_MOD_LINEAR))
+    });
+    info.tiling == vk::ImageTiling::LINEAR || (is_drm && is_drm_linear == Some(true))
+}
+
 /// Returns what an image looks like in memory.
 pub(super) fn shape(profile: &Profile, info: &vk::ImageCreateInfo<'_>) -> ImageShape {
     let is_linear = info.tiling == vk::ImageTiling::LINEAR;
     ImageShape {
+        format: info.format,
         extent: info.extent,
         mip_levels: info.mip_levels,
         array_layers: info.array_layers,
@@ -121,6 +165,19 @@ mod tests {
         assert_eq!((plain.size, plain.alignment, plain.memory_type_bits), (112, 16, 0b1_1111));
         let uniform = of_buffer(&profile, &info.usage(vk::BufferUsageFlags::UNIFORM_BUFFER));
         assert_eq!((uniform.size, uniform.alignment), (256, 256));
+    }
+
+    #[test]
+    fn sizes_need_not_be_multiples_of_the_alignment() {
+        let mut profile = Profile::discrete_bar256();
+        let of_both = |profile: &Profile| {
+            let info = vk::BufferCreateInfo::default().size(100).usage(vk::BufferUsageFlags::TRANSFER_SRC);
+            let small = image(vk::ImageUsageFlags::SAMPLED).extent(vk::Extent3D { width: 9, height: 9, depth: 1 });
+            (of_buffer(profile, &info).size, of_image(profile, &small).unwrap().size)
+        };
+        assert_eq!(of_both(&profile), (112, 1024));
+        profile.rounds_sizes = false;
+        assert_eq!(of_both(&profile), (100, 324));
     }
 
     #[test]

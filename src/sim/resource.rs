@@ -5,7 +5,7 @@ use super::function::Function;
 use super::handle::ObjectKind;
 use super::object::{Ask, DeviceObject, Mode};
 use super::profile::Features;
-use super::requirements::{of_buffer, of_image, shape};
+use super::requirements::{is_linear, of_buffer, of_image, shape, usage_of};
 use super::world::{Resource, ResourceId};
 use ash::vk;
 use ash::vk::Handle;
@@ -16,23 +16,31 @@ const BUFFER_CALLBACKS: CallbackRules =
 const IMAGE_CALLBACKS: CallbackRules =
     CallbackRules { given: "VUID-vkDestroyImage-image-01001", none: "VUID-vkDestroyImage-image-01002" };
 
-fn judge_buffer(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>) {
-    let limit = device.profile.max_buffer_size;
+/// Tells whether a buffer is too large for a driver whose limit its program could not ask for.
+fn is_too_large_unawares(device: &DeviceObject, info: &vk::BufferCreateInfo<'_>) -> bool {
+    info.size > device.profile.max_buffer_size && !device.can_tell(vk::API_VERSION_1_3, c"VK_KHR_maintenance4")
+}
+
+/// Judges the create-info of a buffer, whether it is created or asked about ahead.
+pub(super) fn judge_buffer(device: &DeviceObject, function: Function, info: &vk::BufferCreateInfo<'_>) {
+    let (limit, usage) = (device.profile.max_buffer_size, usage_of(info));
+    let fits = info.size <= limit || is_too_large_unawares(device, info);
     let has = |feature| device.features.contains(feature);
     let is_protected = info.flags.contains(vk::BufferCreateFlags::PROTECTED);
     let is_sparse = info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING);
     #[rustfmt::skip]
     let checks = [
         (info.size > 0, "VUID-VkBufferCreateInfo-size-00912", "the size is zero"),
-        (info.size <= limit, "VUID-VkBufferCreateInfo-size-06409", "the size is above maxBufferSize"),
-        (!info.usage.is_empty(), "VUID-VkBufferCreateInfo-usage-requiredbitmask", "no usage is given"),
+        (fits, "VUID-VkBufferCreateInfo-size-06409", "the size is above maxBufferSize"),
+        (!usage.is_empty(), "VUID-VkBufferCreateInfo-usage-requiredbitmask", "no usage is given"),
         (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkBufferCreateInfo-flags-00915", "sparseBinding is not enabled"),
         (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkBufferCreateInfo-flags-01887", "protectedMemory is not enabled"),
     ];
-    device.judge(Function::CreateBuffer, &checks, || format!("buffer of {} bytes, usage {:?}", info.size, info.usage));
+    device.judge(function, &checks, || format!("buffer of {} bytes, usage {usage:?}", info.size));
 }
 
-fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
+/// Judges the create-info of an image, whether it is created or asked about ahead.
+pub(super) fn judge_image(device: &DeviceObject, function: Function, info: &vk::ImageCreateInfo<'_>) {
     let vk::Extent3D { width, height, depth } = info.extent;
     let has = |feature| device.features.contains(feature);
     let is_protected = info.flags.contains(vk::ImageCreateFlags::PROTECTED);
@@ -51,7 +59,7 @@ fn judge_image(device: &DeviceObject, info: &vk::ImageCreateInfo<'_>) {
         (!is_sparse || has(Features::SPARSE_BINDING), "VUID-VkImageCreateInfo-flags-00969", "sparseBinding is not enabled"),
         (!is_protected || has(Features::PROTECTED_MEMORY), "VUID-VkImageCreateInfo-flags-01890", "protectedMemory is not enabled"),
     ];
-    device.judge(Function::CreateImage, &checks, || format!("image of {width} x {height} x {depth}"));
+    device.judge(function, &checks, || format!("image of {width} x {height} x {depth}"));
 }
 
 pub(super) extern "system" fn create_buffer(
@@ -62,22 +70,24 @@ pub(super) extern "system" fn create_buffer(
 ) -> vk::Result {
     buffer.write(vk::Buffer::null());
     device.judged(Ask::sized(Function::CreateBuffer, info.size), |mode| {
-        judge_buffer(device, info);
-        if mode == Mode::Refuse {
+        judge_buffer(device, Function::CreateBuffer, info);
+        if mode == Mode::Refuse || is_too_large_unawares(device, info) {
             return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
         }
+        let usage = usage_of(info);
         let created = HostShadow::take(device.state(), Function::CreateBuffer, callbacks).and_then(|shadow| {
             let resource = Resource {
                 requirements: of_buffer(&device.profile, info),
                 size: info.size,
                 is_linear: true,
+                tells_layout: false,
                 may_alias: false,
                 is_sparse: info.flags.contains(vk::BufferCreateFlags::SPARSE_BINDING),
                 is_protected: info.flags.contains(vk::BufferCreateFlags::PROTECTED),
                 is_disjoint: false,
-                needs_device_address: info.usage.contains(vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS),
-                is_source: info.usage.contains(vk::BufferUsageFlags::TRANSFER_SRC),
-                is_destination: info.usage.contains(vk::BufferUsageFlags::TRANSFER_DST),
+                needs_device_address: usage.contains(vk::BufferUsageFlags2KHR::SHADER_DEVICE_ADDRESS),
+                is_source: usage.contains(vk::BufferUsageFlags2KHR::TRANSFER_SRC),
+                is_destination: usage.contains(vk::BufferUsageFlags2KHR::TRANSFER_DST),
                 shape: None,
                 binding: None,
                 shadow,
@@ -96,7 +106,7 @@ pub(super) extern "system" fn create_image(
 ) -> vk::Result {
     image.write(vk::Image::null());
     device.judged(Ask::new(Function::CreateImage), |mode| {
-        judge_image(device, info);
+        judge_image(device, Function::CreateImage, info);
         let Some(requirements) = of_image(&device.profile, info).filter(|_| mode == Mode::CarryOut) else {
             return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
         };
@@ -104,7 +114,8 @@ pub(super) extern "system" fn create_image(
             let resource = Resource {
                 requirements,
                 size: requirements.size,
-                is_linear: info.tiling == vk::ImageTiling::LINEAR,
+                is_linear: is_linear(info),
+                tells_layout: info.tiling != vk::ImageTiling::OPTIMAL,
                 may_alias: info.flags.contains(vk::ImageCreateFlags::ALIAS),
                 is_sparse: info.flags.contains(vk::ImageCreateFlags::SPARSE_BINDING),
                 is_protected: info.flags.contains(vk::ImageCreateFlags::PROTECTED),

@@ -2,6 +2,8 @@
 //!
 //! A wait for something that no submission has signaled yet waits for other threads; one without a limit is given up
 //! after ten seconds, recorded, and answered with device loss, because a test that hangs tells nothing.
+//!
+//! Where the tester lets the device be lost, a wait ends at once, and what was waited for is in use no more.
 
 use super::callbacks::{CallbackRules, HostShadow};
 use super::function::Function;
@@ -92,7 +94,7 @@ pub(super) extern "system" fn fence_status(device: &DeviceObject, fence: vk::Fen
     device.judged(Ask::new(function), |mode| {
         let mut world = device.world();
         match world.fences.get(fence.as_raw()).map(|object| object.is_signaled) {
-            Ok(true) if mode == Mode::CarryOut => {
+            Ok(is_signaled) if mode == Mode::Lose || (mode == Mode::CarryOut && is_signaled) => {
                 world.saw(Seen::Fence(fence.as_raw()));
                 vk::Result::SUCCESS
             }
@@ -110,8 +112,18 @@ fn limit(timeout: u64) -> (Duration, bool) {
     if timeout == u64::MAX { (PATIENCE, true) } else { (Duration::from_nanos(timeout), false) }
 }
 
-/// Waits until `is_reached`, at most `timeout` nanoseconds.
-fn wait(device: &DeviceObject, function: Function, timeout: u64, is_reached: impl Fn(&World) -> bool) -> vk::Result {
+/// Waits until `is_reached`, at most `timeout` nanoseconds; not at all where the tester lets the call fail.
+fn wait(
+    device: &DeviceObject,
+    (function, mode): (Function, Mode),
+    timeout: u64,
+    is_reached: impl Fn(&World) -> bool,
+) -> vk::Result {
+    match mode {
+        Mode::CarryOut => {}
+        Mode::Refuse => return vk::Result::NOT_READY,
+        Mode::Lose => return vk::Result::SUCCESS,
+    }
     let mut world = device.world();
     if is_reached(&world) {
         return vk::Result::SUCCESS;
@@ -147,10 +159,7 @@ pub(super) extern "system" fn wait_for_fences(
                 return vk::Result::ERROR_DEVICE_LOST;
             }
         }
-        if mode == Mode::Refuse {
-            return vk::Result::ERROR_DEVICE_LOST;
-        }
-        let result = wait(device, function, timeout, |world| {
+        let result = wait(device, (function, mode), timeout, |world| {
             let mut states =
                 fences.iter().map(|fence| world.fences.get(fence.as_raw()).is_ok_and(|fence| fence.is_signaled));
             if wait_all == vk::FALSE {
@@ -186,7 +195,8 @@ pub(super) extern "system" fn create_semaphore(
             Err(result) => return result,
         };
         let value = timeline.map_or(0, |timeline| timeline.initial_value);
-        let object = Semaphore { value, is_timeline: timeline.is_some(), steps: VecDeque::new(), shadow };
+        let object =
+            Semaphore { value, is_timeline: timeline.is_some(), is_ahead: false, steps: VecDeque::new(), shadow };
         let Some(handle) = device.world().semaphores.insert(object) else {
             return vk::Result::ERROR_OUT_OF_HOST_MEMORY;
         };
@@ -234,14 +244,15 @@ pub(super) fn signal(
 ) -> u64 {
     match world.semaphores.get_mut(semaphore.as_raw()) {
         Err(bad) => device.violate("SIM-semaphore-handle", function, format!("semaphore {semaphore:?} {bad}")),
-        Ok(object) if object.is_timeline && value <= object.value => {
+        Ok(object) if object.is_timeline && value <= object.value && !object.is_ahead => {
             let message = format!("semaphore {semaphore:?} has {} and cannot be signaled with {value}", object.value);
             device.violate("VUID-VkSemaphoreSignalInfo-value-03258", function, message);
         }
         Ok(_) if mode == Mode::Refuse => {}
         Ok(object) if object.is_timeline => {
-            object.value = value;
-            object.steps.push_back(value);
+            object.value = object.value.max(value);
+            let place = object.steps.partition_point(|step| *step < value);
+            object.steps.insert(place, value);
         }
         Ok(object) => {
             object.value += 1;
@@ -290,10 +301,10 @@ pub(super) extern "system" fn semaphore_value(
     device.judged(Ask::new(function), |mode| {
         let mut world = device.world();
         match world.semaphores.get(semaphore.as_raw()).map(|object| object.value) {
-            Ok(_) if mode == Mode::Refuse => vk::Result::ERROR_DEVICE_LOST,
+            Ok(_) if mode == Mode::Refuse => vk::Result::NOT_READY,
             Ok(reached) => {
                 world.saw(Seen::Semaphore(semaphore.as_raw(), reached));
-                value.write(reached);
+                value.write(if mode == Mode::Lose { 0 } else { reached });
                 vk::Result::SUCCESS
             }
             Err(bad) => {
@@ -310,13 +321,13 @@ pub(super) extern "system" fn wait_semaphores(
     info: &vk::SemaphoreWaitInfo<'_>,
     timeout: u64,
 ) -> vk::Result {
-    device.call(Ask::new(Function::WaitSemaphores), || {
+    device.judged(Ask::new(Function::WaitSemaphores), |mode| {
         // SAFETY: the application gives `semaphoreCount` handles.
         let semaphores = unsafe { array(info.p_semaphores, info.semaphore_count) };
         // SAFETY: the application gives as many values.
         let values = unsafe { array(info.p_values, info.semaphore_count) };
         let is_any = info.flags.contains(vk::SemaphoreWaitFlags::ANY);
-        let result = wait(device, Function::WaitSemaphores, timeout, |world| {
+        let result = wait(device, (Function::WaitSemaphores, mode), timeout, |world| {
             let mut reached = semaphores.iter().zip(values).map(|(semaphore, value)| {
                 world.semaphores.get(semaphore.as_raw()).is_ok_and(|object| object.value >= *value)
             });

@@ -23,7 +23,7 @@ use ash::vk;
 use core::ops::Range;
 use std::collections::{BTreeMap, VecDeque};
 
-/// A resource (or, in a submission, a memory object), as others name it.
+/// A resource (or, in a submission, a memory object or a command buffer), as others name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ResourceId {
     pub(super) kind: ObjectKind,
@@ -85,6 +85,8 @@ pub(super) struct Resource {
     /// Buffers: the size asked for; images: that of the requirements.
     pub(super) size: u64,
     pub(super) is_linear: bool,
+    /// An application may ask where its subresources lie.
+    pub(super) tells_layout: bool,
     pub(super) may_alias: bool,
     pub(super) is_sparse: bool,
     pub(super) is_protected: bool,
@@ -112,6 +114,8 @@ pub(super) struct Semaphore {
     /// The value of a timeline; of a binary semaphore, how often it was signaled.
     pub(super) value: u64,
     pub(super) is_timeline: bool,
+    /// Something has signaled a timeline that still has to wait, so that lower values may follow.
+    pub(super) is_ahead: bool,
     /// Values that a timeline was given, rising, without those that somebody has seen it pass.
     pub(super) steps: VecDeque<u64>,
     pub(super) shadow: HostShadow,

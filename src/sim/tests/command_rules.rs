@@ -173,7 +173,7 @@ fn copies_out_of_images_have_rules_of_their_own() {
 }
 
 /// Records commands and submits them, without waiting.
-fn submit(sim: &SimDevice, record: impl FnOnce(vk::CommandBuffer)) {
+pub(super) fn submit(sim: &SimDevice, record: impl FnOnce(vk::CommandBuffer)) {
     let (device, (_, commands)) = (sim.device(), command_buffer(sim));
     // SAFETY: the command buffer is valid; so it is below.
     unsafe { device.begin_command_buffer(commands, &vk::CommandBufferBeginInfo::default()) }.unwrap();

@@ -102,6 +102,7 @@ fn fills_and_updates() {
         "VUID-vkCmdFillBuffer-dstOffset-00025",
         "VUID-vkCmdFillBuffer-size-00028",
         "VUID-vkCmdFillBuffer-size-00027",
+        "VUID-vkCmdUpdateBuffer-dstOffset-00032",
         "VUID-vkCmdUpdateBuffer-dataSize-00033",
     ];
     assert_eq!(rules(&sim), expected);

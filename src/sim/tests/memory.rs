@@ -1,6 +1,6 @@
 //! Every rule about memory objects fires, and their bytes behave.
 
-use super::super::{Checks, Features, Function, GIB, KIB, Profile, SimDevice};
+use super::super::{Checks, Features, Function, GIB, KIB, MIB, Profile, SimDevice};
 use super::{allocate, buffer, destroy_buffer, free, map, rules};
 use ash::vk;
 
@@ -165,7 +165,7 @@ fn dedicated_memory_is_for_one_resource_and_exactly_as_large() {
     free(&sim, allocate_chained(&sim, 1, 0, &mut dedicated));
     assert_eq!(rules(&sim), ["VUID-VkMemoryDedicatedAllocateInfo-image-02964"]);
     dedicated.buffer = owner;
-    let size = 1024;
+    let size = 256;
     free(&sim, allocate_chained(&sim, size, 0, &mut dedicated));
     assert_eq!(rules(&sim), ["VUID-VkMemoryDedicatedAllocateInfo-image-01432"]);
     super::destroy_image(&sim, image);
@@ -193,7 +193,7 @@ fn sparse_and_disjoint_resources_have_no_dedicated_memory() {
     ] {
         let image = super::image(&sim, &super::image_info(8).flags(flags));
         let mut dedicated = vk::MemoryDedicatedAllocateInfo::default().image(image);
-        free(&sim, allocate_chained(&sim, 1024, 0, &mut dedicated));
+        free(&sim, allocate_chained(&sim, 256, 0, &mut dedicated));
         assert_eq!(rules(&sim), [rule]);
         super::destroy_image(&sim, image);
     }
@@ -342,6 +342,23 @@ fn lazily_allocated_memory_costs_what_is_committed() {
     assert_eq!(rules(&sim), ["VUID-vkGetDeviceMemoryCommitment-memory-00690"]);
     free(&sim, ordinary);
     free(&sim, lazy);
+    assert_eq!(sim.finish(), []);
+}
+
+/// What is committed is taken from the heap like any other memory.
+#[test]
+fn committed_lazy_memory_takes_room() {
+    let sim = SimDevice::new(Profile::noncoherent());
+    sim.control().leave_free(0, 3 * MIB);
+    sim.control().set_lazy_commitment(50);
+    let lazy = allocate(&sim, 4 * MIB, 4).unwrap();
+    assert_eq!(allocate(&sim, 2 * MIB, 0), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
+    let other = allocate(&sim, MIB, 0).unwrap();
+    assert_eq!(allocate(&sim, MIB, 4), Err(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY));
+    sim.control().set_lazy_commitment(0);
+    free(&sim, allocate(&sim, 64 * MIB, 4).unwrap());
+    free(&sim, lazy);
+    free(&sim, other);
     assert_eq!(sim.finish(), []);
 }
 

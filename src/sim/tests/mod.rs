@@ -1,19 +1,25 @@
 //! What the simulated driver promises, through `ash`, as its users see it.
 
 mod allocate_chain;
+mod answers;
+mod aspects;
 mod barriers;
 mod bind_versions;
 mod binds;
 mod command_rules;
 mod commands;
+mod descriptors;
+mod edges;
 mod functions;
 mod loans;
+mod lost;
 mod memory;
 mod objects;
 mod peer;
 mod pending;
 mod refused;
 mod steering;
+mod versions;
 mod wrong_handles;
 
 use super::{SimDevice, Violation};

@@ -5,27 +5,27 @@ use super::{allocate, bind_buffer, bind_image, buffer, destroy_buffer, destroy_i
 use ash::vk;
 
 /// A device with a buffer in memory of its own, and a command buffer that fills it.
-struct Scene {
-    sim: SimDevice,
-    memory: vk::DeviceMemory,
-    buffer: vk::Buffer,
-    commands: vk::CommandBuffer,
-    pool: vk::CommandPool,
+pub(super) struct Scene {
+    pub(super) sim: SimDevice,
+    pub(super) memory: vk::DeviceMemory,
+    pub(super) buffer: vk::Buffer,
+    pub(super) commands: vk::CommandBuffer,
+    pub(super) pool: vk::CommandPool,
 }
 
 /// A value of a semaphore.
-type Point = (vk::Semaphore, u64);
+pub(super) type Point = (vk::Semaphore, u64);
 
 /// What a batch waits for, whether it fills the buffer, and what it signals.
 #[derive(Clone, Copy, Default)]
-struct Batch {
-    wait: Option<Point>,
-    fills: bool,
-    signal: Option<Point>,
+pub(super) struct Batch {
+    pub(super) wait: Option<Point>,
+    pub(super) fills: bool,
+    pub(super) signal: Option<Point>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let sim = SimDevice::new(Profile::unified());
         let (memory, buffer) = (allocate(&sim, 4096, 1).unwrap(), buffer(&sim, 4096));
         bind_buffer(&sim, buffer, memory, 0).unwrap();
@@ -44,7 +44,7 @@ impl Scene {
         Self { sim, memory, buffer, commands, pool }
     }
 
-    fn submit(&self, queue: vk::Queue, fence: vk::Fence) {
+    pub(super) fn submit(&self, queue: vk::Queue, fence: vk::Fence) {
         let commands = [self.commands];
         let submit = vk::SubmitInfo::default().command_buffers(&commands);
         // SAFETY: everything named is alive.
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     /// Submits batches in one call of `vkQueueSubmit2`.
-    fn submit_batches(&self, queue: vk::Queue, batches: &[Batch], fence: vk::Fence) {
+    pub(super) fn submit_batches(&self, queue: vk::Queue, batches: &[Batch], fence: vk::Fence) {
         let commands = [vk::CommandBufferSubmitInfo::default().command_buffer(self.commands)];
         let info = |point: Option<Point>| {
             point.map(|(semaphore, value)| vk::SemaphoreSubmitInfo::default().semaphore(semaphore).value(value))
@@ -71,7 +71,7 @@ impl Scene {
     }
 
     /// Returns a semaphore: a binary one, or a timeline that begins at 0.
-    fn semaphore(&self, semaphore_type: vk::SemaphoreType) -> vk::Semaphore {
+    pub(super) fn semaphore(&self, semaphore_type: vk::SemaphoreType) -> vk::Semaphore {
         let mut kind = vk::SemaphoreTypeCreateInfo::default().semaphore_type(semaphore_type);
         let info = vk::SemaphoreCreateInfo::default().push_next(&mut kind);
         // SAFETY: the device and the create-info are valid.
@@ -79,7 +79,7 @@ impl Scene {
     }
 
     /// Waits until timeline semaphores have their values: all of them, or any.
-    fn wait(&self, flags: vk::SemaphoreWaitFlags, points: &[Point]) {
+    pub(super) fn wait(&self, flags: vk::SemaphoreWaitFlags, points: &[Point]) {
         let (semaphores, values): (Vec<_>, Vec<_>) = points.iter().copied().unzip();
         let wait = vk::SemaphoreWaitInfo::default().flags(flags).semaphores(&semaphores).values(&values);
         // SAFETY: the semaphores are alive.
@@ -87,7 +87,7 @@ impl Scene {
     }
 
     /// Destroys and frees, and returns what was found.
-    fn end(self) -> Vec<&'static str> {
+    pub(super) fn end(self) -> Vec<&'static str> {
         destroy_buffer(&self.sim, self.buffer);
         free(&self.sim, self.memory);
         let found = rules(&self.sim);
@@ -96,13 +96,13 @@ impl Scene {
         found
     }
 
-    fn fence(&self) -> vk::Fence {
+    pub(super) fn fence(&self) -> vk::Fence {
         // SAFETY: the device is valid.
         unsafe { self.sim.device().create_fence(&vk::FenceCreateInfo::default(), None) }.unwrap()
     }
 }
 
-const FOUND: [&str; 2] = ["VUID-vkDestroyBuffer-buffer-00922", "VUID-vkFreeMemory-memory-00677"];
+pub(super) const FOUND: [&str; 2] = ["VUID-vkDestroyBuffer-buffer-00922", "VUID-vkFreeMemory-memory-00677"];
 
 #[test]
 fn nothing_goes_before_somebody_waits() {
@@ -367,4 +367,39 @@ fn queues_that_wait_for_each_other_tell_of_all() {
     // SAFETY: the queue is the device's.
     unsafe { device.queue_wait_idle(queues[2]) }.unwrap();
     assert_eq!(scene.end(), [""; 0]);
+}
+
+#[test]
+fn what_is_pending_is_not_recorded_anew() {
+    let scene = Scene::new();
+    let device = scene.sim.device();
+    let begin = || {
+        // SAFETY: wrong on purpose, the driver's to find.
+        unsafe { device.begin_command_buffer(scene.commands, &vk::CommandBufferBeginInfo::default()) }.unwrap();
+        rules(&scene.sim)
+    };
+    scene.submit(scene.sim.queue(), vk::Fence::null());
+    assert_eq!(begin(), ["VUID-vkBeginCommandBuffer-commandBuffer-00049"]);
+    // SAFETY: the command buffer is being recorded.
+    unsafe { device.end_command_buffer(scene.commands) }.unwrap();
+    // SAFETY: the device is valid.
+    unsafe { device.device_wait_idle() }.unwrap();
+    assert_eq!(begin(), [""; 0]);
+}
+
+/// What waits for a value that comes later may be submitted first: it signals in its turn.
+#[test]
+fn what_waits_may_be_submitted_before_what_it_waits_for() {
+    for (awaited, expected) in [(1, &FOUND[..]), (2, &[])] {
+        let scene = Scene::new();
+        let semaphore = scene.semaphore(vk::SemaphoreType::TIMELINE);
+        // SAFETY: the family has two queues, and both were asked for.
+        let other = unsafe { scene.sim.device().get_device_queue(0, 1) };
+        let late = Batch { wait: Some((semaphore, 1)), signal: Some((semaphore, 2)), fills: true };
+        scene.submit_batches(scene.sim.queue(), &[late], vk::Fence::null());
+        let first = Batch { signal: Some((semaphore, 1)), ..Batch::default() };
+        scene.submit_batches(other, &[first], vk::Fence::null());
+        scene.wait(ALL, &[(semaphore, awaited)]);
+        assert_eq!(scene.end(), expected, "{awaited}");
+    }
 }
