@@ -197,6 +197,14 @@ pub struct Buffer<A: AllocatorRef> {
 
 owned_resource!(Buffer, vk::Buffer, vk::BufferCreateInfo<'_>, create_buffer, destroy_buffer, Buffer, "a buffer");
 
+impl<A: AllocatorRef> Buffer<A> {
+    /// Lends the memory to be written. Whoever is lent it leaves it where it is: another in its place would be freed with
+    /// this buffer, so it never gets out of the crate.
+    pub(crate) fn allocation_mut(&mut self) -> &mut Allocation {
+        &mut self.owned.allocation
+    }
+}
+
 /// An image with its memory, destroyed when dropped.
 pub struct Image<A: AllocatorRef> {
     handle: vk::Image,

@@ -26,7 +26,7 @@ use super::way::{self, Way, WayInput};
 use super::{Full, StagingCreateInfo, next_piece};
 use crate::allocator::Allocation;
 use crate::memory_type::Intent;
-use crate::resource::AllocatorRef;
+use crate::resource::{AllocatorRef, Buffer};
 
 /// What recording an upload has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,6 +241,24 @@ impl<A: AllocatorRef> Uploader<A> {
             // SAFETY: duty 1.
             _ => unsafe { self.record(commands, upload) },
         }
+    }
+
+    /// Does the same for a buffer that owns its memory.
+    ///
+    /// # Errors
+    /// As [`record_or_write`](Self::record_or_write).
+    ///
+    /// # Safety
+    /// 1. Duties 1 and 3 of [`record_or_write`](Self::record_or_write).
+    /// 2. The target is `buffer`.
+    pub unsafe fn record_or_write_owned<D: AsRef<[u8]>, B: AllocatorRef>(
+        &mut self,
+        commands: vk::CommandBuffer,
+        upload: &mut Upload<D>,
+        buffer: &mut Buffer<B>,
+    ) -> Result<Progress, TransferError> {
+        // SAFETY: the caller's duties; an owned buffer is bound at the start of its memory.
+        unsafe { self.record_or_write(commands, upload, buffer.allocation_mut()) }
     }
 
     /// Records the other half of [`Upload::hand_over`], on the queue family that takes the target over; tells whether

@@ -18,8 +18,8 @@ use ash::vk;
 use common::{mib, state_of};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    AllocationCreateInfo, Download, Full, Progress, QueueFamilies, Readback, Recorded, ResourceUse, StagingCreateInfo,
-    Upload, Uploader, Way,
+    AllocationCreateInfo, Buffer, Download, Full, Progress, QueueFamilies, Readback, Recorded, ResourceUse,
+    StagingCreateInfo, Upload, Uploader, Way,
 };
 use stage::{Stage, incoherent, pattern, profiles};
 
@@ -213,6 +213,38 @@ fn what_was_recorded_in_vain_is_discarded_and_starts_again() {
     assert_eq!(stage.read(target.handle(), 64 * KIB)[..40 << 10], bytes.concat());
     drop((uploader, target));
     stage.finish();
+}
+
+#[test]
+fn an_owned_buffer_is_written_in_place_or_through_the_ring() {
+    for profile in profiles() {
+        let stage = Stage::new(profile);
+        // SAFETY: nothing is submitted.
+        let mut uploader = unsafe { Uploader::new(stage.allocator(), &StagingCreateInfo::new(4096)) }.expect("a ring");
+        let usage = vk::BufferUsageFlags::TRANSFER_DST;
+        let create_info = vk::BufferCreateInfo::default().size(4096).usage(usage);
+        for info in [AllocationCreateInfo::stream(), AllocationCreateInfo::gpu_only()] {
+            let commands = stage.begin();
+            // SAFETY: the create-info is valid; nothing is submitted.
+            let mut buffer = unsafe { Buffer::new(stage.allocator(), &create_info, &info) }.expect("a buffer");
+            let mut upload = Upload::to_buffer(buffer.handle(), 4096, 100, pattern(5, 1000)).expect("it fits");
+            // SAFETY: recording; nothing uses the target, and nothing is submitted.
+            let done = unsafe { uploader.record_or_write_owned(commands, &mut upload, &mut buffer) }.expect("done");
+            if buffer.allocation().mapped_ptr().is_some() {
+                assert_eq!(done, Progress::Done(Way::InPlace));
+                // SAFETY: the host wrote these bytes just now.
+                assert_eq!(unsafe { buffer.slice::<u8>(100, 1000) }.expect("it is mapped"), pattern(5, 1000));
+            } else {
+                assert_eq!(done, Progress::Done(Way::Staged));
+            }
+            // SAFETY: the command buffer is not submitted.
+            unsafe { uploader.discard_recorded() };
+            stage.forget(commands);
+            drop(buffer);
+        }
+        drop(uploader);
+        stage.finish();
+    }
 }
 
 #[test]
