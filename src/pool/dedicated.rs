@@ -5,34 +5,36 @@
 //! - I2: vacant slots are reused last-freed first, so the same calls give the same keys.
 //! - I3: an object is given back by whoever lets go of it last: its owner, or one who was looking at it meanwhile.
 
+use core::mem;
 use std::sync::Arc;
 
 use crate::device::Memory;
+use crate::memory_type::Charge;
 use crate::suballocator::RangeKey;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Mutex;
 
 /// A memory object of one resource, with what the budget is charged for it.
 #[derive(Debug)]
 pub(crate) struct DedicatedMemory {
     pub memory: Memory,
-    /// Bytes; the object's size, or what lazily allocated memory has committed. Changes behind the pool's lock only.
-    charged: AtomicU64,
+    /// Changes behind the pool's lock only, under which nobody waits for it.
+    charge: Mutex<Charge>,
 }
 
 impl DedicatedMemory {
-    /// Takes over an object that the budget was charged for in full.
-    pub(crate) fn new(memory: Memory) -> Self {
-        Self { charged: AtomicU64::new(memory.size()), memory }
+    /// Takes over an object that the budget was charged for.
+    pub(crate) fn new(memory: Memory, charge: Charge) -> Self {
+        Self { charge: Mutex::new(charge), memory }
     }
 
-    /// Returns the bytes that the budget is charged with.
-    pub(crate) fn charged(&self) -> u64 {
-        self.charged.load(Ordering::Relaxed)
+    /// Returns what the budget is charged for it.
+    pub(crate) fn charge(&self) -> Charge {
+        *self.charge.lock()
     }
 
     /// Notes another charge; returns the one before.
-    pub(crate) fn recharge(&self, bytes: u64) -> u64 {
-        self.charged.swap(bytes, Ordering::Relaxed)
+    pub(crate) fn recharge(&self, charge: Charge) -> Charge {
+        mem::replace(&mut self.charge.lock(), charge)
     }
 }
 
@@ -52,11 +54,11 @@ struct Slot {
 
 impl DedicatedTable {
     /// Stores a memory object and returns its key.
-    pub(crate) fn insert(&mut self, memory: Memory) -> RangeKey {
+    pub(crate) fn insert(&mut self, memory: Memory, charge: Charge) -> RangeKey {
         let index = self.vacant.pop().unwrap_or_else(|| self.push_slot());
         let slot = &mut self.slots[index as usize];
         self.bytes += memory.size();
-        slot.object = Some(Arc::new(DedicatedMemory::new(memory)));
+        slot.object = Some(Arc::new(DedicatedMemory::new(memory, charge)));
         RangeKey::new(index, slot.generation)
     }
 

@@ -408,8 +408,8 @@ impl State {
 /// Retires a dedicated object unless somebody else still looks at it, who will then retire it.
 fn retire_last(backing: Backing<'_>, object: Arc<DedicatedMemory>) -> Option<Retired<'_>> {
     let object = Arc::into_inner(object)?;
-    let charged = object.charged();
-    Some(backing.retire_charged(object.memory, charged))
+    let charge = object.charge();
+    Some(backing.retire_charged(object.memory, charge))
 }
 
 #[inline]

@@ -89,7 +89,7 @@ impl Pool {
         if memory.mapping_error().is_some() {
             // I4: it serves its opener, which does not need the host, and goes back with it.
             drop(slot);
-            return Ok(self.store_dedicated(memory));
+            return Ok(self.store_dedicated(backing, memory));
         }
         let mut state = self.state.lock();
         let cut = state.blocks.add_with(memory, &request.range);
@@ -110,14 +110,14 @@ impl Pool {
 
     pub(super) fn open_dedicated(&self, backing: Backing<'_>, request: &PoolRequest) -> Result<Placement, Refusal> {
         let memory = self.open_memory(backing, request, (request.exact_size, request.dedicated_for))?;
-        Ok(self.store_dedicated(memory))
+        Ok(self.store_dedicated(backing, memory))
     }
 
     /// Stores a memory object that serves one resource alone.
-    fn store_dedicated(&self, memory: Memory) -> Placement {
-        let (handle, mapped) = (memory.handle(), memory.mapped_ptr());
+    fn store_dedicated(&self, backing: Backing<'_>, memory: Memory) -> Placement {
+        let (handle, mapped, charge) = (memory.handle(), memory.mapped_ptr(), backing.first_charge(&memory));
         let mut state = self.state.lock();
-        let key = state.dedicated.insert(memory);
+        let key = state.dedicated.insert(memory, charge);
         state.allocated += 1;
         Placement { memory: handle, offset: 0, mapped, key, is_dedicated: true }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Left, Pool, State, retire_last};
 use crate::block::growth;
 use crate::block::{Backing, Retired};
+use crate::memory_type::Charge;
 use crate::sync::BriefMutexGuard;
 
 /// Which empty blocks are not spare, beside the pool's minimum.
@@ -106,8 +107,9 @@ impl Pool {
             let committed = backing.device.commitment(&object.memory);
             let state = self.state.lock();
             if state.dedicated.get(key).is_some() {
-                let before = object.recharge(committed);
-                backing.budget.recharge(backing.heap_of(self.settings.memory_type_index), before, committed);
+                let now = Charge::committed(object.memory.size(), committed);
+                let before = object.recharge(now);
+                backing.budget.recharge(backing.heap_of(self.settings.memory_type_index), before, now);
             }
             let retired = retire_last(backing, object);
             drop(state);
