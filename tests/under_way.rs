@@ -3,10 +3,38 @@
 
 mod common;
 
+use std::thread;
+use std::time::Duration;
+
 use ash::vk;
 use common::{Rig, linear, mib, requirements};
-use freestone::sim::Profile;
-use freestone::{AllocationCreateInfo, Kind};
+use freestone::sim::{Function, KIB, Profile, SimDevice};
+use freestone::{AllocationCreateInfo, AllocationRequirements, Kind};
+
+/// Only a test that fails waits so long.
+const HANG: Duration = Duration::from_secs(20);
+/// Time to be refused, for a thread that does not wait; a test that passes does not depend on it.
+const WHILE: Duration = Duration::from_millis(20);
+
+/// The owner frees an object while a tick asks the driver about it: the tick gives it back, and who needs its bytes waits.
+#[test]
+fn lazy_memory_that_a_tick_gives_back_is_waited_for() {
+    let rig = Rig::with(SimDevice::new(Profile::noncoherent()), |info| info.heap_limit(0, 64 * KIB));
+    let info = AllocationCreateInfo::transient().without_spilling();
+    let lazy = AllocationRequirements { memory_type_bits: 1 << 4, ..requirements(64 * KIB, 256, Kind::NonLinear) };
+    let first = rig.allocate(&lazy, &info).expect("there is memory");
+    thread::scope(|scope| {
+        let gate = rig.control().block(Function::GetDeviceMemoryCommitment);
+        scope.spawn(|| rig.tick());
+        assert!(gate.wait_for_arrivals(1, HANG), "the tick asks for its commitment");
+        rig.free(first).expect("it is alive");
+        let next = scope.spawn(|| rig.allocate(&lazy, &info));
+        thread::sleep(WHILE);
+        gate.open();
+        rig.free(next.join().expect("no panic").expect("64 KiB are on their way")).expect("it is alive");
+    });
+    rig.finish();
+}
 
 /// Lazily allocated memory counts as a whole until the driver is asked for its commitment, though it commits nothing.
 #[test]

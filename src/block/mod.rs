@@ -20,7 +20,7 @@ pub(crate) mod growth;
 use ash::vk;
 
 use crate::device::{Device, DriverError, Memory, MemoryRequest};
-use crate::memory_type::{Bound, Budget, Charge, Refused, ReleaseInFlight};
+use crate::memory_type::{Bound, Budget, Charge, Refused, Release, ReleaseInFlight};
 
 /// Where memory comes from and goes to: the driver, and the one place that counts it.
 #[derive(Clone, Copy)]
@@ -65,14 +65,19 @@ impl<'a> Backing<'a> {
 
     /// Announces that a memory object goes back to the driver; the driver is called by [`Retired::finish`].
     pub(crate) fn retire(self, memory: Memory) -> Retired<'a> {
-        let charge = self.first_charge(&memory);
-        self.retire_charged(memory, charge)
+        let release = self.announce(&memory, self.first_charge(&memory));
+        self.take_over(memory, release)
     }
 
-    /// Announces the same for an object that may have been charged anew.
-    pub(crate) fn retire_charged(self, memory: Memory, charge: Charge) -> Retired<'a> {
+    /// Announces the same for an object that others may still look at, and that may have been charged anew.
+    pub(crate) fn announce(self, memory: &Memory, charge: Charge) -> Release {
         let heap = self.heap_of(memory.memory_type_index());
-        Retired { release: self.budget.begin_release(heap, charge), memory, device: self.device }
+        self.budget.begin_release(heap, charge).hand_over()
+    }
+
+    /// Takes over an object whose way back was announced.
+    pub(crate) fn take_over(self, memory: Memory, release: Release) -> Retired<'a> {
+        Retired { memory, release: self.budget.take_over(release), device: self.device }
     }
 }
 

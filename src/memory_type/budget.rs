@@ -40,8 +40,8 @@ use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering};
 use heap::{HeapFacts, HeapState};
 
 pub(crate) use charge::Charge;
-pub(crate) use guards::ReleaseInFlight;
 use guards::Reservation;
+pub(crate) use guards::{Release, ReleaseInFlight};
 pub(crate) use heap::Bound;
 pub use heap::HeapUsage;
 pub use refused::Refused;
@@ -194,7 +194,12 @@ impl Budget {
         state.releases_begun += 1;
         let number = state.releases_begun;
         state.releases.push(number);
-        ReleaseInFlight::new(self, (heap_index, charge), number)
+        self.take_over(Release { heap_index, charge, number })
+    }
+
+    /// Guards a release that another thread has handed over.
+    pub(crate) fn take_over(&self, release: Release) -> ReleaseInFlight<'_> {
+        ReleaseInFlight::new(self, release)
     }
 
     /// Returns the bytes of each heap whose release ever ended, or that are charged no more; they wrap around.

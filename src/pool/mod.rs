@@ -28,13 +28,12 @@ mod upkeep;
 mod walk;
 
 use core::ptr::NonNull;
-use std::sync::Arc;
 
 use ash::vk;
 
 pub(crate) use self::class::BlockClass;
 pub use self::class::{Kind, MemoryPriority};
-use self::dedicated::{DedicatedMemory, DedicatedTable};
+use self::dedicated::DedicatedTable;
 use self::opening::Openings;
 pub use self::placement::DedicatedUse;
 pub(crate) use self::ticket::{Follower, GrowthTicket, Joined};
@@ -355,8 +354,8 @@ impl Pool {
     /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
     pub(crate) fn free_dedicated(&self, backing: Backing<'_>, key: RangeKey) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
-        let object = state.dedicated.remove(key).ok_or(StaleKey)?;
-        let (left, retired) = (state.left(), retire_last(backing, object));
+        let retired = state.dedicated.retire(backing, key)?;
+        let left = state.left();
         drop(state);
         retired.map(Retired::finish);
         Ok(left)
@@ -376,10 +375,9 @@ impl Pool {
     ) -> Result<(), StaleKey> {
         if making == Making::Dedicated {
             let mut state = self.state.lock();
-            let object = state.dedicated.remove(key).ok_or(StaleKey)?;
+            let retired = state.dedicated.retire(backing, key)?;
             // Behind the same lock: nobody counts it as freed meanwhile.
             state.allocated -= 1;
-            let retired = retire_last(backing, object);
             drop(state);
             retired.map(Retired::finish);
             return Ok(());
@@ -403,13 +401,6 @@ impl State {
         self.allocated += 1;
         Some(placement(&cut))
     }
-}
-
-/// Retires a dedicated object unless somebody else still looks at it, who will then retire it.
-fn retire_last(backing: Backing<'_>, object: Arc<DedicatedMemory>) -> Option<Retired<'_>> {
-    let object = Arc::into_inner(object)?;
-    let charge = object.charge();
-    Some(backing.retire_charged(object.memory, charge))
 }
 
 #[inline]

@@ -52,36 +52,50 @@ impl Drop for Reservation<'_> {
     }
 }
 
+/// A release under way, without its guard: it ends when somebody takes it over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Release {
+    pub(super) heap_index: u32,
+    pub(super) charge: Charge,
+    pub(super) number: u64,
+}
+
 /// A memory object that is being freed; dropping it says that the driver is done.
 #[derive(Debug)]
 #[must_use = "dropping it says that the memory is freed"]
 pub(crate) struct ReleaseInFlight<'a> {
     budget: &'a Budget,
-    heap_index: u32,
-    charge: Charge,
-    number: u64,
+    release: Release,
 }
 
 impl<'a> ReleaseInFlight<'a> {
-    /// Stands for a release that the budget has counted already.
-    pub(super) fn new(budget: &'a Budget, (heap_index, charge): (u32, Charge), number: u64) -> Self {
-        Self { budget, heap_index, charge, number }
+    /// Guards a release that the budget has counted already.
+    pub(super) fn new(budget: &'a Budget, release: Release) -> Self {
+        Self { budget, release }
+    }
+
+    /// Leaves the release to whoever frees the memory object.
+    pub(crate) fn hand_over(self) -> Release {
+        let release = self.release;
+        mem::forget(self);
+        release
     }
 }
 
 impl Drop for ReleaseInFlight<'_> {
     fn drop(&mut self) {
-        let bytes = self.charge.own();
+        let Release { heap_index, charge, number } = self.release;
+        let bytes = charge.own();
         let mut state = self.budget.state.lock();
-        let heap = &mut state.heaps[self.heap_index as usize];
+        let heap = &mut state.heaps[heap_index as usize];
         heap.own = heap.own.saturating_sub(bytes);
         heap.leaving -= bytes;
         heap.ever_gone = heap.ever_gone.wrapping_add(bytes);
         state.objects = state.objects.saturating_sub(1);
         state.objects_leaving -= 1;
-        state.releases.retain(|&number| number != self.number);
+        state.releases.retain(|&under_way| under_way != number);
         self.budget.note_operation(&mut state);
-        self.budget.publish(&state, self.heap_index as usize);
+        self.budget.publish(&state, heap_index as usize);
         drop(state);
         self.budget.release_ended.notify_all();
     }
