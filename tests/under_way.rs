@@ -9,12 +9,33 @@ use std::time::Duration;
 use ash::vk;
 use common::{Rig, linear, mib, requirements};
 use freestone::sim::{Function, KIB, Profile, SimDevice};
-use freestone::{AllocationCreateInfo, AllocationRequirements, Kind};
+use freestone::{AllocationCreateInfo, AllocationRequirements, DedicatedUse, Intent, Kind};
 
 /// Only a test that fails waits so long.
 const HANG: Duration = Duration::from_secs(20);
 /// Time to be refused, for a thread that does not wait; a test that passes does not depend on it.
 const WHILE: Duration = Duration::from_millis(20);
+
+/// A block on its way has the bytes that were refused, and room for the request, though no growth promised it.
+#[test]
+fn a_block_that_is_prewarmed_is_waited_for_before_a_refusal() {
+    let rig = Rig::new(common::two_heaps(mib(64), mib(64)));
+    let info = AllocationCreateInfo::gpu_only().without_spilling();
+    let held = rig.allocate(&linear(mib(54)), &info.dedicated(DedicatedUse::Always)).expect("there is memory");
+    thread::scope(|scope| {
+        let gate = rig.control().block(Function::AllocateMemory);
+        let opening = scope.spawn(|| rig.prewarm(Intent::GpuOnly, mib(8)));
+        assert!(gate.wait_for_arrivals(1, HANG), "62 of 64 MiB are reserved");
+        let waiting = scope.spawn(|| rig.allocate(&linear(mib(3)), &info));
+        thread::sleep(WHILE);
+        gate.open();
+        assert_eq!(opening.join().expect("no panic").ok(), Some(mib(8)));
+        let waited = waiting.join().expect("no panic").expect("the block has room");
+        rig.free(waited).expect("it is alive");
+    });
+    rig.free(held).expect("it is alive");
+    rig.finish();
+}
 
 /// The owner frees an object while a tick asks the driver about it: the tick gives it back, and who needs its bytes waits.
 #[test]

@@ -36,7 +36,7 @@ mod refused;
 
 use super::topology::Topology;
 use crate::device::{HeapBudget, MAX_HEAPS, Properties};
-use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering, UnderWay};
 use heap::{HeapFacts, HeapState};
 
 pub(crate) use charge::Charge;
@@ -58,10 +58,7 @@ struct State {
     objects: u32,
     /// Memory objects whose release is under way.
     objects_leaving: u32,
-    /// How many releases ever began; the number of the last one.
-    releases_begun: u64,
-    /// The numbers of the releases under way.
-    releases: Vec<u64>,
+    releases: UnderWay,
     /// How many refreshes ever began; the number of the last one.
     refreshes_begun: u64,
     /// The number of the refresh whose answer is known.
@@ -145,9 +142,11 @@ impl Budget {
     /// [`Refused`], with the numbers.
     pub(crate) fn reserve(&self, heap_index: u32, bytes: u64, bound: Bound) -> Result<Reservation<'_>, Refused> {
         let mut state = self.state.lock();
-        let last_awaited = state.releases_begun;
+        let last_awaited = state.releases.last();
         while let Err(refused) = self.check_now(&state, heap_index, bytes, bound) {
-            if state.have_ended(last_awaited) || self.check_after_releases(&state, heap_index, bytes, bound).is_err() {
+            if state.releases.have_ended(last_awaited)
+                || self.check_after_releases(&state, heap_index, bytes, bound).is_err()
+            {
                 return Err(refused);
             }
             self.release_ended.wait(&mut state);
@@ -191,9 +190,7 @@ impl Budget {
         state.heaps[heap_index as usize].unsettle(charge);
         state.heaps[heap_index as usize].leaving += charge.own();
         state.objects_leaving += 1;
-        state.releases_begun += 1;
-        let number = state.releases_begun;
-        state.releases.push(number);
+        let number = state.releases.begin();
         self.take_over(Release { heap_index, charge, number })
     }
 
@@ -212,8 +209,8 @@ impl Budget {
     /// [`ReleaseInFlight`] meanwhile.
     pub(crate) fn gone_since(&self, before: &[u64; MAX_HEAPS], heap_index: Option<u32>) -> u64 {
         let mut state = self.state.lock();
-        let last_awaited = state.releases_begun;
-        while !state.have_ended(last_awaited) {
+        let last_awaited = state.releases.last();
+        while !state.releases.have_ended(last_awaited) {
             self.release_ended.wait(&mut state);
         }
         let by_heap = (0..).zip(&state.heaps).zip(before);
@@ -365,12 +362,6 @@ impl State {
     fn new(facts: &[HeapFacts; MAX_HEAPS]) -> Self {
         let heaps = facts.map(|facts| HeapState { budget: facts.budget(0), ..HeapState::default() });
         Self { heaps, ..Self::default() }
-    }
-
-    /// Returns whether every release up to a number has ended. By number: one that began later and ended sooner says
-    /// nothing of those before it.
-    fn have_ended(&self, last_awaited: u64) -> bool {
-        self.releases.iter().all(|&number| number > last_awaited)
     }
 }
 

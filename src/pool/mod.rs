@@ -36,7 +36,7 @@ pub use self::class::{Kind, MemoryPriority};
 use self::dedicated::DedicatedTable;
 use self::opening::Openings;
 pub use self::placement::DedicatedUse;
-pub(crate) use self::ticket::{Follower, GrowthTicket, Joined};
+pub(crate) use self::ticket::{GrowthTicket, Joined};
 pub(crate) use self::upkeep::Kept;
 pub(crate) use self::walk::PoolVisitor;
 use crate::block::block_list::{BlockList, Cut};

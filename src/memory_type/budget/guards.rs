@@ -93,7 +93,7 @@ impl Drop for ReleaseInFlight<'_> {
         heap.ever_gone = heap.ever_gone.wrapping_add(bytes);
         state.objects = state.objects.saturating_sub(1);
         state.objects_leaving -= 1;
-        state.releases.retain(|&under_way| under_way != number);
+        state.releases.end(number);
         self.budget.note_operation(&mut state);
         self.budget.publish(&state, heap_index as usize);
         drop(state);
