@@ -57,6 +57,54 @@ fn lazy_memory_that_a_tick_gives_back_is_waited_for() {
     rig.finish();
 }
 
+/// What another thread is about to open counts towards the peak: what lies empty makes way for both.
+#[test]
+fn two_openings_at_once_raise_no_peak_while_memory_lies_empty() {
+    let rig = Rig::new(common::two_heaps(mib(256), mib(256)));
+    let own = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
+    let held = rig.allocate(&linear(mib(60)), &own).expect("there is memory");
+    let empty = rig.allocate(&linear(mib(20)), &AllocationCreateInfo::upload()).expect("there is memory");
+    let gone = rig.allocate(&linear(mib(20)), &own).expect("there is memory");
+    for one in [gone, empty] {
+        rig.free(one).expect("it is alive");
+    }
+    assert_eq!(rig.statistics().total.empty_bytes, mib(20), "of 80 that are left of 100");
+    let two = thread::scope(|scope| {
+        let gate = rig.control().block(Function::AllocateMemory);
+        let workers = [1, 2].map(|number| {
+            let worker = scope.spawn(|| rig.allocate(&linear(mib(20)), &own).expect("there is memory"));
+            assert!(gate.wait_for_arrivals(number, HANG), "it asks the driver");
+            worker
+        });
+        gate.open();
+        workers.map(|worker| worker.join().expect("no panic"))
+    });
+    assert_eq!((rig.control().peak_reserved_bytes(), rig.statistics().peak_reserved_bytes), (mib(100), mib(100)));
+    for one in two.into_iter().chain([held]) {
+        rig.free(one).expect("it is alive");
+    }
+    rig.finish();
+}
+
+/// What goes back while the driver maps what it has just given was there beside it.
+#[test]
+fn the_peak_counts_what_goes_back_during_an_opening() {
+    let rig = Rig::new(common::two_heaps(mib(256), mib(256)));
+    let info = AllocationCreateInfo::upload().dedicated(DedicatedUse::Always);
+    let first = rig.allocate(&linear(mib(40)), &info).expect("there is memory");
+    let second = thread::scope(|scope| {
+        let gate = rig.control().block(Function::MapMemory);
+        let opening = scope.spawn(|| rig.allocate(&linear(mib(40)), &info).expect("there is memory"));
+        assert!(gate.wait_for_arrivals(1, HANG), "the driver has given 40 MiB more");
+        rig.free(first).expect("it is alive");
+        gate.open();
+        opening.join().expect("no panic")
+    });
+    assert_eq!((rig.control().peak_reserved_bytes(), rig.statistics().peak_reserved_bytes), (mib(80), mib(80)));
+    rig.free(second).expect("it is alive");
+    rig.finish();
+}
+
 /// Lazily allocated memory counts as a whole until the driver is asked for its commitment, though it commits nothing.
 #[test]
 fn lazy_memory_hides_nobody_else_s() {

@@ -342,7 +342,7 @@ impl Allocator {
     /// Chooses what an opening has given back first: of its own pool, then of any. What a rehearsal has given back
     /// already is gone.
     fn give_backs(&self, own: &NumberedPool, opening_bytes: u64, rehearsed: &Rehearse) -> Vec<GiveBack> {
-        let peak_bytes = self.peak_bytes().max(rehearsed.peak_bytes);
+        let peak_bytes = self.budget().peak_bytes().max(rehearsed.peak_bytes);
         let mut excess = retention::excess(rehearsed.reserved_bytes(self), opening_bytes, peak_bytes);
         if excess == 0 || self.pools().sum(|pool| pool.counts().empty_bytes) == 0 {
             return Vec::new();

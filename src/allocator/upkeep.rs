@@ -186,15 +186,9 @@ impl Allocator {
         self.pools.all().filter(|pool| is_on(pool)).collect()
     }
 
-    /// Returns the bytes of all memory objects that the allocator holds.
-    pub(crate) fn reserved_bytes(&self) -> u64 {
-        self.pools.sum(|pool| pool.counts().reserved_bytes())
-    }
-
-    /// Hears that memory was opened: the peak may have risen.
+    /// Hears that memory was opened.
     pub(crate) fn note_opening(&self) {
         self.openings.fetch_add(1, Ordering::Relaxed);
-        self.peak_bytes.fetch_max(self.reserved_bytes(), Ordering::Relaxed);
         self.idle.lock().note_opening(self.pools.allocated());
     }
 

@@ -56,6 +56,10 @@ const OBJECT_HEADROOM: u32 = 16;
 struct State {
     heaps: [HeapState; MAX_HEAPS],
     objects: u32,
+    /// Sizes of all memory objects that are reserved, held, or about to be freed.
+    reserved: u64,
+    /// The most that this ever was when memory that the driver has given was reserved.
+    peak: u64,
     /// Memory objects whose release is under way.
     objects_leaving: u32,
     releases: UnderWay,
@@ -153,8 +157,9 @@ impl Budget {
         }
         state.heaps[heap_index as usize].own += bytes;
         state.objects += 1;
+        state.reserved += bytes;
         self.publish(&state, heap_index as usize);
-        Ok(Reservation::new(self, heap_index, bytes))
+        Ok(Reservation::new(self, (heap_index, bytes), state.reserved))
     }
 
     /// Says what [`Budget::reserve`] would answer after a change that is only thought of, without waiting and without
@@ -290,6 +295,16 @@ impl Budget {
     /// Returns how many memory objects may be held.
     pub(crate) fn max_object_count(&self) -> u32 {
         self.max_objects
+    }
+
+    /// Returns the sizes of all memory objects together, in bytes: also of those that are being opened or freed.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.state.lock().reserved
+    }
+
+    /// Returns the most bytes that were ever reserved at once.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.state.lock().peak
     }
 
     /// Returns how often the driver's numbers were taken over.

@@ -11,12 +11,14 @@ pub(crate) struct Reservation<'a> {
     budget: &'a Budget,
     heap_index: u32,
     bytes: u64,
+    /// All bytes that were reserved with it. All that it ever shares the driver with was reserved before it, or counts it.
+    reserved: u64,
 }
 
 impl<'a> Reservation<'a> {
     /// Stands for what the budget has counted already.
-    pub(super) fn new(budget: &'a Budget, heap_index: u32, bytes: u64) -> Self {
-        Self { budget, heap_index, bytes }
+    pub(super) fn new(budget: &'a Budget, (heap_index, bytes): (u32, u64), reserved: u64) -> Self {
+        Self { budget, heap_index, bytes, reserved }
     }
 
     #[cfg(test)]
@@ -37,6 +39,7 @@ impl<'a> Reservation<'a> {
         debug_assert_eq!(charge.own(), self.bytes, "budget I4: what is kept is what was granted");
         let mut state = self.budget.state.lock();
         state.heaps[self.heap_index as usize].settled += charge.settled();
+        state.peak = state.peak.max(self.reserved);
         self.budget.note_operation(&mut state);
         drop(state);
         mem::forget(self);
@@ -48,6 +51,7 @@ impl Drop for Reservation<'_> {
         let mut state = self.budget.state.lock();
         state.heaps[self.heap_index as usize].own -= self.bytes;
         state.objects -= 1;
+        state.reserved -= self.bytes;
         self.budget.publish(&state, self.heap_index as usize);
     }
 }
@@ -92,6 +96,7 @@ impl Drop for ReleaseInFlight<'_> {
         heap.leaving -= bytes;
         heap.ever_gone = heap.ever_gone.wrapping_add(bytes);
         state.objects = state.objects.saturating_sub(1);
+        state.reserved = state.reserved.saturating_sub(charge.size);
         state.objects_leaving -= 1;
         state.releases.end(number);
         self.budget.note_operation(&mut state);
