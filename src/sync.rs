@@ -15,6 +15,7 @@ mod brief_lock;
 mod model;
 #[cfg(not(loom))]
 mod thread_number;
+mod under_way;
 
 pub(crate) use self::brief_lock::{BriefMutex, BriefMutexGuard, brief_mutex};
 #[cfg(loom)]
@@ -25,6 +26,7 @@ pub(crate) use self::model::{
 pub(crate) use self::model::{explore, spawn};
 #[cfg(not(loom))]
 pub(crate) use self::thread_number::{known_thread_number, most_threads, thread_number};
+pub(crate) use self::under_way::UnderWay;
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64};
 /// What no model replaces: counters in statics, which give out numbers, and marks. They order nothing.

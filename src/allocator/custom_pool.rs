@@ -365,9 +365,10 @@ impl Allocator {
         (0..count).try_for_each(|_| self.open_empty(&custom.pool, bytes))
     }
 
-    /// Takes an idle custom pool apart.
+    /// Takes an idle custom pool apart. It leaves the table last: a thread that looks for room finds its blocks, or their
+    /// way back. Nobody else has its handle, so nothing is opened in it meanwhile.
     pub(crate) fn retire_pool(&self, custom: &CustomPool) {
-        self.pools.remove(custom.pool.index());
         custom.pool.abandon(self.backing());
+        self.pools.remove(custom.pool.index());
     }
 }

@@ -17,7 +17,7 @@ use super::{Allocator, retention};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates};
-use crate::pool::{AtLimit, Attempt, Follower, Joined, Kept, Placement, PoolRequest, Refusal};
+use crate::pool::{AtLimit, Attempt, Joined, Kept, Placement, PoolRequest, Refusal};
 
 /// Why an attempt ended without a placement.
 #[derive(Debug)]
@@ -305,18 +305,18 @@ fn look_once_more(
     }
     let found = find_existing(allocator, pool, request, Haste::Patient);
     let found = found.or_else(|| match refusal {
-        Refusal::Budget(_) => await_growths(allocator, pool, request),
+        Refusal::Budget(_) => await_openings(allocator, pool, request),
         _ => None,
     });
     Ok(found.ok_or(refusal)?)
 }
 
-/// Waits for what other threads are opening for the pool or its shards, where that covers the need: they have reserved
-/// what was refused here. Where they are refused too, so is this attempt, and nobody waits in turns.
-fn await_growths(allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<(Placement, Stamp)> {
-    let shards = core::iter::once(pool).chain(allocator.pools().siblings(pool));
-    shards.filter_map(|shard| shard.growth().follow(shard.need_of(&request.range))).for_each(Follower::wait);
-    // One that has just ended is not waited for: whatever came of the growths, there may be room by now.
+/// Waits for the blocks that other threads are opening for the pool or its shards, whether a growth has promised them or
+/// not: they have reserved what was refused here. Where they are refused too, so is this attempt, and nobody waits in
+/// turns.
+fn await_openings(allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<(Placement, Stamp)> {
+    core::iter::once(pool).chain(allocator.pools().siblings(pool)).for_each(|shard| shard.await_openings());
+    // One that has just ended is not waited for: whatever came of the openings, there may be room by now.
     find_existing(allocator, pool, request, Haste::Patient)
 }
 
@@ -342,7 +342,7 @@ impl Allocator {
     /// Chooses what an opening has given back first: of its own pool, then of any. What a rehearsal has given back
     /// already is gone.
     fn give_backs(&self, own: &NumberedPool, opening_bytes: u64, rehearsed: &Rehearse) -> Vec<GiveBack> {
-        let peak_bytes = self.peak_bytes().max(rehearsed.peak_bytes);
+        let peak_bytes = self.budget().peak_bytes().max(rehearsed.peak_bytes);
         let mut excess = retention::excess(rehearsed.reserved_bytes(self), opening_bytes, peak_bytes);
         if excess == 0 || self.pools().sum(|pool| pool.counts().empty_bytes) == 0 {
             return Vec::new();

@@ -141,3 +141,25 @@ fn loom_a_block_that_never_comes_leaves_its_place() {
         },
     );
 }
+
+/// A pool that goes holds what another thread needs: it is given back in any case, and never overlooked.
+#[test]
+fn loom_a_pool_that_goes_is_room_for_others() {
+    fn small() -> Profile {
+        let mut profile = Profile::discrete_rebar();
+        profile.heaps[0].size = 1 << 20;
+        profile
+    }
+    model("allocator: a pool goes while its room is needed", small, |allocator, _| {
+        let info = PoolCreateInfo::for_memory_type(0).block_size(512 << 10);
+        let pool = allocator.create_pool(&info).expect("there is room for it");
+        let one = allocator.allocate(&request(4096), &AllocationCreateInfo::gpu_only().pool(&pool));
+        allocator.free(one.expect("there is memory")).expect("it is alive");
+        let other = Arc::clone(allocator);
+        let worker = spawn(move || other.destroy_pool(pool).expect("nothing of it is alive"));
+        let info = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always).without_spilling();
+        let own = allocator.allocate(&request(768 << 10), &info);
+        worker.join().expect("it does not panic");
+        allocator.free(own.expect("the pool's block is room")).expect("it is alive");
+    });
+}

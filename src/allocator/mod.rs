@@ -78,8 +78,6 @@ pub struct Allocator {
     pools: Pools,
     ledger: Ledger,
     idle: Mutex<IdleMemory>,
-    /// The most bytes ever reserved at once.
-    peak_bytes: AtomicU64,
     /// How often `tick` was called.
     ticks: AtomicU64,
     /// How often memory was opened.
@@ -122,7 +120,6 @@ impl Allocator {
             pools,
             ledger: Ledger::new(info.records_backtraces),
             idle: Mutex::default(),
-            peak_bytes: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
             openings: AtomicU64::new(0),
             rested_at: AtomicU64::new(0),
@@ -354,10 +351,6 @@ impl Allocator {
         self.properties().memory_type(memory_type_index).map_or(0, |memory_type| memory_type.heap_index)
     }
 
-    pub(crate) fn peak_bytes(&self) -> u64 {
-        self.peak_bytes.load(Ordering::Relaxed)
-    }
-
     #[inline]
     fn now(&self) -> u64 {
         self.ticks.load(Ordering::Relaxed)
@@ -394,7 +387,7 @@ impl fmt::Debug for Allocator {
         f.debug_struct("Allocator")
             .field("device_name", &self.properties().device_name)
             .field("owner", &self.owner)
-            .field("reserved_bytes", &self.reserved_bytes())
+            .field("reserved_bytes", &self.budget.reserved_bytes())
             .finish_non_exhaustive()
     }
 }

@@ -113,7 +113,8 @@ pub struct Statistics {
     pub pools: Vec<(u16, MemoryTypeStatistics)>,
     /// The sum over all heaps.
     pub total: PoolStatistics,
-    /// The most bytes that were ever reserved at once.
+    /// The most bytes that were ever reserved at once. What several threads open counts from before the driver is asked, so
+    /// it may be above what the driver ever gave, by what it refused one of them while it served another.
     pub peak_reserved_bytes: u64,
     /// Memory objects alive, as the budget counts them.
     pub object_count: u32,
@@ -220,7 +221,7 @@ impl Allocator {
         let mut statistics = Statistics {
             heaps: (0u32..).zip(&properties.memory_heaps).map(|(index, _)| self.heap_statistics(index)).collect(),
             memory_types: (0u32..).zip(&properties.memory_types).map(|(index, _)| of_type(index)).collect(),
-            peak_reserved_bytes: self.peak_bytes(),
+            peak_reserved_bytes: self.budget().peak_bytes(),
             object_count: self.budget().object_count(),
             max_object_count: self.budget().max_object_count(),
             ..Statistics::default()

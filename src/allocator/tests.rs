@@ -8,7 +8,7 @@ use super::custom_pool::PoolCreateInfo;
 use super::descent::{Descent, Perform};
 use super::request::AllocationRequest;
 use super::{AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
-use crate::memory_type::{Bound, Intent};
+use crate::memory_type::{Bound, Charge, Intent};
 use crate::pool::{Attempt, Kind};
 use crate::sim::{Profile, SimDevice};
 
@@ -31,10 +31,10 @@ fn a_broken_invariant_panics_once_while_unwinding() {
         let allocation = allocator.allocate(&requirements, &info).expect("there is memory");
         let heap_index = allocator.heap_of(allocation.memory_type_index());
         allocator.free(allocation).expect("it is alive");
-        let kept = allocator.reserved_bytes();
+        let kept = allocator.budget().reserved_bytes();
         assert!(kept > 0, "one small block stays");
         // Now the budget knows nothing of the block that the drop gives back.
-        drop(allocator.budget().begin_release(heap_index, kept));
+        drop(allocator.budget().begin_release(heap_index, Charge::whole(kept)));
         panic!("the first panic");
     }));
     let payload = unwound.expect_err("it panicked");

@@ -33,7 +33,7 @@ const NEVER: u64 = u64::MAX;
 /// How old the allocator's knowledge of the driver's budgets is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetAge {
-    /// Memory objects opened or given back since the last refresh.
+    /// Memory objects opened or given back since the budgets were last asked for.
     pub operations: u64,
     /// Refreshes that the driver has answered; 0 without `VK_EXT_memory_budget`.
     pub refreshes: u64,
@@ -140,10 +140,15 @@ impl Allocator {
         self.trim_pools(None)
     }
 
-    /// Asks the driver for its budgets: one query, outside every lock. Does nothing without `VK_EXT_memory_budget`.
+    /// Asks the driver for its budgets: one query, and one for each lazily allocated object, outside every lock. Without
+    /// `VK_EXT_memory_budget` it asks for the latter only.
     ///
-    /// Memory that others use shows only after this or [`tick`](Self::tick). Returns whether the driver answered.
+    /// Memory that others use shows only after this or [`tick`](Self::tick), and so does what lazily allocated memory has
+    /// committed: until then it counts as a whole. Returns whether the driver told its budgets.
     pub fn update_budget(&self) -> bool {
+        for pool in self.pools.all() {
+            pool.charge_commitments(self.backing());
+        }
         self.budget.refresh(|| self.device.memory_budgets())
     }
 
@@ -157,9 +162,6 @@ impl Allocator {
     /// Counts a frame: refreshes the budgets, and gives back blocks that have been empty for 300 ticks.
     pub fn tick(&self) {
         let now = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
-        for pool in self.pools.all() {
-            pool.charge_commitments(self.backing());
-        }
         self.update_budget();
         let Some(before) = now.checked_sub(AGED_AFTER) else { return };
         for pool in self.pools.all() {
@@ -184,15 +186,9 @@ impl Allocator {
         self.pools.all().filter(|pool| is_on(pool)).collect()
     }
 
-    /// Returns the bytes of all memory objects that the allocator holds.
-    pub(crate) fn reserved_bytes(&self) -> u64 {
-        self.pools.sum(|pool| pool.counts().reserved_bytes())
-    }
-
-    /// Hears that memory was opened: the peak may have risen.
+    /// Hears that memory was opened.
     pub(crate) fn note_opening(&self) {
         self.openings.fetch_add(1, Ordering::Relaxed);
-        self.peak_bytes.fetch_max(self.reserved_bytes(), Ordering::Relaxed);
         self.idle.lock().note_opening(self.pools.allocated());
     }
 

@@ -17,8 +17,10 @@
 pub(crate) mod block_list;
 pub(crate) mod growth;
 
+use ash::vk;
+
 use crate::device::{Device, DriverError, Memory, MemoryRequest};
-use crate::memory_type::{Bound, Budget, Refused, ReleaseInFlight};
+use crate::memory_type::{Bound, Budget, Charge, Refused, Release, ReleaseInFlight};
 
 /// Where memory comes from and goes to: the driver, and the one place that counts it.
 #[derive(Clone, Copy)]
@@ -50,20 +52,32 @@ impl<'a> Backing<'a> {
         let heap = self.heap_of(request.memory_type_index);
         let reservation = self.budget.reserve(heap, request.size, bound).map_err(OpenError::Refused)?;
         let memory = self.device.allocate_memory(request).map_err(OpenError::Driver)?;
-        reservation.commit();
+        reservation.commit(self.first_charge(&memory));
         Ok(memory)
+    }
+
+    /// Returns what the budget is charged for an object that was opened, until it is charged anew.
+    pub(crate) fn first_charge(self, memory: &Memory) -> Charge {
+        let flags = self.device.properties().flags_of(memory.memory_type_index());
+        let is_lazy = flags.contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED);
+        if is_lazy { Charge::unseen(memory.size()) } else { Charge::whole(memory.size()) }
     }
 
     /// Announces that a memory object goes back to the driver; the driver is called by [`Retired::finish`].
     pub(crate) fn retire(self, memory: Memory) -> Retired<'a> {
-        let charged = memory.size();
-        self.retire_charged(memory, charged)
+        let release = self.announce(&memory, self.first_charge(&memory));
+        self.take_over(memory, release)
     }
 
-    /// Announces the same for an object that the budget is charged another sum for than its size.
-    pub(crate) fn retire_charged(self, memory: Memory, charged: u64) -> Retired<'a> {
+    /// Announces the same for an object that others may still look at, and that may have been charged anew.
+    pub(crate) fn announce(self, memory: &Memory, charge: Charge) -> Release {
         let heap = self.heap_of(memory.memory_type_index());
-        Retired { release: self.budget.begin_release(heap, charged), memory, device: self.device }
+        self.budget.begin_release(heap, charge).hand_over()
+    }
+
+    /// Takes over an object whose way back was announced.
+    pub(crate) fn take_over(self, memory: Memory, release: Release) -> Retired<'a> {
+        Retired { memory, release: self.budget.take_over(release), device: self.device }
     }
 }
 

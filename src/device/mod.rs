@@ -81,8 +81,9 @@ type MemoryCallback = Arc<dyn Fn(&MemoryEvent) + Send + Sync>;
 
 /// Functions of the user that hear of every memory object: just after it was allocated, just before it is freed.
 ///
-/// They run on the thread that allocates or frees, with no lock of this crate held. They must not call the allocator,
-/// counters apart: other threads, and such a call too, may wait for the very operation that the callback is part of. They
+/// They run on the thread that allocates or frees, with no lock of the allocator held; a frame ring that opens a block
+/// keeps its other threads from opening one meanwhile. They must not call the allocator, counters apart, nor what takes
+/// memory from it: other threads, and such a call too, may wait for the very operation that the callback is part of. They
 /// must not panic: the object would leak, and the budget would forget it.
 #[derive(Clone, Default)]
 pub struct MemoryCallbacks {

@@ -18,7 +18,8 @@
 //! - I4: a reservation that is dropped, and a release that has ended, leave no trace; at rest all counts equal what
 //!   is really held.
 //! - I5: `foreign` is never estimated too low: bytes whose allocation or release was under way while the driver was asked
-//!   count as if the driver had not seen them go, nor seen them come.
+//!   count as if the driver had not seen them go, nor seen them come; lazily allocated memory as if the driver counted
+//!   what it had committed at the last look ([`Charge`]).
 //!
 //! Reservations happen only when device memory is opened, so one mutex serves all heaps; it is never held during a call
 //! to the driver. Reading the counters takes no lock.
@@ -28,16 +29,19 @@
 //! # Source
 //! `VK_EXT_memory_budget`; Vulkan specification, `maxMemoryAllocationCount`.
 
+mod charge;
+mod guards;
 mod heap;
 mod refused;
 
-use core::mem;
-
 use super::topology::Topology;
 use crate::device::{HeapBudget, MAX_HEAPS, Properties};
-use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering, UnderWay};
 use heap::{HeapFacts, HeapState};
 
+pub(crate) use charge::Charge;
+use guards::Reservation;
+pub(crate) use guards::{Release, ReleaseInFlight};
 pub(crate) use heap::Bound;
 pub use heap::HeapUsage;
 pub use refused::Refused;
@@ -52,16 +56,29 @@ const OBJECT_HEADROOM: u32 = 16;
 struct State {
     heaps: [HeapState; MAX_HEAPS],
     objects: u32,
+    /// Sizes of all memory objects that are reserved, held, or about to be freed.
+    reserved: u64,
+    /// The most that this ever was when memory that the driver has given was reserved.
+    peak: u64,
     /// Memory objects whose release is under way.
     objects_leaving: u32,
-    /// How many releases ever began; the number of the last one.
-    releases_begun: u64,
-    /// The numbers of the releases under way.
-    releases: Vec<u64>,
+    releases: UnderWay,
     /// How many refreshes ever began; the number of the last one.
     refreshes_begun: u64,
     /// The number of the refresh whose answer is known.
     known_refresh: u64,
+    /// How many memory objects were ever opened or given back.
+    operations: u64,
+    /// How many of them were before the driver was asked for the answer that is known.
+    known_operations: u64,
+}
+
+/// What was so when the driver was asked.
+#[derive(Debug)]
+struct Question {
+    number: u64,
+    heaps: [HeapState; MAX_HEAPS],
+    operations: u64,
 }
 
 /// Copies of a heap's numbers that can be read without the lock.
@@ -129,17 +146,20 @@ impl Budget {
     /// [`Refused`], with the numbers.
     pub(crate) fn reserve(&self, heap_index: u32, bytes: u64, bound: Bound) -> Result<Reservation<'_>, Refused> {
         let mut state = self.state.lock();
-        let last_awaited = state.releases_begun;
+        let last_awaited = state.releases.last();
         while let Err(refused) = self.check_now(&state, heap_index, bytes, bound) {
-            if state.have_ended(last_awaited) || self.check_after_releases(&state, heap_index, bytes, bound).is_err() {
+            if state.releases.have_ended(last_awaited)
+                || self.check_after_releases(&state, heap_index, bytes, bound).is_err()
+            {
                 return Err(refused);
             }
             self.release_ended.wait(&mut state);
         }
         state.heaps[heap_index as usize].own += bytes;
         state.objects += 1;
+        state.reserved += bytes;
         self.publish(&state, heap_index as usize);
-        Ok(Reservation { budget: self, heap_index, bytes })
+        Ok(Reservation::new(self, (heap_index, bytes), state.reserved))
     }
 
     /// Says what [`Budget::reserve`] would answer after a change that is only thought of, without waiting and without
@@ -170,18 +190,18 @@ impl Budget {
 
     /// Announces that a memory object is about to be freed. Its bytes count until the guard is dropped, after the driver
     /// has freed them.
-    pub(crate) fn begin_release(&self, heap_index: u32, bytes: u64) -> ReleaseInFlight<'_> {
+    pub(crate) fn begin_release(&self, heap_index: u32, charge: Charge) -> ReleaseInFlight<'_> {
         let mut state = self.state.lock();
-        let heap = &mut state.heaps[heap_index as usize];
-        debug_assert!(heap.settled >= bytes, "budget I4: {bytes} bytes released, {} held", heap.settled);
-        heap.settled = heap.settled.saturating_sub(bytes);
-        heap.leaving += bytes;
-        heap.ever_left = heap.ever_left.wrapping_add(bytes);
+        state.heaps[heap_index as usize].unsettle(charge);
+        state.heaps[heap_index as usize].leaving += charge.own();
         state.objects_leaving += 1;
-        state.releases_begun += 1;
-        let number = state.releases_begun;
-        state.releases.push(number);
-        ReleaseInFlight { budget: self, heap_index, bytes, number }
+        let number = state.releases.begin();
+        self.take_over(Release { heap_index, charge, number })
+    }
+
+    /// Guards a release that another thread has handed over.
+    pub(crate) fn take_over(&self, release: Release) -> ReleaseInFlight<'_> {
+        ReleaseInFlight::new(self, release)
     }
 
     /// Returns the bytes of each heap whose release ever ended, or that are charged no more; they wrap around.
@@ -194,8 +214,8 @@ impl Budget {
     /// [`ReleaseInFlight`] meanwhile.
     pub(crate) fn gone_since(&self, before: &[u64; MAX_HEAPS], heap_index: Option<u32>) -> u64 {
         let mut state = self.state.lock();
-        let last_awaited = state.releases_begun;
-        while !state.have_ended(last_awaited) {
+        let last_awaited = state.releases.last();
+        while !state.releases.have_ended(last_awaited) {
             self.release_ended.wait(&mut state);
         }
         let by_heap = (0..).zip(&state.heaps).zip(before);
@@ -203,17 +223,16 @@ impl Budget {
         on_heap.map(|((_, heap), before)| heap.ever_gone.wrapping_sub(*before)).sum()
     }
 
-    /// Charges a memory object that is held with `now` bytes instead of `before`: what lazily allocated memory has really
-    /// committed. Nothing is refused, since the driver has committed them already.
-    pub(crate) fn recharge(&self, heap_index: u32, before: u64, now: u64) {
+    /// Charges lazily allocated memory anew that is held: the driver was asked what it has committed. Nothing is refused,
+    /// since the driver has committed it already.
+    pub(crate) fn recharge(&self, heap_index: u32, before: Charge, now: Charge) {
         let mut state = self.state.lock();
         let heap = &mut state.heaps[heap_index as usize];
-        debug_assert!(heap.settled >= before, "budget I4: {before} bytes recharged, {} held", heap.settled);
-        heap.own = heap.own.saturating_sub(before) + now;
-        heap.settled = heap.settled.saturating_sub(before) + now;
         // To a refresh under way all of it may be news; only what is charged no more is room.
-        heap.ever_left = heap.ever_left.wrapping_add(before);
-        heap.ever_gone = heap.ever_gone.wrapping_add(before.saturating_sub(now));
+        heap.unsettle(before);
+        heap.settled += now.settled();
+        heap.own = heap.own.saturating_sub(before.own()) + now.own();
+        heap.ever_gone = heap.ever_gone.wrapping_add(before.own().saturating_sub(now.own()));
         self.publish(&state, heap_index as usize);
     }
 
@@ -223,33 +242,34 @@ impl Budget {
     /// in the meantime are accounted for (I5), and an answer to a later question stays. Returns whether there was an
     /// answer.
     pub(crate) fn refresh(&self, ask: impl FnOnce() -> Option<[HeapBudget; MAX_HEAPS]>) -> bool {
-        let (before, number) = self.begin_refresh();
+        let question = self.begin_refresh();
         let Some(reports) = ask() else {
             return false;
         };
         self.refreshes.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.lock();
-        if number < state.known_refresh {
+        if question.number < state.known_refresh {
             return true;
         }
-        state.known_refresh = number;
+        state.known_refresh = question.number;
+        state.known_operations = question.operations;
         for (index, report) in reports.iter().enumerate() {
-            let heap = &mut state.heaps[index];
-            let left_meanwhile = heap.ever_left.wrapping_sub(before[index].ever_left);
-            let own_then = before[index].settled.saturating_sub(left_meanwhile);
+            let (heap, before) = (&mut state.heaps[index], &question.heaps[index]);
+            let left_meanwhile = heap.ever_left.wrapping_sub(before.ever_left);
+            let own_then = before.settled.saturating_sub(left_meanwhile);
             heap.foreign = report.usage.saturating_sub(own_then);
             heap.budget = self.facts[index].budget(report.budget);
             self.publish(&state, index);
         }
-        self.operations_since_refresh.store(0, Ordering::Relaxed);
+        self.publish_age(&state);
         true
     }
 
-    /// Returns what is held before the driver is asked, and the question's number.
-    fn begin_refresh(&self) -> ([HeapState; MAX_HEAPS], u64) {
+    /// Notes what is held before the driver is asked.
+    fn begin_refresh(&self) -> Question {
         let mut state = self.state.lock();
         state.refreshes_begun += 1;
-        (state.heaps, state.refreshes_begun)
+        Question { number: state.refreshes_begun, heaps: state.heaps, operations: state.operations }
     }
 
     /// Returns the use of a heap, without a lock: each number is one that was true, but they may be of different moments.
@@ -277,12 +297,22 @@ impl Budget {
         self.max_objects
     }
 
+    /// Returns the sizes of all memory objects together, in bytes: also of those that are being opened or freed.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.state.lock().reserved
+    }
+
+    /// Returns the most bytes that were ever reserved at once.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.state.lock().peak
+    }
+
     /// Returns how often the driver's numbers were taken over.
     pub(crate) fn refresh_count(&self) -> u64 {
         self.refreshes.load(Ordering::Relaxed)
     }
 
-    /// Returns how old the driver's numbers are: memory objects opened and given back since they were taken over.
+    /// Returns how old the driver's numbers are: memory objects opened and given back since they were asked for.
     pub(crate) fn operations_since_refresh(&self) -> u64 {
         self.operations_since_refresh.load(Ordering::Relaxed)
     }
@@ -331,80 +361,22 @@ impl Budget {
         mirror.budget.store(heap.budget, Ordering::Relaxed);
         self.objects.store(state.objects, Ordering::Relaxed);
     }
+
+    /// Counts a memory object that was opened or given back.
+    fn note_operation(&self, state: &mut State) {
+        state.operations += 1;
+        self.publish_age(state);
+    }
+
+    fn publish_age(&self, state: &State) {
+        self.operations_since_refresh.store(state.operations - state.known_operations, Ordering::Relaxed);
+    }
 }
 
 impl State {
     fn new(facts: &[HeapFacts; MAX_HEAPS]) -> Self {
         let heaps = facts.map(|facts| HeapState { budget: facts.budget(0), ..HeapState::default() });
         Self { heaps, ..Self::default() }
-    }
-
-    /// Returns whether every release up to a number has ended. By number: one that began later and ended sooner says
-    /// nothing of those before it.
-    fn have_ended(&self, last_awaited: u64) -> bool {
-        self.releases.iter().all(|&number| number > last_awaited)
-    }
-}
-
-/// Bytes and an object that were granted; dropping it gives them back.
-#[derive(Debug)]
-#[must_use = "dropping it gives the reservation back"]
-pub(crate) struct Reservation<'a> {
-    budget: &'a Budget,
-    heap_index: u32,
-    bytes: u64,
-}
-
-impl Reservation<'_> {
-    #[cfg(test)]
-    /// Returns how many bytes were granted.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Keeps the bytes and the object: the driver has allocated them. They are given back by a release.
-    pub(crate) fn commit(self) {
-        let mut state = self.budget.state.lock();
-        state.heaps[self.heap_index as usize].settled += self.bytes;
-        self.budget.operations_since_refresh.fetch_add(1, Ordering::Relaxed);
-        drop(state);
-        mem::forget(self);
-    }
-}
-
-impl Drop for Reservation<'_> {
-    fn drop(&mut self) {
-        let mut state = self.budget.state.lock();
-        state.heaps[self.heap_index as usize].own -= self.bytes;
-        state.objects -= 1;
-        self.budget.publish(&state, self.heap_index as usize);
-    }
-}
-
-/// A memory object that is being freed; dropping it says that the driver is done.
-#[derive(Debug)]
-#[must_use = "dropping it says that the memory is freed"]
-pub(crate) struct ReleaseInFlight<'a> {
-    budget: &'a Budget,
-    heap_index: u32,
-    bytes: u64,
-    number: u64,
-}
-
-impl Drop for ReleaseInFlight<'_> {
-    fn drop(&mut self) {
-        let mut state = self.budget.state.lock();
-        let heap = &mut state.heaps[self.heap_index as usize];
-        heap.own = heap.own.saturating_sub(self.bytes);
-        heap.leaving -= self.bytes;
-        heap.ever_gone = heap.ever_gone.wrapping_add(self.bytes);
-        state.objects = state.objects.saturating_sub(1);
-        state.objects_leaving -= 1;
-        state.releases.retain(|&number| number != self.number);
-        self.budget.operations_since_refresh.fetch_add(1, Ordering::Relaxed);
-        self.budget.publish(&state, self.heap_index as usize);
-        drop(state);
-        self.budget.release_ended.notify_all();
     }
 }
 

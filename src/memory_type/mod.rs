@@ -18,7 +18,7 @@ mod layouts;
 mod selection;
 mod topology;
 
-pub(crate) use budget::{Bound, Budget, Change, ReleaseInFlight};
+pub(crate) use budget::{Bound, Budget, Change, Charge, Release, ReleaseInFlight};
 pub use budget::{HeapUsage, Refused};
 pub use intent::Intent;
 pub(crate) use selection::{Candidates, Selector, TypeRequest};

@@ -38,11 +38,6 @@ impl Counts {
     pub(crate) const fn live_bytes(&self) -> u64 {
         self.used_bytes + self.dedicated_bytes
     }
-
-    /// Returns the bytes taken from the driver.
-    pub(crate) const fn reserved_bytes(&self) -> u64 {
-        self.block_bytes + self.dedicated_bytes
-    }
 }
 
 impl Pool {

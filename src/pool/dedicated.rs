@@ -3,37 +3,50 @@
 //! Invariants:
 //! - I1: a key opens a slot only while the slot's generation is the key's: a stale key finds nothing.
 //! - I2: vacant slots are reused last-freed first, so the same calls give the same keys.
-//! - I3: an object is given back by whoever lets go of it last: its owner, or one who was looking at it meanwhile.
+//! - I3: an object that leaves its table is announced as going back at once, and is given back by whoever lets go of it
+//!   last: its owner, or one who was looking at it meanwhile.
 
+use core::mem;
 use std::sync::Arc;
 
+use crate::block::{Backing, Retired};
 use crate::device::Memory;
-use crate::suballocator::RangeKey;
-use crate::sync::{AtomicU64, Ordering};
+use crate::memory_type::{Charge, Release};
+use crate::suballocator::{RangeKey, StaleKey};
+use crate::sync::Mutex;
 
 /// A memory object of one resource, with what the budget is charged for it.
 #[derive(Debug)]
 pub(crate) struct DedicatedMemory {
     pub memory: Memory,
-    /// Bytes; the object's size, or what lazily allocated memory has committed. Changes behind the pool's lock only.
-    charged: AtomicU64,
+    /// Changes behind the pool's lock only, under which nobody waits for it.
+    charge: Mutex<Charge>,
+    /// Its way back, once it has left its table; set behind the pool's lock.
+    release: Mutex<Option<Release>>,
 }
 
 impl DedicatedMemory {
-    /// Takes over an object that the budget was charged for in full.
-    pub(crate) fn new(memory: Memory) -> Self {
-        Self { charged: AtomicU64::new(memory.size()), memory }
+    /// Takes over an object that the budget was charged for.
+    pub(crate) fn new(memory: Memory, charge: Charge) -> Self {
+        Self { memory, charge: Mutex::new(charge), release: Mutex::default() }
     }
 
-    /// Returns the bytes that the budget is charged with.
-    pub(crate) fn charged(&self) -> u64 {
-        self.charged.load(Ordering::Relaxed)
+    /// Returns what the budget is charged for it.
+    pub(crate) fn charge(&self) -> Charge {
+        *self.charge.lock()
     }
 
     /// Notes another charge; returns the one before.
-    pub(crate) fn recharge(&self, bytes: u64) -> u64 {
-        self.charged.swap(bytes, Ordering::Relaxed)
+    pub(crate) fn recharge(&self, charge: Charge) -> Charge {
+        mem::replace(&mut self.charge.lock(), charge)
     }
+}
+
+/// Lets go of an object; `None` where that is somebody else's to give back, or stays (I3).
+pub(crate) fn let_go(backing: Backing<'_>, object: Arc<DedicatedMemory>) -> Option<Retired<'_>> {
+    let mut object = Arc::into_inner(object)?;
+    let release = object.release.get_mut().take();
+    Some(backing.take_over(object.memory, release.expect("I3: it has left its table")))
 }
 
 /// A table of dedicated memory objects.
@@ -52,11 +65,11 @@ struct Slot {
 
 impl DedicatedTable {
     /// Stores a memory object and returns its key.
-    pub(crate) fn insert(&mut self, memory: Memory) -> RangeKey {
+    pub(crate) fn insert(&mut self, memory: Memory, charge: Charge) -> RangeKey {
         let index = self.vacant.pop().unwrap_or_else(|| self.push_slot());
         let slot = &mut self.slots[index as usize];
         self.bytes += memory.size();
-        slot.object = Some(Arc::new(DedicatedMemory::new(memory)));
+        slot.object = Some(Arc::new(DedicatedMemory::new(memory, charge)));
         RangeKey::new(index, slot.generation)
     }
 
@@ -66,8 +79,18 @@ impl DedicatedTable {
         slot.object.as_ref()
     }
 
-    /// Takes the memory object of a key; `None` where the key is stale.
-    pub(crate) fn remove(&mut self, key: RangeKey) -> Option<Arc<DedicatedMemory>> {
+    /// Takes the memory object of a key out and announces that it goes back; `None` where somebody who looks at it will
+    /// give it back.
+    ///
+    /// # Errors
+    /// `StaleKey` where the key names nothing; then nothing has changed.
+    pub(crate) fn retire<'a>(&mut self, backing: Backing<'a>, key: RangeKey) -> Result<Option<Retired<'a>>, StaleKey> {
+        let object = self.remove(key).ok_or(StaleKey)?;
+        *object.release.lock() = Some(backing.announce(&object.memory, object.charge()));
+        Ok(let_go(backing, object))
+    }
+
+    fn remove(&mut self, key: RangeKey) -> Option<Arc<DedicatedMemory>> {
         let slot = self.slots.get_mut(key.index() as usize).filter(|slot| slot.generation == key.generation())?;
         let object = slot.object.take()?;
         slot.generation = slot.generation.wrapping_add(1);

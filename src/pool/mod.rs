@@ -29,16 +29,15 @@ mod upkeep;
 mod walk;
 
 use core::ptr::NonNull;
-use std::sync::Arc;
 
 use ash::vk;
 
 pub(crate) use self::class::BlockClass;
 pub use self::class::{Kind, MemoryPriority};
-use self::dedicated::{DedicatedMemory, DedicatedTable};
+use self::dedicated::DedicatedTable;
 use self::opening::Openings;
 pub use self::placement::DedicatedUse;
-pub(crate) use self::ticket::{Follower, GrowthTicket, Joined};
+pub(crate) use self::ticket::{GrowthTicket, Joined};
 pub(crate) use self::upkeep::Kept;
 pub(crate) use self::walk::PoolVisitor;
 use crate::block::block_list::{BlockList, Cut};
@@ -357,8 +356,8 @@ impl Pool {
     /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
     pub(crate) fn free_dedicated(&self, backing: Backing<'_>, key: RangeKey) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
-        let object = state.dedicated.remove(key).ok_or(StaleKey)?;
-        let (left, retired) = (state.left(), retire_last(backing, object));
+        let retired = state.dedicated.retire(backing, key)?;
+        let left = state.left();
         drop(state);
         retired.map(Retired::finish);
         Ok(left)
@@ -378,7 +377,7 @@ impl Pool {
     ) -> Result<Left, StaleKey> {
         let mut state = self.state.lock();
         let retired = match making {
-            Making::Dedicated => retire_last(backing, state.dedicated.remove(key).ok_or(StaleKey)?),
+            Making::Dedicated => state.dedicated.retire(backing, key)?,
             Making::InBlock => {
                 state.blocks.free(key, now)?;
                 None
@@ -403,13 +402,6 @@ impl State {
         self.allocated += 1;
         Some(placement(&cut))
     }
-}
-
-/// Retires a dedicated object unless somebody else still looks at it, who will then retire it.
-fn retire_last(backing: Backing<'_>, object: Arc<DedicatedMemory>) -> Option<Retired<'_>> {
-    let object = Arc::into_inner(object)?;
-    let charged = object.charged();
-    Some(backing.retire_charged(object.memory, charged))
 }
 
 #[inline]

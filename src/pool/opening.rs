@@ -3,6 +3,7 @@
 //! ```text
 //!   opener     claim a place (lock) -> reserve, allocate (no lock) -> cut the opener's own range, publish (lock) -> wake
 //!   refused by the block limit         look (lock): no room, but one is on its way -> wait ..................... look again
+//!   refused by the budget          what is on its way has reserved it -> wait for all that is ................. look again
 //! ```
 //!
 //! A block on its way may have room for who was refused, or never come and leave its place. Invariants of the wait:
@@ -16,7 +17,7 @@ use crate::device::{DedicatedFor, DriverError, Mapping, Memory, MemoryRequest};
 use crate::memory_type::Bound;
 use crate::suballocator::align::{align_up, is_aligned};
 use crate::suballocator::{Algorithm, Request};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, UnderWay};
 
 impl Pool {
     /// Checks the limits of the driver and of the pool that an opening would meet before the budget.
@@ -108,7 +109,7 @@ impl Pool {
 
     pub(super) fn open_dedicated(&self, backing: Backing<'_>, request: &PoolRequest) -> Result<Placement, Refusal> {
         let memory = self.open_memory(backing, request, (request.exact_size, request.dedicated_for))?;
-        Ok(self.store_dedicated(memory))
+        Ok(self.store_dedicated(backing, memory))
     }
 
     /// Keeps what could not be mapped for its opener alone, which does not need the host, and no larger than that (I4). A
@@ -124,18 +125,18 @@ impl Pool {
             return Err(Refusal::Driver(error));
         }
         if memory.size() <= self.own_block_size(request) {
-            return Ok(self.store_dedicated(memory));
+            return Ok(self.store_dedicated(backing, memory));
         }
         backing.retire(memory).finish();
         let exact = MemoryRequest { map: Mapping::None, ..self.memory_request(request.exact_size, None) };
-        Ok(self.store_dedicated(backing.open(&exact, request.bound)?))
+        Ok(self.store_dedicated(backing, backing.open(&exact, request.bound)?))
     }
 
     /// Stores a memory object that serves one resource alone.
-    fn store_dedicated(&self, memory: Memory) -> Placement {
-        let (handle, mapped) = (memory.handle(), memory.mapped_ptr());
+    fn store_dedicated(&self, backing: Backing<'_>, memory: Memory) -> Placement {
+        let (handle, mapped, charge) = (memory.handle(), memory.mapped_ptr(), backing.first_charge(&memory));
         let mut state = self.state.lock();
-        let key = state.dedicated.insert(memory);
+        let key = state.dedicated.insert(memory, charge);
         state.allocated += 1;
         Placement { memory: handle, offset: 0, mapped, key, is_dedicated: true }
     }
@@ -198,6 +199,11 @@ impl Pool {
         if opening_count > 0 || has_place { AtLimit::Changed } else { AtLimit::Full }
     }
 
+    /// Waits for the ends of the openings that are under way: they have reserved their bytes already.
+    pub(crate) fn await_openings(&self) {
+        self.openings.wait_for_all();
+    }
+
     /// Counts a block as being opened, where the pool may have one more. An empty block, which was no use, makes way.
     fn claim_block(&self, backing: Backing<'_>) -> Result<BlockSlot<'_>, Refusal> {
         let mut state = self.state.lock();
@@ -213,33 +219,47 @@ impl Pool {
         state.opening_count += 1;
         drop(state);
         retired.map(Retired::finish);
-        Ok(BlockSlot { pool: self, is_open: true })
+        Ok(BlockSlot { pool: self, number: self.openings.begin(), is_open: true })
     }
 }
 
-/// The openings of a pool that have ended, for those who wait for one.
+/// The openings of a pool that are under way, for those who wait for them.
 #[derive(Debug, Default)]
 pub(super) struct Openings {
-    ended_count: Mutex<u64>,
+    under_way: Mutex<UnderWay>,
     one_ended: Condvar,
 }
 
 impl Openings {
     fn ended_count(&self) -> u64 {
-        *self.ended_count.lock()
+        self.under_way.lock().ended_count()
     }
 
-    /// Counts one more, whatever came of it, and wakes all who wait.
-    fn note_end(&self) {
-        *self.ended_count.lock() += 1;
+    /// Begins one; returns its number.
+    fn begin(&self) -> u64 {
+        self.under_way.lock().begin()
+    }
+
+    /// Ends one, whatever came of it, and wakes all who wait.
+    fn end(&self, number: u64) {
+        self.under_way.lock().end(number);
         self.one_ended.notify_all();
     }
 
     /// Waits until more have ended than `ended_count`.
     fn wait_beyond(&self, ended_count: u64) {
-        let mut now = self.ended_count.lock();
-        while *now == ended_count {
-            self.one_ended.wait(&mut now);
+        let mut under_way = self.under_way.lock();
+        while under_way.ended_count() == ended_count {
+            self.one_ended.wait(&mut under_way);
+        }
+    }
+
+    /// Waits until all have ended that are under way now.
+    fn wait_for_all(&self) {
+        let mut under_way = self.under_way.lock();
+        let last_awaited = under_way.last();
+        while !under_way.have_ended(last_awaited) {
+            self.one_ended.wait(&mut under_way);
         }
     }
 }
@@ -248,6 +268,7 @@ impl Openings {
 /// it was published, so that those whom it wakes find that free.
 struct BlockSlot<'a> {
     pool: &'a Pool,
+    number: u64,
     is_open: bool,
 }
 
@@ -264,6 +285,6 @@ impl Drop for BlockSlot<'_> {
         if self.is_open {
             self.pool.state.lock().opening_count -= 1;
         }
-        self.pool.openings.note_end();
+        self.pool.openings.end(self.number);
     }
 }

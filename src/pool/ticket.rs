@@ -58,22 +58,13 @@ impl GrowthTicket {
     /// is promised. The promise is known at once: nobody waits for a growth that may be too small.
     pub(crate) fn join(&self, bytes: u64, promise: u64) -> Joined<'_> {
         let mut state = self.state.lock();
-        if state.unclaimed.is_none() {
+        let Some(unclaimed) = state.unclaimed else {
             state.unclaimed = Some(promise);
             return Joined::Leader(Ticket { growth: self });
-        }
-        self.claim(&mut state, bytes).map_or(Joined::Alone, Joined::Follower)
-    }
-
-    /// Claims `bytes` of what a growth under way promises; `None` where none is, or none that covers them.
-    pub(crate) fn follow(&self, bytes: u64) -> Option<Follower<'_>> {
-        self.claim(&mut self.state.lock(), bytes)
-    }
-
-    fn claim(&self, state: &mut State, bytes: u64) -> Option<Follower<'_>> {
-        let left = state.unclaimed?.checked_sub(bytes)?;
+        };
+        let Some(left) = unclaimed.checked_sub(bytes) else { return Joined::Alone };
         state.unclaimed = Some(left);
-        Some(Follower { growth: self, epoch: state.epoch })
+        Joined::Follower(Follower { growth: self, epoch: state.epoch })
     }
 }
 
@@ -108,16 +99,6 @@ mod tests {
         assert!(matches!(growth.join(100, 0), Joined::Follower(_)), "all of it is covered");
         drop(ticket);
         assert!(matches!(growth.join(101, 0), Joined::Leader(_)));
-    }
-
-    #[test]
-    fn only_a_growth_under_way_that_covers_the_need_is_followed() {
-        let growth = GrowthTicket::default();
-        assert!(growth.follow(0).is_none());
-        let Joined::Leader(ticket) = growth.join(1, 100) else { panic!("nothing was under way") };
-        assert_eq!([101, 60, 60, 40].map(|bytes| growth.follow(bytes).is_some()), [false, true, false, true]);
-        drop(ticket);
-        assert!(growth.follow(0).is_none());
     }
 
     #[test]

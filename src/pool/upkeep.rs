@@ -6,9 +6,11 @@
 use core::cmp::Reverse;
 use std::sync::Arc;
 
-use super::{Left, Pool, State, retire_last};
+use super::dedicated::let_go;
+use super::{Left, Pool, State};
 use crate::block::growth;
 use crate::block::{Backing, Retired};
+use crate::memory_type::Charge;
 use crate::sync::BriefMutexGuard;
 
 /// Which empty blocks are not spare, beside the pool's minimum.
@@ -99,16 +101,17 @@ impl Pool {
             state.dedicated.iter_from(first).next().map(|(key, object)| (key, Arc::clone(object)))
         };
         let mut next = 0;
-        // One at a time: what is freed while it is held here goes back only after it was looked at.
+        // One at a time: what is freed while it is held here goes back from here.
         while let Some((key, object)) = object_from(next) {
             next = key.index() + 1;
             let committed = backing.device.commitment(&object.memory);
             let state = self.state.lock();
             if state.dedicated.get(key).is_some() {
-                let before = object.recharge(committed);
-                backing.budget.recharge(backing.heap_of(self.settings.memory_type_index), before, committed);
+                let now = Charge::committed(object.memory.size(), committed);
+                let before = object.recharge(now);
+                backing.budget.recharge(backing.heap_of(self.settings.memory_type_index), before, now);
             }
-            let retired = retire_last(backing, object);
+            let retired = let_go(backing, object);
             drop(state);
             retired.map(Retired::finish);
         }

@@ -280,6 +280,8 @@ impl Model {
         assert_eq!(self.shadow.len(), self.live.len());
         assert_eq!(statistics.object_count, control.memory_object_count());
         assert_eq!(statistics.total.object_count(), u64::from(control.memory_object_count()));
+        let peak = statistics.total.reserved_bytes().max(control.peak_reserved_bytes());
+        assert!(statistics.peak_reserved_bytes >= peak, "{peak} bytes were reserved: {statistics:?}");
         for heap in &statistics.heaps {
             let driver = control.heap(heap.heap_index).expect("the heap exists");
             assert_eq!(heap.counters.reserved_bytes(), driver.bytes + driver.lazy_bytes, "{heap:?}");

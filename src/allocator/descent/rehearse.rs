@@ -113,7 +113,7 @@ impl Rehearse {
     /// Returns what would be reserved by now, in bytes.
     pub(super) fn reserved_bytes(&self, allocator: &Allocator) -> u64 {
         let given_back: u64 = self.given_back.iter().map(|block| block.bytes).sum();
-        (allocator.reserved_bytes() + self.opened.iter().sum::<u64>()).saturating_sub(given_back)
+        (allocator.budget().reserved_bytes() + self.opened.iter().sum::<u64>()).saturating_sub(given_back)
     }
 
     /// Returns the blocks of a pool that have been given back in the rehearsal.

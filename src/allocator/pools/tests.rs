@@ -91,7 +91,8 @@ fn pin_a_large_block(allocator: &Allocator) -> Allocation {
 
 /// Bytes that every pool beside the first shard of each holds.
 fn further_bytes(allocator: &Allocator) -> u64 {
-    allocator.pools().sum(|pool| if (64..1024).contains(&pool.index()) { pool.counts().reserved_bytes() } else { 0 })
+    let bytes = |pool: &NumberedPool| pool.counts().block_bytes + pool.counts().dedicated_bytes;
+    allocator.pools().sum(|pool| if (64..1024).contains(&pool.index()) { bytes(pool) } else { 0 })
 }
 
 #[test]

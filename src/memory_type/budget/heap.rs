@@ -2,6 +2,7 @@
 //!
 //! Plain arithmetic without locks; the invariants that it serves are in the head of `budget`.
 
+use super::charge::Charge;
 use super::refused::Refused;
 use crate::device::MemoryHeap;
 
@@ -81,11 +82,12 @@ pub(super) struct HeapFacts {
 pub(super) struct HeapState {
     /// Bytes reserved, held, or about to be freed.
     pub(super) own: u64,
-    /// Those of them that the driver knows of for certain: reserved, committed, and no release of them begun.
+    /// Those of them that the driver knows of for certain: reserved, committed, and no release of them begun. Of lazily
+    /// allocated memory, what was committed at the last look.
     pub(super) settled: u64,
     /// Those of them whose release is under way.
     pub(super) leaving: u64,
-    /// All bytes whose release ever began, or that were charged anew; wraps around.
+    /// All bytes that were ever settled and are no more, or were charged anew; wraps around.
     pub(super) ever_left: u64,
     /// All bytes whose release ever ended, or that are charged no more; wraps around.
     pub(super) ever_gone: u64,
@@ -93,6 +95,16 @@ pub(super) struct HeapState {
     pub(super) foreign: u64,
     /// The driver's budget at the last refresh, or the substitute for it.
     pub(super) budget: u64,
+}
+
+impl HeapState {
+    /// Takes an object out of what the driver knows of for certain.
+    pub(super) fn unsettle(&mut self, charge: Charge) {
+        let bytes = charge.settled();
+        debug_assert!(self.settled >= bytes, "budget I4: {bytes} bytes released, {} held", self.settled);
+        self.settled = self.settled.saturating_sub(bytes);
+        self.ever_left = self.ever_left.wrapping_add(bytes);
+    }
 }
 
 impl HeapFacts {

@@ -13,8 +13,8 @@ const BOUND: Bound = Bound::WithinBudget;
 /// A budget of 1000 bytes on heap 0, of which so many are held, and one object of heap 1.
 fn budget(held: u64) -> Arc<Budget> {
     let budget = Budget::new(&layouts::of("geforce-rtx-3070"), &[Some(1000)]);
-    budget.reserve(0, held, BOUND).expect("it fits").commit();
-    budget.reserve(1, 1, BOUND).expect("it fits").commit();
+    budget.reserve(0, held, BOUND).expect("it fits").commit_whole();
+    budget.reserve(1, 1, BOUND).expect("it fits").commit_whole();
     Arc::new(budget)
 }
 
@@ -27,8 +27,8 @@ fn spawn(budget: &Arc<Budget>, act: impl FnOnce(&Budget) + 'static) -> thread::J
 fn loom_a_reservation_meets_a_release() {
     explore("budget: a reservation and a release", None, || {
         let budget = budget(1000);
-        let releasing = spawn(&budget, |budget| drop(budget.begin_release(0, 1000)));
-        let got = budget.reserve(0, 500, BOUND).map(Reservation::commit);
+        let releasing = spawn(&budget, |budget| drop(budget.begin_release(0, Charge::whole(1000))));
+        let got = budget.reserve(0, 500, BOUND).map(Reservation::commit_whole);
         releasing.join().expect("it does not panic");
         let expected = if got.is_ok() { 500 } else { 0 };
         assert_eq!((budget.heap(0).own, budget.object_count()), (expected, 1 + u32::from(got.is_ok())));
@@ -45,14 +45,14 @@ fn loom_a_reservation_waits_for_the_release_that_helps() {
         let sets = Arc::clone(&begun);
         let workers = [
             thread::spawn(move || {
-                let release = helping.begin_release(0, 1000);
+                let release = helping.begin_release(0, Charge::whole(1000));
                 *sets.lock() = true;
                 drop(release);
             }),
-            thread::spawn(move || drop(other.begin_release(1, 1))),
+            thread::spawn(move || drop(other.begin_release(1, Charge::whole(1)))),
         ];
         let has_begun = *begun.lock();
-        let got = budget.reserve(0, 500, BOUND).map(Reservation::commit);
+        let got = budget.reserve(0, 500, BOUND).map(Reservation::commit_whole);
         assert!(got.is_ok() || !has_begun, "the release had begun: {got:?}");
         for worker in workers {
             worker.join().expect("it does not panic");
@@ -70,7 +70,7 @@ fn loom_two_reservations_never_exceed_the_bound() {
             assert!(budget.heap(0).own <= 1000);
             drop(got);
         });
-        let got = budget.reserve(0, 600, BOUND).map(Reservation::commit);
+        let got = budget.reserve(0, 600, BOUND).map(Reservation::commit_whole);
         dropping.join().expect("it does not panic");
         assert_eq!(budget.heap(0).own, if got.is_ok() { 600 } else { 0 });
     });
@@ -87,8 +87,8 @@ fn loom_a_refresh_never_misses_foreign_bytes() {
         let opening = spawn(&budget, move |budget| {
             let reservation = budget.reserve(0, 50, BOUND).expect("it fits");
             *seen.lock() += 50;
-            reservation.commit();
-            let release = budget.begin_release(0, 50);
+            reservation.commit_whole();
+            let release = budget.begin_release(0, Charge::whole(50));
             *seen.lock() -= 50;
             drop(release);
         });

@@ -24,7 +24,7 @@ fn report(budget: &Budget, usage: u64, most: u64) {
 }
 
 fn take(budget: &Budget, bytes: u64) -> Result<(), Refused> {
-    budget.reserve(0, bytes, Bound::WithinBudget).map(Reservation::commit)
+    budget.reserve(0, bytes, Bound::WithinBudget).map(Reservation::commit_whole)
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn usage_is_the_larger_of_the_driver_s_and_ours_plus_our_growth() {
     assert!(matches!(take(&budget, 1), Err(Refused::OverBudget { usage: 600, budget: 600, .. })));
     report(&budget, 50, 600);
     assert_eq!(budget.heap(0).usage(), 400, "a driver that reports less than we hold is not believed");
-    drop(budget.begin_release(0, 100));
+    drop(budget.begin_release(0, Charge::whole(100)));
     assert_eq!(budget.heap(0).remaining(), 300);
 }
 
@@ -81,7 +81,7 @@ fn an_older_answer_does_not_replace_a_newer_one() {
 #[test]
 fn the_heap_s_bound_passes_over_the_budget_only() {
     let budget = Budget::new(&one_heap(1000, 64), &[Some(900)]);
-    let within_heap = |bytes| budget.reserve(0, bytes, Bound::WithinHeap).map(Reservation::commit);
+    let within_heap = |bytes| budget.reserve(0, bytes, Bound::WithinHeap).map(Reservation::commit_whole);
     take(&budget, 800).unwrap();
     assert!(take(&budget, 50).is_err());
     within_heap(50).unwrap();
@@ -112,7 +112,7 @@ fn some_objects_are_left_to_the_application() {
         take(&budget, 1).unwrap();
     }
     assert_eq!(take(&budget, 1), Err(Refused::TooManyObjects { count: 3840, max: 3840 }));
-    drop(budget.begin_release(0, 1));
+    drop(budget.begin_release(0, Charge::whole(1)));
     take(&budget, 1).unwrap();
     assert_eq!(Budget::new(&one_heap(1, 1), &[]).max_object_count(), 1);
     assert_eq!(Budget::new(&one_heap(1, u32::MAX), &[]).max_object_count(), u32::MAX - u32::MAX / 16);
@@ -133,7 +133,7 @@ fn what_has_gone_is_known_by_heap_once_it_has() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     take(&budget, 300).unwrap();
     let before = budget.ever_gone();
-    let release = budget.begin_release(0, 300);
+    let release = budget.begin_release(0, Charge::whole(300));
     assert_eq!(budget.ever_gone(), before, "it is under way");
     thread::scope(|scope| {
         let gone = scope.spawn(|| budget.gone_since(&before, Some(0)));
@@ -150,10 +150,13 @@ fn of_what_is_charged_anew_only_what_is_charged_no_more_is_room() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     take(&budget, 300).unwrap();
     let before = budget.ever_gone();
-    budget.recharge(0, 300, 300);
-    budget.recharge(0, 300, 400);
+    let [all, less, more] = [300, 200, 250].map(|committed| Charge::committed(300, committed));
+    budget.recharge(0, all, all);
     assert_eq!(budget.gone_since(&before, Some(0)), 0, "nothing was given back");
-    budget.recharge(0, 400, 250);
+    budget.recharge(0, all, less);
+    budget.recharge(0, less, more);
+    assert_eq!(budget.gone_since(&before, Some(0)), 100, "what is charged again is no room");
+    budget.recharge(0, more, less);
     assert_eq!(budget.gone_since(&before, Some(0)), 150);
 }
 
@@ -170,30 +173,58 @@ fn heaps_that_do_not_exist_refuse() {
 #[test]
 fn lazy_memory_is_charged_by_what_it_commits() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
-    take(&budget, 0).unwrap();
-    budget.recharge(0, 0, 64);
-    assert_eq!((budget.heap(0).own, budget.object_count()), (64, 1));
-    budget.recharge(0, 64, 16);
-    drop(budget.begin_release(0, 16));
+    budget.reserve(0, 64, Bound::WithinBudget).unwrap().commit(Charge::unseen(64));
+    assert_eq!((budget.heap(0).own, budget.object_count()), (64, 1), "it may commit all");
+    let [little, all] = [16, u64::MAX].map(|committed| Charge::committed(64, committed));
+    budget.recharge(0, Charge::unseen(64), little);
+    assert_eq!(budget.heap(0).own, 16);
+    budget.recharge(0, little, all);
+    assert_eq!(budget.heap(0).own, 64, "no more than there is");
+    drop(budget.begin_release(0, all));
     assert_eq!((budget.heap(0).own, budget.object_count()), (0, 0));
+}
+
+/// I5: a driver counts what lazily allocated memory has committed, which is nothing at first, wherever it is opened.
+#[test]
+fn lazy_memory_hides_no_foreign_bytes() {
+    let budget = Budget::new(&one_heap(1000, 64), &[]);
+    let open = || budget.reserve(0, 64, Bound::WithinBudget).unwrap().commit(Charge::unseen(64));
+    let mut reports = [HeapBudget::default(); MAX_HEAPS];
+    reports[0] = HeapBudget { usage: 150, budget: 900 };
+    open();
+    budget.refresh(|| {
+        open();
+        drop(budget.begin_release(0, Charge::unseen(64)));
+        Some(reports)
+    });
+    assert_eq!((budget.heap(0).own, budget.heap(0).foreign), (64, 150));
+    budget.recharge(0, Charge::unseen(64), Charge::committed(64, 16));
+    report(&budget, 166, 900);
+    assert_eq!((budget.heap(0).own, budget.heap(0).foreign), (16, 150));
 }
 
 #[test]
 fn the_age_of_the_driver_s_numbers_is_known() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     take(&budget, 1).unwrap();
-    drop(budget.begin_release(0, 1));
+    drop(budget.begin_release(0, Charge::whole(1)));
     assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (0, 2));
     report(&budget, 0, 0);
     drop(budget.reserve(0, 1, Bound::WithinBudget).unwrap());
     assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (1, 0), "nothing was opened");
     take(&budget, 1).unwrap();
-    budget.recharge(0, 1, 64);
+    budget.recharge(0, Charge::whole(1), Charge::committed(1, 0));
     assert_eq!(budget.operations_since_refresh(), 1, "what is charged was there before");
     report(&budget, 0, 0);
     assert_eq!((budget.refresh_count(), budget.operations_since_refresh()), (2, 0));
     assert!(!budget.refresh(|| None));
     assert_eq!(budget.refresh_count(), 2);
+    let was_answered = budget.refresh(|| {
+        take(&budget, 1).unwrap();
+        Some([HeapBudget::default(); MAX_HEAPS])
+    });
+    assert!(was_answered);
+    assert_eq!(budget.operations_since_refresh(), 1, "who knows whether the driver has seen it");
 }
 
 /// I5: whatever other threads do while the driver is asked, foreign bytes are never estimated too low.
@@ -206,7 +237,7 @@ fn what_happens_during_a_refresh_is_not_lost() {
     let mut reports = [HeapBudget::default(); MAX_HEAPS];
     reports[0] = HeapBudget { usage: FOREIGN, budget: 5000 };
     budget.refresh(|| {
-        drop(budget.begin_release(0, 100));
+        drop(budget.begin_release(0, Charge::whole(100)));
         take(&budget, 100).unwrap();
         Some(reports)
     });
@@ -214,10 +245,10 @@ fn what_happens_during_a_refresh_is_not_lost() {
     // Reserved before, allocated after the driver was asked.
     let reservation = budget.reserve(0, 50, Bound::WithinBudget).unwrap();
     report(&budget, FOREIGN + 100, 5000);
-    reservation.commit();
+    reservation.commit_whole();
     assert_eq!((budget.heap(0).own, budget.heap(0).foreign), (150, FOREIGN));
     // Freed at the driver before it was asked, announced as freed after.
-    let release = budget.begin_release(0, 50);
+    let release = budget.begin_release(0, Charge::whole(50));
     report(&budget, FOREIGN + 100, 5000);
     drop(release);
     assert_eq!((budget.heap(0).own, budget.heap(0).foreign), (100, FOREIGN));
@@ -228,7 +259,7 @@ fn what_happens_during_a_refresh_is_not_lost() {
 fn a_refusal_waits_for_a_release_in_flight() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     take(&budget, 800).unwrap();
-    let release = budget.begin_release(0, 800);
+    let release = budget.begin_release(0, Charge::whole(800));
     let (started, has_started) = mpsc::channel();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| {
@@ -250,14 +281,14 @@ fn a_refusal_waits_for_the_release_that_helps_not_for_any() {
     let budget = Budget::new(&layouts::of("geforce-rtx-3070"), &[Some(1000)]);
     take(&budget, 1000).unwrap();
     for _ in 0..2 {
-        budget.reserve(1, 1, Bound::WithinBudget).map(Reservation::commit).unwrap();
+        budget.reserve(1, 1, Bound::WithinBudget).map(Reservation::commit_whole).unwrap();
     }
-    let (large, small) = (budget.begin_release(0, 1000), budget.begin_release(1, 1));
+    let (large, small) = (budget.begin_release(0, Charge::whole(1000)), budget.begin_release(1, Charge::whole(1)));
     thread::scope(|scope| {
         let waiting = scope.spawn(|| take(&budget, 500));
         // It waits by now, or comes later and finds the same.
         thread::sleep(std::time::Duration::from_millis(50));
-        drop(budget.begin_release(1, 1));
+        drop(budget.begin_release(1, Charge::whole(1)));
         drop(small);
         thread::sleep(std::time::Duration::from_millis(50));
         drop(large);
@@ -272,7 +303,7 @@ fn a_refusal_does_not_wait_in_vain() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     take(&budget, 400).unwrap();
     take(&budget, 400).unwrap();
-    let release = budget.begin_release(0, 400);
+    let release = budget.begin_release(0, Charge::whole(400));
     assert!(take(&budget, 401).is_err(), "400 bytes stay even after the release");
     assert!(budget.check(0, 400, Bound::WithinBudget, Change::default()).is_err(), "a check does not wait");
     drop(release);
@@ -304,9 +335,9 @@ fn an_object_on_its_way_out_makes_room_on_another_heap() {
     properties.max_memory_allocation_count = 1;
     let budget = Budget::new(&properties, &[]);
     take(&budget, 1).unwrap();
-    let release = budget.begin_release(0, 1);
+    let release = budget.begin_release(0, Charge::whole(1));
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| budget.reserve(1, 1, Bound::WithinBudget).map(Reservation::commit));
+        let waiting = scope.spawn(|| budget.reserve(1, 1, Bound::WithinBudget).map(Reservation::commit_whole));
         thread::sleep(std::time::Duration::from_millis(50));
         drop(release);
         waiting.join().unwrap().unwrap();
@@ -332,8 +363,8 @@ fn threads_never_exceed_the_bound_and_end_at_zero() {
                     if step % 3 == 0 {
                         continue;
                     }
-                    reservation.commit();
-                    let release = budget.begin_release(0, bytes);
+                    reservation.commit_whole();
+                    let release = budget.begin_release(0, Charge::whole(bytes));
                     thread::yield_now();
                     drop(release);
                 }
@@ -419,11 +450,11 @@ proptest! {
                 Step::Reserve { bytes, bound } => reserve_checked(&budget, &mut shadow, bytes, bound),
                 Step::Commit => if let Some(reservation) = shadow.pending.pop() {
                     shadow.held.push(reservation.bytes());
-                    reservation.commit();
+                    reservation.commit_whole();
                 },
                 Step::RollBack => drop(shadow.pending.pop()),
                 Step::BeginRelease => if let Some(bytes) = shadow.held.pop() {
-                    shadow.leaving.push((bytes, budget.begin_release(0, bytes)));
+                    shadow.leaving.push((bytes, budget.begin_release(0, Charge::whole(bytes))));
                 },
                 Step::EndRelease => drop(shadow.leaving.pop()),
                 Step::Refresh { foreign, most } => {
@@ -435,8 +466,8 @@ proptest! {
             prop_assert_eq!(budget.heap(0).own, shadow.own());
             prop_assert_eq!(budget.object_count() as usize, shadow.objects());
         }
-        for bytes in mem::take(&mut shadow.held) {
-            drop(budget.begin_release(0, bytes));
+        for bytes in std::mem::take(&mut shadow.held) {
+            drop(budget.begin_release(0, Charge::whole(bytes)));
         }
         drop(shadow);
         prop_assert_eq!((budget.heap(0).own, budget.object_count()), (0, 0));
