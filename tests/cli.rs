@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 const GOOD: &str = "0,0,0,alloc,0,buffer,36,64,f,device,none,82,vertices\n";
 
@@ -302,11 +303,40 @@ fn a_soak_of_several_threads_and_episodes() {
 
 #[test]
 fn a_soak_ends_with_its_time() {
+    let started = Instant::now();
     let (code, verdict) = soak(&["--driver", "sim:unified", "--minutes", "0.01"]);
-    assert_eq!(
-        (code, verdict.starts_with("no finding: sim:unified, seed 1, 1 threads, 1 episodes, ")),
-        (Some(0), true)
-    );
+    assert!(started.elapsed() >= Duration::from_millis(600), "{verdict}");
+    let episodes = verdict.strip_prefix("no finding: sim:unified, seed 1, 1 threads, ").expect("a verdict");
+    let (episodes, _) = episodes.split_once(" episodes, ").expect("a verdict");
+    assert!(code == Some(0) && episodes.parse::<u64>().is_ok_and(|count| count >= 1), "{verdict}");
+}
+
+/// Time too short for a single step, and steps that compare nothing, are no verdict.
+#[test]
+fn a_soak_that_did_nothing_is_no_soak() {
+    let output = freestone(&["soak", "--minutes", "0.000000001", "--driver", "sim:unified"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.stdout.is_empty() && output.status.code() == Some(2), "{output:?}");
+    assert!(text.starts_with("error: nothing was soaked: 0 steps, contents compared 0 times"), "{text}");
+}
+
+#[test]
+fn steps_alone_are_not_ended_by_the_minute_of_a_soak_without_them() {
+    let (code, verdict) = soak(&["--driver", "sim:unified", "--steps", "300"]);
+    assert!(code == Some(0) && verdict.contains(", 1 episodes, 300: "), "{verdict}");
+}
+
+/// The layers listen to no simulated driver: who asks for them gets an answer, not a run without them.
+#[test]
+fn layers_cannot_be_required_of_a_simulated_driver() {
+    let trace = recorded("vkcube.csv.zst").to_string_lossy().into_owned();
+    let driver = ["--driver", "sim:unified", "--require-validation"];
+    for command in [&["soak", "--steps", "300"][..], &["replay", &trace]] {
+        let output = freestone(&[command, &driver].concat());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.stdout.is_empty() && output.status.code() == Some(2), "{output:?}");
+        assert!(text.starts_with("error: \"--require-validation\" is for real drivers"), "{text}");
+    }
 }
 
 #[test]
@@ -335,4 +365,46 @@ fn a_replay_of_nothing_leaves_older_records() {
     let output = freestone(&["replay", &bad, "--driver", "sim:unified", "--json", &file]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(fs::read_to_string(&json).expect("still there"), "[1]");
+    fs::remove_file(&json).expect("it is there");
+    assert_eq!(freestone(&["replay", &bad, "--driver", "sim:unified", "--json", &file]).status.code(), Some(1));
+    assert!(!json.exists(), "a file that nothing was written to is none");
+}
+
+/// Whatever the case of its ending, a trace has its statistics beside it; and no sum of theirs is too large.
+#[test]
+fn statistics_of_any_size_lie_beside_a_trace_of_any_ending() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let most = u64::MAX;
+    let statistics = format!(
+        r#"{{"app": "a", "allocs": 3, "frees": 1, "peak_live_bytes": 9,
+        "app_device_memory": {{"vkAllocateMemory": {most}, "peak_live_objects": 2, "peak_live_bytes": {most}}}}}"#
+    );
+    let traces = ["upper1.csv.ZST", "upper2.CSV.zst"].map(|name| {
+        let file = folder.join(name);
+        fs::copy(recorded("vkcube.csv.zst"), &file).expect("a writable folder");
+        fs::write(folder.join(format!("{}.stats.json", &name[..6])), &statistics).expect("a writable folder");
+        file.to_string_lossy().into_owned()
+    });
+    let output = freestone(&["replay", &traces[0], &traces[1], "--driver", "sim:unified"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for name in ["upper1 ", "upper2 ", "all "] {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+        assert!(line.contains(&most.to_string()), "{line}");
+    }
+}
+
+/// A device without room for what one intent is asked about is shown nevertheless, and says so.
+#[test]
+fn an_intent_without_room_hides_no_other() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("narrow.device");
+    let text = "name = narrow\nheap = 1 GiB DEVICE_LOCAL\nheap = 4 KiB\nmemory = heap 0 DEVICE_LOCAL\n";
+    fs::write(&file, format!("{text}memory = heap 1 HOST_VISIBLE HOST_COHERENT\n")).expect("a writable folder");
+    let driver = format!("sim:{}", file.display());
+    let output = freestone(&["devices", "--driver", &driver]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for start in ["  gpu_only: type 0", "  upload: no memory for", "  readback: no memory for", "  transient: type 0"] {
+        assert!(text.lines().any(|line| line.starts_with(start)), "{start:?} is not in\n{text}");
+    }
 }

@@ -221,6 +221,7 @@ fn failures_are_undone() {
         rig.trim();
         assert_eq!(control.memory_object_count(), 0, "{function}");
     }
+    assert_eq!(control.faults_fired().len(), calls.len(), "each failure happened");
     rig.finish();
 }
 

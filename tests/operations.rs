@@ -10,17 +10,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::failing::{Made, Operation, fail_each_call, furnished, on_every_profile};
-use common::{Rig, buffer_info, image_info, linear, mib, requirements};
+use common::{Rig, buffer_info, every_device, image_info, linear, mib, requirements};
 use freestone::sim::{KIB, Profile};
 use freestone::{
-    Algorithm, Allocation, AllocationCreateInfo, AllocationRange, Buffer, DedicatedUse, Image, Intent, Kind,
-    PoolCreateInfo,
+    AccessError, Algorithm, Allocation, AllocationCreateInfo, AllocationRange, Allocator, Buffer, DedicatedUse, Image,
+    Intent, Kind, PoolCreateInfo,
 };
 
 use ash::vk;
 
 /// The operations whose failures are tested: here, or where it says.
-const MAY_FAIL: [(&str, &str); 26] = [
+const MAY_FAIL: [(&str, &str); 27] = [
     ("Allocator::new", "failures.rs"),
     ("Allocator::allocate", "failures.rs, and here from custom pools"),
     ("Allocator::allocate_many", "failures.rs"),
@@ -40,17 +40,18 @@ const MAY_FAIL: [(&str, &str); 26] = [
     ("Allocator::invalidate_many", "here"),
     ("Buffer::new", "here"),
     ("Image::new", "here"),
-    ("Buffer::write", "as Allocator::write"),
-    ("Buffer::read", "as Allocator::read"),
-    ("Image::write", "as Allocator::write"),
-    ("Buffer::flush", "as Allocator::flush"),
-    ("Buffer::slice", "as Allocator::invalidate"),
-    ("Image::flush", "as Allocator::flush"),
-    ("Image::slice", "as Allocator::invalidate"),
+    ("Buffer::write", "here"),
+    ("Buffer::read", "here"),
+    ("Buffer::flush", "here"),
+    ("Buffer::slice", "here"),
+    ("Image::write", "here"),
+    ("Image::read", "here"),
+    ("Image::flush", "here"),
+    ("Image::slice", "here"),
 ];
 
 /// The operations that call nothing that can fail: tested in `silent_operations_work_on_a_lost_device`.
-const SILENT: [&str; 36] = [
+const SILENT: [&str; 35] = [
     "Allocator::free",
     "Allocator::destroy_buffer",
     "Allocator::destroy_image",
@@ -85,7 +86,6 @@ const SILENT: [&str; 36] = [
     "Image::size",
     "Image::uninit_slice_mut",
     "Image::zeroed_slice_mut",
-    "Image::read",
     "Buffer::drop",
 ];
 
@@ -157,7 +157,7 @@ fn owned_resources_undo_everything() {
 
 #[test]
 fn memory_for_a_resource_is_taken_or_not() {
-    for profile in Profile::all() {
+    for profile in every_device() {
         let (rig, live) = furnished(profile);
         let device = rig.vulkan.device();
         // SAFETY: the create-infos are valid.
@@ -202,21 +202,46 @@ fn pools_of_every_algorithm_grow_or_do_not() {
     }
 }
 
+/// Returns the devices on which an access calls the driver: those with cached memory that is not coherent.
+fn non_coherent_devices() -> Vec<Profile> {
+    let is_cached_alone = |flags: vk::MemoryPropertyFlags| {
+        flags.contains(vk::MemoryPropertyFlags::HOST_CACHED) && !flags.contains(vk::MemoryPropertyFlags::HOST_COHERENT)
+    };
+    let mut devices = every_device();
+    devices.retain(|profile| profile.memory_types.iter().any(|one| is_cached_alone(one.property_flags)));
+    assert!(devices.len() >= 2, "{devices:?}");
+    devices
+}
+
+/// Asks for cached memory that is not coherent.
+fn non_coherent() -> AllocationCreateInfo<'static> {
+    AllocationCreateInfo::readback()
+        .required_flags(vk::MemoryPropertyFlags::HOST_CACHED)
+        .avoided_flags(vk::MemoryPropertyFlags::HOST_COHERENT)
+}
+
+/// Lets each driver call of an access to some memory fail once: the error is reported, and the next time it works.
+fn fail_each_access<M>(rig: &Rig, memory: M, access: impl Fn(&Rig, &mut M) -> Result<(), AccessError>) -> M {
+    let memory = std::cell::RefCell::new(memory);
+    let run: Operation<'_> = &|rig| access(rig, &mut memory.borrow_mut()).map(|()| Made::default()).map_err(text);
+    let tally = fail_each_call(rig, run);
+    assert!(tally.failed >= 2 && tally.survived == 0, "{}: {tally:?}", rig.properties().device_name);
+    memory.into_inner()
+}
+
 /// Runs operations on two allocations of non-coherent memory, each of whose driver calls fails once.
-fn on_non_coherent_memory(operation: impl Fn(&Rig, &mut [Allocation; 2]) -> Result<(), freestone::AccessError>) {
-    let rig = Rig::new(Profile::noncoherent());
-    let info = AllocationCreateInfo::readback().required_flags(vk::MemoryPropertyFlags::HOST_CACHED);
-    let mut pair = [100, 5000].map(|size| rig.allocate(&linear(size), &info).expect("there is memory"));
-    for allocation in &mut pair {
-        assert!(allocation.is_non_coherent());
-        rig.write(allocation, 0, &[1_u8; 100]).expect("it is mapped");
+fn on_non_coherent_memory(operation: impl Fn(&Rig, &mut [Allocation; 2]) -> Result<(), AccessError>) {
+    for profile in non_coherent_devices() {
+        let rig = Rig::new(profile);
+        let mut pair = [100, 5000].map(|size| rig.allocate(&linear(size), &non_coherent()).expect("there is memory"));
+        for allocation in &mut pair {
+            assert!(allocation.is_non_coherent());
+            rig.write(allocation, 0, &[1_u8; 100]).expect("it is mapped");
+        }
+        let pair = fail_each_access(&rig, pair, &operation);
+        Made::of(pair.into()).undo(&rig);
+        rig.finish();
     }
-    let pair = std::cell::RefCell::new(pair);
-    let run: Operation<'_> = &|rig| operation(rig, &mut pair.borrow_mut()).map(|()| Made::default()).map_err(text);
-    let tally = fail_each_call(&rig, run);
-    assert!(tally.failed >= 2 && tally.survived == 0, "{tally:?}");
-    Made::of(pair.into_inner().into()).undo(&rig);
-    rig.finish();
 }
 
 #[test]
@@ -232,6 +257,32 @@ fn accesses_report_each_failure_and_work_afterwards() {
     });
 }
 
+#[test]
+fn accesses_to_owned_resources_report_each_failure_and_work_afterwards() {
+    for profile in non_coherent_devices() {
+        let rig = Rig::new(profile);
+        // SAFETY: the create-info is valid; nothing is submitted.
+        let buffer = unsafe { Buffer::new(&*rig, &buffer_info(200), &non_coherent()) }.expect("there is memory");
+        let buffer = fail_each_access(&rig, buffer, |_, buffer| buffer.write(3, &[5_u8; 90]));
+        // SAFETY: the bytes were written just now; no device writes them.
+        let buffer = fail_each_access(&rig, buffer, |_, buffer| unsafe { buffer.read(3, &mut [0_u8; 90]) });
+        let buffer = fail_each_access(&rig, buffer, |_, buffer| buffer.flush(3, 90));
+        // SAFETY: as above.
+        let buffer = fail_each_access(&rig, buffer, |_, buffer| unsafe { buffer.slice::<u8>(3, 90) }.map(|_| ()));
+        let rows = image_info(16).tiling(vk::ImageTiling::LINEAR);
+        // SAFETY: as above.
+        let image = unsafe { Image::new(&*rig, &rows, &non_coherent()) }.expect("there is memory");
+        let image = fail_each_access(&rig, image, |_, image| image.write(3, &[5_u8; 90]));
+        // SAFETY: as above.
+        let image = fail_each_access(&rig, image, |_, image| unsafe { image.read(3, &mut [0_u8; 90]) });
+        let image = fail_each_access(&rig, image, |_, image| image.flush(3, 90));
+        // SAFETY: as above.
+        let image = fail_each_access(&rig, image, |_, image| unsafe { image.slice::<u8>(3, 90) }.map(|_| ()));
+        drop((buffer, image));
+        rig.finish();
+    }
+}
+
 /// Lets every call of the driver that can fail fail, and none is made.
 #[track_caller]
 fn silently<R>(rig: &Rig, run: impl FnOnce() -> R) -> R {
@@ -245,7 +296,7 @@ fn silently<R>(rig: &Rig, run: impl FnOnce() -> R) -> R {
 
 #[test]
 fn silent_operations_work_on_a_lost_device() {
-    for profile in Profile::all() {
+    for profile in every_device() {
         let (rig, live) = furnished(profile);
         let info = AllocationCreateInfo::upload().name("to be freed");
         let made = [info, info.dedicated(DedicatedUse::Always)].map(|info| {
@@ -256,11 +307,11 @@ fn silent_operations_work_on_a_lost_device() {
         let image = unsafe { rig.create_image(&image_info(100), &AllocationCreateInfo::gpu_only()) };
         let (image, image_memory) = image.expect("there is memory");
         // SAFETY: as above.
-        let owned = unsafe { Buffer::new(&*rig, &buffer_info(100), &info) }.expect("there is memory");
+        let owned = unsafe { Buffer::new(&*rig, &addressed(&rig), &info) }.expect("there is memory");
         let pool = PoolCreateInfo::for_intent(Intent::Upload).min_block_count(2);
         let pool = rig.create_pool(&pool).expect("there is memory");
         let loose = rig.allocate(&linear(1000), &info.pool(&pool)).expect("there is memory");
-        silently(&rig, || look_at_everything(&rig, &live[0]));
+        silently(&rig, || look_at_everything(&rig, &live[0], &owned));
         silently(&rig, || {
             rig.free(loose).expect("it is alive");
             rig.destroy_pool(pool).expect("nothing of it is alive");
@@ -279,23 +330,36 @@ fn silent_operations_work_on_a_lost_device() {
     }
 }
 
+/// Describes a buffer with an address, where the device has the feature.
+fn addressed(rig: &Rig) -> vk::BufferCreateInfo<'static> {
+    let info = buffer_info(100);
+    let has_addresses = common::declared(&rig.vulkan).buffer_device_address;
+    if has_addresses { info.usage(info.usage | vk::BufferUsageFlags::SHADER_DEVICE_ADDRESS) } else { info }
+}
+
 /// Everything that only looks.
-fn look_at_everything(rig: &Rig, live: &Allocation) {
+fn look_at_everything(rig: &Rig, live: &Allocation, owned: &Buffer<&Allocator>) {
     let request = linear(mib(3));
     let info = AllocationCreateInfo::stream();
     rig.plan(&request, &info).expect("there is memory");
     rig.plan_many(&[request; 3], &info).expect("there is memory");
     rig.limits(Intent::GpuOnly).expect("there is a memory type");
     (0..310).for_each(|_| rig.tick());
-    assert!(rig.update_budget());
-    assert_eq!(rig.budget_age().operations, 0);
+    let has_budget = rig.properties().has_memory_budget;
+    assert_eq!(rig.update_budget(), has_budget);
+    assert!(!has_budget || rig.budget_age().operations == 0);
     rig.validate().expect("every invariant holds");
     assert_eq!(rig.statistics().total.allocation_count, rig.detailed_statistics().ranges.used_count);
     assert!(rig.memory_map().objects.iter().any(|object| object.memory == live.memory()));
     assert_eq!(rig.heap_usage(0).size, rig.properties().memory_heaps[0].size);
     assert_eq!((rig.name_of(live), rig.topology()), (None, rig.topology()));
+    assert!(owned.allocation().size() >= 100);
+    // SAFETY: the buffer is alive and bound, and has the usage where the device has the feature.
+    let address = unsafe { rig.buffer_device_address(owned.handle()) };
+    assert_eq!(address.is_some(), common::declared(&rig.vulkan).buffer_device_address);
+    let is_asked = rig.vulkan.api_version() >= vk::API_VERSION_1_3 || common::declared(&rig.vulkan).maintenance4;
     // SAFETY: the create-infos are valid.
-    assert!(unsafe { rig.requirements_of_buffer(&buffer_info(100)) }.is_ok_and(|needs| needs.is_some()));
+    assert!(unsafe { rig.requirements_of_buffer(&buffer_info(100)) }.is_ok_and(|needs| needs.is_some() == is_asked));
     // SAFETY: as above.
-    assert!(unsafe { rig.requirements_of_image(&image_info(100)) }.is_ok_and(|needs| needs.is_some()));
+    assert!(unsafe { rig.requirements_of_image(&image_info(100)) }.is_ok_and(|needs| needs.is_some() == is_asked));
 }

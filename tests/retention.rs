@@ -150,6 +150,19 @@ fn limits_count_the_objects_that_a_trim_would_give_back() {
     rig.finish();
 }
 
+/// The empty block is given back while another memory type is tried: what is left is promised, not nothing.
+#[test]
+fn limits_count_what_a_trim_leaves_to_another_memory_type() {
+    let rig = Rig::new(Profile::by_name("steam-deck-one-heap").expect("it is in the corpus"));
+    let anchor = rig.allocate(&linear(256), &AllocationCreateInfo::upload()).expect("there is memory");
+    rig.prewarm(Intent::Upload, mib(8)).expect("there is memory");
+    rig.control().set_budget(0, Some(1));
+    rig.update_budget();
+    let made = allocate_the_largest(&rig, mib(1) - 256, &AllocationCreateInfo::gpu_only().within_budget());
+    free_all(&rig, [anchor, made]);
+    rig.finish();
+}
+
 #[test]
 fn first_blocks_and_prewarmed_ones_find_what_lies_empty_elsewhere() {
     let (rig, anchor) = mostly_empty();

@@ -46,6 +46,11 @@ pub(crate) enum Caches {
     Simulated,
 }
 
+/// Tells whether callgrind is there and counts this program.
+pub(crate) fn works() -> bool {
+    instructions_per_pair("a", "nothing", 100).is_some()
+}
+
 /// Returns the instructions per pair of a workload and peer, the harness included; `None` where valgrind is missing or
 /// fails.
 pub(crate) fn instructions_per_pair(workload: &str, peer: &str, pairs: usize) -> Option<f64> {

@@ -154,6 +154,7 @@ fn main() {
     let rest = arguments.iter().map(String::as_str).filter(|word| !matches!(*word, "--full" | "--record"));
     let rest: Vec<&str> = rest.collect();
     let word = rest.get(1).copied().unwrap_or("");
+    require_callgrind(rest.first().copied().unwrap_or(""), has("--record"));
     match rest.as_slice() {
         ["--count", workload, peer, pairs] => {
             workloads::count(workload, peer, pairs.parse().expect("a number of pairs"));
@@ -177,6 +178,12 @@ fn main() {
     if has("--record") {
         values::save();
     }
+}
+
+/// Ends the program where a section is nothing without callgrind, or a record of it would take older figures out.
+fn require_callgrind(section: &str, is_recorded: bool) {
+    let is_needed = matches!(section, "--instructions" | "--unshared") || section == "--growth" && is_recorded;
+    assert!(!is_needed || callgrind::works(), "{section}: valgrind is missing, or cannot run this program");
 }
 
 #[cfg(feature = "cli")]

@@ -14,7 +14,7 @@ pub(crate) struct Row {
     pub(crate) ns_per_pair: f64,
     pub(crate) allocate: Percentiles,
     pub(crate) free: Percentiles,
-    /// Successful calls of `vkAllocateMemory`.
+    /// Calls of `vkAllocateMemory`, those that were refused too.
     pub(crate) driver_allocations: f64,
     /// Most memory objects alive at once.
     pub(crate) driver_objects: f64,
@@ -180,11 +180,8 @@ impl<'a, P: Peer> Bench<'a, P> {
 
     /// Runs a chunk and returns its CPU nanoseconds per pair, the driver's own time taken off.
     pub(crate) fn time(&mut self, pairs: usize, chunk: impl FnOnce(&mut Self)) -> f64 {
-        let (calls, start) = (self.driver.calls(), cpu_ns());
-        chunk(self);
-        let elapsed = cpu_ns() - start;
-        let driver = (self.driver.calls() - calls) as f64 * self.driver_call_ns;
-        (elapsed - driver).max(0.0) / pairs as f64
+        let (driver, call_ns) = (self.driver, self.driver_call_ns);
+        net_ns((driver, call_ns), pairs, || chunk(self))
     }
 
     /// Returns the peer's bytes on the host's heap per live allocation; the driver's own are taken off. Not for mapped
@@ -243,6 +240,15 @@ impl<'a, P: Peer> Bench<'a, P> {
         self.peak_live_bytes = self.peak_live_bytes.max(self.live_bytes);
         Some(Live { handle, size })
     }
+}
+
+/// Runs work of so many pairs and returns its CPU nanoseconds per pair, those of the driver's calls taken off.
+pub(crate) fn net_ns((driver, call_ns): (&Driver, f64), pairs: usize, work: impl FnOnce()) -> f64 {
+    let (calls, start) = (driver.calls(), cpu_ns());
+    work();
+    let elapsed = cpu_ns() - start;
+    let driver_ns = (driver.calls() - calls) as f64 * call_ns;
+    (elapsed - driver_ns).max(0.0) / pairs as f64
 }
 
 /// Measures what one driver call for memory takes on the simulated driver.

@@ -14,6 +14,7 @@ use crate::random::Random;
 use crate::report::short;
 use crate::request::{Class, Request, Sizes, buffer_or_image};
 use crate::rivals::GpuAllocator;
+use crate::row::{driver_call_ns, net_ns};
 use crate::values::{Place, note, note_all};
 use crate::{Effort, with_peer};
 
@@ -154,11 +155,8 @@ fn time_replacements<P: Peer>(count: usize) -> f64 {
         (10_000, 1_000_000)
     };
     let mut crowd = Crowd::<P>::new(&driver, count, aged);
-    let times = (0..20).map(|index| {
-        let start = cpu_ns();
-        crowd.go(index * chunk, chunk);
-        (cpu_ns() - start) / chunk as f64
-    });
+    let call_ns = driver_call_ns();
+    let times = (0..20).map(|index| net_ns((&driver, call_ns), chunk, || crowd.go(index * chunk, chunk)));
     let ns = median(&mut times.collect::<Vec<_>>());
     crowd.empty();
     ns

@@ -28,6 +28,8 @@ const WITH_CHANNEL: [&str; 4] = ["freestone", "gpu-alloc", "gpu-allocator", "cha
 const LIVE: usize = 1000;
 /// Pairs between two looks at the clock.
 const STRIDE: usize = 64;
+/// What each thread replaces, again and again.
+const REPLACEMENTS: usize = 200 * STRIDE;
 /// Resources that are handed to another thread at once.
 const BATCH: usize = 64;
 const SIZES: Sizes = Sizes::LogUniform(256, MIB);
@@ -59,6 +61,8 @@ impl Work {
 #[derive(Clone, Copy, Debug, Default)]
 struct Outcome {
     pairs_per_second: f64,
+    /// Pairs of all threads together.
+    pairs: f64,
     cores: Cores,
     /// Peak reserved by peak live bytes.
     reserved: f64,
@@ -123,7 +127,7 @@ fn table(work: Work, name: &str, machine: usize, effort: Effort) {
             let rate = if is_starved { f64::NAN } else { outcome.pairs_per_second / 1e6 };
             record(&format!("{name} {threads}"), peer, &outcome, (rate, if is_starved { f64::NAN } else { scale }));
             if work == Work::OneType && threads > 1 {
-                extra(threads, peer, outcome.reserved);
+                extra(threads, peer, &outcome);
             }
         }
     }
@@ -134,15 +138,16 @@ fn record(case: &str, peer: &str, outcome: &Outcome, (rate, scale): (f64, f64)) 
     note_all("threads", case, peer, &figures);
 }
 
-/// Prints what the same resources take when one thread allocates them all.
-fn extra(threads: usize, peer: &str, reserved: f64) {
+/// Prints what the same resources take when one thread allocates them all, in as many pairs.
+fn extra(threads: usize, peer: &str, outcome: &Outcome) {
+    let pairs = (outcome.pairs / threads as f64) as usize;
     let alone = match peer {
-        "freestone" => reserved_by_one::<Freestone>(threads),
-        "gpu-alloc" => reserved_by_one::<Locked<GpuAlloc>>(threads),
+        "freestone" => reserved_by_one::<Freestone>(threads, pairs),
+        "gpu-alloc" => reserved_by_one::<Locked<GpuAlloc>>(threads, pairs),
         _ => return,
     };
     println!("| | {peer}, all by one thread | | | | | {} |", ratio(alone));
-    note_all("threads", &format!("one type {threads}"), peer, &[("extra", reserved / alone - 1.0)]);
+    note_all("threads", &format!("one type {threads}"), peer, &[("extra", outcome.reserved / alone - 1.0)]);
 }
 
 /// Takes so many rounds that waited least for a core, and of these the median of each figure.
@@ -153,6 +158,7 @@ fn join(mut rounds: Vec<Outcome>, count: usize) -> Outcome {
     let kept_waiting = over(|outcome| outcome.cores.kept_waiting);
     Outcome {
         pairs_per_second: over(|outcome| outcome.pairs_per_second),
+        pairs: over(|outcome| outcome.pairs),
         cores: Cores { used: over(|outcome| outcome.cores.used), kept_waiting },
         reserved: over(|outcome| outcome.reserved),
     }
@@ -234,7 +240,8 @@ fn measure<S: Shared>(work: Work, threads: usize) -> Outcome {
         let shares = shares.lock().expect("no thread panics");
         outcome.cores = cores::of_all(&shares);
         let pairs: usize = spawned.into_iter().map(|thread| thread.join().expect("no thread panics")).sum();
-        outcome.pairs_per_second = pairs as f64 / cores::seconds(&shares);
+        outcome.pairs = pairs as f64;
+        outcome.pairs_per_second = outcome.pairs / cores::seconds(&shares);
     });
     outcome.reserved =
         driver.control().peak_reserved_bytes() as f64 / live.into_inner().map_or(f64::NAN, |live| live as f64);
@@ -259,7 +266,7 @@ fn churn<S: Shared>(run: Run<'_, S>, work: Work, thread: usize, live_bytes: &Mut
     let fill: Vec<Request> = (0..LIVE).map(|_| draw(&mut random, work)).collect();
     let mut live: Vec<Option<S::Handle>> = fill.iter().map(|request| Some(allocate(request))).collect();
     let mut sizes: Vec<u64> = fill.iter().map(|request| request.size).collect();
-    let replacements: Vec<_> = (0..200 * STRIDE).map(|_| (random.below(LIVE), draw(&mut random, work))).collect();
+    let replacements: Vec<_> = (0..REPLACEMENTS).map(|_| (random.below(LIVE), draw(&mut random, work))).collect();
     let mut strides = replacements.chunks(STRIDE).cycle();
     let (mut now, mut peak) = (sizes.iter().sum::<u64>(), 0);
     let pairs = run.repeat(|| {
@@ -348,14 +355,15 @@ impl Batches {
     }
 }
 
-/// Returns peak reserved by live bytes of what `threads` threads keep alive, allocated by one thread in turns.
-fn reserved_by_one<S: Shared>(threads: usize) -> f64 {
+/// Returns peak reserved by live bytes of what `threads` threads keep alive in so many pairs each, allocated by one thread
+/// in turns.
+fn reserved_by_one<S: Shared>(threads: usize, pairs: usize) -> f64 {
     let driver = Driver::new(crate::driver::Objects::Unlimited);
     let peer = S::new(&driver);
     let mut parts: Vec<Part<S>> = (0..threads).map(|thread| Part::new(&peer, thread)).collect();
-    for _ in 0..200 * STRIDE {
+    for pair in 0..pairs {
         for part in &mut parts {
-            part.replace_one(&peer);
+            part.replace_one(&peer, pair);
         }
     }
     let peak: u64 = parts.iter().map(|part| part.peak).sum();
@@ -365,7 +373,7 @@ fn reserved_by_one<S: Shared>(threads: usize) -> f64 {
 
 /// What one of several threads would keep alive.
 struct Part<S: Shared> {
-    random: Random,
+    replacements: Vec<(usize, Request)>,
     live: Vec<Option<S::Handle>>,
     sizes: Vec<u64>,
     now: u64,
@@ -377,12 +385,19 @@ impl<S: Shared> Part<S> {
         let mut random = Random::new(100 + thread as u64);
         let requests: Vec<Request> = (0..LIVE).map(|_| draw(&mut random, Work::OneType)).collect();
         let sizes: Vec<u64> = requests.iter().map(|request| request.size).collect();
-        let now = sizes.iter().sum();
-        Self { random, live: requests.iter().map(|request| peer.allocate(request)).collect(), sizes, now, peak: now }
+        let next = |_| (random.below(LIVE), draw(&mut random, Work::OneType));
+        let (replacements, now) = ((0..REPLACEMENTS).map(next).collect(), sizes.iter().sum());
+        Self {
+            replacements,
+            live: requests.iter().map(|request| peer.allocate(request)).collect(),
+            sizes,
+            now,
+            peak: now,
+        }
     }
 
-    fn replace_one(&mut self, peer: &S) {
-        let (slot, request) = (self.random.below(LIVE), draw(&mut self.random, Work::OneType));
+    fn replace_one(&mut self, peer: &S, pair: usize) {
+        let (slot, request) = self.replacements[pair % REPLACEMENTS];
         if let Some(old) = self.live[slot].take() {
             peer.free(old);
         }

@@ -71,8 +71,10 @@ impl<'a> AllocatorCreateInfo<'a> {
 
     /// Declares the Vulkan version: the lower of the instance's `apiVersion` and the physical device's.
     ///
-    /// More than that is `UnsupportedVersion`. Left out, it is 1.0: then there are no budgets, no wishes of the driver for
-    /// dedicated memory and no `requirements_of_*`, unless their extensions are declared.
+    /// More than the Vulkan loader or the physical device offers is `UnsupportedVersion`; what the instance was created with
+    /// cannot be asked, and is believed (the second duty of [`Allocator::new`](super::Allocator::new)). Left out, it is 1.0:
+    /// then there are no budgets, no wishes of the driver for dedicated memory and no `requirements_of_*`, unless their
+    /// extensions are declared.
     #[must_use]
     pub fn api_version(mut self, api_version: u32) -> Self {
         self.api_version = api_version;

@@ -93,8 +93,8 @@ impl Allocator {
     /// Creates an allocator for a device. Nothing is allocated yet.
     ///
     /// # Errors
-    /// `Device` where the declared version is above what instance or physical device offer (`UnsupportedVersion`), a
-    /// declared version or feature lacks a function (`MissingFunction`), or no memory type is usable (`NoMemoryTypes`).
+    /// `Device` where the declared version is above what the Vulkan loader or the physical device offers
+    /// (`UnsupportedVersion`), a declared version or feature lacks a function (`MissingFunction`), or no memory type is usable (`NoMemoryTypes`).
     ///
     /// # Safety
     /// 1. Entry, instance, physical device and device belong together and stay alive until the allocator **and every**

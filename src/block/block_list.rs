@@ -120,12 +120,16 @@ impl BlockList {
     /// # Complexity
     /// A copy of all bookkeeping: for plans that come to a trim.
     pub(crate) fn probe_without(&self, request: &Request, regions: &[u32]) -> Option<u64> {
+        self.suballocator_without(regions).probe(request).map(|spot| spot.offset)
+    }
+
+    fn suballocator_without(&self, regions: &[u32]) -> Suballocator {
         let mut left = self.suballocator.clone();
         left.reclaim();
         for &region in regions {
             left.remove_region(region);
         }
-        left.probe(request).map(|spot| spot.offset)
+        left
     }
 
     /// Publishes a new block after the opener's own range was cut from it.
@@ -236,6 +240,15 @@ impl BlockList {
     /// Returns the largest range that could be cut now, in bytes.
     pub(crate) fn largest_free_range(&self) -> u64 {
         self.suballocator.largest_free_range()
+    }
+
+    /// Returns what [`largest_free_range`](Self::largest_free_range) would answer if these blocks, empty now, were given
+    /// back.
+    ///
+    /// # Complexity
+    /// A copy of all bookkeeping.
+    pub(crate) fn largest_free_range_without(&self, regions: &[u32]) -> u64 {
+        self.suballocator_without(regions).largest_free_range()
     }
 
     /// Visits every range of every block, in region and offset order.

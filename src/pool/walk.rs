@@ -20,6 +20,11 @@ impl Pool {
         self.state.lock().blocks.largest_free_range()
     }
 
+    /// Returns the same if these blocks, empty now, were given back.
+    pub(crate) fn largest_free_range_without(&self, regions: &[u32]) -> u64 {
+        self.state.lock().blocks.largest_free_range_without(regions)
+    }
+
     /// Visits every range of every block, and every dedicated memory object.
     pub(crate) fn walk(&self, visitor: &mut dyn PoolVisitor) {
         let state = self.state.lock();

@@ -17,8 +17,9 @@
 //!   resolve to NULL, as do those whose version or extension is not enabled.
 //! * Wrong use is recorded as a `Violation` and answered with a sensible result. It is no undefined behaviour, with two
 //!   exceptions that Vulkan shares: dispatchable handles and pointers have to be valid.
-//! * Host-visible memory has real bytes, uninitialised at first. Copies between buffers and images are carried out when
-//!   they are submitted; everything else on a queue is accepted and does nothing.
+//! * Host-visible memory has real bytes, uninitialised at first. Copies between buffers and images, fills, updates, and
+//!   clears of texels that are one word are carried out when they are submitted; everything else on a queue is accepted
+//!   and does nothing.
 //!
 //! What it does not do: shaders, rendering, windows, layers, external memory.
 

@@ -80,10 +80,16 @@ impl Trace {
     }
 }
 
-fn name_of(file: &Path) -> String {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let name = name.strip_suffix(".zst").unwrap_or(&name);
-    name.strip_suffix(".csv").unwrap_or(name).into()
+/// Returns a file's name without folder and endings, in whatever case they are written.
+pub(super) fn name_of(file: &Path) -> String {
+    let mut name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for ending in [".zst", ".csv"] {
+        let start = name.len().saturating_sub(ending.len());
+        if name.get(start..).is_some_and(|last| last.eq_ignore_ascii_case(ending)) {
+            name.truncate(start);
+        }
+    }
+    name
 }
 
 /// The lines at the head of a trace.

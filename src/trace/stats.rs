@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use super::error::{Problem, TraceError, one_line};
+use super::reader::name_of;
 
 /// The part of a `.stats.json` that a replay is compared with.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -60,10 +61,7 @@ impl Statistics {
 }
 
 fn stats_file(trace: &Path) -> PathBuf {
-    let name = trace.file_name().unwrap_or_default().to_string_lossy();
-    let name = name.strip_suffix(".zst").unwrap_or(&name);
-    let name = name.strip_suffix(".csv").unwrap_or(name);
-    trace.with_file_name(format!("{name}.stats.json"))
+    trace.with_file_name(format!("{}.stats.json", name_of(trace)))
 }
 
 #[cfg(test)]
@@ -74,6 +72,9 @@ mod tests {
     fn the_file_lies_beside_the_trace() {
         assert_eq!(stats_file(Path::new("a/b.csv.zst")), Path::new("a/b.stats.json"));
         assert_eq!(stats_file(Path::new("a.b.csv")), Path::new("a.b.stats.json"));
+        for odd in ["a.b.csv.ZST", "a.b.CSV.zst", "a.b.Csv"] {
+            assert_eq!(stats_file(Path::new(odd)), Path::new("a.b.stats.json"));
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ fn every_driver_call_may_fail() {
     drop(ring);
     world.trim();
     assert!(failures.len() >= 4, "{failures:?}");
+    let fired = world.control().faults_fired().len();
     for failure in &failures {
         world.control().arm(failure);
         let ring = try_make(&world, &info);
@@ -33,14 +34,16 @@ fn every_driver_call_may_fail() {
         before.forget_history();
         assert_eq!(now, before, "{failure:?}");
     }
+    assert_eq!(world.control().faults_fired().len() - fired, failures.len(), "each failure happened");
     // A push that grows the ring, and the end that flushes.
     let (ring, failures) = (make(&world, &info), grow_and_end(&world, &info, |_| ()));
     drop(ring);
     assert!(failures.iter().any(|failure| failure.function == Function::FlushMappedMemoryRanges), "{failures:?}");
+    let fired = world.control().faults_fired().len();
     for failure in &failures {
         grow_and_end(&world, &info, |world| world.control().arm(failure));
     }
-    assert!(world.control().faults_fired().len() >= failures.len());
+    assert_eq!(world.control().faults_fired().len() - fired, failures.len(), "each failure happened");
     world.finish();
 }
 

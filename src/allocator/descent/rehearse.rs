@@ -99,6 +99,12 @@ impl Rehearse {
         if is_as_ever { pool.probe(request) } else { pool.probe_without(request, &gone) }
     }
 
+    /// Returns the largest range free in a pool, in bytes, and the largest in the blocks that are left of it.
+    pub(crate) fn largest_free_ranges(&self, pool: &NumberedPool) -> [u64; 2] {
+        let (gone, largest) = (self.gone_of(pool), pool.largest_free_range());
+        [largest, if gone.is_empty() { largest } else { pool.largest_free_range_without(&gone) }]
+    }
+
     /// Returns what has been opened and given back: bytes of one heap, and objects of all.
     pub(crate) fn change_on(&self, heap_index: u32) -> Change {
         let on_heap = self.given_back.iter().filter(|block| block.heap_index == heap_index);

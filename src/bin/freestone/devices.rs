@@ -144,7 +144,11 @@ fn write_intent(allocator: &Allocator, word: &str, intent: Intent, out: &mut dyn
             writeln!(out, "  {word}: no type")?;
             verdicts
         }
-        Err(error) => return Err(error.into()),
+        // The others are asked all the same.
+        Err(error) => {
+            writeln!(out, "  {word}: {}", error.to_string().replace(['\n', '\r'], " "))?;
+            return Ok(());
+        }
     };
     let mut others: Vec<&TypeVerdict> = verdicts.iter().filter(|verdict| rank(verdict) != Some(0)).collect();
     others.sort_by_key(|verdict| (rank(verdict).unwrap_or(u32::MAX), verdict.memory_type_index));

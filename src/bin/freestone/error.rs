@@ -52,6 +52,19 @@ pub(crate) enum CliError {
     /// A soak found something.
     #[error(transparent)]
     Finding(#[from] Box<Finding>),
+    /// A soak whose time was over before anything was compared.
+    #[error("nothing was soaked: {steps} steps, contents compared {checks} times; ask for more minutes or steps")]
+    Idle {
+        /// Steps of all threads.
+        steps: u64,
+        /// Comparisons of contents.
+        checks: u64,
+    },
+    /// Layers are required of a driver that they cannot listen to.
+    #[error(
+        "\"--require-validation\" is for real drivers: a simulated one checks every call itself, and no layer listens to it"
+    )]
+    NoLayersInside,
     /// A simulated driver of a name that there is not.
     #[error("there is no simulated profile {0:?}; there are {names}; the name of a device file ends in .device", names = profile_names())]
     NoSuchProfile(String),
@@ -102,6 +115,8 @@ impl CliError {
         match self {
             Self::Trace(_)
             | Self::Write { .. }
+            | Self::Idle { .. }
+            | Self::NoLayersInside
             | Self::NoSuchProfile(_)
             | Self::NoDeviceFile { .. }
             | Self::DeviceFile { .. } => 2,

@@ -1,6 +1,6 @@
 //! The record of a replay, and the JSON file of records.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -101,6 +101,8 @@ impl Record {
 pub(crate) struct JsonFile {
     name: PathBuf,
     file: File,
+    /// It was not there before.
+    is_new: bool,
 }
 
 impl JsonFile {
@@ -109,8 +111,19 @@ impl JsonFile {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn open(name: &Path) -> Result<Self, CliError> {
-        let opened = File::options().write(true).create(true).truncate(false).open(name);
-        opened.map(|file| Self { name: name.into(), file }).map_err(|source| unwritten(name, source))
+        let made = File::options().write(true).create_new(true).open(name);
+        let is_new = made.is_ok();
+        let opened = made.or_else(|_| File::options().write(true).create(true).truncate(false).open(name));
+        opened.map(|file| Self { name: name.into(), file, is_new }).map_err(|source| unwritten(name, source))
+    }
+
+    /// Leaves everything as it was: older records stay, and a file that was made for new ones goes.
+    pub(crate) fn leave(self) {
+        if self.is_new
+            && let Err(error) = fs::remove_file(&self.name)
+        {
+            log::warn!("{} was made in vain, and stays: {error}", self.name.display());
+        }
     }
 
     /// Writes records as a JSON array, in the place of what the file holds.
@@ -118,7 +131,7 @@ impl JsonFile {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn write(self, records: &[Record]) -> Result<(), CliError> {
-        let Self { name, file } = self;
+        let Self { name, file, .. } = self;
         write_to(file, records).map_err(|source| unwritten(&name, source))
     }
 }

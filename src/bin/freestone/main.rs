@@ -93,9 +93,9 @@ struct SoakArguments {
     /// The driver: "real", or "sim:PROFILE" for a simulated one, which is told to fail at random.
     #[arg(long, default_value = "real", value_name = "real|sim:PROFILE")]
     driver: DriverChoice,
-    /// Stop after so many minutes.
-    #[arg(long, default_value = "1", value_parser = minutes, value_name = "N")]
-    minutes: Duration,
+    /// Stop after so many minutes [default: 1; with --steps, no end but theirs].
+    #[arg(long, value_parser = minutes, value_name = "N")]
+    minutes: Option<Duration>,
     /// Stop after so many steps of each thread.
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     steps: u64,
@@ -122,29 +122,40 @@ fn run(arguments: &Arguments) -> Result<(), CliError> {
         Command::Replay(arguments) => replay_all(arguments, &mut io::stdout().lock()),
         Command::Devices(arguments) => devices::report(&arguments.driver, &mut io::stdout().lock()),
         Command::Soak(arguments) => {
-            let SoakArguments { ref driver, minutes: duration, steps, seed, threads, require_validation } = *arguments;
-            let (driver, layers) = (driver.clone(), layers(require_validation));
+            let SoakArguments { ref driver, minutes, steps, seed, threads, require_validation } = *arguments;
+            let (driver, layers) = (driver.clone(), layers(driver, require_validation)?);
+            let usual = if steps == u64::MAX { MINUTE } else { LONGEST };
+            let duration = minutes.unwrap_or(usual);
             soak::run(&soak::Settings { driver, layers, duration, steps, seed, threads }, &mut io::stdout().lock())
         }
     }
 }
 
-fn layers(is_required: bool) -> Layers {
-    if is_required { Layers::Required } else { Layers::IfPresent }
+/// Says what is wanted of the layers. They listen to real drivers only: a run without them must not pass for one with.
+fn layers(driver: &DriverChoice, is_required: bool) -> Result<Layers, CliError> {
+    match driver {
+        DriverChoice::Simulated(_) if is_required => Err(CliError::NoLayersInside),
+        _ if is_required => Ok(Layers::Required),
+        _ => Ok(Layers::IfPresent),
+    }
 }
+
+/// How long a soak lasts if nothing is said.
+const MINUTE: Duration = Duration::from_secs(60);
+/// A million minutes: far beyond any use, and well inside what a clock can count.
+const LONGEST: Duration = Duration::from_secs(60_000_000);
 
 /// Reads a number of minutes, with a fraction or without.
 fn minutes(text: &str) -> Result<Duration, String> {
     let minutes: f64 = text.parse().map_err(|_| "not a number of minutes")?;
     let duration = Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())?;
-    // Far beyond any use, and well inside what a clock can count.
-    if minutes > 0.0 && minutes <= 1e6 { Ok(duration) } else { Err("not between 0 and a million minutes".into()) }
+    if minutes > 0.0 && duration <= LONGEST { Ok(duration) } else { Err("not between 0 and a million minutes".into()) }
 }
 
 fn replay_all(arguments: &ReplayArguments, out: &mut dyn Write) -> Result<(), CliError> {
+    let layers = layers(&arguments.driver, arguments.require_validation)?;
     let recordings = arguments.traces.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
     let json = arguments.json.as_deref().map(JsonFile::open).transpose()?;
-    let layers = layers(arguments.require_validation);
     let settings = Settings { driver: arguments.driver.clone(), layers, sizes: arguments.sizes };
     let mut rows = Vec::new();
     let replayed = recordings.into_iter().try_for_each(|(trace, app)| {
@@ -167,7 +178,14 @@ fn read(file: &Path) -> Result<(Trace, Option<AppMemory>), CliError> {
 fn show(rows: &[Row], json: Option<JsonFile>, out: &mut dyn Write) -> Result<(), CliError> {
     let records: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
     // The file first: whoever closes the pipe that reads the table still gets it.
-    let written = json.filter(|_| !rows.is_empty()).map_or(Ok(()), |json| json.write(&records));
+    let written = match json {
+        Some(json) if rows.is_empty() => {
+            json.leave();
+            Ok(())
+        }
+        Some(json) => json.write(&records),
+        None => Ok(()),
+    };
     let printed = if rows.is_empty() { Ok(()) } else { table::write(rows, out) };
     written?;
     // Before a closed pipe, which is no fault: faults are told to whoever reads only the first line, too.

@@ -119,11 +119,11 @@ impl<T: Target> Books<'_, T> {
     fn follow(&mut self, trace: &Trace, progress: Progress) -> Result<(), ReplayError> {
         let bar = progress.begin(&trace.name, trace.events.len());
         for event in &trace.events {
-            self.apply(event).map_err(|reason| refused(trace, event, reason))?;
+            self.apply(event).map_err(|reason| refused(trace, event, operation(event), reason))?;
             bar.advance();
         }
         for event in trace.events.iter().filter(|event| matches!(event.operation, Operation::Allocate(_))) {
-            self.free(event.id).map_err(|reason| refused(trace, event, reason))?;
+            self.free(event.id).map_err(|reason| refused(trace, event, "final free", reason))?;
         }
         Ok(())
     }
@@ -183,11 +183,14 @@ impl<T: Target> Books<'_, T> {
     }
 }
 
-fn refused(trace: &Trace, event: &Event, reason: String) -> ReplayError {
-    let operation = match &event.operation {
+fn operation(event: &Event) -> &'static str {
+    match &event.operation {
         Operation::Allocate(resource) => resource.kind().as_str(),
         Operation::Free => "free",
-    };
+    }
+}
+
+fn refused(trace: &Trace, event: &Event, operation: &'static str, reason: String) -> ReplayError {
     ReplayError { file: trace.file.clone(), line: event.line, operation, id: event.id, reason }
 }
 

@@ -12,6 +12,7 @@ struct Counting {
     live: BTreeSet<u64>,
     calls: u64,
     refuse_after: Option<u64>,
+    keeps: Option<u64>,
 }
 
 impl Target for Counting {
@@ -34,6 +35,9 @@ impl Target for Counting {
     }
 
     fn destroy(&mut self, handle: u64) -> Result<(), String> {
+        if self.keeps == Some(handle) {
+            return Err("it is kept".into());
+        }
         if self.live.remove(&handle) { Ok(()) } else { Err("unknown".into()) }
     }
 
@@ -75,6 +79,13 @@ fn a_refusal_names_its_place_and_leaves_nothing_alive() {
     let error = replay(&trace(SMALL), &mut target, Progress::hidden()).expect_err("refused");
     assert_eq!(error.to_string(), "some.csv:5: buffer of id 7 failed: out of memory");
     assert!(target.live.is_empty());
+}
+
+#[test]
+fn a_free_that_is_refused_at_the_end_is_no_failed_allocation() {
+    let mut target = Counting { keeps: Some(3), ..Counting::default() };
+    let error = replay(&trace(SMALL), &mut target, Progress::hidden()).expect_err("refused");
+    assert_eq!(error.to_string(), "some.csv:5: final free of id 7 failed: it is kept");
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn the_timed_passes_leave_out_what_calls_the_driver() {
     let timed = time(&trace, &stage, SizeChoice::Created).expect("there is memory");
     let calls = timed.allocate.driver_ops() + timed.free.driver_ops();
     assert!((1..100).contains(&calls), "{calls}");
-    assert!(timed.allocate.percentiles().median > 0);
+    // Of a coarse clock most operations take no tick.
+    assert!(timed.allocate.percentiles().max > 0);
     assert_eq!(stage.close(), Faults::default());
 }

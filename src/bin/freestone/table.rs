@@ -82,10 +82,12 @@ fn cells(row: &Row) -> [String; 15] {
 }
 
 /// Sums what can be summed; the ratios are those of the sums. The application's columns are summed only where every
-/// application is known, else the ratio would compare different sets.
+/// application is known, else the ratio would compare different sets. Sums end at 2^64: a file can say anything.
 fn totals(rows: &[Row]) -> [String; 15] {
-    let sum = |of: fn(&Record) -> u64| rows.iter().map(|row| of(&row.record)).sum::<u64>();
-    let app_sum = |of: fn(&AppMemory) -> u64| rows.iter().map(|row| row.app.as_ref().map(of)).sum::<Option<u64>>();
+    let sum = |of: fn(&Record) -> u64| rows.iter().map(|row| of(&row.record)).fold(0, u64::saturating_add);
+    let app_sum = |of: fn(&AppMemory) -> u64| {
+        rows.iter().try_fold(0_u64, |sum, row| Some(sum.saturating_add(row.app.as_ref().map(of)?)))
+    };
     let (live, reserved) = (sum(|record| record.peak_live_bytes), sum(|record| record.peak_reserved_bytes));
     let app_reserved = app_sum(|app| app.peak_live_bytes);
     let unknown = || "-".to_owned();

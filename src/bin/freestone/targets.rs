@@ -7,7 +7,7 @@ use freestone::{Allocation, AllocationRequirements, Allocator};
 use crate::replay::{Created, Prepared, Target};
 use crate::resources::{Cookbook, Recipe};
 use crate::sizes::{RawSizes, create_info};
-use crate::vulkan::{Count, Counter};
+use crate::vulkan::Counter;
 
 /// Makes buffers and images; memory by raw requirements where the device cannot have them.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Target for RealResources<'_> {
     }
 
     fn driver_calls(&self) -> u64 {
-        driver_calls(self.counter)
+        self.counter.count().calls()
     }
 }
 
@@ -136,11 +136,38 @@ impl Target for RawMemory<'_> {
     }
 
     fn driver_calls(&self) -> u64 {
-        driver_calls(self.counter)
+        self.counter.count().calls()
     }
 }
 
-fn driver_calls(counter: &Counter) -> u64 {
-    let Count { allocations, frees, refusals, .. } = counter.count();
-    allocations + frees + refusals
+#[cfg(test)]
+mod tests {
+    use super::{RawMemory, RawSizes, Target, vk};
+    use crate::sizes::SizeChoice;
+    use crate::stage::Stage;
+    use freestone::sim::Profile;
+    use std::iter::zip;
+
+    #[test]
+    fn a_mapping_is_a_call_of_the_driver() {
+        let stage = Stage::simulated(Profile::unified());
+        let counter = stage.counter();
+        let allocator = stage.allocator(&counter).expect("an allocator");
+        let sizes = RawSizes::new(&stage, SizeChoice::Created);
+        let target = RawMemory { allocator: &allocator, counter: &counter, sizes, reason: "" };
+        let is_visible = |flags: vk::MemoryPropertyFlags| flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
+        let types = zip(0.., &allocator.properties().memory_types);
+        let visible = types.filter(|(_, one)| is_visible(one.property_flags)).map(|(index, _)| index).next();
+        let info = vk::MemoryAllocateInfo::default().allocation_size(4096);
+        let info = info.memory_type_index(visible.expect("every device has host-visible memory"));
+        // SAFETY: the info is valid.
+        let memory = unsafe { counter.device.allocate_memory(&info, None) }.expect("there is memory");
+        let before = target.driver_calls();
+        // SAFETY: the memory is the device's and is not mapped yet.
+        unsafe { counter.device.map_memory(memory, 0, vk::WHOLE_SIZE, vk::MemoryMapFlags::empty()) }.expect("mapped");
+        assert_eq!(target.driver_calls(), before + 1);
+        // SAFETY: nothing uses the memory.
+        unsafe { counter.device.free_memory(memory, None) };
+        assert_eq!(target.driver_calls(), before + 2);
+    }
 }

@@ -21,8 +21,11 @@ pub enum VirtualBlockError {
         /// The unit.
         unit: u64,
     },
-    /// The slot size is 0, no multiple of the unit, larger than the block, or so small that there are 2^32 slots.
-    #[error("slots of {slot_size} do not divide a block of {size} in units of {unit}")]
+    /// The slot size is 0, no multiple of the unit, larger than the block, or so small that there are 2^32 slots. A block
+    /// need not be a whole number of slots: the rest is not used.
+    #[error(
+        "slots of {slot_size} do not suit a block of {size}: they are whole units of {unit}, and 1 to 2^32 - 1 fit"
+    )]
     SlotSize {
         /// What was asked for.
         slot_size: u64,

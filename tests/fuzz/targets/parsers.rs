@@ -14,9 +14,10 @@ use freestone::{
 
 /// The text of a trace.
 pub(crate) fn trace_text(data: &[u8]) {
-    match Trace::read_from(data, "fuzzed.csv") {
+    let file = Path::new("fuzzed.csv");
+    match Trace::read_from(data, file) {
         Ok(trace) => check_trace(&trace),
-        Err(error) => check_error(&error),
+        Err(error) => check_error(&error, file),
     }
 }
 
@@ -27,7 +28,7 @@ pub(crate) fn trace_compressed(data: &[u8]) {
     let reader = Reader::open(&file);
     match reader.map(|reader| reader.take(10_000).collect::<Result<Vec<_>, _>>()) {
         Ok(Ok(events)) => check_events(&events),
-        Ok(Err(error)) | Err(error) => check_error(&error),
+        Ok(Err(error)) | Err(error) => check_error(&error, &file),
     }
 }
 
@@ -36,7 +37,7 @@ pub(crate) fn statistics(data: &[u8]) {
     let file = scratch("stats.json", data);
     match Statistics::read(&file) {
         Ok(statistics) => assert_eq!(statistics, Statistics::read(&file).expect("it was readable a moment ago")),
-        Err(error) => check_error(&error),
+        Err(error) => check_error(&error, &file),
     }
 }
 
@@ -155,8 +156,9 @@ fn check_events(events: &[Event]) {
 }
 
 /// A message is one line that names the file, however odd the bytes.
-fn check_error(error: &TraceError) {
+fn check_error(error: &TraceError, file: &Path) {
     let message = error.to_string();
+    assert!(message.starts_with(&format!("{}:", file.display())), "{message:?}");
     assert!(!message.contains(['\n', '\r', '\0']), "{message:?}");
 }
 

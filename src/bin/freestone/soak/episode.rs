@@ -1,7 +1,7 @@
-//! One episode: a device is opened, threads live on an allocator of it, everything goes, the device is closed.
+//! One episode: threads live on an allocator of a device just opened, everything goes, the device is closed.
 //!
 //! ```text
-//!   open ── rounds of steps, an audit after each ── upsets end ── all checked and freed ── audit ── every intent is
+//!   an open device ── rounds of steps, an audit after each ── upsets end ── all checked and freed ── audit ── every intent is
 //!   served again ── allocator dropped, nothing left at the driver ── device closed, nobody complained
 //! ```
 
@@ -37,12 +37,11 @@ pub(crate) struct Limit {
     pub(crate) steps: u64,
 }
 
-/// Runs one episode. Returns the device's name, and what was done.
+/// Runs one episode on an open device, which it closes. Returns the device's name, and what was done.
 ///
 /// # Errors
-/// No device; or a [`Finding`].
-pub(crate) fn run(settings: &Settings, seed: u64, limit: Limit) -> Result<(String, Tally), CliError> {
-    let stage = Stage::open(&settings.driver, settings.layers)?;
+/// No allocator on the device; or a [`Finding`].
+pub(crate) fn run(stage: Stage, settings: &Settings, seed: u64, limit: Limit) -> Result<(String, Tally), CliError> {
     let (name, mut tally) = (stage.name(), Tally::default());
     let lived = live(&stage, settings, (seed, limit), &mut tally);
     // Closed in any case: what the layers have to say may explain a finding.

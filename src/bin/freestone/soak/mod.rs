@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use crate::driver::DriverChoice;
 use crate::error::CliError;
+use crate::stage::Stage;
 use crate::vulkan::Layers;
 use episode::{Limit, STEPS};
 use tally::Tally;
@@ -64,20 +65,27 @@ impl Settings {
 /// Soaks until time or steps are over, and prints a verdict of one line.
 ///
 /// # Errors
-/// No device, or a [`Finding`].
+/// No device, a [`Finding`], or a soak that did nothing.
 pub(crate) fn run(settings: &Settings, out: &mut impl Write) -> Result<(), CliError> {
+    let (mut tally, mut seed, mut steps) = (Tally::default(), settings.seed, settings.steps);
+    let mut stage = Stage::open(&settings.driver, settings.layers)?;
+    // What the first device takes to open is not taken off the time.
     let started = Instant::now();
     let until = started + settings.duration;
-    let (mut tally, mut seed, mut steps) = (Tally::default(), settings.seed, settings.steps);
     let device = loop {
-        let (name, lived) = episode::run(settings, seed, Limit { until, steps })?;
+        let (name, lived) = episode::run(stage, settings, seed, Limit { until, steps })?;
         tally.add(&lived);
         seed = seed.wrapping_add(1);
         steps = steps.saturating_sub(STEPS);
         if steps == 0 || Instant::now() >= until {
             break name;
         }
+        stage = Stage::open(&settings.driver, settings.layers)?;
     };
+    let Tally { steps, checks, .. } = tally;
+    if steps == 0 || checks == 0 {
+        return Err(CliError::Idle { steps, checks });
+    }
     writeln!(out, "{}", verdict(settings, &device, &tally, started.elapsed()))?;
     Ok(())
 }
