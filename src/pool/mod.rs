@@ -23,6 +23,7 @@ mod counts;
 mod dedicated;
 mod opening;
 pub(crate) mod placement;
+mod rounding;
 mod ticket;
 mod upkeep;
 mod walk;
@@ -37,6 +38,7 @@ pub use self::class::{Kind, MemoryPriority};
 use self::dedicated::{DedicatedMemory, DedicatedTable};
 use self::opening::Openings;
 pub use self::placement::DedicatedUse;
+use self::rounding::Rounding;
 pub(crate) use self::ticket::{Follower, GrowthTicket, Joined};
 pub(crate) use self::upkeep::Kept;
 pub(crate) use self::walk::PoolVisitor;
@@ -85,15 +87,6 @@ pub(crate) struct PoolRequest {
     pub access: HostAccess,
     pub dedicated_for: Option<DedicatedFor>,
     pub bound: Bound,
-}
-
-/// How requests of one kind are rounded for a pool.
-#[derive(Clone, Copy, Debug)]
-struct Rounding {
-    /// Sizes are multiples of one more than this: a page, or 1.
-    mask: u64,
-    /// The least alignment in bytes.
-    alignment: u64,
 }
 
 /// No lock was had at once: another thread is at work in the pool.
@@ -217,25 +210,13 @@ impl Pool {
         let blocks = BlockList::new(suballocator);
         let dedicated = DedicatedTable::default();
         let state = State { blocks, dedicated, prewarmed_bytes: 0, opening_count: 0, allocated: 0 };
-        let linear = Rounding { mask: 0, alignment: settings.min_alignment };
-        let page = settings.non_linear_page.max(1);
-        let non_linear = Rounding { mask: page - 1, alignment: settings.min_alignment.max(page) };
-        let rounding = [linear, non_linear];
+        let rounding = Rounding::of(&settings);
         let (state, growth, openings) = (brief_mutex(state), GrowthTicket::default(), Openings::default());
         Self { settings, rounding, slots, state, growth, openings }
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
         &self.settings
-    }
-
-    /// Rounds size and alignment of a resource to what the pool cuts; `None` for a size of 0 or one that overflows.
-    #[inline]
-    pub(crate) fn round(&self, kind: Kind, size: u64, alignment: u64) -> Option<(u64, u64)> {
-        let Rounding { mask, alignment: least } = self.rounding[kind as usize];
-        // A size of 0 wraps around twice, one that overflows once: both end at 0.
-        let size = (size.wrapping_sub(1) | mask).wrapping_add(1);
-        if size == 0 { None } else { Some((size, alignment.max(least))) }
     }
 
     pub(crate) fn growth(&self) -> &GrowthTicket {
