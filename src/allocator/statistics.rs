@@ -121,7 +121,7 @@ pub struct Statistics {
     pub max_object_count: u32,
 }
 
-/// The ranges of a block or of many.
+/// The ranges of a block or of many: used, free, in free slots and unusable bytes are all bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -130,14 +130,16 @@ pub struct RangeStatistics {
     pub used_count: u64,
     /// Bytes of used ranges.
     pub used_bytes: u64,
-    /// Free ranges; slots that are kept for small sizes are not among them.
+    /// Free ranges; free slots are not among them.
     pub free_count: u64,
     /// Bytes of free ranges.
     pub free_bytes: u64,
-    /// Free slots that are kept for small sizes.
+    /// Free slots: those that are kept for small sizes, and those of pools of slots.
     pub free_slot_count: u64,
     /// Bytes of them.
     pub free_slot_bytes: u64,
+    /// Bytes behind the last whole slot of the blocks of pools of slots: they serve nobody.
+    pub unusable_bytes: u64,
     /// The largest free range, in bytes.
     pub largest_free_bytes: u64,
 }
@@ -154,10 +156,11 @@ impl RangeStatistics {
                 self.free_bytes += range.size;
                 self.largest_free_bytes = self.largest_free_bytes.max(range.size);
             }
-            RangeState::FreeSlot | RangeState::Unusable => {
+            RangeState::FreeSlot => {
                 self.free_slot_count += 1;
                 self.free_slot_bytes += range.size;
             }
+            RangeState::Unusable => self.unusable_bytes += range.size,
         }
     }
 }

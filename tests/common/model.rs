@@ -291,7 +291,8 @@ impl Model {
         assert_eq!(detailed.ranges.used_count, statistics.total.allocation_count);
         assert_eq!(detailed.blocks.iter().map(|block| block.size).sum::<u64>(), statistics.total.reserved_bytes());
         let ranges = detailed.ranges;
-        assert_eq!(ranges.used_bytes + ranges.free_bytes + ranges.free_slot_bytes, statistics.total.reserved_bytes());
+        let bytes = ranges.used_bytes + ranges.free_bytes + ranges.free_slot_bytes + ranges.unusable_bytes;
+        assert_eq!(bytes, statistics.total.reserved_bytes());
         self.shadow.check(&self.rig.vulkan);
     }
 }
