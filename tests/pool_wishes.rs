@@ -3,9 +3,12 @@
 
 mod common;
 
-use common::{Rig, linear};
+use common::{Rig, attempts, buffer_info, image_info, linear, non_linear, state_of};
 use freestone::sim::{KIB, Profile};
-use freestone::{Algorithm, Allocation, AllocationCreateInfo, CustomPool, PoolCreateInfo};
+use freestone::{
+    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, CustomPool, DedicatedUse, Intent, Kind,
+    PoolCreateInfo, Reason,
+};
 
 fn pool_of(rig: &Rig, info: &PoolCreateInfo) -> CustomPool {
     rig.create_pool(info).expect("a pool")
@@ -31,6 +34,100 @@ fn what_lies_behind_the_last_slot_is_no_free_slot() {
     let ranges = rig.detailed_statistics().ranges;
     assert_eq!((ranges.free_slot_count, ranges.free_slot_bytes, ranges.unusable_bytes), (1, 3 * KIB, KIB));
     free_all(&rig, live);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+#[test]
+fn slots_of_one_kind_serve_it_on_every_device() {
+    for profile in common::every_device() {
+        let rig = Rig::new(profile);
+        let info = PoolCreateInfo::for_intent(Intent::GpuOnly).algorithm(Algorithm::Fixed { slot_size: 8 * KIB });
+        let pool = pool_of(&rig, &info.kind(Kind::NonLinear));
+        rig.plan(&non_linear(8 * KIB), &wishes(&pool)).expect("a slot");
+        let images = [(); 5].map(|()| rig.allocate(&non_linear(8 * KIB), &wishes(&pool)).expect("a slot"));
+        assert_eq!(rig.statistics().total.allocation_bytes, 40 * KIB);
+        free_all(&rig, images);
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        rig.finish();
+    }
+}
+
+#[test]
+fn slots_that_are_no_whole_pages_say_what_is_missing() {
+    for (profile, slot_size, page) in
+        [(Profile::noncoherent(), 8 * KIB, 64 * KIB), (Profile::discrete_bar256(), 2304, KIB)]
+    {
+        let rig = Rig::new(profile);
+        let info = PoolCreateInfo::for_intent(Intent::GpuOnly).algorithm(Algorithm::Fixed { slot_size });
+        for info in [info.clone(), info.block_size(20 * KIB)] {
+            let pool = pool_of(&rig, &info);
+            let (image, info) = (non_linear(slot_size), wishes(&pool));
+            for outcome in [rig.allocate(&image, &info).map(drop), rig.plan(&image, &info).map(drop)] {
+                let error = outcome.expect_err("no slot has whole pages");
+                let is_page =
+                    |reason: &Reason| matches!(reason, Reason::SharedPage { granularity } if *granularity == page);
+                assert!(attempts(&error).last().is_some_and(|record| is_page(&record.reason)), "{error}");
+            }
+            let error = rig.allocate(&non_linear(slot_size + 1), &info).expect_err("no slot is so large");
+            assert!(matches!(attempts(&error)[1].reason, Reason::TooLarge { limit } if limit == slot_size), "{error}");
+            let apart = rig.allocate(&image, &info.dedicated(DedicatedUse::Always)).expect("memory of its own");
+            let buffer = rig.allocate(&linear(slot_size), &info).expect("a slot");
+            free_all(&rig, [apart, buffer]);
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+        }
+        rig.finish();
+    }
+}
+
+#[test]
+fn a_resource_of_the_other_kind_is_refused_on_every_device() {
+    let (buffer, image) = (linear(100), non_linear(100));
+    for profile in common::every_device() {
+        let rig = Rig::new(profile);
+        for (kind, own, other) in [(Kind::Linear, buffer, image), (Kind::NonLinear, image, buffer)] {
+            let pool = pool_of(&rig, &PoolCreateInfo::for_intent(Intent::GpuOnly).kind(kind));
+            assert_eq!(pool.kind(), Some(kind));
+            let live = rig.allocate(&own, &wishes(&pool)).expect("there is memory");
+            let (plain, before) = (wishes(&pool), state_of(&rig));
+            for info in [plain, plain.name("stray"), plain.dedicated(DedicatedUse::Always)] {
+                for refused in [rig.allocate(&other, &info).map(drop), rig.plan(&other, &info).map(drop)] {
+                    let is_named = matches!(refused, Err(AllocationError::OtherKind { kind: named }) if named == kind);
+                    assert!(is_named, "{refused:?}");
+                }
+            }
+            assert_eq!(state_of(&rig), before);
+            free_all(&rig, [live]);
+            rig.destroy_pool(pool).expect("nothing of it is alive");
+        }
+        rig.finish();
+    }
+}
+
+/// Images of 256 bytes on a device whose pages have 1024: the driver sees the neighbours, and would tell.
+#[test]
+fn a_pool_of_images_keeps_no_pages_apart() {
+    let mut profile = Profile::discrete_bar256();
+    profile.images.optimal_steps = vec![(0, 256)];
+    let rig = Rig::new(profile);
+    rig.control().allow_aliasing(true);
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).kind(Kind::NonLinear));
+    // SAFETY: the create-infos are valid; nothing is submitted.
+    let images = [(); 8].map(|()| unsafe { rig.create_image(&image_info(8), &wishes(&pool)) }.expect("an image"));
+    assert_eq!(rig.statistics().total.allocation_bytes, 8 * 256);
+    let (_, room) = &images[3];
+    // SAFETY: as above.
+    let buffer = unsafe { rig.create_aliasing_buffer(&buffer_info(256), room, 0) };
+    let is_page = matches!(buffer, Err(AllocationError::Alias(AliasError::SharedPage { granularity: 1024 })));
+    assert!(is_page, "{buffer:?}");
+    // SAFETY: as above.
+    let image = unsafe { rig.create_aliasing_image(&image_info(8), room, 0) }.expect("it is of the pool's kind");
+    // SAFETY: the GPU has never seen it.
+    unsafe { rig.vulkan.device().destroy_image(image, None) };
+    for (image, memory) in images {
+        // SAFETY: as above.
+        unsafe { rig.destroy_image(image, memory) }.expect("it is alive");
+    }
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }

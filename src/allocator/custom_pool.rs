@@ -16,6 +16,7 @@ use super::{Allocation, AllocationRequest, AllocationRequirements, Allocator};
 use crate::block::growth;
 use crate::device::Mapping;
 use crate::memory_type::{Candidates, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
+use crate::pool::Kind;
 use crate::suballocator::Request;
 
 /// A pool of the user's own: blocks of one memory type that nothing else shares.
@@ -27,33 +28,45 @@ pub struct CustomPool {
     pub(crate) pool: Arc<NumberedPool>,
     /// The memory type, as one bit.
     memory_type_bit: u32,
-    /// Whether no intent needs a closer look: blocks are mapped and none is lazy.
-    suits_every_intent: bool,
+    /// Whether no intent and no kind needs a closer look: blocks are mapped, none is lazy, and both kinds share them.
+    suits_all: bool,
 }
 
 impl CustomPool {
     fn new(pool: Arc<NumberedPool>) -> Self {
         let settings = pool.settings();
         let memory_type_bit = 1 << settings.memory_type_index;
-        let suits_every_intent = settings.mapping == Mapping::Persistent && !settings.is_lazy;
-        Self { pool, memory_type_bit, suits_every_intent }
+        let serves_both = settings.class.kind.is_none();
+        let suits_all = settings.mapping == Mapping::Persistent && !settings.is_lazy && serves_both;
+        Self { pool, memory_type_bit, suits_all }
     }
 
-    /// Returns whether its memory is of a type that the request allows, and reachable where the host must reach it.
+    /// Returns whether its memory is of a type that the request allows, reachable where the host must reach it, and for
+    /// resources of the kind.
     #[inline]
     pub(super) fn suits(&self, request: &AllocationRequest<'_>) -> bool {
         let is_allowed = request.requirements.memory_type_bits & self.memory_type_bit != 0;
-        is_allowed && (self.suits_every_intent || self.suits_intent(request.info.intent))
+        is_allowed && (self.suits_all || self.suits_closely(request.info.intent, request.requirements.kind))
     }
 
-    fn suits_intent(&self, intent: Intent) -> bool {
+    fn suits_closely(&self, intent: Intent, kind: Kind) -> bool {
         let settings = self.pool.settings();
-        !settings.is_lazy && (settings.mapping == Mapping::Persistent || !intent.needs_host_access())
+        let is_reached = settings.mapping == Mapping::Persistent || !intent.needs_host_access();
+        !settings.is_lazy && is_reached && self.serves(kind)
+    }
+
+    fn serves(&self, kind: Kind) -> bool {
+        self.kind().is_none_or(|own| own == kind)
     }
 
     /// Returns the memory type of all blocks.
     pub fn memory_type_index(&self) -> u32 {
         self.pool.settings().memory_type_index
+    }
+
+    /// Returns the kind of all resources, where the pool is of [one only](PoolCreateInfo::kind).
+    pub fn kind(&self) -> Option<Kind> {
+        self.pool.settings().class.kind
     }
 }
 
@@ -175,6 +188,9 @@ impl Allocator {
     ) -> Result<Candidates, AllocationError> {
         if pool.pool.stamp().owner() != self.owner {
             return Err(AllocationError::ForeignPool);
+        }
+        if let Some(kind) = pool.kind().filter(|_| !pool.serves(request.requirements.kind)) {
+            return Err(AllocationError::OtherKind { kind });
         }
         let memory_type_index = pool.memory_type_index();
         let memory_type_bits = request.requirements.memory_type_bits;

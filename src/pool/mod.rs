@@ -84,6 +84,7 @@ pub(crate) struct PoolRequest {
     pub range: Request,
     /// Bytes of a dedicated memory object: exactly what the driver requires.
     pub exact_size: u64,
+    pub kind: Kind,
     pub access: HostAccess,
     pub dedicated_for: Option<DedicatedFor>,
     pub bound: Bound,
@@ -141,6 +142,8 @@ pub(crate) enum Refusal {
     DoesNotFit,
     /// The request is larger than the largest object the pool may open.
     TooLarge { limit: u64 },
+    /// A slot would share a page of `bufferImageGranularity` with a resource of the other kind.
+    SharedPage { granularity: u64 },
     /// The pool has as many blocks as it may have.
     BlockLimit { max: u32 },
     /// The budget refused; the driver was not asked.

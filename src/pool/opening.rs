@@ -22,8 +22,11 @@ impl Pool {
     /// Checks the limits of the driver and of the pool that an opening would meet before the budget.
     ///
     /// # Errors
-    /// `TooLarge` or `BlockLimit`; `DoesNotFit` where no slot is so aligned.
+    /// `TooLarge` or `BlockLimit`; `SharedPage` or `DoesNotFit` where no slot is so aligned.
     pub(crate) fn check_opening(&self, attempt: Attempt, request: &PoolRequest) -> Result<(), Refusal> {
+        if attempt != Attempt::Dedicated {
+            self.check_slot(request)?;
+        }
         let bytes = self.opening_bytes(attempt, request);
         let settings = &self.settings;
         let is_growth = matches!(attempt, Attempt::Grow { .. });
@@ -32,9 +35,6 @@ impl Pool {
         let is_too_large = bytes > settings.max_object_size || (is_growth && request.range.size > limit.min(bytes));
         if is_too_large {
             return Err(Refusal::TooLarge { limit });
-        }
-        if attempt != Attempt::Dedicated {
-            self.check_slot(request)?;
         }
         if attempt != Attempt::Dedicated && self.is_full() {
             return Err(Refusal::BlockLimit { max: settings.max_block_count });
@@ -45,6 +45,10 @@ impl Pool {
     /// Checks that a slot would serve the request, in a pool of slots: no block would help otherwise.
     fn check_slot(&self, request: &PoolRequest) -> Result<(), Refusal> {
         let Algorithm::Fixed { slot_size } = self.settings.algorithm else { return Ok(()) };
+        let page = self.page_of(request.kind);
+        if request.exact_size <= slot_size && !is_aligned(slot_size, page) {
+            return Err(Refusal::SharedPage { granularity: page });
+        }
         if request.range.size > slot_size {
             return Err(Refusal::TooLarge { limit: slot_size });
         }

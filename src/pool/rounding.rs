@@ -23,6 +23,11 @@ impl Rounding {
 }
 
 impl Pool {
+    /// Returns the bytes of the pages of which a resource of a kind takes whole ones; 1 where it takes none.
+    pub(super) fn page_of(&self, kind: Kind) -> u64 {
+        self.rounding[kind as usize].mask + 1
+    }
+
     /// Rounds size and alignment of a resource to what the pool cuts; `None` for a size of 0 or one that overflows.
     #[inline]
     pub(crate) fn round(&self, kind: Kind, size: u64, alignment: u64) -> Option<(u64, u64)> {

@@ -305,10 +305,12 @@ fn check_refusal(error: &AllocationError, wish: &impl Debug, is_in_pool: bool) {
         | AllocationError::Driver { .. }
         | AllocationError::DedicatedConflict { .. }
         | AllocationError::Resource(_) => true,
-        // A pool's memory type may be one that the request's intent cannot use, or whose blocks are none: lazy memory.
+        // A pool's memory type may be one that the request's intent cannot use, or whose blocks are none: lazy memory. And
+        // it may be for the other kind.
         AllocationError::NoMemoryType { .. }
         | AllocationError::UnsupportedFlags(_)
-        | AllocationError::Unsupported { .. } => is_in_pool,
+        | AllocationError::Unsupported { .. }
+        | AllocationError::OtherKind { .. } => is_in_pool,
         _ => false,
     };
     assert!(is_expected, "{wish:?}: {error}");

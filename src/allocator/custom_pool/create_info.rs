@@ -2,7 +2,7 @@
 
 use super::CreatePoolError;
 use crate::memory_type::{ExtraFlags, Intent};
-use crate::pool::{MemoryPriority, PoolSettings};
+use crate::pool::{BlockClass, Kind, MemoryPriority, PoolSettings};
 use crate::suballocator::Algorithm;
 use crate::suballocator::align::{align_down, align_up};
 
@@ -22,6 +22,7 @@ pub struct PoolCreateInfo {
     pub(super) min_block_count: u32,
     max_block_count: u32,
     min_alignment: u64,
+    kind: Option<Kind>,
     priority: Option<MemoryPriority>,
 }
 
@@ -55,6 +56,9 @@ impl PoolCreateInfo {
     }
 
     /// Chooses how blocks are cut; TLSF if nothing is said.
+    ///
+    /// Slots are rounded up to 256 bytes and to the minimum alignment. Images of optimal tiling get slots only where these
+    /// are whole pages of `bufferImageGranularity`, or the pool is of their [`kind`](Self::kind).
     #[must_use]
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
@@ -90,6 +94,29 @@ impl PoolCreateInfo {
         self
     }
 
+    /// Serves resources of this kind only.
+    ///
+    /// Where both kinds share blocks, which is what a pool does if nothing is said, each non-linear resource takes whole
+    /// pages of `bufferImageGranularity`, which has up to 128 KiB. A pool of one kind has no pages: sizes and slots
+    /// are what the resources need. A resource of the other kind is refused, on every device, whatever its granularity.
+    ///
+    /// # Examples
+    /// ```
+    /// use freestone::{Algorithm, Intent, Kind, PoolCreateInfo};
+    ///
+    /// let tiles = PoolCreateInfo::for_intent(Intent::GpuOnly)
+    ///     .algorithm(Algorithm::Fixed { slot_size: 16 << 10 })
+    ///     .kind(Kind::NonLinear);
+    /// ```
+    ///
+    /// # Source
+    /// Vulkan specification, section 12.7 "Resource Memory Association", "Buffer-Image Granularity".
+    #[must_use]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
     /// Gives the pool's blocks a priority, where `VK_EXT_memory_priority` is declared.
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
@@ -105,15 +132,16 @@ impl PoolCreateInfo {
             min_block_count: 0,
             max_block_count: u32::MAX,
             min_alignment: 1,
+            kind: None,
             priority: None,
         }
     }
 }
 
 impl PoolCreateInfo {
-    /// Returns the priority of the pool's blocks.
-    pub(in super::super) fn class_priority(&self) -> MemoryPriority {
-        self.priority.unwrap_or_default()
+    /// Returns the class of the pool's blocks: that of the device's others, but for priority and kind.
+    pub(in super::super) fn class(&self, others: BlockClass) -> BlockClass {
+        BlockClass { priority: self.priority.unwrap_or_default(), kind: self.kind, ..others }
     }
 
     /// Turns a default pool's settings into those that the user asks for.
