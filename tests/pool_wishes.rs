@@ -3,11 +3,12 @@
 
 mod common;
 
-use common::{Rig, attempts, buffer_info, image_info, linear, non_linear, state_of};
-use freestone::sim::{KIB, Profile};
+use ash::vk;
+use common::{Rig, attempts, buffer_info, image_info, linear, mib, non_linear, state_of};
+use freestone::sim::{Function, KIB, Profile};
 use freestone::{
     Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, CustomPool, DedicatedUse, Intent, Kind,
-    PoolCreateInfo, Reason,
+    PlannedPlacement, PoolCreateInfo, Reason,
 };
 
 fn pool_of(rig: &Rig, info: &PoolCreateInfo) -> CustomPool {
@@ -128,6 +129,51 @@ fn a_pool_of_images_keeps_no_pages_apart() {
         // SAFETY: as above.
         unsafe { rig.destroy_image(image, memory) }.expect("it is alive");
     }
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+/// A pool that has as many blocks as it may have, and needs them all for its minimum.
+#[test]
+fn an_empty_block_makes_way_for_a_larger_one_at_the_minimum_too() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).min_block_count(1).max_block_count(1));
+    let before = state_of(&rig);
+    rig.control().fail_when(|call| {
+        (call.function == Function::AllocateMemory).then_some(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
+    });
+    let error = rig.allocate(&linear(mib(2)), &wishes(&pool)).expect_err("no block can be opened");
+    let is_asked = attempts(&error).iter().any(|record| matches!(record.reason, Reason::Driver(_)));
+    assert!(is_asked, "{error}");
+    rig.control().clear_faults();
+    assert_eq!(state_of(&rig), before, "the block that was to make way is there again");
+    let plan = rig.plan(&linear(mib(2)), &wishes(&pool)).expect("the empty block makes way");
+    assert_eq!(plan.placement, PlannedPlacement::NewBlock);
+    let large = rig.allocate(&linear(mib(2)), &wishes(&pool)).expect("the empty block makes way");
+    assert_eq!((rig.control().memory_object_count(), rig.control().reserved_bytes()), (1, plan.driver_bytes));
+    let error = rig.allocate(&linear(plan.driver_bytes), &wishes(&pool)).expect_err("nothing is empty now");
+    let has_reason = attempts(&error).iter().any(|record| matches!(record.reason, Reason::BlockLimit { max: 1 }));
+    assert!(has_reason, "{error}");
+    free_all(&rig, [large]);
+    rig.trim();
+    assert_eq!(rig.control().memory_object_count(), 1, "a trim keeps the minimum");
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+/// An empty block that is as large as the one to be opened has room for what comes.
+#[test]
+fn blocks_of_one_size_are_not_exchanged() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = PoolCreateInfo::for_memory_type(0).block_size(mib(1)).min_block_count(2).max_block_count(2);
+    let pool = pool_of(&rig, &info);
+    let opened = rig.control().count(Function::AllocateMemory);
+    for _ in 0..20 {
+        let live = [(); 2].map(|()| rig.allocate(&linear(mib(1)), &wishes(&pool)).expect("a block"));
+        rig.allocate(&linear(64), &wishes(&pool)).expect_err("a third block is not allowed");
+        free_all(&rig, live);
+    }
+    assert_eq!(rig.control().count(Function::AllocateMemory), opened);
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }

@@ -13,7 +13,8 @@
 //! Invariants:
 //! - I1: the driver is never called, and nobody waits, while the lock is held.
 //! - I2: nothing is counted twice: what a pool holds is counted from what is there, when somebody asks.
-//! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`.
+//! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`. A block that goes for a
+//!   larger one at the minimum goes when that is there, so for that moment the driver has one more.
 //! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared.
 
 #![forbid(unsafe_code)]

@@ -81,6 +81,9 @@ impl PoolCreateInfo {
 
     /// Opens at most so many blocks. Where all are there or on their way and none has room, a thread waits for those that
     /// are on their way before it is refused.
+    ///
+    /// An empty block makes way for a larger one, where blocks grow with demand. Where the minimum needs it, it goes when
+    /// the larger one is there, which takes memory for both, and stays where that cannot be opened.
     #[must_use]
     pub fn max_block_count(mut self, count: u32) -> Self {
         self.max_block_count = count;
