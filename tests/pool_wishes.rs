@@ -177,3 +177,33 @@ fn blocks_of_one_size_are_not_exchanged() {
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }
+
+#[test]
+fn a_pool_is_counted_by_itself_and_named_by_its_index() {
+    let (rig, other) = (Rig::new(Profile::discrete_rebar()), Rig::new(Profile::discrete_rebar()));
+    let info = PoolCreateInfo::for_memory_type(1).block_size(mib(1));
+    let pools = [(); 3].map(|()| pool_of(&rig, &info));
+    let default = rig.allocate(&linear(300), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    let live: Vec<_> =
+        [0, 1, 1].map(|number| rig.allocate(&linear(256), &wishes(&pools[number])).expect("memory")).into();
+    let (all, details) = (rig.statistics(), rig.detailed_statistics());
+    for (pool, count) in pools.iter().zip([1, 2, 0]) {
+        let counters = rig.pool_statistics(pool).expect("it is its own");
+        assert_eq!((counters.allocation_count, counters.block_count), (count, count.min(1)));
+        let mut named = all.pools.iter().filter(|(index, _)| *index == pool.index());
+        assert!(named.next().is_some_and(|(_, of_pool)| of_pool.counters == counters) && named.next().is_none());
+        let mut blocks = details.blocks.iter().filter(|block| block.pool_index == pool.index());
+        assert_eq!(blocks.next().map_or(0, |block| block.ranges.used_count), count);
+        assert_eq!(other.pool_statistics(pool), None, "it is another allocator's");
+    }
+    free_all(&rig, live.into_iter().chain([default]));
+    let indices = pools.each_ref().map(CustomPool::index);
+    for pool in pools {
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
+    let next = pool_of(&rig, &info);
+    assert!(indices.contains(&next.index()), "it is used again");
+    rig.destroy_pool(next).expect("nothing of it is alive");
+    rig.finish();
+    other.finish();
+}

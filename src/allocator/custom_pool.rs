@@ -55,6 +55,12 @@ impl CustomPool {
         !settings.is_lazy && is_reached && self.serves(kind)
     }
 
+    /// Returns whether an allocator made it.
+    #[inline]
+    pub(super) fn is_of(&self, allocator: &Allocator) -> bool {
+        self.pool.stamp().owner() == allocator.owner
+    }
+
     fn serves(&self, kind: Kind) -> bool {
         self.kind().is_none_or(|own| own == kind)
     }
@@ -62,6 +68,13 @@ impl CustomPool {
     /// Returns the memory type of all blocks.
     pub fn memory_type_index(&self) -> u32 {
         self.pool.settings().memory_type_index
+    }
+
+    /// Returns the number of the pool, by which [`Statistics::pools`](super::Statistics::pools) and
+    /// [`BlockStatistics::pool_index`](super::BlockStatistics::pool_index) name it. When the pool is destroyed, a later one
+    /// may get it.
+    pub fn index(&self) -> u16 {
+        self.pool.index()
     }
 
     /// Returns the kind of all resources, where the pool is of [one only](PoolCreateInfo::kind).
@@ -73,7 +86,7 @@ impl CustomPool {
 impl fmt::Debug for CustomPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CustomPool")
-            .field("index", &self.pool.index())
+            .field("index", &self.index())
             .field("settings", self.pool.settings())
             .finish_non_exhaustive()
     }
@@ -124,7 +137,7 @@ impl Allocator {
     /// # Errors
     /// `Foreign`, or `InUse` while allocations of it are alive; the pool is handed back.
     pub fn destroy_pool(&self, pool: CustomPool) -> Result<(), DestroyPoolError> {
-        if pool.pool.stamp().owner() != self.owner {
+        if !pool.is_of(self) {
             return Err(DestroyPoolError { reason: DestroyPoolReason::Foreign, pool });
         }
         let count = pool.pool.counts().live_count();
@@ -169,7 +182,7 @@ impl Allocator {
         custom: &CustomPool,
     ) -> Result<Allocation, AllocationError> {
         let pool = &*custom.pool;
-        let is_own = pool.stamp().owner() == self.owner && !self.tracks_all;
+        let is_own = custom.is_of(self) && !self.tracks_all;
         if is_own && request.is_plain_in_pool() && custom.suits(&request) {
             let AllocationRequirements { kind, size, alignment, .. } = *request.requirements;
             let range = pool.round(kind, size, alignment).map(|(size, alignment)| Request::new(size, alignment));
@@ -186,7 +199,7 @@ impl Allocator {
         pool: &CustomPool,
         request: &AllocationRequest<'_>,
     ) -> Result<Candidates, AllocationError> {
-        if pool.pool.stamp().owner() != self.owner {
+        if !pool.is_of(self) {
             return Err(AllocationError::ForeignPool);
         }
         if let Some(kind) = pool.kind().filter(|_| !pool.serves(request.requirements.kind)) {

@@ -5,7 +5,7 @@
 
 use ash::vk;
 
-use super::Allocator;
+use super::{Allocator, CustomPool};
 use crate::device::Memory;
 use crate::memory_type::HeapUsage;
 use crate::pool::{Pool, PoolVisitor};
@@ -108,8 +108,8 @@ pub struct Statistics {
     pub heaps: Vec<HeapStatistics>,
     /// One entry for each memory type.
     pub memory_types: Vec<MemoryTypeStatistics>,
-    /// Pools by their index, with memory type. A default pool in which threads collided has further shards, each an entry
-    /// of its own.
+    /// Pools by their index, with memory type; that of a custom pool is [`CustomPool::index`]. A default pool in which
+    /// threads collided has further shards, each an entry of its own.
     pub pools: Vec<(u16, MemoryTypeStatistics)>,
     /// The sum over all heaps.
     pub total: PoolStatistics,
@@ -170,7 +170,7 @@ impl RangeStatistics {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct BlockStatistics {
-    /// The pool's index.
+    /// The pool's index; that of a custom pool is [`CustomPool::index`].
     pub pool_index: u16,
     /// The memory type.
     pub memory_type_index: u32,
@@ -239,6 +239,14 @@ impl Allocator {
             statistics.pools.push((pool.index(), of_pool));
         }
         statistics
+    }
+
+    /// Counts what a custom pool holds: its entry among [`Statistics::pools`]. `None` for a pool of another allocator.
+    ///
+    /// # Complexity
+    /// O(1), with no heap call.
+    pub fn pool_statistics(&self, pool: &CustomPool) -> Option<PoolStatistics> {
+        pool.is_of(self).then(|| PoolStatistics::of(&pool.pool))
     }
 
     fn add_to(&self, statistics: &mut Statistics, added: &MemoryTypeStatistics) {
