@@ -7,8 +7,8 @@ use ash::vk;
 use common::{Rig, attempts, buffer_info, image_info, linear, mib, non_linear, state_of};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, CustomPool, DedicatedUse, Intent, Kind,
-    PlannedPlacement, PoolCreateInfo, Reason,
+    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, CreatePoolError, CustomPool,
+    DedicatedUse, Intent, Kind, PlannedPlacement, PoolCreateInfo, Reason,
 };
 
 fn pool_of(rig: &Rig, info: &PoolCreateInfo) -> CustomPool {
@@ -206,4 +206,40 @@ fn a_pool_is_counted_by_itself_and_named_by_its_index() {
     rig.destroy_pool(next).expect("nothing of it is alive");
     rig.finish();
     other.finish();
+}
+
+#[test]
+fn flags_choose_the_memory_type_of_a_pool() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let gpu_only = || PoolCreateInfo::for_intent(Intent::GpuOnly);
+    let (visible, cached) = (vk::MemoryPropertyFlags::HOST_VISIBLE, vk::MemoryPropertyFlags::HOST_CACHED);
+    let local = vk::MemoryPropertyFlags::DEVICE_LOCAL;
+    for (info, expected) in [
+        (gpu_only(), 0),
+        (gpu_only().required_flags(visible), 2),
+        (gpu_only().required_flags(visible).required_flags(cached), 3),
+        (gpu_only().preferred_flags(visible), 2),
+        (gpu_only().preferred_flags(visible).memory_type_bits(0b1010), 1),
+        (gpu_only().avoided_flags(local), 1),
+        (PoolCreateInfo::for_memory_type(3).required_flags(visible | cached), 3),
+        (PoolCreateInfo::for_memory_type(0).preferred_flags(visible).avoided_flags(local), 0),
+    ] {
+        let pool = pool_of(&rig, &info);
+        assert_eq!(pool.memory_type_index(), expected, "{info:?}");
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
+    let (before, calls) = (state_of(&rig), rig.control().total_calls());
+    for info in [gpu_only().required_flags(local | cached), PoolCreateInfo::for_memory_type(0).required_flags(visible)]
+    {
+        let error = rig.create_pool(&info).map(drop).expect_err("no type has them");
+        assert!(matches!(error, CreatePoolError::Allocation(AllocationError::NoMemoryType { .. })), "{error}");
+        assert!(error.to_string().contains("type 0 lacks"), "{error}");
+    }
+    for info in [gpu_only(), PoolCreateInfo::for_memory_type(0)] {
+        let error = rig.create_pool(&info.required_flags(vk::MemoryPropertyFlags::PROTECTED)).map(drop);
+        let is_named = matches!(error, Err(CreatePoolError::Allocation(AllocationError::UnsupportedFlags(_))));
+        assert!(is_named, "{error:?}");
+    }
+    assert_eq!((state_of(&rig), rig.control().total_calls()), (before, calls));
+    rig.finish();
 }

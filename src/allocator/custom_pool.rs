@@ -6,6 +6,8 @@ mod error;
 use core::fmt;
 use std::sync::Arc;
 
+use ash::vk;
+
 pub use self::create_info::PoolCreateInfo;
 use self::create_info::TypeChoice;
 pub use self::error::{CreatePoolError, DestroyPoolError, DestroyPoolReason};
@@ -102,7 +104,7 @@ impl Allocator {
     /// What is wrong with the create-info, or why the first blocks could not be opened; nothing is kept then.
     pub fn create_pool(&self, info: &PoolCreateInfo) -> Result<CustomPool, CreatePoolError> {
         let (mut refused_bytes, mut refusals, mut misfit) = (0, Vec::new(), None);
-        for memory_type_index in self.resolve_types(info.choice)?.iter() {
+        for memory_type_index in self.resolve_types(info)?.iter() {
             match self.create_pool_in(info, memory_type_index) {
                 Err(CreatePoolError::Allocation(AllocationError::OutOfMemory { size, attempts })) => {
                     refused_bytes = size;
@@ -149,29 +151,36 @@ impl Allocator {
     }
 
     /// Returns the memory types that a pool may be made of, best first.
-    fn resolve_types(&self, choice: TypeChoice) -> Result<Candidates, CreatePoolError> {
-        match choice {
-            TypeChoice::Index(memory_type_index) => {
-                let count = u32::try_from(self.properties().memory_types.len()).unwrap_or(u32::MAX);
-                if memory_type_index >= count {
-                    return Err(CreatePoolError::NoSuchMemoryType { memory_type_index, count });
-                }
-                let heap_index = self.properties().memory_types[memory_type_index as usize].heap_index;
-                if self.properties().heap_of(memory_type_index).is_none_or(|heap| heap.size == 0) {
-                    let verdict = Verdict::Rejected(Rejection::NoHeap { heap_index });
-                    let verdicts = vec![TypeVerdict { memory_type_index, verdict }];
-                    return Err(
-                        AllocationError::NoMemoryType { memory_type_bits: 1 << memory_type_index, verdicts }.into()
-                    );
-                }
-                let flags = self.properties().flags_of(memory_type_index);
-                self.selector.check_required(flags).map_err(AllocationError::from)?;
-                Ok(Candidates::only(memory_type_index))
-            }
-            TypeChoice::Intent(intent, extra, memory_type_bits) => {
-                Ok(self.candidates(&TypeRequest { intent, extra }, memory_type_bits)?)
+    fn resolve_types(&self, info: &PoolCreateInfo) -> Result<Candidates, CreatePoolError> {
+        match info.choice {
+            TypeChoice::Index(memory_type_index) => self.resolve_index(memory_type_index, info.flags.required),
+            TypeChoice::Intent(intent, memory_type_bits) => {
+                Ok(self.candidates(&TypeRequest { intent, extra: info.flags }, memory_type_bits)?)
             }
         }
+    }
+
+    /// Returns a memory type that was named by its index as the only candidate.
+    fn resolve_index(
+        &self,
+        memory_type_index: u32,
+        required: vk::MemoryPropertyFlags,
+    ) -> Result<Candidates, CreatePoolError> {
+        let count = u32::try_from(self.properties().memory_types.len()).unwrap_or(u32::MAX);
+        if memory_type_index >= count {
+            return Err(CreatePoolError::NoSuchMemoryType { memory_type_index, count });
+        }
+        let heap_index = self.properties().memory_types[memory_type_index as usize].heap_index;
+        if self.properties().heap_of(memory_type_index).is_none_or(|heap| heap.size == 0) {
+            return Err(rejected(memory_type_index, Rejection::NoHeap { heap_index }).into());
+        }
+        let flags = self.properties().flags_of(memory_type_index);
+        self.selector.check_required(flags | required).map_err(AllocationError::from)?;
+        let lacking = required & !flags;
+        if !lacking.is_empty() {
+            return Err(rejected(memory_type_index, Rejection::Lacks(lacking)).into());
+        }
+        Ok(Candidates::only(memory_type_index))
     }
 
     /// Serves a request for a custom pool where that has what is asked for at hand.
@@ -231,4 +240,10 @@ impl Allocator {
         self.pools.remove(custom.pool.index());
         custom.pool.abandon(self.backing());
     }
+}
+
+/// Says of the only memory type that there is to choose from why it does not serve.
+fn rejected(memory_type_index: u32, rejection: Rejection) -> AllocationError {
+    let verdicts = vec![TypeVerdict { memory_type_index, verdict: Verdict::Rejected(rejection) }];
+    AllocationError::NoMemoryType { memory_type_bits: 1 << memory_type_index, verdicts }
 }

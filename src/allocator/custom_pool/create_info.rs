@@ -1,5 +1,7 @@
 //! What a user says of a custom pool, and the settings that it makes of those of a default pool.
 
+use ash::vk;
+
 use super::CreatePoolError;
 use crate::memory_type::{ExtraFlags, Intent};
 use crate::pool::{BlockClass, Kind, MemoryPriority, PoolSettings};
@@ -17,6 +19,7 @@ use crate::suballocator::align::{align_down, align_up};
 #[derive(Clone, Debug)]
 pub struct PoolCreateInfo {
     pub(super) choice: TypeChoice,
+    pub(super) flags: ExtraFlags,
     algorithm: Algorithm,
     block_size: Option<u64>,
     pub(super) min_block_count: u32,
@@ -30,7 +33,7 @@ pub struct PoolCreateInfo {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum TypeChoice {
     Index(u32),
-    Intent(Intent, ExtraFlags, u32),
+    Intent(Intent, u32),
 }
 
 impl PoolCreateInfo {
@@ -43,15 +46,36 @@ impl PoolCreateInfo {
     /// Begins with the best memory type for an intent.
     #[must_use]
     pub fn for_intent(intent: Intent) -> Self {
-        Self::with_choice(TypeChoice::Intent(intent, ExtraFlags::default(), u32::MAX))
+        Self::with_choice(TypeChoice::Intent(intent, u32::MAX))
     }
 
     /// Chooses the intent's memory type among these only: the `memoryTypeBits` of what the pool is for.
     #[must_use]
     pub fn memory_type_bits(mut self, memory_type_bits: u32) -> Self {
-        if let TypeChoice::Intent(_, _, bits) = &mut self.choice {
+        if let TypeChoice::Intent(_, bits) = &mut self.choice {
             *bits = memory_type_bits;
         }
+        self
+    }
+
+    /// Takes no memory type without these flags; one that was named by its index is refused then.
+    #[must_use]
+    pub fn required_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
+        self.flags.required |= flags;
+        self
+    }
+
+    /// Prefers memory types with these flags, where an intent chooses.
+    #[must_use]
+    pub fn preferred_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
+        self.flags.preferred |= flags;
+        self
+    }
+
+    /// Avoids memory types with these flags, as long as another will do, where an intent chooses.
+    #[must_use]
+    pub fn avoided_flags(mut self, flags: vk::MemoryPropertyFlags) -> Self {
+        self.flags.avoided |= flags;
         self
     }
 
@@ -130,6 +154,7 @@ impl PoolCreateInfo {
     fn with_choice(choice: TypeChoice) -> Self {
         Self {
             choice,
+            flags: ExtraFlags::default(),
             algorithm: Algorithm::Tlsf,
             block_size: None,
             min_block_count: 0,
