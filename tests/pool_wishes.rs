@@ -7,8 +7,8 @@ use ash::vk;
 use common::{Rig, attempts, buffer_info, image_info, linear, mib, non_linear, state_of};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, CreatePoolError, CustomPool,
-    DedicatedUse, Intent, Kind, PlannedPlacement, PoolCreateInfo, Reason,
+    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, AttemptRecord, CreatePoolError,
+    CustomPool, DedicatedUse, Intent, Kind, PlannedPlacement, PoolCreateInfo, Reason,
 };
 
 fn pool_of(rig: &Rig, info: &PoolCreateInfo) -> CustomPool {
@@ -174,6 +174,38 @@ fn blocks_of_one_size_are_not_exchanged() {
         free_all(&rig, live);
     }
     assert_eq!(rig.control().count(Function::AllocateMemory), opened);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+/// Threads that need blocks of many sizes of a pool that may have two and needs both.
+#[test]
+fn threads_that_exchange_blocks_are_served_or_refused_by_the_limit() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).min_block_count(2).max_block_count(2));
+    let work = &|seed: u64| {
+        let mut random = common::Random(seed);
+        let outcomes = (0..200).map(|_| match rig.allocate(&linear(random.size(22)), &wishes(&pool)) {
+            Ok(allocation) => {
+                std::thread::yield_now();
+                free_all(&rig, [allocation]);
+                assert!(rig.control().memory_object_count() <= 3, "one at a time is exchanged");
+                1
+            }
+            Err(error) => {
+                let is_limit = |record: &AttemptRecord| matches!(record.reason, Reason::BlockLimit { max: 2 });
+                assert!(attempts(&error).iter().any(is_limit), "{error}");
+                0
+            }
+        });
+        outcomes.sum::<u32>()
+    };
+    let served: u32 = std::thread::scope(|scope| {
+        let threads = [1, 2, 3, 4].map(|seed| scope.spawn(move || work(seed)));
+        threads.into_iter().map(|thread| thread.join().expect("it has not panicked")).sum()
+    });
+    assert!(served > 0);
+    assert_eq!(rig.control().memory_object_count(), 2);
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }
