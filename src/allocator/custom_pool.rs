@@ -1,10 +1,15 @@
 //! Pools of the user's own: what they are made of, and how they come and go.
 
+mod create_info;
 mod error;
 
 use core::fmt;
 use std::sync::Arc;
 
+use ash::vk;
+
+pub use self::create_info::PoolCreateInfo;
+use self::create_info::TypeChoice;
 pub use self::error::{CreatePoolError, DestroyPoolError, DestroyPoolReason};
 use super::beforehand::check_may_wait;
 use super::error::{AllocationError, Attempts};
@@ -13,116 +18,9 @@ use super::serve::stamped;
 use super::{Allocation, AllocationRequest, AllocationRequirements, Allocator};
 use crate::block::growth;
 use crate::device::Mapping;
-use crate::memory_type::{Candidates, ExtraFlags, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
-use crate::pool::{MemoryPriority, PoolSettings};
-use crate::suballocator::align::{align_down, align_up};
-use crate::suballocator::{Algorithm, Request};
-
-/// How a custom pool is made.
-///
-/// # Examples
-/// ```
-/// use freestone::{Algorithm, Intent, PoolCreateInfo};
-///
-/// let frames = PoolCreateInfo::for_intent(Intent::Stream).algorithm(Algorithm::Linear).block_size(4 << 20);
-/// ```
-#[derive(Clone, Debug)]
-pub struct PoolCreateInfo {
-    pub(crate) choice: TypeChoice,
-    algorithm: Algorithm,
-    block_size: Option<u64>,
-    pub(crate) min_block_count: u32,
-    max_block_count: u32,
-    min_alignment: u64,
-    priority: Option<MemoryPriority>,
-}
-
-/// How the memory type of a custom pool is found.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum TypeChoice {
-    Index(u32),
-    Intent(Intent, ExtraFlags, u32),
-}
-
-impl PoolCreateInfo {
-    /// Begins with a memory type by its index.
-    #[must_use]
-    pub fn for_memory_type(memory_type_index: u32) -> Self {
-        Self::with_choice(TypeChoice::Index(memory_type_index))
-    }
-
-    /// Begins with the best memory type for an intent.
-    #[must_use]
-    pub fn for_intent(intent: Intent) -> Self {
-        Self::with_choice(TypeChoice::Intent(intent, ExtraFlags::default(), u32::MAX))
-    }
-
-    /// Chooses the intent's memory type among these only: the `memoryTypeBits` of what the pool is for.
-    #[must_use]
-    pub fn memory_type_bits(mut self, memory_type_bits: u32) -> Self {
-        if let TypeChoice::Intent(_, _, bits) = &mut self.choice {
-            *bits = memory_type_bits;
-        }
-        self
-    }
-
-    /// Chooses how blocks are cut; TLSF if nothing is said.
-    #[must_use]
-    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.algorithm = algorithm;
-        self
-    }
-
-    /// Gives every block this size, in bytes, instead of growing with demand. Nothing larger fits the pool then.
-    #[must_use]
-    pub fn block_size(mut self, bytes: u64) -> Self {
-        self.block_size = Some(bytes);
-        self
-    }
-
-    /// Keeps at least so many blocks; they are opened when the pool is created. A pool of lazily allocated memory has none,
-    /// and is refused (`Unsupported`): each of its images has memory of its own.
-    #[must_use]
-    pub fn min_block_count(mut self, count: u32) -> Self {
-        self.min_block_count = count;
-        self
-    }
-
-    /// Opens at most so many blocks. Where all are there or on their way and none has room, a thread waits for those that
-    /// are on their way before it is refused. A host-visible block that cannot be mapped is refused too, even to who does not
-    /// need the host: it would serve nobody else.
-    #[must_use]
-    pub fn max_block_count(mut self, count: u32) -> Self {
-        self.max_block_count = count;
-        self
-    }
-
-    /// Aligns every allocation to at least so many bytes; a power of two.
-    #[must_use]
-    pub fn min_alignment(mut self, alignment: u64) -> Self {
-        self.min_alignment = alignment;
-        self
-    }
-
-    /// Gives the pool's blocks a priority, where `VK_EXT_memory_priority` is declared.
-    #[must_use]
-    pub fn priority(mut self, priority: MemoryPriority) -> Self {
-        self.priority = Some(priority);
-        self
-    }
-
-    fn with_choice(choice: TypeChoice) -> Self {
-        Self {
-            choice,
-            algorithm: Algorithm::Tlsf,
-            block_size: None,
-            min_block_count: 0,
-            max_block_count: u32::MAX,
-            min_alignment: 1,
-            priority: None,
-        }
-    }
-}
+use crate::memory_type::{Candidates, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
+use crate::pool::Kind;
+use crate::suballocator::Request;
 
 /// A pool of the user's own: blocks of one memory type that nothing else shares.
 ///
@@ -133,102 +31,68 @@ pub struct CustomPool {
     pub(crate) pool: Arc<NumberedPool>,
     /// The memory type, as one bit.
     memory_type_bit: u32,
-    /// Whether no intent needs a closer look: blocks are mapped and none is lazy.
-    suits_every_intent: bool,
+    /// Whether no intent and no kind needs a closer look: blocks are mapped, none is lazy, and both kinds share them.
+    suits_all: bool,
 }
 
 impl CustomPool {
     fn new(pool: Arc<NumberedPool>) -> Self {
         let settings = pool.settings();
         let memory_type_bit = 1 << settings.memory_type_index;
-        let suits_every_intent = settings.mapping == Mapping::Persistent && !settings.is_lazy;
-        Self { pool, memory_type_bit, suits_every_intent }
+        let serves_both = settings.class.kind.is_none();
+        let suits_all = settings.mapping == Mapping::Persistent && !settings.is_lazy && serves_both;
+        Self { pool, memory_type_bit, suits_all }
     }
 
-    /// Returns whether its memory is of a type that the request allows, and reachable where the host must reach it.
+    /// Returns whether its memory is of a type that the request allows, reachable where the host must reach it, and for
+    /// resources of the kind.
     #[inline]
     pub(super) fn suits(&self, request: &AllocationRequest<'_>) -> bool {
         let is_allowed = request.requirements.memory_type_bits & self.memory_type_bit != 0;
-        is_allowed && (self.suits_every_intent || self.suits_intent(request.info.intent))
+        is_allowed && (self.suits_all || self.suits_closely(request.info.intent, request.requirements.kind))
     }
 
-    fn suits_intent(&self, intent: Intent) -> bool {
+    fn suits_closely(&self, intent: Intent, kind: Kind) -> bool {
         let settings = self.pool.settings();
-        !settings.is_lazy && (settings.mapping == Mapping::Persistent || !intent.needs_host_access())
+        let is_reached = settings.mapping == Mapping::Persistent || !intent.needs_host_access();
+        !settings.is_lazy && is_reached && self.serves(kind)
+    }
+
+    /// Returns whether an allocator made it.
+    #[inline]
+    pub(super) fn is_of(&self, allocator: &Allocator) -> bool {
+        self.pool.stamp().owner() == allocator.owner
+    }
+
+    fn serves(&self, kind: Kind) -> bool {
+        self.kind().is_none_or(|own| own == kind)
     }
 
     /// Returns the memory type of all blocks.
     pub fn memory_type_index(&self) -> u32 {
         self.pool.settings().memory_type_index
     }
+
+    /// Returns the number of the pool, by which [`Statistics::pools`](super::Statistics::pools) and
+    /// [`BlockStatistics::pool_index`](super::BlockStatistics::pool_index) name it. When the pool is destroyed, a later one
+    /// may get it.
+    pub fn index(&self) -> u16 {
+        self.pool.index()
+    }
+
+    /// Returns the kind of all resources, where the pool is of [one only](PoolCreateInfo::kind).
+    pub fn kind(&self) -> Option<Kind> {
+        self.pool.settings().class.kind
+    }
 }
 
 impl fmt::Debug for CustomPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CustomPool")
-            .field("index", &self.pool.index())
+            .field("index", &self.index())
             .field("settings", self.pool.settings())
             .finish_non_exhaustive()
     }
-}
-
-impl PoolCreateInfo {
-    /// Returns the priority of the pool's blocks.
-    pub(super) fn class_priority(&self) -> MemoryPriority {
-        self.priority.unwrap_or_default()
-    }
-
-    /// Turns a default pool's settings into those that the user asks for.
-    ///
-    /// # Errors
-    /// What is wrong with the create-self.
-    pub(super) fn settings(&self, defaults: PoolSettings) -> Result<PoolSettings, CreatePoolError> {
-        let mut settings = defaults;
-        if !self.min_alignment.is_power_of_two() {
-            return Err(CreatePoolError::BadAlignment { alignment: self.min_alignment });
-        }
-        if self.max_block_count == 0 || self.min_block_count > self.max_block_count {
-            let (min, max) = (self.min_block_count, self.max_block_count);
-            return Err(CreatePoolError::BadBlockCount { min, max });
-        }
-        settings.algorithm = self.rounded_algorithm(settings.max_object_size)?;
-        if let Algorithm::Fixed { slot_size } = settings.algorithm {
-            settings.growth = settings.growth.with_slots(slot_size);
-        }
-        settings.growth.fixed_size = self.block_size.map(|bytes| fixed_size(bytes, &settings)).transpose()?;
-        settings.min_alignment = self.min_alignment;
-        settings.min_block_count = self.min_block_count;
-        settings.max_block_count = self.max_block_count;
-        settings.may_own = self.block_size.is_none() && self.algorithm == Algorithm::Tlsf;
-        Ok(settings)
-    }
-
-    /// Returns the algorithm, slots rounded up so that each is aligned as the pool promises.
-    fn rounded_algorithm(&self, max_object_size: u64) -> Result<Algorithm, CreatePoolError> {
-        match self.algorithm {
-            Algorithm::Fixed { slot_size: 0 } => Err(CreatePoolError::ZeroSlotSize),
-            Algorithm::Fixed { slot_size } => {
-                let rounded = align_up(slot_size, self.min_alignment.max(SLOT_ALIGNMENT));
-                let slot_size = rounded
-                    .filter(|&bytes| bytes <= max_object_size)
-                    .ok_or(CreatePoolError::SlotTooLarge { slot_size })?;
-                Ok(Algorithm::Fixed { slot_size })
-            }
-            algorithm => Ok(algorithm),
-        }
-    }
-}
-
-/// Slots are multiples of this, in bytes: the largest nonCoherentAtomSize that the specification allows.
-const SLOT_ALIGNMENT: u64 = 256;
-
-/// Rounds a custom block size up to the pool's unit.
-fn fixed_size(block_size: u64, settings: &PoolSettings) -> Result<u64, CreatePoolError> {
-    let unit = settings.suballocator.unit;
-    let min = if let Algorithm::Fixed { slot_size } = settings.algorithm { slot_size } else { unit };
-    let max = align_down(settings.max_object_size, unit);
-    let rounded = align_up(block_size, unit).filter(|&bytes| bytes >= min && bytes <= max && block_size > 0);
-    rounded.ok_or(CreatePoolError::BadBlockSize { block_size, min, max })
 }
 
 impl Allocator {
@@ -241,7 +105,7 @@ impl Allocator {
     /// What is wrong with the create-info, or why the first blocks could not be opened; nothing is kept then.
     pub fn create_pool(&self, info: &PoolCreateInfo) -> Result<CustomPool, CreatePoolError> {
         let (mut refused_bytes, mut refusals, mut misfit) = (0, Vec::new(), None);
-        for memory_type_index in self.resolve_types(info.choice)?.iter() {
+        for memory_type_index in self.resolve_types(info)?.iter() {
             match self.create_pool_in(info, memory_type_index) {
                 Err(CreatePoolError::Allocation(AllocationError::OutOfMemory { size, attempts })) => {
                     refused_bytes = size;
@@ -276,7 +140,7 @@ impl Allocator {
     /// # Errors
     /// `Foreign`, or `InUse` while allocations of it are alive; the pool is handed back.
     pub fn destroy_pool(&self, pool: CustomPool) -> Result<(), DestroyPoolError> {
-        if pool.pool.stamp().owner() != self.owner {
+        if !pool.is_of(self) {
             return Err(DestroyPoolError { reason: DestroyPoolReason::Foreign, pool });
         }
         let count = pool.pool.counts().live_count();
@@ -288,29 +152,36 @@ impl Allocator {
     }
 
     /// Returns the memory types that a pool may be made of, best first.
-    fn resolve_types(&self, choice: TypeChoice) -> Result<Candidates, CreatePoolError> {
-        match choice {
-            TypeChoice::Index(memory_type_index) => {
-                let count = u32::try_from(self.properties().memory_types.len()).unwrap_or(u32::MAX);
-                if memory_type_index >= count {
-                    return Err(CreatePoolError::NoSuchMemoryType { memory_type_index, count });
-                }
-                let heap_index = self.properties().memory_types[memory_type_index as usize].heap_index;
-                if self.properties().heap_of(memory_type_index).is_none_or(|heap| heap.size == 0) {
-                    let verdict = Verdict::Rejected(Rejection::NoHeap { heap_index });
-                    let verdicts = vec![TypeVerdict { memory_type_index, verdict }];
-                    return Err(
-                        AllocationError::NoMemoryType { memory_type_bits: 1 << memory_type_index, verdicts }.into()
-                    );
-                }
-                let flags = self.properties().flags_of(memory_type_index);
-                self.selector.check_required(flags).map_err(AllocationError::from)?;
-                Ok(Candidates::only(memory_type_index))
-            }
-            TypeChoice::Intent(intent, extra, memory_type_bits) => {
-                Ok(self.candidates(&TypeRequest { intent, extra }, memory_type_bits)?)
+    fn resolve_types(&self, info: &PoolCreateInfo) -> Result<Candidates, CreatePoolError> {
+        match info.choice {
+            TypeChoice::Index(memory_type_index) => self.resolve_index(memory_type_index, info.flags.required),
+            TypeChoice::Intent(intent, memory_type_bits) => {
+                Ok(self.candidates(&TypeRequest { intent, extra: info.flags }, memory_type_bits)?)
             }
         }
+    }
+
+    /// Returns a memory type that was named by its index as the only candidate.
+    fn resolve_index(
+        &self,
+        memory_type_index: u32,
+        required: vk::MemoryPropertyFlags,
+    ) -> Result<Candidates, CreatePoolError> {
+        let count = u32::try_from(self.properties().memory_types.len()).unwrap_or(u32::MAX);
+        if memory_type_index >= count {
+            return Err(CreatePoolError::NoSuchMemoryType { memory_type_index, count });
+        }
+        let heap_index = self.properties().memory_types[memory_type_index as usize].heap_index;
+        if self.properties().heap_of(memory_type_index).is_none_or(|heap| heap.size == 0) {
+            return Err(rejected(memory_type_index, Rejection::NoHeap { heap_index }).into());
+        }
+        let flags = self.properties().flags_of(memory_type_index);
+        self.selector.check_required(flags | required).map_err(AllocationError::from)?;
+        let lacking = required & !flags;
+        if !lacking.is_empty() {
+            return Err(rejected(memory_type_index, Rejection::Lacks(lacking)).into());
+        }
+        Ok(Candidates::only(memory_type_index))
     }
 
     /// Serves a request for a custom pool where that has what is asked for at hand.
@@ -321,7 +192,7 @@ impl Allocator {
         custom: &CustomPool,
     ) -> Result<Allocation, AllocationError> {
         let pool = &*custom.pool;
-        let is_own = pool.stamp().owner() == self.owner && !self.tracks_all;
+        let is_own = custom.is_of(self) && !self.tracks_all;
         if is_own && request.is_plain_in_pool() && custom.suits(&request) {
             let AllocationRequirements { kind, size, alignment, .. } = *request.requirements;
             let range = pool.round(kind, size, alignment).map(|(size, alignment)| Request::new(size, alignment));
@@ -338,8 +209,11 @@ impl Allocator {
         pool: &CustomPool,
         request: &AllocationRequest<'_>,
     ) -> Result<Candidates, AllocationError> {
-        if pool.pool.stamp().owner() != self.owner {
+        if !pool.is_of(self) {
             return Err(AllocationError::ForeignPool);
+        }
+        if let Some(kind) = pool.kind().filter(|_| !pool.serves(request.requirements.kind)) {
+            return Err(AllocationError::OtherKind { kind });
         }
         let memory_type_index = pool.memory_type_index();
         let memory_type_bits = request.requirements.memory_type_bits;
@@ -371,4 +245,10 @@ impl Allocator {
         custom.pool.abandon(self.backing());
         self.pools.remove(custom.pool.index());
     }
+}
+
+/// Says of the only memory type that there is to choose from why it does not serve.
+fn rejected(memory_type_index: u32, rejection: Rejection) -> AllocationError {
+    let verdicts = vec![TypeVerdict { memory_type_index, verdict: Verdict::Rejected(rejection) }];
+    AllocationError::NoMemoryType { memory_type_bits: 1 << memory_type_index, verdicts }
 }

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::allocation::Allocation;
 use crate::device::{DeviceError, DriverError};
 use crate::memory_type::{Refused, TypeVerdict, UnsupportedFlags};
-use crate::pool::{Attempt, Refusal};
+use crate::pool::{Attempt, Kind, Refusal};
 
 /// Why an allocation, or the creation of a resource, failed. Nothing was kept and no counter has changed.
 #[derive(Debug, Error)]
@@ -75,6 +75,13 @@ pub enum AllocationError {
     /// The custom pool was made by another allocator.
     #[error("the custom pool belongs to another allocator: use the allocator that created it")]
     ForeignPool,
+    /// The custom pool is for resources of one kind only, and this one is of the other. Take it from another pool, or make
+    /// the pool without a kind.
+    #[error("the custom pool serves resources of the kind {kind:?} only: use another pool, or make it without a kind")]
+    OtherKind {
+        /// The pool's kind.
+        kind: Kind,
+    },
     /// The aliasing resource does not fit into the allocation.
     #[error(transparent)]
     Alias(#[from] AliasError),
@@ -309,6 +316,13 @@ pub enum Reason {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// The custom pool's slots are no whole pages of `bufferImageGranularity`, so that a non-linear resource would share a
+    /// page with what may be linear. Make the pool of [one kind](super::PoolCreateInfo::kind), or its slots of whole pages.
+    #[error("its slots are no whole pages of {granularity} bytes (bufferImageGranularity): make the pool of one kind")]
+    SharedPage {
+        /// bufferImageGranularity, in bytes.
+        granularity: u64,
+    },
     /// The custom pool has all the blocks it may have.
     #[error("the pool has its {max} blocks")]
     BlockLimit {
@@ -334,6 +348,7 @@ impl From<Refusal> for Reason {
         match refusal {
             Refusal::DoesNotFit => Self::DoesNotFit,
             Refusal::TooLarge { limit } => Self::TooLarge { limit },
+            Refusal::SharedPage { granularity } => Self::SharedPage { granularity },
             Refusal::BlockLimit { max } => Self::BlockLimit { max },
             Refusal::Budget(refused) => Self::Budget(refused),
             Refusal::Driver(error) => Self::Driver(error),

@@ -207,8 +207,10 @@ impl Ladder {
     }
 
     fn after_open(&mut self, attempt: Attempt, refusal: &Refusal) {
-        let is_pointless =
-            matches!(refusal, Refusal::TooLarge { .. } | Refusal::BlockLimit { .. } | Refusal::DoesNotFit);
+        let is_pointless = matches!(
+            refusal,
+            Refusal::TooLarge { .. } | Refusal::SharedPage { .. } | Refusal::BlockLimit { .. } | Refusal::DoesNotFit
+        );
         if let (Attempt::Grow { bytes }, Some(facts), false) = (attempt, self.facts, is_pointless)
             && let Some(bytes) = facts.growth.smaller(bytes, facts.request_size, bytes_left(refusal))
         {

@@ -138,8 +138,8 @@ impl Allocator {
     /// [`within_budget`](AllocationCreateInfo::within_budget), memory above the driver's budget.
     ///
     /// # Errors
-    /// - `ZeroSize`, `BadAlignment`, `DedicatedConflict`, `UnsupportedFlags`, `Unsupported`, `NoMemoryType`, `ForeignPool`:
-    ///   the request cannot be served by any amount of memory.
+    /// - `ZeroSize`, `BadAlignment`, `DedicatedConflict`, `UnsupportedFlags`, `Unsupported`, `NoMemoryType`, `ForeignPool`,
+    ///   `OtherKind`: the request cannot be served by any amount of memory.
     /// - `OutOfMemory`: every candidate refused; the error lists each attempt with its reason.
     /// - `Driver`: the driver reported something that no other attempt mends.
     ///

@@ -4,6 +4,7 @@
 //! budget, up to the reservation. A driver may still refuse what a plan promises: it cannot be asked beforehand.
 
 use super::Allocator;
+use super::custom_pool::CustomPool;
 use super::descent::{self, Descent, Rehearse};
 use super::error::{AllocationError, Attempts};
 use super::request::{AllocationCreateInfo, AllocationRequest, AllocationRequirements, DeviceAddress};
@@ -71,7 +72,9 @@ impl Allocator {
     /// # Errors
     /// `Unsupported` or `NoMemoryType` where the wishes allow none, `ForeignPool`.
     pub(crate) fn memory_types_for(&self, info: &AllocationCreateInfo<'_>) -> Result<Candidates, AllocationError> {
-        let requirements = any_bytes(1);
+        // Of the kind that a custom pool may be for.
+        let kind = info.pool.and_then(CustomPool::kind).unwrap_or(Kind::Linear);
+        let requirements = AllocationRequirements { kind, ..any_bytes(1) };
         self.candidates_for(&AllocationRequest { requirements: &requirements, info, dedicated_for: None })
     }
 

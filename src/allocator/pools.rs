@@ -212,7 +212,7 @@ impl Pools {
         memory_type_index: u32,
         most_bytes: u64,
     ) -> Result<Arc<NumberedPool>, CreatePoolError> {
-        let class = BlockClass { priority: info.class_priority(), ..self.template.class() };
+        let class = info.class(self.template.class());
         let mut defaults = self.template.settings(memory_type_index, class);
         defaults.max_object_size = defaults.max_object_size.min(most_bytes);
         defaults.growth = defaults.growth.within(defaults.max_object_size);

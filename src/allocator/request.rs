@@ -363,6 +363,7 @@ impl AllocationRequest<'_> {
         Some(PoolRequest {
             range,
             exact_size: self.requirements.size,
+            kind: self.requirements.kind,
             access: self.info.host_access(),
             dedicated_for: self.dedication(),
             bound,

@@ -124,8 +124,7 @@ impl Allocator {
             let memory_type_index = self.selector.best(request.info.intent, requirements.memory_type_bits)?;
             return Some(self.pools.own_shard(memory_type_index, requirements.kind));
         };
-        let is_own = custom.pool.stamp().owner() == self.owner;
-        (is_own && custom.suits(request)).then_some(&*custom.pool)
+        (custom.is_of(self) && custom.suits(request)).then_some(&*custom.pool)
     }
 
     fn hand_out(&self, request: &AllocationRequest<'_>, placement: &Placement, stamp: Stamp) -> Allocation {

@@ -5,7 +5,7 @@
 
 use ash::vk;
 
-use super::Allocator;
+use super::{Allocator, CustomPool};
 use crate::device::Memory;
 use crate::memory_type::HeapUsage;
 use crate::pool::{Pool, PoolVisitor};
@@ -108,8 +108,8 @@ pub struct Statistics {
     pub heaps: Vec<HeapStatistics>,
     /// One entry for each memory type.
     pub memory_types: Vec<MemoryTypeStatistics>,
-    /// Pools by their index, with memory type. A default pool in which threads collided has further shards, each an entry
-    /// of its own.
+    /// Pools by their index, with memory type; that of a custom pool is [`CustomPool::index`]. A default pool in which
+    /// threads collided has further shards, each an entry of its own.
     pub pools: Vec<(u16, MemoryTypeStatistics)>,
     /// The sum over all heaps.
     pub total: PoolStatistics,
@@ -122,7 +122,7 @@ pub struct Statistics {
     pub max_object_count: u32,
 }
 
-/// The ranges of a block or of many.
+/// The ranges of a block or of many: used, free, in free slots and unusable bytes are all bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -131,14 +131,16 @@ pub struct RangeStatistics {
     pub used_count: u64,
     /// Bytes of used ranges.
     pub used_bytes: u64,
-    /// Free ranges; slots that are kept for small sizes are not among them.
+    /// Free ranges; free slots are not among them.
     pub free_count: u64,
     /// Bytes of free ranges.
     pub free_bytes: u64,
-    /// Free slots that are kept for small sizes.
+    /// Free slots: those that are kept for small sizes, and those of pools of slots.
     pub free_slot_count: u64,
     /// Bytes of them.
     pub free_slot_bytes: u64,
+    /// Bytes behind the last whole slot of the blocks of pools of slots: they serve nobody.
+    pub unusable_bytes: u64,
     /// The largest free range, in bytes.
     pub largest_free_bytes: u64,
 }
@@ -155,10 +157,11 @@ impl RangeStatistics {
                 self.free_bytes += range.size;
                 self.largest_free_bytes = self.largest_free_bytes.max(range.size);
             }
-            RangeState::FreeSlot | RangeState::Unusable => {
+            RangeState::FreeSlot => {
                 self.free_slot_count += 1;
                 self.free_slot_bytes += range.size;
             }
+            RangeState::Unusable => self.unusable_bytes += range.size,
         }
     }
 }
@@ -168,7 +171,7 @@ impl RangeStatistics {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct BlockStatistics {
-    /// The pool's index.
+    /// The pool's index; that of a custom pool is [`CustomPool::index`].
     pub pool_index: u16,
     /// The memory type.
     pub memory_type_index: u32,
@@ -238,6 +241,14 @@ impl Allocator {
             statistics.pools.push((pool.index(), of_pool));
         }
         statistics
+    }
+
+    /// Counts what a custom pool holds: its entry among [`Statistics::pools`]. `None` for a pool of another allocator.
+    ///
+    /// # Complexity
+    /// O(1), with no heap call.
+    pub fn pool_statistics(&self, pool: &CustomPool) -> Option<PoolStatistics> {
+        pool.is_of(self).then(|| PoolStatistics::of(&pool.pool))
     }
 
     fn add_to(&self, statistics: &mut Statistics, added: &MemoryTypeStatistics) {

@@ -61,6 +61,18 @@ fn the_best_memory_type_is_the_one_that_serves() {
     }
 }
 
+#[test]
+fn the_memory_types_of_a_pool_of_one_kind_are_its_own() {
+    let vulkan = SimDevice::new(Profile::noncoherent());
+    let (allocator, _) = beginning(&vulkan);
+    for kind in [Kind::Linear, Kind::NonLinear] {
+        let pool = allocator.create_pool(&PoolCreateInfo::for_memory_type(0).kind(kind)).expect("a pool");
+        let types = allocator.memory_types_for(&AllocationCreateInfo::gpu_only().pool(&pool)).expect("there is one");
+        assert_eq!(types.first(), Some(0), "{kind:?}");
+        allocator.destroy_pool(pool).expect("nothing of it is alive");
+    }
+}
+
 /// Between a thread's look at the blocks and its look at their number another one opens the only one that there may be.
 #[test]
 fn at_the_block_limit_the_blocks_are_looked_at_once_more() {

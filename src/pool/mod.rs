@@ -13,7 +13,8 @@
 //! Invariants:
 //! - I1: the driver is never called, and nobody waits, while the lock is held.
 //! - I2: nothing is counted twice: what a pool holds is counted from what is there, when somebody asks.
-//! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`.
+//! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`. A block that goes for a
+//!   larger one at the minimum goes when that is there, so for that moment the driver has one more.
 //! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared, and
 //!   none is kept beyond what its one resource needs.
 
@@ -24,6 +25,7 @@ mod counts;
 mod dedicated;
 mod opening;
 pub(crate) mod placement;
+mod rounding;
 mod ticket;
 mod upkeep;
 mod walk;
@@ -37,6 +39,7 @@ pub use self::class::{Kind, MemoryPriority};
 use self::dedicated::DedicatedTable;
 use self::opening::Openings;
 pub use self::placement::DedicatedUse;
+use self::rounding::Rounding;
 pub(crate) use self::ticket::{GrowthTicket, Joined};
 pub(crate) use self::upkeep::Kept;
 pub(crate) use self::walk::PoolVisitor;
@@ -83,18 +86,10 @@ pub(crate) struct PoolRequest {
     pub range: Request,
     /// Bytes of a dedicated memory object: exactly what the driver requires.
     pub exact_size: u64,
+    pub kind: Kind,
     pub access: HostAccess,
     pub dedicated_for: Option<DedicatedFor>,
     pub bound: Bound,
-}
-
-/// How requests of one kind are rounded for a pool.
-#[derive(Clone, Copy, Debug)]
-struct Rounding {
-    /// Sizes are multiples of one more than this: a page, or 1.
-    mask: u64,
-    /// The least alignment in bytes.
-    alignment: u64,
 }
 
 /// No lock was had at once: another thread is at work in the pool.
@@ -149,6 +144,8 @@ pub(crate) enum Refusal {
     DoesNotFit,
     /// The request is larger than the largest object the pool may open.
     TooLarge { limit: u64 },
+    /// A slot would share a page of `bufferImageGranularity` with a resource of the other kind.
+    SharedPage { granularity: u64 },
     /// The pool has as many blocks as it may have.
     BlockLimit { max: u32 },
     /// The budget refused; the driver was not asked.
@@ -218,25 +215,13 @@ impl Pool {
         let blocks = BlockList::new(suballocator);
         let dedicated = DedicatedTable::default();
         let state = State { blocks, dedicated, prewarmed_bytes: 0, opening_count: 0, allocated: 0 };
-        let linear = Rounding { mask: 0, alignment: settings.min_alignment };
-        let page = settings.non_linear_page.max(1);
-        let non_linear = Rounding { mask: page - 1, alignment: settings.min_alignment.max(page) };
-        let rounding = [linear, non_linear];
+        let rounding = Rounding::of(&settings);
         let (state, growth, openings) = (brief_mutex(state), GrowthTicket::default(), Openings::default());
         Self { settings, rounding, slots, state, growth, openings }
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
         &self.settings
-    }
-
-    /// Rounds size and alignment of a resource to what the pool cuts; `None` for a size of 0 or one that overflows.
-    #[inline]
-    pub(crate) fn round(&self, kind: Kind, size: u64, alignment: u64) -> Option<(u64, u64)> {
-        let Rounding { mask, alignment: least } = self.rounding[kind as usize];
-        // A size of 0 wraps around twice, one that overflows once: both end at 0.
-        let size = (size.wrapping_sub(1) | mask).wrapping_add(1);
-        if size == 0 { None } else { Some((size, alignment.max(least))) }
     }
 
     pub(crate) fn growth(&self) -> &GrowthTicket {

@@ -23,8 +23,11 @@ impl Pool {
     /// Checks the limits of the driver and of the pool that an opening would meet before the budget.
     ///
     /// # Errors
-    /// `TooLarge` or `BlockLimit`; `DoesNotFit` where no slot is so aligned.
+    /// `TooLarge` or `BlockLimit`; `SharedPage` or `DoesNotFit` where no slot is so aligned.
     pub(crate) fn check_opening(&self, attempt: Attempt, request: &PoolRequest) -> Result<(), Refusal> {
+        if attempt != Attempt::Dedicated {
+            self.check_slot(request)?;
+        }
         let bytes = self.opening_bytes(attempt, request);
         let settings = &self.settings;
         let is_growth = matches!(attempt, Attempt::Grow { .. });
@@ -34,10 +37,7 @@ impl Pool {
         if is_too_large {
             return Err(Refusal::TooLarge { limit });
         }
-        if attempt != Attempt::Dedicated {
-            self.check_slot(request)?;
-        }
-        if attempt != Attempt::Dedicated && self.is_full() {
+        if attempt != Attempt::Dedicated && self.is_full(bytes) {
             return Err(Refusal::BlockLimit { max: settings.max_block_count });
         }
         Ok(())
@@ -46,6 +46,10 @@ impl Pool {
     /// Checks that a slot would serve the request, in a pool of slots: no block would help otherwise.
     fn check_slot(&self, request: &PoolRequest) -> Result<(), Refusal> {
         let Algorithm::Fixed { slot_size } = self.settings.algorithm else { return Ok(()) };
+        let page = self.page_of(request.kind);
+        if request.exact_size <= slot_size && !is_aligned(slot_size, page) {
+            return Err(Refusal::SharedPage { granularity: page });
+        }
         if request.range.size > slot_size {
             return Err(Refusal::TooLarge { limit: slot_size });
         }
@@ -67,7 +71,7 @@ impl Pool {
     /// # Errors
     /// The refusal of a limit, the budget or the driver; then nothing has changed.
     pub(crate) fn open_empty(&self, backing: Backing<'_>, bytes: u64, bound: Bound, now: u64) -> Result<(), Refusal> {
-        let mut slot = self.claim_block(backing)?;
+        let mut slot = self.claim_block(backing, bytes)?;
         let memory = backing.open(&self.memory_request(bytes, None), bound)?;
         if let Some(error) = memory.mapping_error() {
             backing.retire(memory).finish();
@@ -75,7 +79,9 @@ impl Pool {
         }
         let mut state = self.state.lock();
         state.blocks.add(memory, now);
-        slot.publish(&mut state);
+        let exchanged = slot.publish(backing, &mut state);
+        drop(state);
+        exchanged.map(Retired::finish);
         Ok(())
     }
 
@@ -85,17 +91,18 @@ impl Pool {
         bytes: u64,
         request: &PoolRequest,
     ) -> Result<Placement, Refusal> {
-        let mut slot = self.claim_block(backing)?;
+        let mut slot = self.claim_block(backing, bytes)?;
         let memory = self.open_memory(backing, request, (bytes, None))?;
         if let Some(error) = memory.mapping_error() {
             return self.keep_unmapped(backing, request, (memory, error));
         }
         let mut state = self.state.lock();
-        let cut = state.blocks.add_with(memory, &request.range);
-        slot.publish(&mut state);
-        match cut {
+        match state.blocks.add_with(memory, &request.range) {
             Ok(cut) => {
                 state.allocated += 1;
+                let exchanged = slot.publish(backing, &mut state);
+                drop(state);
+                exchanged.map(Retired::finish);
                 Ok(placement(&cut))
             }
             Err(memory) => {
@@ -204,22 +211,23 @@ impl Pool {
         self.openings.wait_for_all();
     }
 
-    /// Counts a block as being opened, where the pool may have one more. An empty block, which was no use, makes way.
-    fn claim_block(&self, backing: Backing<'_>) -> Result<BlockSlot<'_>, Refusal> {
+    /// Counts a block of so many bytes as being opened, where the pool may have one more. An empty block, which was no use,
+    /// makes way: at once where it is spare, else when the larger one is there (I3).
+    fn claim_block(&self, backing: Backing<'_>, bytes: u64) -> Result<BlockSlot<'_>, Refusal> {
         let mut state = self.state.lock();
         let max = self.settings.max_block_count;
-        let retired = if state.blocks.block_count() + state.opening_count < max {
-            None
-        } else {
-            self.take_out_largest_spare(backing, &mut state)
-        };
+        let (mut retired, mut exchanged) = (None, None);
+        if state.blocks.block_count() + state.opening_count >= max {
+            retired = self.take_out_largest_spare(backing, &mut state);
+            exchanged = if retired.is_none() { self.take_out_for(&mut state, bytes) } else { None };
+        }
         if state.blocks.block_count() + state.opening_count >= max {
             return Err(Refusal::BlockLimit { max });
         }
         state.opening_count += 1;
         drop(state);
         retired.map(Retired::finish);
-        Ok(BlockSlot { pool: self, number: self.openings.begin(), is_open: true })
+        Ok(BlockSlot { pool: self, number: self.openings.begin(), is_open: true, exchanged })
     }
 }
 
@@ -270,20 +278,28 @@ struct BlockSlot<'a> {
     pool: &'a Pool,
     number: u64,
     is_open: bool,
+    /// An empty block that goes when the opened one is there, and comes back where that never is.
+    exchanged: Option<Memory>,
 }
 
 impl BlockSlot<'_> {
-    /// Ends the opening behind a lock that is held already.
-    fn publish(&mut self, state: &mut State) {
+    /// Ends the opening behind a lock that is held already; returns the block that goes for it.
+    fn publish<'b>(&mut self, backing: Backing<'b>, state: &mut State) -> Option<Retired<'b>> {
         state.opening_count -= 1;
         self.is_open = false;
+        self.exchanged.take().map(|memory| backing.retire(memory))
     }
 }
 
 impl Drop for BlockSlot<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            self.pool.state.lock().opening_count -= 1;
+            let mut state = self.pool.state.lock();
+            state.opening_count -= 1;
+            // Its age is of no account: the pool needs it for its minimum.
+            if let Some(memory) = self.exchanged.take() {
+                state.blocks.add(memory, 0);
+            }
         }
         self.pool.openings.end(self.number);
     }

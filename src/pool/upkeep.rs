@@ -10,6 +10,7 @@ use super::dedicated::let_go;
 use super::{Left, Pool, State};
 use crate::block::growth;
 use crate::block::{Backing, Retired};
+use crate::device::Memory;
 use crate::memory_type::Charge;
 use crate::sync::BriefMutexGuard;
 
@@ -164,11 +165,27 @@ impl Pool {
         growth::choose_give_back(empties, u64::MAX).map(|(region, _)| region)
     }
 
-    /// Returns whether the pool has as many blocks as it may have, and none that may go.
-    pub(super) fn is_full(&self) -> bool {
+    /// Returns whether the pool has as many blocks as it may have, and none that may make way for one of so many bytes.
+    pub(super) fn is_full(&self, bytes: u64) -> bool {
         let state = self.state.lock();
         let is_full = state.blocks.block_count() >= self.settings.max_block_count;
-        is_full && self.largest_spare(&state, u64::MAX).is_none()
+        let has_spare = self.largest_spare(&state, u64::MAX).is_some();
+        is_full && !has_spare && self.exchangeable(&state, bytes).is_none()
+    }
+
+    /// Takes an empty block out of a pool that needs all its blocks for its minimum and may have no more, for one of so many
+    /// bytes; `None` where none is smaller.
+    pub(super) fn take_out_for(&self, state: &mut State, bytes: u64) -> Option<Memory> {
+        let region = self.exchangeable(state, bytes)?;
+        state.blocks.take(region)
+    }
+
+    /// Returns the smallest empty block of such a pool, if it is smaller than so many bytes: one that is not has room for
+    /// whoever comes.
+    fn exchangeable(&self, state: &State, bytes: u64) -> Option<u32> {
+        let is_at_limit = state.blocks.block_count() >= self.settings.max_block_count;
+        let smaller = state.blocks.empties().filter(|&(_, size)| is_at_limit && size < bytes);
+        smaller.min_by_key(|&(_, size)| size).map(|(region, _)| region)
     }
 
     pub(super) fn take_out_largest_spare<'a>(&self, backing: Backing<'a>, state: &mut State) -> Option<Retired<'a>> {

@@ -9,12 +9,14 @@
 //! A request is served from *the gap*, and from nowhere else. A range that is freed beside the gap joins it (stack); one
 //! freed elsewhere waits until its neighbours up to the gap are free. When the gap has become too small and the region's
 //! front is free, the gap moves there (ring), unless an upper stack stands. It moves back to the region's end when all that
-//! was taken at the front is freed and the gap is too small: what is the end is only then looked for.
+//! was taken at the front is freed and the gap is too small. Which range lies at the end is known from the move on.
 //!
 //! Invariants, beside those of [`range_list`](super::range_list):
 //! * L1: `head` is a used range, or none and the gap is at the region's front; the range behind it, where free, is the gap.
 //! * L2: `upper` counts the used ranges placed from the high end. While it is above 0, each of them lies above the gap,
 //!   and no other range does.
+//! * L3: while a ring has gone round (used ranges lie behind the gap, and `upper` is 0), `lasts` names the region's last
+//!   range.
 //! * A1, A2 as in [`tlsf`](super::tlsf): `used_units`, `range_count` and `busy` agree with the ranges.
 //!
 //! What it does not do: it keeps no list of free ranges; what lies outside the gap is not used.
@@ -47,6 +49,9 @@ const AT_START: Front = Front { head: NIL, upper: 0 };
 pub(crate) struct Linear {
     pub(super) ranges: RangeList,
     pub(super) fronts: Vec<Front>,
+    /// The last range of each region, while a ring has gone round there; of no account otherwise. The short way of an
+    /// allocation needs none of it.
+    pub(super) lasts: Vec<u32>,
     /// The region that served last; it is asked first.
     current: u32,
     pub(super) shift: u32,
@@ -57,13 +62,15 @@ pub(crate) struct Linear {
 impl Linear {
     pub(super) fn new(settings: &Settings) -> Self {
         let (ranges, shift) = (RangeList::new(), settings.shift());
-        Self { ranges, fronts: Vec::new(), current: 0, shift, used_units: 0, range_count: 0 }
+        let (fronts, lasts) = (Vec::new(), Vec::new());
+        Self { ranges, fronts, lasts, current: 0, shift, used_units: 0, range_count: 0 }
     }
 
     pub(super) fn add_region(&mut self, units: u64) -> u32 {
         let (region, _) = self.ranges.add_region(units);
         self.fronts.resize(self.ranges.regions.entries.len(), AT_START);
         self.fronts[region as usize] = AT_START;
+        self.lasts.resize(self.fronts.len(), NIL);
         region
     }
 
@@ -124,6 +131,10 @@ impl Linear {
         let is_head = self.fronts[region as usize].head == key.index;
         let is_oldest = !is_head && self.ranges.free_neighbour(prev).is_some();
         if is_oldest && self.ranges.free_neighbour(next).is_none() {
+            if next == NIL {
+                // L3.
+                self.lasts[region as usize] = prev;
+            }
             self.used_units -= units;
             self.range_count -= 1;
             self.ranges.free_into(prev, key.index);
@@ -185,7 +196,8 @@ impl Linear {
     }
 
     pub(super) fn host_bytes(&self) -> usize {
-        self.ranges.host_bytes() + self.fronts.capacity() * size_of::<Front>()
+        let region_bytes = self.fronts.capacity() * size_of::<Front>() + self.lasts.capacity() * size_of::<u32>();
+        self.ranges.host_bytes() + region_bytes
     }
 
     /// Returns the gap of a region, if it has one.
@@ -211,15 +223,17 @@ impl Linear {
         Some((first, self.ranges.free_neighbour(first)?))
     }
 
-    /// Returns the free range at the end of a region that a ring may move back to: the gap is at the front, and no range
-    /// leads from there to the end. It is found by a walk.
+    /// Returns the free range at the end of a region that a ring may move back to: all that it took at the front is freed.
     #[cold]
     fn free_end(&self, region: u32) -> Option<(u32, &Node)> {
         let front = self.fronts.get(region as usize)?;
-        if front.head != NIL || front.upper > 0 {
+        let is_in_use = self.ranges.regions.get(region)?.busy > 0;
+        if front.head != NIL || front.upper > 0 || !is_in_use {
             return None;
         }
-        self.ranges.walk(region).last().filter(|(_, node)| !node.is_used())
+        // L1: the gap is at the front, so what is in use lies behind it, and L3 holds.
+        let last = self.lasts[region as usize];
+        Some((last, self.ranges.free_neighbour(last)?))
     }
 
     fn want(&self, request: &Request) -> Option<Want> {
@@ -269,6 +283,11 @@ impl Linear {
         let place = self.ranges.nodes[node as usize].place;
         self.current = region_of(place);
         let state = &mut self.fronts[self.current as usize];
+        if below == NIL && state.head != NIL {
+            // The ring goes round: what lies behind the newest range is a gap up to the region's end, or nothing (L3).
+            let gap = self.ranges.nodes[state.head as usize].next;
+            self.lasts[self.current as usize] = if gap == NIL { state.head } else { gap };
+        }
         match end {
             End::Low => state.head = node,
             // The range below is the head, unless what is cut is the end of a ring that moves back.
@@ -291,8 +310,11 @@ impl Linear {
         if owner == UPPER {
             front.upper -= 1;
         }
+        let merged_node = &self.ranges.nodes[merged as usize];
         if front.head == index {
-            front.head = self.ranges.nodes[merged as usize].prev;
+            front.head = merged_node.prev;
+        } else if merged_node.next == NIL {
+            self.lasts[region as usize] = merged;
         }
     }
 

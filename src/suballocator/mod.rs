@@ -135,10 +135,6 @@ pub(crate) enum RangeState {
 /// Suballocates any number of regions with one algorithm. A tag of its own is cheaper to read than a niche.
 #[derive(Clone, Debug)]
 #[repr(u32)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per pool or virtual block; a box would cost every call an indirection"
-)]
 pub(crate) enum Suballocator {
     Tlsf(Tlsf),
     Linear(Linear),
@@ -248,8 +244,7 @@ impl Suballocator {
     /// Takes a range; `None` when nothing found fits. See [`Request`] for what makes it valid.
     ///
     /// # Complexity
-    /// O(1) for TLSF and fixed slots. Linear: O(1) while the region that served last has room, else O(regions), and before
-    /// a refusal O(ranges) of the regions in which a ring has gone round and all that it took since is freed.
+    /// O(1) for TLSF and fixed slots. Linear: O(1) while the region that served last has room, else O(regions).
     #[inline(never)]
     pub(crate) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         debug_assert_eq!(request.check(), Ok(()));
@@ -259,7 +254,7 @@ impl Suballocator {
     /// Takes a range of one region, by first fit and never from a slab: for who has just added the region.
     ///
     /// # Complexity
-    /// O(1) in a fresh region, else O(ranges of the region).
+    /// O(1); TLSF O(ranges of the region) where that is not fresh.
     pub(crate) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
         debug_assert_eq!(request.check(), Ok(()));
         each!(self, inner => inner.allocate_in(region, request))

@@ -85,7 +85,8 @@ pub enum Algorithm {
     /// Bump, stack, double stack or ring: for what is freed in the order of its making, or the reverse.
     Linear,
     /// Equal slots, one bit each: for many ranges of one size. What is larger than a slot, or aligned to more than the
-    /// largest power of two that divides the slot size, is refused, however much is free.
+    /// largest power of two that divides the slot size, is refused, however much is free. A custom pool that is not of one
+    /// kind rounds both of a non-linear resource up to `bufferImageGranularity` first.
     Fixed {
         /// Size of a slot in bytes.
         slot_size: u64,

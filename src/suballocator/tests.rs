@@ -167,6 +167,9 @@ impl Shadow {
             Suballocator::Fixed(fixed) if request.size <= fixed.slot_size => {
                 assert!(largest == 0 || fixed.slot_size % request.alignment != 0);
             }
+            Suballocator::Linear(_) if request.alignment <= unit && request.end != Some(End::High) => {
+                assert!(largest < request.size);
+            }
             _ => {}
         }
     }

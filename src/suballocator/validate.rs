@@ -248,7 +248,7 @@ fn check_linear(linear: &Linear) -> Checked {
     ensure(count == linear.range_count, "A1", "range count", count)
 }
 
-/// L1, L2.
+/// L1, L2, L3.
 fn check_front(linear: &Linear, number: u32) -> Checked {
     let Some(region) = linear.ranges.regions.get(number) else {
         return Ok(());
@@ -260,14 +260,17 @@ fn check_front(linear: &Linear, number: u32) -> Checked {
     let first = &linear.ranges.nodes[region.first as usize];
     ensure(head.is_some() || region.busy == front.upper || !first.is_used(), "L1", "region", number)?;
     let border = head.map_or(0, Node::end);
-    let mut upper = 0;
+    let (mut upper, mut is_round) = (0, false);
     for (index, node) in linear.ranges.walk(number).filter(|(_, node)| node.is_used()) {
-        let is_upper = node.list_prev == UPPER;
+        let (is_upper, is_behind) = (node.list_prev == UPPER, node.offset() >= border);
         upper += u32::from(is_upper);
-        let is_in_order = front.upper == 0 || is_upper == (node.offset() >= border);
+        is_round |= is_behind && front.upper == 0;
+        let is_in_order = front.upper == 0 || is_upper == is_behind;
         ensure(is_in_order, "L2", "node", index)?;
     }
-    ensure(upper == front.upper, "L2", "region", number)
+    ensure(upper == front.upper, "L2", "region", number)?;
+    let last = linear.ranges.walk(number).last().map_or(NIL, |(index, _)| index);
+    ensure(!is_round || linear.lasts[number as usize] == last, "L3", "region", number)
 }
 
 /// F1, F2, F3.

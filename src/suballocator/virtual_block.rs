@@ -215,8 +215,7 @@ impl VirtualBlock {
     /// that may do, 256 in all, and misses what lies behind these.
     ///
     /// # Complexity
-    /// O(1), a refusal too: up to some microseconds with TLSF. Only of a linear block that has gone round, and of which all
-    /// newer ranges are freed, a refusal looks at all ranges.
+    /// O(1), a refusal too: up to some microseconds with TLSF.
     #[inline]
     pub fn allocate(&mut self, request: &Request) -> Result<VirtualAllocation, VirtualAllocateError> {
         request.check()?;

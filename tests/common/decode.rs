@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use arbitrary::{Result, Unstructured};
 use ash::vk;
 use freestone::sim::Profile;
-use freestone::{Algorithm, DedicatedPreference, DedicatedUse, Intent};
+use freestone::{Algorithm, DedicatedPreference, DedicatedUse, Intent, Kind};
 
 use super::mib;
 use super::program::{PoolWish, Step, Wish};
@@ -115,5 +115,10 @@ fn pool_wish(u: &mut Unstructured<'_>) -> Result<PoolWish> {
         min_block_count: u.int_in_range(0..=2)?,
         more_blocks: if u.arbitrary()? { u32::MAX } else { u.int_in_range(0..=2)? },
         min_alignment: 1 << u.int_in_range(0..=9)?,
+        kind: match u.int_in_range(0..=3)? {
+            0 => Some(Kind::Linear),
+            1 => Some(Kind::NonLinear),
+            _ => None,
+        },
     })
 }

@@ -293,7 +293,8 @@ impl Model {
         assert_eq!(detailed.ranges.used_count, statistics.total.allocation_count);
         assert_eq!(detailed.blocks.iter().map(|block| block.size).sum::<u64>(), statistics.total.reserved_bytes());
         let ranges = detailed.ranges;
-        assert_eq!(ranges.used_bytes + ranges.free_bytes + ranges.free_slot_bytes, statistics.total.reserved_bytes());
+        let bytes = ranges.used_bytes + ranges.free_bytes + ranges.free_slot_bytes + ranges.unusable_bytes;
+        assert_eq!(bytes, statistics.total.reserved_bytes());
         self.shadow.check(&self.rig.vulkan);
     }
 }
@@ -306,10 +307,12 @@ fn check_refusal(error: &AllocationError, wish: &impl Debug, is_in_pool: bool) {
         | AllocationError::Driver { .. }
         | AllocationError::DedicatedConflict { .. }
         | AllocationError::Resource(_) => true,
-        // A pool's memory type may be one that the request's intent cannot use, or whose blocks are none: lazy memory.
+        // A pool's memory type may be one that the request's intent cannot use, or whose blocks are none: lazy memory. And
+        // it may be for the other kind.
         AllocationError::NoMemoryType { .. }
         | AllocationError::UnsupportedFlags(_)
-        | AllocationError::Unsupported { .. } => is_in_pool,
+        | AllocationError::Unsupported { .. }
+        | AllocationError::OtherKind { .. } => is_in_pool,
         _ => false,
     };
     assert!(is_expected, "{wish:?}: {error}");

@@ -49,6 +49,7 @@ pub(crate) struct PoolWish {
     pub(crate) more_blocks: u32,
     /// A power of two.
     pub(crate) min_alignment: u64,
+    pub(crate) kind: Option<Kind>,
 }
 
 impl PoolWish {
@@ -58,6 +59,7 @@ impl PoolWish {
             .min_block_count(self.min_block_count)
             .max_block_count(self.min_block_count.saturating_add(self.more_blocks).max(1))
             .min_alignment(self.min_alignment);
+        let info = self.kind.map_or(info.clone(), |kind| info.kind(kind));
         self.block_size.map_or(info.clone(), |bytes| info.block_size(bytes))
     }
 }
@@ -160,14 +162,16 @@ fn pool_wish() -> impl Strategy<Value = PoolWish> {
     ];
     let block_size = prop_oneof![Just(None), (1_u64..mib(2)).prop_map(Some)];
     let counts = (0_u32..3, prop_oneof![0_u32..3, Just(u32::MAX)]);
-    (intent(), algorithm, block_size, counts, 0_u32..10).prop_map(
-        |(intent, algorithm, block_size, (min_block_count, more_blocks), alignment)| PoolWish {
+    let kind = prop_oneof![2 => Just(None), 1 => Just(Some(Kind::Linear)), 1 => Just(Some(Kind::NonLinear))];
+    (intent(), algorithm, block_size, counts, 0_u32..10, kind).prop_map(
+        |(intent, algorithm, block_size, (min_block_count, more_blocks), alignment, kind)| PoolWish {
             intent,
             algorithm,
             block_size,
             min_block_count,
             more_blocks,
             min_alignment: 1 << alignment,
+            kind,
         },
     )
 }

@@ -234,3 +234,51 @@ fn an_upper_stack_starts_at_what_a_ring_left_behind() {
     line.free(high.1);
     assert_eq!(offset(line.low(20)), Some(80));
 }
+
+/// The links between front and end are cut at last: who walked there would not come to the end.
+#[test]
+fn what_a_ring_left_behind_is_found_without_a_walk() {
+    let mut line = Line::new(&[150]);
+    let front = line.low(40).expect("it has room").1;
+    let old = [(); 10].map(|()| line.low(5).expect("it has room").1);
+    line.free(front);
+    for _ in 0..3 {
+        let end = line.low(50).expect("the end is free");
+        let newest = line.low(40).expect("the front is free");
+        assert_eq!((end.0, newest.0), (90, 0));
+        line.free(end.1);
+        line.free(newest.1);
+    }
+    let Suballocator::Linear(linear) = &mut line.subject else { unreachable!("it was made as one") };
+    linear.ranges.nodes[old[5].index as usize].next = NIL;
+    assert_eq!(linear.largest_free_range(), 60);
+    let end = line.subject.allocate(&Request::new(50, 1));
+    assert_eq!(end.map(|range| range.offset), Some(90));
+}
+
+#[test]
+fn the_last_range_of_a_ring_is_whatever_has_become_it() {
+    // Used up to the end; freed from the end, with and without a free range in front, by the long way and the short one.
+    for order in [[2, 3], [3, 2]] {
+        for is_short in [false, true] {
+            let mut line = Line::new(&[100]);
+            let keys = [50, 10, 10, 15, 15].map(|size| line.low(size).expect("it has room").1);
+            line.free(keys[0]);
+            let newest = line.low(45).expect("the front is free");
+            assert_eq!(newest.0, 0);
+            for index in order.into_iter().chain([4]) {
+                if is_short {
+                    assert!(line.subject.free_linear(keys[index]));
+                    line.subject.validate().expect("the invariants hold");
+                } else {
+                    line.free(keys[index]);
+                }
+            }
+            line.free(newest.1);
+            assert_eq!(line.subject.largest_free_range(), 50);
+            assert_eq!(offset(line.low(40)), Some(0), "the gap is asked first");
+            assert_eq!(offset(line.low(11)), None, "10 lie between the newest and the oldest");
+            assert_eq!(offset(line.low(10)), Some(40));
+        }
+    }
+}

@@ -1,10 +1,13 @@
 //! What TLSF does with slabs: which requests they serve, when one is made, kept, and given back.
 //!
 //! ```text
-//! empty ──last slot freed──> the only one of its class with room?  ──yes──> kept, while all kept ones are within a bound
+//! empty ──last slot freed──> the only one of its class with room?  ──yes──> kept, if all kept ones are within a bound
 //!                                    │ no                                      │ a request needs its room, its region
 //!                                    ╰──────────────> range freed <────────────╯ is removed, or `reclaim`
 //! ```
+//!
+//! The bound follows what is live, and is looked at when a slab becomes empty that is kept, and when a range is freed. Slots
+//! that are freed in between lower it and give nothing back.
 //!
 //! Whatever frees a second range runs when the first free is complete: between reading a node and merging it, nothing
 //! else may merge.

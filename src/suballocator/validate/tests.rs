@@ -225,6 +225,12 @@ fn fronts_of_linear_regions() {
     notices("L2", &|linear| {
         linear.fronts[0].head = linear.ranges.regions.entries[0].first;
     });
+    notices("L3", &|linear| {
+        // The upper ranges become older ones of a ring.
+        linear.fronts[0].upper = 0;
+        linear.ranges.nodes.iter_mut().filter(|node| node.list_prev == UPPER).for_each(|node| node.list_prev = NONE);
+        linear.lasts[0] = linear.fronts[0].head;
+    });
     notices("A1", &|linear| linear.used_units += 1);
     notices("A1", &|linear| linear.range_count += 1);
     notices("A2", &|linear| linear.ranges.regions.entries[0].busy -= 1);

@@ -33,7 +33,7 @@ pub(crate) fn audit(allocator: &Allocator, counter: &Counter, live_count: u64) -
     equal("used ranges", found.ranges.used_count, live_count)?;
     equal("blocks walked", found.blocks.len() as u64, total.object_count())?;
     let ranges = found.ranges;
-    let bytes = ranges.used_bytes + ranges.free_bytes + ranges.free_slot_bytes;
+    let bytes = ranges.used_bytes + ranges.free_bytes + ranges.free_slot_bytes + ranges.unusable_bytes;
     equal("bytes of all ranges", bytes, total.reserved_bytes())
 }
 

@@ -1,0 +1,39 @@
+//! How size and alignment of a resource are rounded to what a pool cuts: non-linear ones to whole pages of
+//! `bufferImageGranularity`, where both kinds share its blocks.
+
+use super::{Kind, Pool, PoolSettings};
+
+/// How requests of one kind are rounded for a pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rounding {
+    /// Sizes are multiples of one more than this: a page, or 1.
+    mask: u64,
+    /// The least alignment in bytes.
+    alignment: u64,
+}
+
+impl Rounding {
+    /// Returns the rules of a pool, by kind.
+    pub(super) fn of(settings: &PoolSettings) -> [Self; 2] {
+        let linear = Self { mask: 0, alignment: settings.min_alignment };
+        let page = settings.non_linear_page.max(1);
+        let non_linear = Self { mask: page - 1, alignment: settings.min_alignment.max(page) };
+        [linear, non_linear]
+    }
+}
+
+impl Pool {
+    /// Returns the bytes of the pages of which a resource of a kind takes whole ones; 1 where it takes none.
+    pub(super) fn page_of(&self, kind: Kind) -> u64 {
+        self.rounding[kind as usize].mask + 1
+    }
+
+    /// Rounds size and alignment of a resource to what the pool cuts; `None` for a size of 0 or one that overflows.
+    #[inline]
+    pub(crate) fn round(&self, kind: Kind, size: u64, alignment: u64) -> Option<(u64, u64)> {
+        let Rounding { mask, alignment: least } = self.rounding[kind as usize];
+        // A size of 0 wraps around twice, one that overflows once: both end at 0.
+        let size = (size.wrapping_sub(1) | mask).wrapping_add(1);
+        if size == 0 { None } else { Some((size, alignment.max(least))) }
+    }
+}
