@@ -369,6 +369,7 @@ fn a_pool_of_a_heap_without_room_is_refused_with_a_reason() {
             let pool = match made {
                 Ok(pool) => pool,
                 Err(CreatePoolError::Allocation(error @ AllocationError::NoMemoryType { .. })) if size == 0 => {
+                    assert!(error.to_string().contains("memoryTypeBits 0x2: "), "{error}");
                     assert!(error.to_string().contains("heap 1, which"), "{error}");
                     continue;
                 }

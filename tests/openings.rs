@@ -263,3 +263,16 @@ fn dedicated_objects_and_names_are_bookkeeping_too() {
     free_all(&rig, [first]);
     rig.finish();
 }
+
+#[test]
+fn a_prewarmed_block_is_asked_for_again_only_where_that_may_help() {
+    for (result, calls) in [(REFUSED, 1), (vk::Result::ERROR_OUT_OF_HOST_MEMORY, 2)] {
+        let rig = Rig::new(two_heaps(mib(1024), mib(1024)));
+        rig.control().fail_when(move |call| (call.function == Function::AllocateMemory).then_some(result));
+        let error = rig.prewarm(Intent::GpuOnly, mib(1)).expect_err("the driver refuses");
+        assert!(error.is_out_of_memory(), "{error}");
+        assert_eq!(rig.control().count(Function::AllocateMemory), calls, "nothing can be given back: {error}");
+        rig.control().clear_faults();
+        rig.finish();
+    }
+}

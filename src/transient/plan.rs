@@ -316,3 +316,21 @@ fn common(
         dedicated: DedicatedPreference::None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_touch_the_pages_and_share_no_byte() {
+        let place = |page, offset, size| TransientPlacement { page, offset, size };
+        let placements =
+            vec![place(0, 0, 100), place(0, 100, 100), place(0, 4096, 50), place(0, 150, 20), place(1, 50, 10)];
+        let plan = TransientPlan { pages: Vec::new(), placements, takeovers: Vec::new(), spans: Vec::new() };
+        for base in [0, 4096, 65_536] {
+            let found = [0, 1, 2, 3, 4].map(|index| plan.has_neighbour(index, base, 1024));
+            assert_eq!(found, [true, true, false, true, false], "{base}");
+            assert_eq!([0, 1, 2].map(|index| plan.has_neighbour(index, base, 1)), [false; 3], "{base}");
+        }
+    }
+}

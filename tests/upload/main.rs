@@ -183,6 +183,28 @@ fn a_ring_whose_growth_fails_for_want_of_any_memory_is_full() {
 }
 
 #[test]
+fn a_ring_whose_growth_fails_for_another_reason_says_so() {
+    let stage = Stage::new(Profile::discrete_rebar());
+    let target = stage.buffer(mib(12));
+    let info = StagingCreateInfo::new(mib(5)).max_bytes(mib(20));
+    // SAFETY: nothing is submitted.
+    let mut uploader = unsafe { Uploader::new(stage.allocator(), &info) }.expect("a ring");
+    let mut upload = Upload::to_buffer(target.handle(), mib(12), 0, pattern(6, mib(12))).expect("it fits");
+    let commands = stage.begin();
+    stage.control().fail_nth_of(Function::AllocateMemory, 1, vk::Result::ERROR_DEVICE_LOST);
+    // SAFETY: recording; nothing is submitted.
+    let failed = unsafe { uploader.record(commands, &mut upload) }.expect_err("the device is lost");
+    let lost = freestone::AllocationError::driver_result;
+    let reported = if let freestone::TransferError::Allocation(error) = &failed { lost(error) } else { None };
+    assert_eq!(reported, Some(vk::Result::ERROR_DEVICE_LOST), "{failed}");
+    // SAFETY: the command buffer is not submitted.
+    unsafe { uploader.discard_recorded() };
+    stage.forget(commands);
+    drop((uploader, target));
+    stage.finish();
+}
+
+#[test]
 fn what_was_recorded_in_vain_is_discarded_and_starts_again() {
     let stage = Stage::new(Profile::noncoherent());
     let target = stage.buffer(64 * KIB);

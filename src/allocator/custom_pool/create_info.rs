@@ -222,6 +222,6 @@ fn fixed_size(block_size: u64, settings: &PoolSettings) -> Result<u64, CreatePoo
     let unit = settings.suballocator.unit;
     let min = if let Algorithm::Fixed { slot_size } = settings.algorithm { slot_size } else { unit };
     let max = align_down(settings.max_object_size, unit);
-    let rounded = align_up(block_size, unit).filter(|&bytes| bytes >= min && bytes <= max && block_size > 0);
+    let rounded = align_up(block_size, unit).filter(|&bytes| bytes >= min && bytes <= max);
     rounded.ok_or(CreatePoolError::BadBlockSize { block_size, min, max })
 }
