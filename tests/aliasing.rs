@@ -5,7 +5,10 @@ mod common;
 use ash::vk;
 use common::{Rig, buffer_info, image_info, linear, mib, non_linear, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile};
-use freestone::{AliasError, Allocation, AllocationCreateInfo, AllocationError, DedicatedUse, Kind};
+use freestone::{
+    AliasError, Allocation, AllocationCreateInfo, AllocationError, DedicatedUse, Kind, PoolCreateInfo, TransientError,
+    TransientMemory,
+};
 
 /// Creates a buffer inside an allocation and destroys it.
 fn try_buffer(
@@ -54,6 +57,34 @@ fn an_image_that_may_be_of_either_kind_shares_its_pages_with_nothing() {
             unsafe { rig.create_image(&info, &gpu_only) }.expect("there is memory")
         });
         let (own, others) = (&made[1].1, [&made[0].1, &made[2].1]);
+        for info in [gpu_only.can_alias(), gpu_only.dedicated(DedicatedUse::Never)] {
+            // SAFETY: as above.
+            let (image, memory) = unsafe { rig.create_image(&drm, &info) }.expect("no wish is in the way");
+            assert_eq!(memory.is_dedicated(), granularity > 1, "{memory:?}");
+            // SAFETY: the GPU has never seen it.
+            unsafe { rig.destroy_image(image, memory) }.expect("it is alive");
+        }
+        let pool = PoolCreateInfo::for_memory_type(0).kind(Kind::NonLinear);
+        let pool = rig.create_pool(&pool).expect("there is memory");
+        // SAFETY: as above.
+        let (image, memory) = unsafe { rig.create_image(&drm, &gpu_only.pool(&pool)) }.expect("there is memory");
+        assert_eq!(memory.is_dedicated(), granularity > 1, "{memory:?}");
+        // SAFETY: the GPU has never seen it.
+        unsafe { rig.destroy_image(image, memory) }.expect("it is alive");
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        let mut transients = TransientMemory::new(&*rig, gpu_only);
+        // SAFETY: the create-infos are valid.
+        let requests =
+            [&optimal, &drm].map(|info| unsafe { transients.image_request(info, 0..=0) }.expect("supported"));
+        assert_eq!(transients.plan(&requests).is_ok(), granularity == 1, "a place among others is no place for it");
+        drop(transients.plan(&requests[..1]).expect("there is memory"));
+        // SAFETY: the create-info is valid; nothing is made where kinds keep apart.
+        match unsafe { transients.create_image(0, &drm) } {
+            Err(TransientError::Dedicated { index: 0 }) => assert!(granularity > 1),
+            // SAFETY: the GPU has never seen it.
+            made => unsafe { rig.vulkan.device().destroy_image(made.expect("nothing keeps apart"), None) },
+        }
+        drop(transients);
         let page_of = |memory: &Allocation, offset: u64| (memory.memory(), (memory.offset() + offset) / granularity);
         let ends = |memory: &Allocation| [page_of(memory, 0), page_of(memory, memory.size() - 1)];
         let is_shared = others.iter().any(|other| ends(other).iter().any(|page| ends(own).contains(page)));

@@ -7,8 +7,8 @@ use ash::vk;
 use common::{Rig, buffer_info, image_info, linear, mib, non_linear, requirements};
 use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
-    AccessError, Allocation, AllocationCreateInfo, AllocationError, Buffer, DedicatedUse, Image, Intent, Kind,
-    PoolCreateInfo, RangeUse,
+    AccessError, Algorithm, Allocation, AllocationCreateInfo, AllocationError, Buffer, DedicatedUse, Image, Intent,
+    Kind, PoolCreateInfo, RangeUse,
 };
 
 fn free_all(rig: &Rig, live: impl IntoIterator<Item = Allocation>) {
@@ -84,6 +84,29 @@ fn blocks_have_the_sizes_that_were_wished() {
     let large = rig.allocate(&linear(mib(40)), &info).expect("there is memory");
     assert_eq!(objects(&rig).last(), Some(&mib(40)), "it has memory of its own");
     free_all(&rig, more.into_iter().chain([first, large]));
+    rig.finish();
+}
+
+#[test]
+fn the_first_block_is_as_large_as_was_wished_and_custom_pools_are_as_ever() {
+    for (wished, opened) in [(mib(64), mib(64)), (mib(600), mib(600)), (0, 64 * KIB)] {
+        let rig = Rig::with(SimDevice::new(Profile::discrete_rebar()), |info| info.first_block_size(wished));
+        let first = rig.allocate(&linear(100), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+        assert_eq!(objects(&rig), [opened]);
+        let pool = PoolCreateInfo::for_memory_type(0).min_block_count(1);
+        let pool = rig.create_pool(&pool).expect("there is memory");
+        assert_eq!(objects(&rig), [opened, mib(1)], "the wish is for default pools");
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        free_all(&rig, [first]);
+        rig.finish();
+    }
+    let rig = Rig::with(SimDevice::new(Profile::discrete_rebar()), |info| info.max_block_size(mib(1)));
+    let pool = PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Linear);
+    let pool = rig.create_pool(&pool).expect("there is memory");
+    let info = AllocationCreateInfo::gpu_only().pool(&pool);
+    let piece = rig.allocate(&linear(mib(2)), &info).expect("its blocks grow with demand");
+    free_all(&rig, [piece]);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }
 

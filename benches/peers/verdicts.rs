@@ -39,7 +39,7 @@ pub(crate) fn print() {
     let [met, explored, missed, not_measured] = counts;
     println!(
         "\nOf {} goals {met} are met, {explored} are missed but as good as exploration was, {missed} are missed, \
-         {not_measured} were not measured here.",
+         not measured here: {not_measured}.",
         counts.iter().sum::<usize>()
     );
 }

@@ -32,7 +32,7 @@ use crate::suballocator::RangeKey;
 /// A piece of device memory, owned: the key by which it is freed.
 ///
 /// Bind a resource to [`memory`](Self::memory) at [`offset`](Self::offset). Dropping an allocation does not free it;
-/// hand it to [`Allocator::free`](super::Allocator::free). Its data never change behind its owner's back.
+/// hand it to [`Allocator::free`](super::Allocator::free). What it says of itself (memory, offset, size) never changes.
 #[must_use = "an allocation is freed by handing it to the allocator, not by dropping it"]
 pub struct Allocation {
     /// The handle. That it is not null gives `Option` and `Result` room for their tags.

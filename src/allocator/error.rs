@@ -185,7 +185,8 @@ pub enum FreeErrorReason {
     Stale,
 }
 
-/// Why a mapped access failed. Nothing was read or written.
+/// Why a mapped access failed. Nothing was read. Nothing was written either, unless it is `Driver`: then the bytes are in
+/// memory and were not flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AccessError {

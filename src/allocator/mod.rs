@@ -168,7 +168,7 @@ impl Allocator {
         requirements: &AllocationRequirements,
         info: &AllocationCreateInfo<'_>,
     ) -> Result<Allocation, AllocationError> {
-        self.serve(AllocationRequest { requirements, info, dedicated_for: None })
+        self.serve(AllocationRequest::new(requirements, info))
     }
 
     /// Allocates for several requirements, all or none.

@@ -75,7 +75,7 @@ impl Allocator {
         // Of the kind that a custom pool may be for.
         let kind = info.pool.and_then(CustomPool::kind).unwrap_or(Kind::Linear);
         let requirements = AllocationRequirements { kind, ..any_bytes(1) };
-        self.candidates_for(&AllocationRequest { requirements: &requirements, info, dedicated_for: None })
+        self.candidates_for(&AllocationRequest::new(&requirements, info))
     }
 
     /// Says what [`allocate`](Self::allocate) would do with the same arguments, and changes nothing.
@@ -129,7 +129,7 @@ impl Allocator {
         info: &AllocationCreateInfo<'_>,
         rehearsal: &mut Rehearse,
     ) -> Result<Plan, AllocationError> {
-        let request = AllocationRequest { requirements, info, dedicated_for: None };
+        let request = AllocationRequest::new(requirements, info);
         request.check()?;
         self.plan_request(&request, rehearsal)
     }
@@ -200,7 +200,7 @@ impl Allocator {
 /// Returns how so many bytes would be placed in a pool; `None` for none.
 fn strategy_for(pool: &Pool, size: u64) -> Option<Strategy> {
     let (requirements, info) = (any_bytes(size), AllocationCreateInfo::gpu_only());
-    let request = AllocationRequest { requirements: &requirements, info: &info, dedicated_for: None };
+    let request = AllocationRequest::new(&requirements, &info);
     let pool_request = request.for_pool(pool, Bound::WithinBudget)?;
     Some(request.strategies(pool, &pool_request).0)
 }

@@ -124,11 +124,6 @@ impl Pools {
         }
     }
 
-    /// Returns whether kinds have blocks of their own, in which nothing is rounded to pages.
-    pub(crate) fn separates_kinds(&self) -> bool {
-        self.template.is_apart(Kind::NonLinear)
-    }
-
     /// Returns the default pool of a memory type and kind, with its shards.
     #[inline]
     pub(crate) fn shards(&self, memory_type_index: u32, kind: Kind) -> &Shards {
@@ -197,7 +192,7 @@ impl Pools {
         if let Some(found) = find(&others) {
             return Some(found);
         }
-        let pool = others.insert(self.owner, self.template.settings(memory_type_index, class))?;
+        let pool = others.insert(self.owner, self.template.default_settings(memory_type_index, class))?;
         others.classes.push((memory_type_index, class, pool.index()));
         Some(pool)
     }
@@ -243,7 +238,7 @@ impl Pools {
     #[cold]
     fn make_default(&self, memory_type_index: u32, kind: Kind, shard: usize) -> NumberedPool {
         let index = self.default_index(memory_type_index, kind) + shard * DEFAULT_COUNT;
-        let settings = self.template.settings(memory_type_index, self.template.class_of(kind));
+        let settings = self.template.default_settings(memory_type_index, self.template.class_of(kind));
         NumberedPool::new(self.owner, index, settings).expect("the indices of default pools end at 1023")
     }
 

@@ -38,7 +38,7 @@ pub struct AllocationRequirements {
     pub alignment: u64,
     /// The memory types that the resource may lie in, one bit each.
     pub memory_type_bits: u32,
-    /// Whether the resource is linear; `NonLinear` when unsure.
+    /// Whether the resource is linear; see [`Kind::NonLinear`] where that is not known.
     pub kind: Kind,
     /// Whether the memory needs a device address.
     pub device_address: DeviceAddress,
@@ -275,6 +275,15 @@ pub(crate) struct AllocationRequest<'a> {
     pub requirements: &'a AllocationRequirements,
     pub info: &'a AllocationCreateInfo<'a>,
     pub dedicated_for: Option<DedicatedFor>,
+    /// Whether it shares memory with nothing, whatever the caller says: what may be of either kind.
+    pub is_alone: bool,
+}
+
+impl<'a> AllocationRequest<'a> {
+    #[inline]
+    pub(crate) fn new(requirements: &'a AllocationRequirements, info: &'a AllocationCreateInfo<'a>) -> Self {
+        Self { requirements, info, dedicated_for: None, is_alone: false }
+    }
 }
 
 impl AllocationRequest<'_> {
@@ -308,14 +317,14 @@ impl AllocationRequest<'_> {
     pub(crate) fn prefers_sharing(&self) -> bool {
         let AllocationRequirements { alignment, dedicated, .. } = *self.requirements;
         let is_aligned = alignment.is_power_of_two() && self.info.min_alignment.is_power_of_two();
-        is_aligned && dedicated == DedicatedPreference::None && self.info.prefers_sharing
+        is_aligned && dedicated == DedicatedPreference::None && self.info.prefers_sharing && !self.is_alone
     }
 
     /// Returns whether it also names neither pool nor end nor itself: then it needs no closer look.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         let AllocationRequirements { alignment, dedicated, .. } = *self.requirements;
-        alignment.is_power_of_two() && dedicated == DedicatedPreference::None && self.info.is_plain
+        alignment.is_power_of_two() && dedicated == DedicatedPreference::None && self.info.is_plain && !self.is_alone
     }
 
     /// Returns whether the pool that it names is its only wish.
@@ -323,7 +332,7 @@ impl AllocationRequest<'_> {
     pub(crate) fn is_plain_in_pool(&self) -> bool {
         let AllocationRequirements { alignment, dedicated, device_address, .. } = *self.requirements;
         let is_plain = dedicated == DedicatedPreference::None && device_address == DeviceAddress::NotNeeded;
-        self.info.is_plain_in_pool && is_plain && alignment.is_power_of_two()
+        self.info.is_plain_in_pool && is_plain && alignment.is_power_of_two() && !self.is_alone
     }
 
     /// Returns what the caller says of a dedicated allocation: one that others alias is never dedicated.
@@ -379,7 +388,7 @@ impl AllocationRequest<'_> {
             block_cap: settings.growth.cap,
             driver: self.requirements.dedicated,
             caller: self.caller(),
-            must_be_alone: pool.must_be_alone(request),
+            must_be_alone: self.is_alone || pool.must_be_alone(request),
             may_own: settings.may_own,
         };
         (placement::choose(&input), placement::large_or_shared(&input))

@@ -82,7 +82,7 @@ fn at_the_block_limit_the_blocks_are_looked_at_once_more() {
     let custom = allocator.create_pool(&info).expect("a pool");
     let info = AllocationCreateInfo::gpu_only().pool(&custom);
     let first = allocator.allocate(&requirements, &info).expect("there is memory");
-    let request = AllocationRequest { requirements: &requirements, info: &info, dedicated_for: None };
+    let request = AllocationRequest::new(&requirements, &info);
     let request = request.for_pool(&custom.pool, Bound::WithinBudget).expect("it does not overflow");
     let growth = Attempt::Grow { bytes: 1 << 20 };
     let served = Perform::default().attempt(&allocator, &custom.pool, growth, &request);

@@ -67,7 +67,8 @@ impl Allocator {
 
     /// Makes host writes to a range visible to the device. Does nothing on coherent memory.
     ///
-    /// The range is rounded outward to whole atoms, none of which another allocation shares.
+    /// The range is rounded outward to whole atoms (`nonCoherentAtomSize`), none of which another allocation shares. What the
+    /// device wrote in them since the host last invalidated them may be overwritten.
     ///
     /// # Errors
     /// `OutOfBounds`, `NotMapped`, `Foreign`, or the driver's error.
@@ -79,6 +80,8 @@ impl Allocator {
     }
 
     /// Makes device writes to a range visible to the host. Does nothing on coherent memory.
+    ///
+    /// The range is rounded outward to whole atoms. What the host wrote in them and has not flushed may be lost: flush first.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).

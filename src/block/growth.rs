@@ -77,7 +77,7 @@ impl GrowthSettings {
 
     /// Begins with a block of so many bytes, as far as the heap allows it.
     pub(crate) fn beginning_with(self, bytes: u64) -> Self {
-        let first = round_to_pages(bytes).min(self.limit);
+        let first = round_to_pages(bytes).max(PAGE).min(self.limit);
         Self { first, cap: self.cap.max(first), ..self }
     }
 
@@ -117,8 +117,9 @@ impl GrowthSettings {
     /// Returns the largest block that growth opens when so much is live, in bytes.
     fn cap_at(&self, live_bytes: u64) -> u64 {
         // Blocks of a small heap are small as it is.
-        let least = self.cap.min(BLOCK_CAP / 2);
-        align_up(live_bytes / CAP_SHARE, PAGE).unwrap_or(u64::MAX).clamp(least, self.cap.saturating_mul(4))
+        let least = self.cap.min(BLOCK_CAP / 2).max(self.first);
+        let most = self.cap.min(BLOCK_CAP).saturating_mul(4).max(self.cap);
+        align_up(live_bytes / CAP_SHARE, PAGE).unwrap_or(u64::MAX).clamp(least, most)
     }
 
     /// Returns the next smaller block to ask for after a refusal, in bytes; `None` where no smaller one would hold

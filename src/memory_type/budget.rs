@@ -22,7 +22,7 @@
 //!   what it had committed at the last look ([`Charge`]).
 //!
 //! Reservations happen only when device memory is opened, so one mutex serves all heaps; it is never held during a call
-//! to the driver. Reading the counters takes no lock.
+//! to the driver.
 //!
 //! Not here: asking the driver (floor 1), when to ask (floor 5), and what to do about a refusal (the ladder).
 //!

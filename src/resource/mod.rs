@@ -140,9 +140,10 @@ impl Resource {
         info: &AllocationCreateInfo<'_>,
     ) -> Result<Allocation, AllocationError> {
         let reported = self.requirements(allocator);
-        let requirements = allocator.requirements_for(&reported, traits.kind, traits.address);
-        let dedicated_for = self.dedication(allocator);
-        allocator.allocate_request(AllocationRequest { requirements: &requirements, info, dedicated_for })
+        let kind = traits.kind.unwrap_or(Kind::NonLinear);
+        let requirements = AllocationRequirements::of_resource(&reported, kind, traits.address);
+        let (dedicated_for, is_alone) = (self.dedication(allocator), allocator.lies_alone(traits.kind));
+        allocator.allocate_request(AllocationRequest { requirements: &requirements, info, dedicated_for, is_alone })
     }
 
     /// Allocates and binds, or undoes everything.
@@ -160,8 +161,12 @@ impl Resource {
 }
 
 impl Allocator {
-    /// Adds to a driver's requirements what it does not say. What may be of either kind counts as non-linear, which rounds it
-    /// to whole pages of its own; where that kind has blocks of its own and nothing is rounded, it gets memory of its own.
+    /// Returns whether a resource shares memory with nothing: what may be of either kind, where kinds keep apart.
+    pub(crate) fn lies_alone(&self, kind: Option<Kind>) -> bool {
+        kind.is_none() && self.properties().buffer_image_granularity > 1
+    }
+
+    /// Adds to a driver's requirements what it does not say. What may be of either kind has memory of its own.
     pub(crate) fn requirements_for(
         &self,
         reported: &Requirements,
@@ -169,7 +174,7 @@ impl Allocator {
         address: DeviceAddress,
     ) -> AllocationRequirements {
         let sure = AllocationRequirements::of_resource(reported, kind.unwrap_or(Kind::NonLinear), address);
-        if kind.is_none() && self.pools().separates_kinds() {
+        if self.lies_alone(kind) {
             return AllocationRequirements { dedicated: DedicatedPreference::Required, ..sure };
         }
         sure

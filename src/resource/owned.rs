@@ -105,7 +105,7 @@ macro_rules! owned_resource {
                 (self.handle, allocation, allocator)
             }
 
-            /// Returns the bytes of the memory, as the resource requires them.
+            /// Returns the bytes of the memory, which may be more than the resource itself has.
             pub fn size(&self) -> u64 {
                 self.owned.allocation.size()
             }

@@ -211,7 +211,11 @@ impl<A: AllocatorRef> TransientMemory<A> {
         image_info: &vk::ImageCreateInfo<'_>,
     ) -> Result<vk::Image, TransientError> {
         let (memory, offset) = self.memory(index)?;
-        self.check_kind(index, kind_of(image_info.tiling).unwrap_or(Kind::NonLinear))?;
+        let kind = kind_of(image_info.tiling);
+        if self.allocator.lies_alone(kind) {
+            return Err(TransientError::Dedicated { index });
+        }
+        self.check_kind(index, kind.unwrap_or(Kind::NonLinear))?;
         // SAFETY: duties 1 to 3.
         let image = unsafe { self.allocator.create_aliasing_image(image_info, memory, offset) };
         let image = image.map_err(|error| self.not_made(index, error))?;

@@ -108,7 +108,8 @@ impl PoolCreateInfo {
     /// are on their way before it is refused.
     ///
     /// An empty block makes way for a larger one, where blocks grow with demand. Where the minimum needs it, it goes when
-    /// the larger one is there, which takes memory for both, and stays where that cannot be opened.
+    /// the larger one is there, which takes memory for both, and stays where that cannot be opened. The larger one stays even
+    /// where the resource that it was opened for cannot be bound.
     #[must_use]
     pub fn max_block_count(mut self, count: u32) -> Self {
         self.max_block_count = count;

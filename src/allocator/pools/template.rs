@@ -71,7 +71,13 @@ impl Template {
         BlockClass { kind: self.separates_kinds.then_some(kind), ..self.class() }
     }
 
-    /// Returns the settings of a default pool.
+    /// Returns the settings of a default pool, with what the user wishes of its blocks.
+    pub(super) fn default_settings(&self, memory_type_index: u32, class: BlockClass) -> PoolSettings {
+        let settings = self.settings(memory_type_index, class);
+        PoolSettings { growth: self.block_sizes.apply(settings.growth), ..settings }
+    }
+
+    /// Returns what the settings of any pool begin with.
     pub(super) fn settings(&self, memory_type_index: u32, class: BlockClass) -> PoolSettings {
         let flags = self.properties.flags_of(memory_type_index);
         let heap_size = self.properties.heap_of(memory_type_index).map_or(0, |heap| heap.size);
@@ -91,7 +97,7 @@ impl Template {
             class,
             algorithm: Algorithm::Tlsf,
             suballocator,
-            growth: self.block_sizes.apply(GrowthSettings::for_heap(heap_size, max_object_size)),
+            growth: GrowthSettings::for_heap(heap_size, max_object_size),
             min_block_count: 0,
             max_block_count: u32::MAX,
             min_alignment: 1,
