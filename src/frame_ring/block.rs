@@ -72,12 +72,12 @@ pub(super) struct Written {
 impl Block {
     /// Creates a buffer with its memory; on a failure nothing is left.
     ///
-    /// The usage and intent come from the ring's maker, who vouched for them (`FrameRing::new`, duty 1).
+    /// Usage, queue families and intent come from the ring's maker, who vouched for them (`FrameRing::new`, duty 1).
     pub(super) fn open(allocator: &Allocator, traits: &BufferTraits, size: u64) -> Result<Self, FrameRingError> {
         let info = vk::BufferCreateInfo::default().size(size).usage(traits.usage);
         let info = resource::shared_between(info, &traits.queue_families);
-        // SAFETY: a create-info without a chain; `FrameRing::new`, duty 1: the usage is valid for the device; duty 2: the
-        // GPU is done with the buffer before it is closed.
+        // SAFETY: a create-info without a chain; `FrameRing::new`, duty 1: usage and families are valid for the
+        // device; duty 2: the GPU is done with the buffer before it is closed.
         let created = unsafe { allocator.create_buffer(&info, &AllocationCreateInfo::new(traits.intent)) };
         let (buffer, allocation) = created?;
         let Some(base) = allocation.mapped_ptr() else {

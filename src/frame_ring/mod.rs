@@ -144,7 +144,8 @@ impl<A: AllocatorRef> FrameRing<A> {
     /// - `Allocation` where the first buffer cannot be had.
     ///
     /// # Safety
-    /// 1. The usage is valid for the allocator's device (VUID-VkBufferCreateInfo-None-09499).
+    /// 1. Usage and queue families are valid for the allocator's device (VUID-VkBufferCreateInfo-None-09499,
+    ///    -sharingMode-01419).
     /// 2. The GPU is done with a frame's slices before the frame is reclaimed, whichever way, or dropped without an end,
     ///    and with all of them before the ring is dropped (VUID-vkDestroyBuffer-buffer-00922).
     /// 3. Work that uses a frame's slices is submitted after the frame has ended.

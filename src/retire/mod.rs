@@ -131,7 +131,9 @@ pub struct Collected {
     pub left_count: usize,
     /// The lowest point that one of those waits for, as [`RetireQueue::next_point`] says it.
     pub next_point: Option<u64>,
-    /// Whether one of those is due already: the limit was reached, or `release` retired it. Collect again.
+    /// Whether one of those is due already: the limit was reached, or `release` retired it. Collect again. What `release`
+    /// retires while the device is idle is not due by that, but by the next `collect(u64::MAX)`: to drain a queue at the
+    /// end, collect until `left_count` is 0.
     pub is_more_due: bool,
 }
 

@@ -114,7 +114,8 @@ pub(super) fn judge_fit(device: &DeviceObject, ask: &BindAsk, resource: &Resourc
     let is_its_own = memory.dedicated == Some(ask.id);
     let is_dedication_kept = memory.dedicated.is_none() || (is_its_own && ask.offset == 0);
     let needs_address = resource.needs_device_address && device.features.contains(Features::BUFFER_DEVICE_ADDRESS);
-    let can_dedicate = device.can_tell(vk::API_VERSION_1_1, c"VK_KHR_dedicated_allocation");
+    // Nobody must dedicate what he cannot ask about: of what a device does, only what was enabled is told.
+    let can_dedicate = device.version >= vk::API_VERSION_1_1 || device.has_extension(c"VK_KHR_dedicated_allocation");
     let must_dedicate = needs.requires_dedicated && can_dedicate;
     #[rustfmt::skip]
     let checks = [

@@ -98,6 +98,12 @@ impl Pending {
 }
 
 impl World {
+    /// Tells whether something that was submitted to a queue waits for what is to come.
+    pub(super) fn is_behind(&self, queue: usize) -> bool {
+        let own = self.pending.submissions.iter().filter(|submission| submission.queue == queue);
+        own.flat_map(|submission| &submission.waits).any(|&wait| self.is_to_come(wait))
+    }
+
     /// Completes the submissions of which something tells that was seen, and all that had to be before them (I1, I2).
     pub(super) fn saw(&mut self, seen: Seen) {
         let mut sights = vec![self.passed(seen)];

@@ -156,12 +156,13 @@ fn submit<'a>(
     let device = queue.device();
     let mut world = device.world();
     let mut listed = Vec::new();
+    // What signals behind something that waits still signals later than it is carried out here.
+    let mut is_early = world.is_behind(address(queue));
     for batch in batches {
         let mut submission = Submission { queue: address(queue), ..Submission::default() };
-        let mut is_early = false;
         for (semaphore, value) in batch.waits {
             let value = awaited(device, &world, function, semaphore, value);
-            is_early |= world.semaphores.get(semaphore.as_raw()).is_ok_and(|object| object.value < value);
+            is_early |= world.is_to_come((semaphore.as_raw(), value));
             submission.waits.push((semaphore.as_raw(), value));
         }
         for shell in batch.shells {
@@ -170,7 +171,7 @@ fn submit<'a>(
         for (semaphore, value) in batch.signals {
             let reached = signal(device, &mut world, (function, mode), semaphore, value);
             if let Ok(object) = world.semaphores.get_mut(semaphore.as_raw()) {
-                object.is_ahead |= is_early;
+                object.is_ahead |= is_early && mode != Mode::Refuse;
             }
             submission.signals.push((semaphore.as_raw(), reached));
         }

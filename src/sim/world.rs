@@ -161,6 +161,11 @@ impl World {
         if kind == ObjectKind::Image { &mut self.images } else { &mut self.buffers }
     }
 
+    /// Tells whether a timeline has yet to reach a value, or has it here only because what waits was carried out at once.
+    pub(super) fn is_to_come(&self, (semaphore, value): (u64, u64)) -> bool {
+        self.semaphores.get(semaphore).is_ok_and(|object| object.value < value || object.is_ahead)
+    }
+
     /// Forgets the name of an object that is gone.
     pub(super) fn forget(&mut self, handle: u64) {
         self.names.remove(&handle);

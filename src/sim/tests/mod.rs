@@ -9,6 +9,7 @@ mod binds;
 mod command_rules;
 mod commands;
 mod descriptors;
+mod early;
 mod edges;
 mod functions;
 mod loans;

@@ -218,7 +218,7 @@ fn images_are_in_use_too() {
     assert_eq!(rules(sim), ["VUID-vkDestroyImage-image-01000", "VUID-vkFreeMemory-memory-00677"]);
 }
 
-const ALL: vk::SemaphoreWaitFlags = vk::SemaphoreWaitFlags::empty();
+pub(super) const ALL: vk::SemaphoreWaitFlags = vk::SemaphoreWaitFlags::empty();
 
 #[test]
 fn a_wait_for_a_value_says_nothing_of_later_ones() {
@@ -385,21 +385,4 @@ fn what_is_pending_is_not_recorded_anew() {
     // SAFETY: the device is valid.
     unsafe { device.device_wait_idle() }.unwrap();
     assert_eq!(begin(), [""; 0]);
-}
-
-/// What waits for a value that comes later may be submitted first: it signals in its turn.
-#[test]
-fn what_waits_may_be_submitted_before_what_it_waits_for() {
-    for (awaited, expected) in [(1, &FOUND[..]), (2, &[])] {
-        let scene = Scene::new();
-        let semaphore = scene.semaphore(vk::SemaphoreType::TIMELINE);
-        // SAFETY: the family has two queues, and both were asked for.
-        let other = unsafe { scene.sim.device().get_device_queue(0, 1) };
-        let late = Batch { wait: Some((semaphore, 1)), signal: Some((semaphore, 2)), fills: true };
-        scene.submit_batches(scene.sim.queue(), &[late], vk::Fence::null());
-        let first = Batch { signal: Some((semaphore, 1)), ..Batch::default() };
-        scene.submit_batches(other, &[first], vk::Fence::null());
-        scene.wait(ALL, &[(semaphore, awaited)]);
-        assert_eq!(scene.end(), expected, "{awaited}");
-    }
 }

@@ -117,6 +117,33 @@ fn the_older_extension_of_addresses_is_not_the_newer_one() {
     unsafe { second.destroy_device(None) };
 }
 
+/// An extension that is listed and not enabled tells nothing: so nobody must dedicate what it would ask for.
+#[test]
+fn who_cannot_ask_need_not_dedicate() {
+    let mut profile = Profile::unified().vulkan_1_0();
+    profile.device_extensions.push(c"VK_KHR_dedicated_allocation");
+    profile.dedicated.require_buffers_from = Some(16);
+    let sim = SimDevice::new(profile);
+    // SAFETY: the physical device and the create-info are valid.
+    let second = unsafe { sim.instance().create_device(sim.physical_device(), &vk::DeviceCreateInfo::default(), None) };
+    let second = second.unwrap();
+    let info = vk::BufferCreateInfo::default().size(16).usage(vk::BufferUsageFlags::TRANSFER_SRC);
+    // SAFETY: the device and the create-info are valid.
+    let plain = unsafe { second.create_buffer(&info, None) }.unwrap();
+    // SAFETY: as above.
+    let memory =
+        unsafe { second.allocate_memory(&vk::MemoryAllocateInfo::default().allocation_size(4096), None) }.unwrap();
+    // SAFETY: both are alive.
+    unsafe { second.bind_buffer_memory(plain, memory, 0) }.unwrap();
+    assert_eq!(rules(&sim), [""; 0]);
+    // SAFETY: nothing uses it.
+    unsafe { second.destroy_buffer(plain, None) };
+    // SAFETY: as above.
+    unsafe { second.free_memory(memory, None) };
+    // SAFETY: as above.
+    unsafe { second.destroy_device(None) };
+}
+
 #[test]
 fn drm_images_are_linear_by_their_modifier() {
     let mut profile = Profile::unified();
