@@ -254,3 +254,21 @@ fn an_error_says_what_the_driver_reported() {
     }
     rig.finish();
 }
+
+#[test]
+fn a_pool_whose_memory_the_host_cannot_reach_serves_nobody_who_asks_for_that() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let is_hidden = |one: &&freestone::MemoryType| !one.property_flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
+    let hidden = rig.properties().memory_types.iter().position(|one| is_hidden(&one)).expect("a card has some");
+    let hidden = PoolCreateInfo::for_memory_type(u32::try_from(hidden).expect("fewer than 32"));
+    let pool = rig.create_pool(&hidden).expect("there is memory");
+    let visible = vk::MemoryPropertyFlags::HOST_VISIBLE;
+    for info in [AllocationCreateInfo::upload(), AllocationCreateInfo::gpu_only().required_flags(visible)] {
+        for info in [info, info.required_flags(visible)] {
+            let refused = rig.allocate(&linear(100), &info.pool(&pool)).expect_err("the host cannot reach it");
+            assert!(matches!(refused, AllocationError::NoMemoryType { .. }), "{refused}");
+        }
+    }
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}

@@ -329,3 +329,37 @@ impl Walk {
         self.found.blocks.last_mut().expect("a block was pushed just now")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_summed_one_by_one() {
+        let one = PoolStatistics {
+            block_count: 1,
+            block_bytes: 2,
+            empty_bytes: 3,
+            dedicated_count: 4,
+            dedicated_bytes: 5,
+            allocation_count: 6,
+            allocation_bytes: 7,
+            allocated_count: 8,
+            freed_count: 9,
+        };
+        let mut sum = PoolStatistics::default();
+        (0..3).for_each(|_| sum.add(&one));
+        let expected = PoolStatistics {
+            block_count: 3,
+            block_bytes: 6,
+            empty_bytes: 9,
+            dedicated_count: 12,
+            dedicated_bytes: 15,
+            allocation_count: 18,
+            allocation_bytes: 21,
+            allocated_count: 24,
+            freed_count: 27,
+        };
+        assert_eq!((sum, sum.reserved_bytes(), sum.object_count()), (expected, 21, 15));
+    }
+}
