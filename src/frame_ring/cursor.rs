@@ -141,3 +141,19 @@ impl Cursor {
         self.end == grant.offset && self.source.region == grant.source.region
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_goes_on_with_the_larger_rest() {
+        let cursor = |offset, size| Cursor::of(&Grant { source: Source::default(), offset, size });
+        let rest = |cursor: &Cursor| (cursor.position, cursor.end);
+        let mut own = cursor(0, 100);
+        own.keep_larger(cursor(1000, 99));
+        assert_eq!(rest(&own), (0, 100));
+        own.keep_larger(cursor(1000, 101));
+        assert_eq!(rest(&own), (1000, 1101));
+    }
+}
