@@ -8,6 +8,7 @@ use super::custom_pool::PoolCreateInfo;
 use super::descent::{Descent, Perform};
 use super::request::AllocationRequest;
 use super::{AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
+use crate::device::MappedBase;
 use crate::memory_type::{Bound, Charge, Intent};
 use crate::pool::{Attempt, Kind};
 use crate::sim::{Profile, SimDevice};
@@ -91,4 +92,70 @@ fn at_the_block_limit_the_blocks_are_looked_at_once_more() {
     custom.pool.free(allocator.backing(), placement.key, 0).expect("it is alive");
     allocator.free(first).expect("it is alive");
     allocator.destroy_pool(custom).expect("nothing of it is alive");
+}
+
+#[test]
+fn a_broken_invariant_of_a_pool_is_said() {
+    let vulkan = SimDevice::new(Profile::unified());
+    let (allocator, requirements) = beginning(&vulkan);
+    let custom = allocator.create_pool(&PoolCreateInfo::for_intent(Intent::Upload)).expect("a pool");
+    let info = AllocationCreateInfo::upload().pool(&custom);
+    let live = allocator.allocate(&requirements, &info).expect("there is memory");
+    let said = |invariant: &str| {
+        let violation = allocator.validate().expect_err("it is broken");
+        assert!(violation.starts_with(&format!("pool {}: ", custom.pool.index())), "{violation}");
+        assert!(violation.contains(invariant), "{violation}");
+    };
+    assert_eq!(allocator.validate(), Ok(()));
+    custom.pool.tamper(|_, allocated| *allocated = 0);
+    said("pool I2");
+    custom.pool.tamper(|_, allocated| *allocated = 1);
+    let (mut memory, mut mapped) = (vk::DeviceMemory::null(), MappedBase::NONE);
+    for _ in 0..2 {
+        custom.pool.tamper(|blocks, _| blocks.tamper_with_site(|own, _| core::mem::swap(own, &mut memory)));
+        assert!(
+            memory == vk::DeviceMemory::null() || allocator.validate().is_err_and(|violation| violation.contains("I4"))
+        );
+    }
+    for _ in 0..2 {
+        custom.pool.tamper(|blocks, _| blocks.tamper_with_site(|_, own| core::mem::swap(own, &mut mapped)));
+        assert!(mapped == MappedBase::NONE || allocator.validate().is_err_and(|violation| violation.contains("I4")));
+    }
+    assert_eq!(allocator.validate(), Ok(()));
+    allocator.free(live).expect("it is alive");
+    allocator.destroy_pool(custom).expect("nothing of it is alive");
+}
+
+/// Keeps what is logged.
+struct Ear(crate::sync::Mutex<Vec<(log::Level, String)>>);
+
+impl log::Log for Ear {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().push((record.level(), record.args().to_string()));
+    }
+
+    fn flush(&self) {}
+}
+
+static EAR: std::sync::OnceLock<Ear> = std::sync::OnceLock::new();
+
+#[test]
+fn what_was_never_freed_is_logged_where_nobody_listens() {
+    let ear = EAR.get_or_init(|| Ear(crate::sync::Mutex::default()));
+    log::set_logger(ear).expect("no other test of this program sets one");
+    log::set_max_level(log::LevelFilter::Warn);
+    let vulkan = SimDevice::new(Profile::unified());
+    let (allocator, requirements) = beginning(&vulkan);
+    let named = AllocationCreateInfo::upload().name("left behind by a test of the log");
+    let left = allocator.allocate(&requirements, &named).expect("there is memory");
+    drop(allocator);
+    drop(left);
+    let heard = ear.0.lock();
+    let own = heard.iter().filter(|(_, text)| text.contains("left behind by a test of the log"));
+    let levels: Vec<_> = own.map(|(level, _)| *level).collect();
+    assert_eq!(levels, [log::Level::Warn]);
 }

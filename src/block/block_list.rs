@@ -301,6 +301,15 @@ impl BlockList {
 }
 
 #[cfg(test)]
+impl BlockList {
+    /// Lets a test say something else of where the first block lies.
+    pub(crate) fn tamper_with_site(&mut self, change: impl FnOnce(&mut vk::DeviceMemory, &mut MappedBase)) {
+        let Site { memory, mapped } = &mut self.sites[0];
+        change(memory, mapped);
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::suballocator::{Algorithm, Settings};

@@ -1,6 +1,10 @@
 //! Looking at a pool: every range, the invariants, the bytes of bookkeeping.
 
 use super::Pool;
+#[cfg(test)]
+use super::State;
+#[cfg(test)]
+use crate::block::block_list::BlockList;
 use crate::device::Memory;
 use crate::suballocator::{RangeKey, RangeView};
 
@@ -53,5 +57,15 @@ impl Pool {
             return Err(format!("pool I2: {live_count} allocations are alive, {} were ever made", state.allocated));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Pool {
+    /// Lets a test break what the pool holds and counts, to see what is said of it.
+    pub(crate) fn tamper(&self, change: impl FnOnce(&mut BlockList, &mut u64)) {
+        let mut state = self.state.lock();
+        let State { blocks, allocated, .. } = &mut *state;
+        change(blocks, allocated);
     }
 }
