@@ -300,7 +300,7 @@ impl BlockList {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, debug_assertions, not(loom)))]
 impl BlockList {
     /// Lets a test say something else of where the first block lies.
     pub(crate) fn tamper_with_site(&mut self, change: impl FnOnce(&mut vk::DeviceMemory, &mut MappedBase)) {

@@ -1,9 +1,9 @@
 //! Looking at a pool: every range, the invariants, the bytes of bookkeeping.
 
 use super::Pool;
-#[cfg(test)]
+#[cfg(all(test, debug_assertions, not(loom)))]
 use super::State;
-#[cfg(test)]
+#[cfg(all(test, debug_assertions, not(loom)))]
 use crate::block::block_list::BlockList;
 use crate::device::Memory;
 use crate::suballocator::{RangeKey, RangeView};
@@ -60,7 +60,7 @@ impl Pool {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, debug_assertions, not(loom)))]
 impl Pool {
     /// Lets a test break what the pool holds and counts, to see what is said of it.
     pub(crate) fn tamper(&self, change: impl FnOnce(&mut BlockList, &mut u64)) {
