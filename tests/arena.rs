@@ -501,6 +501,29 @@ fn nobody_waits_for_a_buffer_that_he_does_not_need() {
     rig.finish();
 }
 
+/// What is refused a usual buffer gets one of its own size; what is refused that is refused.
+#[test]
+fn a_buffer_of_just_its_size_is_asked_for_once() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let arena = arena(&rig, &info());
+    let refused = vk::Result::ERROR_OUT_OF_DEVICE_MEMORY;
+    let usual = arena.allocate(16, 4).map(|range| arena.free(range)).expect("there is memory");
+    usual.expect("it is alive");
+    arena.trim();
+    for (size, is_served) in [(16, true), (mib(64), false)] {
+        rig.control().fail_nth_of(Function::CreateBuffer, 1, refused);
+        let made = arena.allocate(size, 4);
+        rig.control().clear_faults();
+        assert_eq!(made.is_ok(), is_served, "{size}: {made:?}");
+        if let Ok(range) = made {
+            arena.free(range).expect("it is alive");
+        }
+        arena.trim();
+    }
+    drop(arena);
+    rig.finish();
+}
+
 /// Of a buffer whose bytes are more than can be counted, only what can be counted is made.
 #[test]
 fn the_largest_buffer_is_one_that_can_be_counted() {

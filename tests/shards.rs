@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -318,10 +318,11 @@ fn nobody_waits_for_a_block_that_another_thread_of_any_shard_opens() {
 }
 
 /// What `threads` keep alive and replace, on `rig`: 1,000 resources each, magnitudes from 256 B to 1 MiB alike. Returns
-/// the most bytes reserved at the end of a round.
-fn steady(rig: &Rig, random: &mut Random, live: &mut Vec<Allocation>) -> u64 {
+/// the most bytes reserved at the end of a round. Each round begins where `pace` ends.
+fn steady(rig: &Rig, random: &mut Random, live: &mut Vec<Allocation>, pace: impl Fn(usize)) -> u64 {
     let mut most = 0;
-    for _ in 0..20 {
+    for round in 0..20 {
+        pace(round);
         for _ in 0..500 {
             if live.len() >= 1000 {
                 rig.free(live.swap_remove(usize::try_from(random.below(1000)).expect("small"))).expect("it is alive");
@@ -340,18 +341,28 @@ fn two_shards_reserve_at_most_a_fifth_more_than_one() {
     let alone = {
         let rig = Rig::new(Profile::discrete_rebar());
         let (mut live, mut more) = (Vec::new(), Vec::new());
-        let one = steady(&rig, &mut Random(1), &mut live);
-        let both = steady(&rig, &mut Random(2), &mut more).max(one);
+        let one = steady(&rig, &mut Random(1), &mut live, |_| ());
+        let both = steady(&rig, &mut Random(2), &mut more, |_| ()).max(one);
         free_all(&rig, live.into_iter().chain(more));
         rig.finish();
         both
     };
     let rig = Rig::new(Profile::discrete_rebar());
-    let work = |seed| {
-        let rig = &rig;
+    // Side by side on a busy machine too: where one has filled its blocks before the other begins, both have more of them.
+    let rounds = [const { AtomicUsize::new(0) }; 2];
+    let work = |seed: u64| {
+        let (rig, rounds) = (&rig, &rounds);
+        let own = usize::try_from(seed).expect("small") - 1;
         move |held| {
             let mut live = Vec::new();
-            let most = steady(rig, &mut Random(seed), &mut live);
+            let begun = Instant::now();
+            let most = steady(rig, &mut Random(seed), &mut live, |round| {
+                rounds[own].store(round, Ordering::Relaxed);
+                while rounds[1 - own].load(Ordering::Relaxed) < round && begun.elapsed() < LIMIT {
+                    thread::yield_now();
+                }
+            });
+            rounds[own].store(usize::MAX, Ordering::Relaxed);
             live.push(held);
             (most, live)
         }
