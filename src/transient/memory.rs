@@ -11,17 +11,17 @@ use ash::vk;
 
 use super::error::TransientError;
 use super::keep::{Kept, assign};
-use super::plan::{Rules, TransientPlan, TransientRequest};
+use super::plan::{TransientPlan, TransientRequest};
+use super::rules::{is_lazy, lazily, rules};
 use crate::allocator::{
-    AliasError, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, Allocator, DeviceAddress,
+    AliasError, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, DeviceAddress,
 };
 use crate::device::Requirements;
-use crate::memory_type::Intent;
 use crate::pool::Kind;
 use crate::resource::{AllocatorRef, kind_of};
 
 /// Memory that a plan no longer needs. The frames before may still use it: destroy the resources in it and
-/// [free](Allocator::free) it when the GPU is done with them.
+/// [free](crate::Allocator::free) it when the GPU is done with them.
 #[derive(Debug, Default)]
 #[must_use = "this memory is freed by handing it to the allocator when the GPU is done with it"]
 pub struct OutdatedMemory {
@@ -101,8 +101,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
     }
 
     /// Describes an image for a plan: asks the driver what it needs, by creating and destroying one where
-    /// [`Allocator::requirements_of_image`] has no answer. An image whose usage has `TRANSIENT_ATTACHMENT` may be lazily
-    /// allocated.
+    /// [`Allocator::requirements_of_image`](crate::Allocator::requirements_of_image) has no answer. An image whose usage has
+    /// `TRANSIENT_ATTACHMENT` may be lazily allocated.
     ///
     /// # Errors
     /// `Allocation` where such an image is not supported here, or the driver fails.
@@ -375,39 +375,6 @@ impl<A: AllocatorRef> TransientMemory<A> {
         unsafe { device.destroy_buffer(buffer) };
         Ok(reported)
     }
-}
-
-/// Returns the rules of a device, for memory with these wishes.
-///
-/// # Errors
-/// Why no memory type allows them.
-fn rules(
-    allocator: &Allocator,
-    info: &AllocationCreateInfo<'_>,
-) -> Result<Rules<impl Fn(u32) -> Option<u32>>, AllocationError> {
-    let types = allocator.memory_types_for(info)?;
-    Ok(Rules {
-        granularity: allocator.granularity(),
-        lazy_types: lazy_types(allocator, info),
-        best: move |mask| types.iter().find(|index| mask & (1 << index) != 0),
-    })
-}
-
-/// Returns the wishes for lazily allocated memory.
-fn lazily<'a>(info: &AllocationCreateInfo<'a>) -> AllocationCreateInfo<'a> {
-    let mut wishes = *info;
-    wishes.intent = Intent::Transient;
-    wishes
-}
-
-/// Returns the lazily allocated memory types that the wishes allow.
-fn lazy_types(allocator: &Allocator, info: &AllocationCreateInfo<'_>) -> u32 {
-    let types = allocator.memory_types_for(&lazily(info));
-    types.map_or(0, |types| types.iter().filter(|&it| is_lazy(allocator, it)).fold(0, |mask, it| mask | 1 << it))
-}
-
-fn is_lazy(allocator: &Allocator, memory_type_index: u32) -> bool {
-    allocator.properties().flags_of(memory_type_index).contains(vk::MemoryPropertyFlags::LAZILY_ALLOCATED)
 }
 
 impl<A: AllocatorRef> Drop for TransientMemory<A> {
