@@ -524,6 +524,21 @@ fn a_buffer_of_just_its_size_is_asked_for_once() {
     rig.finish();
 }
 
+/// A range may be as large as the largest buffer that the arena makes.
+#[test]
+fn the_largest_range_is_the_largest_buffer() {
+    let mut profile = Profile::discrete_rebar();
+    profile.max_buffer_size = mib(8);
+    let rig = Rig::new(profile);
+    let arena = arena(&rig, &info());
+    let range = arena.allocate(mib(8), 4).expect("a buffer of its own holds it");
+    let refused = arena.allocate(mib(8) + 1, 4);
+    assert!(matches!(refused, Err(ArenaError::TooLarge { largest, .. }) if largest == mib(8)), "{refused:?}");
+    arena.free(range).expect("it is alive");
+    drop(arena);
+    rig.finish();
+}
+
 /// Of a buffer whose bytes are more than can be counted, only what can be counted is made.
 #[test]
 fn the_largest_buffer_is_one_that_can_be_counted() {

@@ -409,3 +409,20 @@ fn a_pool_grows_as_far_as_the_user_s_limit_lets_it() {
         rig.finish();
     }
 }
+
+/// Of two reasons the one that time may mend is told: a driver that refuses now, rather than a heap that is ever too small.
+#[test]
+fn a_pool_that_no_heap_serves_now_is_out_of_memory() {
+    let rig = Rig::new(Profile::discrete_bar256());
+    rig.control().fail_when(|call| {
+        (call.function == Function::AllocateMemory).then_some(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY)
+    });
+    let info = PoolCreateInfo::for_intent(Intent::Stream).block_size(mib(300)).min_block_count(1);
+    let refused = rig.create_pool(&info).map(drop).expect_err("the small heap never holds it, the others do not now");
+    let CreatePoolError::Allocation(AllocationError::OutOfMemory { attempts, .. }) = &refused else {
+        panic!("{refused}")
+    };
+    assert!(!attempts.records().is_empty(), "{refused}");
+    rig.control().clear_faults();
+    rig.finish();
+}

@@ -10,9 +10,9 @@ use ash::vk;
 use common::{Rig, buffer_info, create_info, image_info, linear, mib, requirements, state_of};
 use freestone::sim::{Function, KIB, ObjectKind, Profile, SimDevice};
 use freestone::{
-    AccessError, AliasError, AllocationCreateInfo, AllocationError, AllocationRange, AllocationRequirements, Allocator,
-    AllocatorCreateInfo, Buffer, CreateError, DedicatedUse, DeviceAddress, DeviceError, Features, FreeErrorReason,
-    Image, Kind, LeakReport, MemoryCallbacks,
+    AccessError, Algorithm, AliasError, AllocationCreateInfo, AllocationError, AllocationRange, AllocationRequirements,
+    Allocator, AllocatorCreateInfo, Buffer, CreateError, DedicatedUse, DeviceAddress, DeviceError, Features,
+    FreeErrorReason, Image, Intent, Kind, LeakReport, MemoryCallbacks, PoolCreateInfo,
 };
 
 #[test]
@@ -118,6 +118,24 @@ fn every_allocation_is_tracked_where_asked_for() {
         "{text}"
     );
     assert!(text.contains("keys"), "the text says where it was made: {text}");
+}
+
+/// What is at hand in a custom pool is tracked like all else.
+#[test]
+fn every_allocation_of_a_custom_pool_is_tracked_where_asked_for() {
+    let rig = Rig::with(SimDevice::new(Profile::unified()), |info| info.track_all());
+    for algorithm in [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 256 }] {
+        let info = PoolCreateInfo::for_intent(Intent::GpuOnly).algorithm(algorithm);
+        let pool = rig.create_pool(&info).expect("there is room for a pool");
+        let wishes = AllocationCreateInfo::gpu_only().pool(&pool);
+        let live: Vec<_> = (0..3).map(|_| rig.allocate(&linear(10), &wishes).expect("there is memory")).collect();
+        for allocation in live {
+            assert_eq!(rig.name_of(&allocation), Some(String::new()), "{algorithm:?}");
+            rig.free(allocation).expect("it is alive");
+        }
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
+    rig.finish();
 }
 
 #[test]

@@ -232,6 +232,26 @@ fn plan_many_counts_what_the_plans_before_have_opened() {
     rig.finish();
 }
 
+/// Plans that open memory count against what a device has of objects, and those that do not, do not.
+#[test]
+fn plan_many_counts_the_objects_that_the_plans_before_have_opened() {
+    let mut profile = common::two_heaps(mib(1024), mib(1024));
+    profile.max_memory_allocation_count = 16;
+    let rig = Rig::new(profile);
+    let info = AllocationCreateInfo::gpu_only();
+    let held = rig.allocate(&linear(256), &info).expect("there is memory");
+    let left = (rig.statistics().max_object_count - rig.statistics().object_count) as usize;
+    let mut few: Vec<_> = (0..2 * left).map(|_| linear(256)).collect();
+    few.extend((0..left).map(|_| linear(mib(40))));
+    let plans = rig.plan_many(&few, &info).expect("what exists takes the small ones");
+    assert_eq!(plans.iter().filter(|plan| plan.driver_bytes > 0).count(), left);
+    few.push(linear(mib(40)));
+    let refused = rig.plan_many(&few, &info).expect_err("there is one object too many");
+    assert!(refused.to_string().contains("objects"), "{refused}");
+    rig.free(held).expect("it is alive");
+    rig.finish();
+}
+
 #[test]
 fn a_plan_says_when_the_budget_is_exceeded() {
     let rig = Rig::new(Profile::unified());

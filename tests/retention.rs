@@ -63,6 +63,21 @@ fn a_minimum_of_blocks_is_no_release() {
     rig.finish();
 }
 
+/// Between a release and what is missed lie more allocations than make it a regret: memory goes back each time.
+#[test]
+fn what_is_missed_after_thousands_of_allocations_is_no_regret() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let info = AllocationCreateInfo::gpu_only();
+    // Below the peak nothing makes way for what is opened.
+    use_once(&rig, mib(64), &AllocationCreateInfo::upload().dedicated(DedicatedUse::Always));
+    for round in 1..=4 {
+        use_once(&rig, mib(6), &AllocationCreateInfo::upload());
+        assert!(reserved(&rig) < mib(6), "round {round}: nothing is alive");
+        (0..6000).for_each(|_| use_once(&rig, 256, &info));
+    }
+    rig.finish();
+}
+
 #[test]
 fn a_destroyed_pool_does_not_turn_the_clock_back() {
     let rig = Rig::new(Profile::discrete_rebar());

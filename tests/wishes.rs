@@ -167,6 +167,38 @@ fn the_map_of_memory_shows_each_range_and_each_name() {
     rig.finish();
 }
 
+/// The map shows the ranges, the statistics count them.
+#[test]
+fn the_statistics_count_what_the_map_shows() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let slots = PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Fixed { slot_size: 3000 });
+    let line = PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Linear).block_size(mib(1));
+    let pools = [slots, line].map(|info| rig.create_pool(&info).expect("there is room for pools"));
+    let plain = AllocationCreateInfo::gpu_only();
+    let mut live = Vec::new();
+    for info in [&plain, &plain.pool(&pools[0]), &plain.pool(&pools[1])] {
+        live.extend([300, 2000, 300, 2000].map(|size| rig.allocate(&linear(size), info).expect("there is memory")));
+    }
+    live.extend((0..6).map(|_| rig.allocate(&linear(mib(1)), &plain).expect("there is memory")));
+    let holes = [14, 1].map(|place| live.remove(place));
+    free_all(&rig, holes);
+    let (map, counted) = (rig.memory_map(), rig.detailed_statistics().ranges);
+    let count = |wanted| {
+        let ranges = map.objects.iter().flat_map(|object| &object.ranges);
+        ranges.filter(|range| range.range_use == wanted).count() as u64
+    };
+    let counts = [RangeUse::Allocation, RangeUse::Free, RangeUse::FreeSlot].map(count);
+    assert_eq!(counts, [counted.used_count, counted.free_count, counted.free_slot_count]);
+    assert!(counts.iter().all(|count| *count > 2), "{counts:?}");
+    let types = rig.statistics().memory_types;
+    assert!((0..).zip(&types).all(|(index, counted)| counted.memory_type_index == index), "{types:?}");
+    free_all(&rig, live);
+    for pool in pools {
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
+    rig.finish();
+}
+
 #[cfg(feature = "serde")]
 #[test]
 fn the_map_of_memory_survives_being_serialised() {
@@ -270,5 +302,19 @@ fn a_pool_whose_memory_the_host_cannot_reach_serves_nobody_who_asks_for_that() {
         }
     }
     rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+/// What is merely preferred decides among existing blocks too, not only where memory is opened.
+#[test]
+fn preferred_flags_choose_among_existing_blocks() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let plain = AllocationCreateInfo::gpu_only();
+    let visible = plain.preferred_flags(vk::MemoryPropertyFlags::HOST_VISIBLE);
+    let is_visible = |allocation: &Allocation| allocation.mapped_ptr().is_some();
+    let allocate = |info| rig.allocate(&linear(256), info).expect("there is memory");
+    let live = [&plain, &visible, &plain, &visible, &plain, &visible].map(allocate);
+    assert_eq!(live.each_ref().map(is_visible), [false, true, false, true, false, true]);
+    free_all(&rig, live);
     rig.finish();
 }

@@ -157,3 +157,22 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_pays_for_entries_and_for_their_names() {
+        let ledger = Ledger::new(false);
+        assert_eq!(ledger.host_bytes(), 0);
+        let entry = size_of::<(LedgerKey, Entry)>();
+        for (number, name) in (1..).zip(["a mesh", "", "a texture"]) {
+            let key = LedgerKey::new(number, false, RangeKey::new(1, 1));
+            ledger.enter(key, &NewEntry { name, size: 1, memory_type_index: 0 });
+        }
+        assert_eq!(ledger.host_bytes(), 3 * entry + 6 + 9);
+        ledger.strike(LedgerKey::new(3, false, RangeKey::new(1, 1)));
+        assert_eq!(ledger.host_bytes(), 2 * entry + 6);
+    }
+}

@@ -344,3 +344,20 @@ proptest! {
         }
     }
 }
+
+/// What is merely preferred has blocks behind it: once those were tried, a trim does not bring the preference back.
+#[test]
+fn after_a_trim_the_attempt_that_was_made_is_made_again() {
+    let preferred = Strategy::Dedicated { is_required: false };
+    let refuse = |attempt, _| match attempt {
+        Attempt::Dedicated => driver(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY),
+        _ => too_many(),
+    };
+    let (steps, _) = climb(Ladder::new(candidates(1), DEFAULT), preferred, MIB, refuse);
+    let trimmed = steps.iter().position(|step| *step == Step::TrimAll).expect("an object may make way");
+    assert_eq!(steps[trimmed + 1], steps[trimmed - 1], "{steps:?}");
+    assert!(matches!(steps[trimmed - 1], Step::Try { attempt: Attempt::Grow { .. }, .. }), "{steps:?}");
+    let required = Strategy::Dedicated { is_required: true };
+    let (steps, _) = climb(Ladder::new(candidates(1), DEFAULT), required, MIB, |_, _| too_many());
+    assert!(steps.iter().all(|step| !matches!(step, Step::Try { attempt: Attempt::Existing, .. })), "{steps:?}");
+}
