@@ -103,3 +103,6 @@ fn verdict(settings: &Settings, device: &str, tally: &Tally, elapsed: Duration) 
         checked_bytes >> 20,
     )
 }
+
+#[cfg(test)]
+mod sight_tests;
