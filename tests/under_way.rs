@@ -37,6 +37,43 @@ fn a_block_that_is_prewarmed_is_waited_for_before_a_refusal() {
     rig.finish();
 }
 
+/// The driver is asked once more where memory went back while it refused, whoever freed it.
+#[test]
+fn what_goes_back_while_a_driver_refuses_is_room() {
+    let rig = Rig::new(common::two_heaps(mib(64), mib(64)));
+    let info = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always).without_spilling();
+    let held = rig.allocate(&linear(mib(20)), &info).expect("there is memory");
+    thread::scope(|scope| {
+        rig.control().fail_nth_of(Function::AllocateMemory, 1, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+        let gate = rig.control().block(Function::AllocateMemory);
+        let asking = scope.spawn(|| rig.allocate(&linear(mib(20)), &info));
+        assert!(gate.wait_for_arrivals(1, HANG), "it asks the driver");
+        rig.free(held).expect("it is alive");
+        gate.open();
+        let served = asking.join().expect("no panic").expect("20 MiB went back meanwhile");
+        rig.free(served).expect("it is alive");
+    });
+    rig.finish();
+}
+
+/// The same for a block that is opened beforehand.
+#[test]
+fn what_goes_back_while_a_driver_refuses_is_room_for_a_prewarmed_block() {
+    let rig = Rig::new(common::two_heaps(mib(64), mib(64)));
+    let info = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always);
+    let held = rig.allocate(&linear(mib(20)), &info).expect("there is memory");
+    thread::scope(|scope| {
+        rig.control().fail_nth_of(Function::AllocateMemory, 1, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY);
+        let gate = rig.control().block(Function::AllocateMemory);
+        let asking = scope.spawn(|| rig.prewarm(Intent::GpuOnly, mib(8)));
+        assert!(gate.wait_for_arrivals(1, HANG), "it asks the driver");
+        rig.free(held).expect("it is alive");
+        gate.open();
+        assert_eq!(asking.join().expect("no panic").ok(), Some(mib(8)), "20 MiB went back meanwhile");
+    });
+    rig.finish();
+}
+
 /// The owner frees an object while a tick asks the driver about it: the tick gives it back, and who needs its bytes waits.
 #[test]
 fn lazy_memory_that_a_tick_gives_back_is_waited_for() {

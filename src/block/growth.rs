@@ -211,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn a_wished_bound_bounds_every_size() {
+        let bounded = SETTINGS.within(8 * MIB + 100);
+        assert_eq!(bounded, GrowthSettings { cap: 8 * MIB, limit: 8 * MIB, ..SETTINGS });
+        let sizes = [256, 5 * MIB, 9 * MIB].map(|request| bounded.block_size(request, 4096 * MIB));
+        assert_eq!(sizes, [8 * MIB; 3]);
+        assert_eq!(SETTINGS.within(100 << 10).first, 100 << 10);
+    }
+
+    #[test]
     fn a_block_that_is_opened_beforehand_holds_what_is_missing() {
         let sizes = [0, MIB, 5 * MIB + 1, 65 * MIB].map(|missing| prewarm_block(missing, &SETTINGS));
         assert_eq!(sizes, [MIB, MIB, 5 * MIB + PAGE, 64 * MIB]);

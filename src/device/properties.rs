@@ -275,14 +275,31 @@ mod tests {
             max_memory_allocation_count: 5000,
             ..Default::default()
         };
-        let device = vk::PhysicalDeviceProperties { limits, ..Default::default() };
+        let device_type = vk::PhysicalDeviceType::DISCRETE_GPU;
+        let device = vk::PhysicalDeviceProperties {
+            limits,
+            driver_version: 3,
+            vendor_id: 5,
+            device_id: 7,
+            device_type,
+            ..Default::default()
+        };
         let properties = Properties::of_device(&device, &vk::PhysicalDeviceMemoryProperties::default());
+        assert_eq!((properties.driver_version, properties.vendor_id, properties.device_id), (3, 5, 7));
+        assert_eq!(properties.device_type, device_type);
         assert_eq!((properties.buffer_image_granularity, properties.non_coherent_atom_size), (2, 4));
         assert_eq!(properties.min_uniform_buffer_offset_alignment, 8);
         assert_eq!(properties.min_storage_buffer_offset_alignment, 16);
         assert_eq!(properties.min_texel_buffer_offset_alignment, 32);
         assert_eq!(properties.optimal_buffer_copy_offset_alignment, 64);
         assert_eq!(properties.max_memory_allocation_count, 5000);
+    }
+
+    #[test]
+    fn a_heap_is_the_device_s_own_where_its_flag_says_so() {
+        let heap = |flags| MemoryHeap { size: 1, flags };
+        assert!(heap(vk::MemoryHeapFlags::DEVICE_LOCAL | vk::MemoryHeapFlags::MULTI_INSTANCE).is_device_local());
+        assert!(!heap(vk::MemoryHeapFlags::MULTI_INSTANCE).is_device_local());
     }
 
     #[test]

@@ -156,4 +156,31 @@ mod tests {
         own.keep_larger(cursor(1000, 101));
         assert_eq!(rest(&own), (1000, 1101));
     }
+
+    /// What a chunk continues is lost to nobody: a piece may begin in the one and end in the other.
+    #[test]
+    fn a_chunk_that_continues_another_is_joined_to_it() {
+        let grant = |offset| Grant { source: Source::default(), offset, size: 100 };
+        let want = Want { size: 90, alignment: 1, chunk: 100 };
+        for (offset, begins_at) in [(100, 40), (200, 200)] {
+            let mut own = Cursor::of(&grant(0));
+            own.cut(40, 1, 1).expect("there is room");
+            assert_eq!(own.refill(&grant(offset), &want).offset, begins_at, "a chunk at {offset}");
+        }
+    }
+
+    /// The short way cuts what the longer one would.
+    #[test]
+    fn a_piece_is_cut_at_a_multiple_of_both_alignments() {
+        for (size, alignment, usage, offset) in [(10, 1, 1, 7), (10, 8, 1, 8), (10, 1, 16, 16), (10, 32, 4, 32)] {
+            let mut own = Cursor { source: Source::default(), position: 7, end: 64 };
+            let piece = own.cut(size, alignment, usage).expect("there is room");
+            assert_eq!((piece.offset, piece.size, own.position), (offset, 10, offset + size));
+        }
+        let mut own = Cursor { source: Source::default(), position: 7, end: 64 };
+        assert!(
+            [(0, 1), (58, 1), (10, 3), (1, 64)].iter().all(|&(size, alignment)| own.cut(size, alignment, 1).is_none())
+        );
+        assert_eq!(own.cut(57, 1, 1).map(|piece| piece.offset), Some(7), "what just fits");
+    }
 }
