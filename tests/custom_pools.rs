@@ -426,3 +426,19 @@ fn a_pool_that_no_heap_serves_now_is_out_of_memory() {
     rig.control().clear_faults();
     rig.finish();
 }
+
+/// A pool that has as many blocks as it may have says so without asking the driver; memory of one's own is no block.
+#[test]
+fn a_full_pool_asks_the_driver_for_nothing_but_dedicated_memory() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).block_size(mib(1)).max_block_count(1));
+    let whole = rig.allocate(&linear(mib(1)), &wishes(&pool)).expect("one block may be");
+    rig.control().take_calls();
+    let refused = rig.allocate(&linear(64), &wishes(&pool)).expect_err("the block is full");
+    assert!(refused.to_string().contains("block"), "{refused}");
+    assert!(rig.control().take_calls().is_empty(), "{refused}");
+    let own = rig.allocate(&linear(64), &wishes(&pool).dedicated(DedicatedUse::Always)).expect("it is no block");
+    free_all(&rig, [whole, own]);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}

@@ -286,3 +286,16 @@ fn an_object_may_be_as_large_as_its_heap() {
     rig.free(whole).expect("it is alive");
     rig.finish();
 }
+
+/// A block that cannot be mapped makes way for memory of just the size, which nobody tries to map again.
+#[test]
+fn what_could_not_be_mapped_is_not_mapped_in_a_smaller_size() {
+    let rig = Rig::new(two_heaps(mib(1024), mib(1024)));
+    fail_mappings(&rig);
+    let on_host = AllocationRequirements { memory_type_bits: 1 << 1, ..linear(256) };
+    let alone = rig.allocate(&on_host, &AllocationCreateInfo::gpu_only()).expect("no mapping is needed");
+    assert_eq!(rig.control().count(Function::MapMemory), 1);
+    assert_eq!(rig.control().reserved_bytes(), 256, "nobody else has anything of it");
+    free_all(&rig, [alone]);
+    rig.finish();
+}

@@ -74,6 +74,23 @@ fn what_goes_back_while_a_driver_refuses_is_room_for_a_prewarmed_block() {
     rig.finish();
 }
 
+/// What a driver refuses was never reserved: it raises no peak, and nothing that lies empty goes back for it.
+#[test]
+fn what_a_driver_refuses_raises_no_peak() {
+    let rig = Rig::new(common::two_heaps(mib(256), mib(256)));
+    let info = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always).without_spilling();
+    let held = rig.allocate(&linear(mib(8)), &info).expect("there is memory");
+    rig.control().refuse_allocations_above(Some(mib(16)));
+    for _ in 0..4 {
+        rig.allocate(&linear(mib(40)), &info).expect_err("the driver refuses it");
+    }
+    let second = rig.allocate(&linear(mib(8)), &info).expect("the driver gives so much");
+    assert_eq!(rig.statistics().peak_reserved_bytes, mib(16));
+    rig.free(held).expect("it is alive");
+    rig.free(second).expect("it is alive");
+    rig.finish();
+}
+
 /// The owner frees an object while a tick asks the driver about it: the tick gives it back, and who needs its bytes waits.
 #[test]
 fn lazy_memory_that_a_tick_gives_back_is_waited_for() {

@@ -146,6 +146,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_host_pays_for_slots_and_for_each_object() {
+        let mut table = DedicatedTable::default();
+        assert_eq!(table.host_bytes(), 0);
+        table.slots.reserve_exact(7);
+        table.vacant.reserve_exact(5);
+        let tables = table.slots.capacity() * size_of::<Slot>() + table.vacant.capacity() * size_of::<u32>();
+        assert_eq!(table.host_bytes(), tables);
+        (0..5).for_each(|_| drop(table.push_slot()));
+        table.vacant.extend([0, 3]);
+        let object = size_of::<DedicatedMemory>() + 2 * size_of::<usize>();
+        assert_eq!(table.host_bytes(), tables + 3 * object, "two of five slots hold none");
+    }
+
+    #[test]
     fn bytes_of_nothing_are_a_broken_invariant() {
         assert_eq!(DedicatedTable::default().validate(), Ok(()));
         assert!(DedicatedTable { bytes: 1, ..DedicatedTable::default() }.validate().is_err());
