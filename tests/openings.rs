@@ -95,6 +95,22 @@ fn what_the_largest_memory_object_just_holds_is_served() {
     rig.finish();
 }
 
+/// As large as an object can be is no reason for memory that no other resource may have.
+#[test]
+fn a_block_may_be_as_large_as_the_largest_object() {
+    let mut profile = two_heaps(mib(1024), mib(1024));
+    profile.max_memory_allocation_size = mib(16);
+    let rig = Rig::new(profile);
+    let info = AllocationCreateInfo::gpu_only();
+    let whole = rig.allocate(&linear(mib(16)), &info).expect("one object holds it");
+    assert!(!whole.is_dedicated());
+    free_all(&rig, [whole]);
+    let small = rig.allocate(&linear(256), &info).expect("there is memory");
+    assert_eq!(rig.control().memory_object_count(), 1, "the block that it left");
+    free_all(&rig, [small]);
+    rig.finish();
+}
+
 #[test]
 fn a_pool_whose_mappings_fail_keeps_to_its_block_count() {
     let rig = Rig::new(Profile::unified());

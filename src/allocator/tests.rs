@@ -10,8 +10,9 @@ use super::request::AllocationRequest;
 use super::{AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
 use crate::device::MappedBase;
 use crate::memory_type::{Bound, Charge, Intent};
-use crate::pool::{Attempt, Kind};
+use crate::pool::{AtLimit, Attempt, Kind};
 use crate::sim::{Profile, SimDevice};
+use crate::suballocator::Request;
 
 /// Makes an allocator of a simulated device, which must outlive it, and a small request.
 fn beginning(vulkan: &SimDevice) -> (Allocator, AllocationRequirements) {
@@ -91,6 +92,27 @@ fn at_the_block_limit_the_blocks_are_looked_at_once_more() {
     assert_eq!(placement.memory, first.memory());
     custom.pool.free(allocator.backing(), placement.key, 0).expect("it is alive");
     allocator.free(first).expect("it is alive");
+    allocator.destroy_pool(custom).expect("nothing of it is alive");
+}
+
+/// Who was refused by the limit looks whether there is a place by now: nobody is told that a pool is full which is not.
+#[test]
+fn a_pool_is_full_when_no_block_has_a_place() {
+    let vulkan = SimDevice::new(Profile::discrete_rebar());
+    let (allocator, requirements) = beginning(&vulkan);
+    let requirements = AllocationRequirements { size: 1 << 20, ..requirements };
+    let info = PoolCreateInfo::for_memory_type(0).block_size(1 << 20).max_block_count(2);
+    let custom = allocator.create_pool(&info).expect("a pool");
+    let info = AllocationCreateInfo::gpu_only().pool(&custom);
+    let range = Request::new(1 << 20, 256);
+    let first = allocator.allocate(&requirements, &info).expect("there is memory");
+    assert!(matches!(custom.pool.allocate_at_limit(&range), AtLimit::Changed), "there may be another block");
+    let second = allocator.allocate(&requirements, &info).expect("there is memory");
+    assert!(matches!(custom.pool.allocate_at_limit(&range), AtLimit::Full), "both blocks are full");
+    allocator.free(first).expect("it is alive");
+    let AtLimit::Placed(placement) = custom.pool.allocate_at_limit(&range) else { panic!("a block is empty") };
+    custom.pool.free(allocator.backing(), placement.key, 0).expect("it is alive");
+    allocator.free(second).expect("it is alive");
     allocator.destroy_pool(custom).expect("nothing of it is alive");
 }
 
