@@ -215,6 +215,27 @@ mod tests {
     }
 
     #[test]
+    fn each_type_that_is_not_the_first_choice_has_its_reason() {
+        let text = reported("discrete-bar256");
+        for line in [
+            "    type 0 is choice 2: lacks DEVICE_LOCAL",
+            "    type 3 is choice 2: has HOST_CACHED, which is better left to others",
+            "    type 2 is choice 3: lacks DEVICE_LOCAL, has HOST_VISIBLE, which is better left to others",
+            "    type 0 lacks HOST_VISIBLE",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
+        }
+        assert!(text.contains(", lies in the small heap that host and device share"), "{text}");
+    }
+
+    /// Only images may lie in lazily allocated memory: what is asked for transient resources is one.
+    #[test]
+    fn lazily_allocated_memory_is_for_transient_images_alone() {
+        let text = reported("noncoherent");
+        assert!(text.lines().any(|line| line == "  transient: type 4"), "{text}");
+    }
+
+    #[test]
     fn a_device_that_cannot_be_opened_is_named_and_hides_no_other() {
         let devices = [
             ("device 0 (old card)".into(), Err(CliError::Vulkan(Unavailable::NoDriver))),

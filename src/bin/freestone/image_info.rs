@@ -249,6 +249,28 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_image_that_a_device_has_can_be_made() {
+        let Extent { width, height, .. } = Extent { width: 4096, height: 4096, depth: 1 };
+        let largest = ImageDescription { extent: Extent { width, height, depth: 1 }, mip_levels: 13, ..description() };
+        build(&largest, |_| Some(ANYTHING)).expect("as large as may be");
+        assert!(refusal(|image| image.extent.height = 5000).contains("larger"));
+        let volume = Extent { width: 1, height: 1, depth: 256 };
+        let deepest = ImageDescription { dimension: Dimension::Three, extent: volume, mip_levels: 1, ..description() };
+        build(&deepest, |_| Some(ANYTHING)).expect("as deep as may be");
+        let line = Extent { width: 64, height: 1, depth: 2 };
+        let said = refusal(|image| (image.dimension, image.extent) = (Dimension::One, line));
+        assert!(said.contains("dimension"), "{said}");
+    }
+
+    #[test]
+    fn six_layers_of_several_samples_are_no_cube() {
+        let image =
+            ImageDescription { array_layers: 6, samples: vk::SampleCountFlags::TYPE_4, mip_levels: 1, ..description() };
+        let info = build(&image, |_| Some(ANYTHING)).expect("allowed");
+        assert_eq!(info.flags, vk::ImageCreateFlags::empty());
+    }
+
+    #[test]
     fn what_cannot_be_made_has_its_reason() {
         let unsupported = build(&description(), |_| None).expect_err("unsupported");
         assert_eq!(

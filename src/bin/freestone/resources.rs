@@ -161,7 +161,7 @@ impl std::fmt::Debug for Cookbook<'_> {
 mod tests {
     use std::cell::Cell;
 
-    use super::{Cookbook, Recipe, Support, vk};
+    use super::{Cookbook, Driver, Recipe, Support, contradicts_itself, vk};
     use freestone::trace::{Operation, Resource, Trace};
 
     fn resource(columns: &str) -> Resource {
@@ -187,6 +187,14 @@ mod tests {
         assert_eq!(buffer_usage(Support::default(), "21bff"), Ok(0x1ff));
         assert_eq!(buffer_usage(Support { device_address: true, ..Support::default() }, "21bff"), Ok(0x201ff));
         assert!(buffer_usage(Support::default(), "20000").is_err());
+    }
+
+    #[test]
+    fn one_driver_says_of_one_format_what_is_not_so() {
+        let (odd, usual) = (vk::Format::E5B9G9R9_UFLOAT_PACK32, vk::Format::R8_UNORM);
+        let said = [(Driver::Mock, odd), (Driver::Mock, usual), (Driver::Other, odd), (Driver::Other, usual)];
+        let refused = said.map(|(driver, format)| contradicts_itself(driver, format));
+        assert_eq!(refused, [true, false, false, false]);
     }
 
     #[test]

@@ -165,6 +165,17 @@ mod tests {
     }
 
     #[test]
+    fn whatever_was_found_fault_with_is_counted() {
+        let faulty = |trace, violations, validation_messages| {
+            let row = row(trace, 100, 100);
+            Row { record: Record { violations, validation_messages, ..row.record }, ..row }
+        };
+        let lines = written(&[faulty("a", 2, 3), faulty("b", 7, 0), faulty("c", 0, 30)]);
+        let last: Vec<_> = lines[1..=4].iter().filter_map(|line| line.split_whitespace().last()).collect();
+        assert_eq!(last, ["5", "7", "30", "42"]);
+    }
+
+    #[test]
     fn totals_are_ratios_of_sums() {
         let lines = written(&[row("a", 100, 100), row("b", 300, 700)]);
         assert!(lines[3].starts_with("all") && lines[3].contains("2.00") && lines[3].contains("4.00"), "{}", lines[3]);

@@ -47,5 +47,6 @@ mod tests {
         assert_eq!(nanoseconds(1_250), "1.3 us");
         assert_eq!((ratio(3, 2), ratio(207, 100), ratio(1, 0)), ("1.50".into(), "2.07".into(), "-".into()));
         assert_eq!(ratio(u64::MAX, u64::MAX), "1.00");
+        assert_eq!((ratio(1, 200), ratio(2, 300), ratio(1, 300)), ("0.01".into(), "0.01".into(), "0.00".into()));
     }
 }
