@@ -138,6 +138,48 @@ fn every_allocation_of_a_custom_pool_is_tracked_where_asked_for() {
     rig.finish();
 }
 
+/// What a thing is, is often known only when it is in use.
+#[test]
+fn an_allocation_is_named_and_named_anew_while_it_lives() {
+    let reports = Arc::new(Mutex::new(Vec::<LeakReport>::new()));
+    let heard = Arc::clone(&reports);
+    let on_leak = move |report: &LeakReport| heard.lock().expect("nobody panics").push(report.clone());
+    let rig = Rig::with(SimDevice::new(Profile::unified()), |info| info.on_leak(on_leak));
+    let other = Rig::new(Profile::unified());
+    let info = AllocationCreateInfo::gpu_only();
+    for wishes in [info, info.name("first"), info.dedicated(DedicatedUse::Always)] {
+        let mut allocation = rig.allocate(&linear(10), &wishes).expect("there is memory");
+        for name in ["a rock", "", "moss"] {
+            rig.set_name(&mut allocation, name).expect("its own");
+            assert_eq!(rig.name_of(&allocation).as_deref(), Some(name));
+        }
+        assert_eq!(other.set_name(&mut allocation, "stone"), Err(AccessError::Foreign));
+        let named: Vec<_> = rig.memory_map().objects.iter().flat_map(|object| object.ranges.clone()).collect();
+        assert_eq!(named.iter().filter_map(|range| range.name.as_deref()).collect::<Vec<_>>(), ["moss"]);
+        rig.free(allocation).expect("it is alive");
+    }
+    // A place that was named has no name for the next one.
+    let unnamed = rig.allocate(&linear(10), &info).expect("there is memory");
+    assert_eq!(rig.name_of(&unnamed), None);
+    rig.free(unnamed).expect("it is alive");
+    // SAFETY: the create-info is valid; the GPU never sees the buffer.
+    let mut buffer = unsafe { Buffer::new(&*rig, &buffer_info(256), &info) }.expect("there is memory");
+    buffer.set_name("uniforms");
+    assert_eq!(rig.name_of(buffer.allocation()).as_deref(), Some("uniforms"));
+    drop(buffer);
+    let mut leaked = [(); 2].map(|()| rig.allocate(&linear(10), &info).expect("there is memory"));
+    for (allocation, name) in leaked.iter_mut().zip(["earth", "water"]) {
+        rig.set_name(allocation, name).expect("its own");
+    }
+    rig.set_name(&mut leaked[0], "fire").expect("its own");
+    drop(leaked);
+    drop(rig);
+    let reports = reports.lock().expect("nobody panics");
+    let leaks = reports[0].leaks.iter().map(|leak| (leak.name.as_str(), leak.size));
+    assert_eq!(leaks.collect::<Vec<_>>(), [("fire", 10), ("water", 10)], "in the order of their first naming");
+    other.finish();
+}
+
 #[test]
 fn an_allocator_dropped_empty_reports_nothing() {
     let rig = Rig::with(SimDevice::new(Profile::unified()), |info| info.on_leak(|report| panic!("{report:?}")));

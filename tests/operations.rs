@@ -51,7 +51,7 @@ const MAY_FAIL: [(&str, &str); 27] = [
 ];
 
 /// The operations that call nothing that can fail: tested in `silent_operations_work_on_a_lost_device`.
-const SILENT: [&str; 36] = [
+const SILENT: [&str; 39] = [
     "Allocator::free",
     "Allocator::destroy_buffer",
     "Allocator::destroy_image",
@@ -71,6 +71,7 @@ const SILENT: [&str; 36] = [
     "Allocator::properties",
     "Allocator::topology",
     "Allocator::name_of",
+    "Allocator::set_name",
     "Allocator::validate",
     "Allocator::buffer_device_address",
     "Allocator::requirements_of_buffer",
@@ -79,12 +80,14 @@ const SILENT: [&str; 36] = [
     "Buffer::allocation",
     "Buffer::into_parts",
     "Buffer::size",
+    "Buffer::set_name",
     "Buffer::uninit_slice_mut",
     "Buffer::zeroed_slice_mut",
     "Image::handle",
     "Image::allocation",
     "Image::into_parts",
     "Image::size",
+    "Image::set_name",
     "Image::uninit_slice_mut",
     "Image::zeroed_slice_mut",
     "Buffer::drop",
@@ -308,16 +311,25 @@ fn silent_operations_work_on_a_lost_device() {
         let image = unsafe { rig.create_image(&image_info(100), &AllocationCreateInfo::gpu_only()) };
         let (image, image_memory) = image.expect("there is memory");
         // SAFETY: as above.
-        let owned = unsafe { Buffer::new(&*rig, &addressed(&rig), &info) }.expect("there is memory");
+        let mut owned = unsafe { Buffer::new(&*rig, &addressed(&rig), &info) }.expect("there is memory");
+        // SAFETY: as above.
+        let picture = unsafe { Image::new(&*rig, &image_info(100), &AllocationCreateInfo::gpu_only()) };
+        let mut picture = picture.expect("there is memory");
         let pool = PoolCreateInfo::for_intent(Intent::Upload).min_block_count(2);
         let pool = rig.create_pool(&pool).expect("there is memory");
-        let loose = rig.allocate(&linear(1000), &info.pool(&pool)).expect("there is memory");
+        let mut loose = rig.allocate(&linear(1000), &info.pool(&pool)).expect("there is memory");
         silently(&rig, || look_at_everything(&rig, &live[0], &owned));
         silently(&rig, || {
             assert_eq!(rig.pool_statistics(&pool).map(|counters| counters.allocation_count), Some(1));
+            rig.set_name(&mut loose, "later").expect("its own");
+            owned.set_name("later");
+            picture.set_name("later");
+            for named in [&loose, owned.allocation(), picture.allocation()] {
+                assert_eq!(rig.name_of(named).as_deref(), Some("later"));
+            }
             rig.free(loose).expect("it is alive");
             rig.destroy_pool(pool).expect("nothing of it is alive");
-            drop(owned);
+            drop((owned, picture));
             for (buffer, memory) in made {
                 // SAFETY: the GPU has never seen it.
                 unsafe { rig.destroy_buffer(buffer, memory) }.expect("it is alive");

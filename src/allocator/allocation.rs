@@ -231,6 +231,11 @@ impl Allocation {
         self.stamp.has(Trait::InLedger)
     }
 
+    /// Notes that it has been entered into the ledger.
+    pub(crate) fn note_in_ledger(&mut self) {
+        self.stamp = self.stamp.with(Trait::InLedger, true);
+    }
+
     /// Checks that a range lies inside the allocation.
     pub(crate) fn check_range(&self, offset: u64, len: u64) -> Result<(), AccessError> {
         let is_inside = offset.checked_add(len).is_some_and(|end| end <= self.size);

@@ -119,6 +119,15 @@ impl Ledger {
         table.entries.insert(key, Entry { name: name.into(), size, memory_type_index, birth, backtrace });
     }
 
+    /// Names an allocation, which is entered where it is not yet; one that is, keeps its number and its backtrace.
+    pub(crate) fn rename(&self, key: LedgerKey, entry: &NewEntry<'_>) {
+        if let Some(known) = self.table.lock().entries.get_mut(&key) {
+            known.name = entry.name.into();
+            return;
+        }
+        self.enter(key, entry);
+    }
+
     /// Strikes an allocation out.
     pub(crate) fn strike(&self, key: LedgerKey) {
         self.table.lock().entries.remove(&key);

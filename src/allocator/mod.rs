@@ -27,6 +27,7 @@ mod ledger;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod memory_map;
+mod names;
 mod plan;
 mod pools;
 mod request;
@@ -283,12 +284,6 @@ impl Allocator {
     /// Returns usage, budget and limits of a heap, as of the last [`update_budget`](Self::update_budget).
     pub fn heap_usage(&self, heap_index: u32) -> HeapUsage {
         self.budget.heap(heap_index)
-    }
-
-    /// Returns the name that an allocation was given, while it is alive.
-    pub fn name_of(&self, allocation: &Allocation) -> Option<String> {
-        let is_own = self.owns(allocation) && allocation.is_in_ledger();
-        is_own.then(|| self.ledger.name(ledger_key(allocation))).flatten()
     }
 
     /// Checks every invariant of every pool: for tests and for finding bugs.

@@ -110,6 +110,16 @@ macro_rules! owned_resource {
                 self.owned.allocation.size()
             }
 
+            /// Names its memory, or names it anew.
+            ///
+            /// # Complexity
+            /// As [`Allocator::set_name`].
+            pub fn set_name(&mut self, name: &str) {
+                let Owned { allocation, allocator, .. } = &mut self.owned;
+                let named = allocator.set_name(allocation, name);
+                debug_assert!(named.is_ok(), "the allocator that made it has it");
+            }
+
             /// Makes device writes visible to the host where memory is not coherent, and copies them.
             ///
             /// # Errors
