@@ -120,6 +120,28 @@ fn a_plan_gives_back_the_spare_blocks_that_a_trim_does() {
     rig.finish();
 }
 
+/// A plan knows which blocks are a pool's minimum: they stay, however much is asked for.
+#[test]
+fn a_plan_counts_on_no_block_of_a_minimum() {
+    let rig = limited(two_heaps(mib(1024), mib(1024)), mib(48));
+    let info = AllocationCreateInfo::gpu_only();
+    let anchor = rig.allocate(&linear(256), &AllocationCreateInfo::upload()).expect("there is memory");
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).min_block_count(3)).expect("there is memory");
+    let large = [(); 2].map(|()| rig.allocate(&linear(mib(8)), &info.pool(&pool)).expect("there is memory"));
+    free_all(&rig, large);
+    let minimum = mib(1 + 1 + 8);
+    assert_eq!(reserved(&rig), minimum + mib(8 + 1), "one of four may go, the other is the anchor's");
+    let within = info.dedicated(DedicatedUse::Always).without_spilling();
+    for (size, is_served) in [(mib(38), true), (mib(39), false), (mib(45), false)] {
+        let (planned, made) = (rig.plan(&linear(size), &within), rig.allocate(&linear(size), &within));
+        assert_eq!((planned.is_ok(), made.is_ok()), (is_served, is_served), "{size}: {planned:?}");
+        free_all(&rig, made);
+    }
+    free_all(&rig, [anchor]);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
 #[test]
 fn an_idle_pool_keeps_the_smallest_blocks_as_its_minimum() {
     let rig = Rig::new(Profile::discrete_rebar());
