@@ -434,7 +434,9 @@ fn a_full_pool_asks_the_driver_for_nothing_but_dedicated_memory() {
     let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(0).block_size(mib(1)).max_block_count(1));
     let whole = rig.allocate(&linear(mib(1)), &wishes(&pool)).expect("one block may be");
     rig.control().take_calls();
+    let planned = rig.plan(&linear(64), &wishes(&pool)).expect_err("the block is full");
     let refused = rig.allocate(&linear(64), &wishes(&pool)).expect_err("the block is full");
+    assert_eq!(planned.to_string(), refused.to_string());
     assert!(refused.to_string().contains("block"), "{refused}");
     assert!(rig.control().take_calls().is_empty(), "{refused}");
     let own = rig.allocate(&linear(64), &wishes(&pool).dedicated(DedicatedUse::Always)).expect("it is no block");

@@ -120,6 +120,24 @@ fn a_plan_gives_back_the_spare_blocks_that_a_trim_does() {
     rig.finish();
 }
 
+/// What is kept goes by what is in use, not by what is reserved: empty blocks keep no others.
+#[test]
+fn an_eighth_of_what_is_in_use_is_kept_of_a_large_pool() {
+    let rig = Rig::new(two_heaps(mib(4096), mib(64)));
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).block_size(mib(16))).expect("there is room");
+    let info = AllocationCreateInfo::gpu_only().pool(&pool);
+    let mut live: Vec<_> = (0..42).map(|_| rig.allocate(&linear(mib(16)), &info).expect("there is memory")).collect();
+    free_all(&rig, live.drain(35..));
+    assert_eq!(
+        rig.pool_statistics(&pool).map(|pool| pool.empty_bytes),
+        Some(mib(64)),
+        "of 560 MiB in use 70 are an eighth"
+    );
+    free_all(&rig, live);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
 /// A plan knows which blocks are a pool's minimum: they stay, however much is asked for.
 #[test]
 fn a_plan_counts_on_no_block_of_a_minimum() {

@@ -37,7 +37,7 @@ fn points_may_come_in_any_order() {
     queue.retire("five", 5);
     queue.retire("six", 6);
     queue.retire("six again", 6);
-    assert_eq!(queue.next_point(), Some(5));
+    assert_eq!((queue.next_point(), queue.len(), queue.is_empty()), (Some(5), 4, false));
     assert_eq!(collect(&queue, 4, 10).0, [""; 0]);
     assert_eq!(collect(&queue, 5, 10).0, ["five"]);
     assert_eq!(collect(&queue, 7, 10).0, ["six", "six again", "seven"], "lowest points first, equal ones as they came");

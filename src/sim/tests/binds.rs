@@ -70,6 +70,22 @@ fn images_must_fit() {
     assert_eq!(rules(&sim), ["VUID-vkBindImageMemory-image-parameter"]);
 }
 
+/// Of several bindings the ones that can be made are made; the answer is of the one that cannot.
+#[test]
+fn one_binding_that_fails_fails_the_call() {
+    let sim = sim();
+    let memory = allocate(&sim, 4096, 4).unwrap();
+    let (one, other) = (buffer(&sim, 16), buffer(&sim, 16));
+    for offsets in [[0, 1 << 20], [1 << 20, 256]] {
+        let infos = [(one, offsets[0]), (other, offsets[1])].map(|(buffer, offset)| {
+            vk::BindBufferMemoryInfo::default().buffer(buffer).memory(memory).memory_offset(offset)
+        });
+        // SAFETY: wrong on purpose, the driver's to find.
+        assert!(unsafe { sim.device().bind_buffer_memory2(&infos) }.is_err(), "{offsets:?}");
+        assert!(!rules(&sim).is_empty());
+    }
+}
+
 #[test]
 fn the_second_version_has_rules_of_its_own() {
     let sim = sim();
@@ -164,6 +180,25 @@ fn dedicated_memory_serves_its_resource_only() {
     destroy_buffer(&sim, other);
     bind_buffer(&sim, third, own, 0).unwrap();
     assert_eq!(rules(&sim), [""; 0]);
+}
+
+/// Where the extension is, a device of the first version requires it too; without either, nobody can know.
+#[test]
+fn who_can_ask_whether_memory_must_be_dedicated_must_dedicate_it() {
+    let mut extended = Profile::discrete_bar256().vulkan_1_0();
+    extended.device_extensions.extend([c"VK_KHR_get_memory_requirements2", c"VK_KHR_dedicated_allocation"]);
+    for (profile, wanted) in [
+        (Profile::discrete_bar256(), ["VUID-vkBindBufferMemory-buffer-01444"].as_slice()),
+        (Profile::discrete_bar256().vulkan_1_0(), &[]),
+        (extended, &["VUID-vkBindBufferMemory-buffer-01444"]),
+    ] {
+        let mut profile = profile;
+        profile.dedicated.require_buffers_from = Some(4096);
+        let sim = SimDevice::new(profile);
+        let (owner, shared) = (buffer(&sim, 4096), allocate(&sim, 8192, 1).unwrap());
+        bind_buffer(&sim, owner, shared, 0).unwrap();
+        assert_eq!(rules(&sim), wanted);
+    }
 }
 
 #[test]

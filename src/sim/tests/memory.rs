@@ -71,7 +71,14 @@ fn a_heap_is_full_when_its_pages_are_taken() {
     for memory in memory[1..].iter().chain([&again]) {
         free(&sim, *memory);
     }
-    assert_eq!(sim.control().peak_reserved_page_bytes(), 16 * KIB);
+    let reserved = (sim.control().reserved_bytes(), sim.control().reserved_page_bytes());
+    let (heap, control) = (sim.control().heap(0).unwrap(), sim.control().clone());
+    assert_eq!((reserved, heap.bytes, heap.page_bytes, heap.object_count), ((0, 0), 0, 0, 0), "all is given back");
+    assert_eq!((control.peak_reserved_bytes(), control.peak_reserved_page_bytes()), (4, 16 * KIB));
+    assert_eq!((control.memory_object_count(), control.peak_memory_object_count()), (0, 4));
+    control.reset_peaks();
+    assert_eq!((control.peak_reserved_bytes(), control.peak_reserved_page_bytes()), (0, 0));
+    assert_eq!(control.peak_memory_object_count(), 0);
     assert_eq!(sim.finish(), []);
 }
 
