@@ -153,7 +153,9 @@ mod tests {
         table.vacant.reserve_exact(5);
         let tables = table.slots.capacity() * size_of::<Slot>() + table.vacant.capacity() * size_of::<u32>();
         assert_eq!(table.host_bytes(), tables);
-        (0..5).for_each(|_| drop(table.push_slot()));
+        for _ in 0..5 {
+            table.push_slot();
+        }
         table.vacant.extend([0, 3]);
         let object = size_of::<DedicatedMemory>() + 2 * size_of::<usize>();
         assert_eq!(table.host_bytes(), tables + 3 * object, "two of five slots hold none");

@@ -321,6 +321,10 @@ mod tests {
         assert_eq!(profile.memory_types, [MemoryType { property_flags: Flags::DEVICE_LOCAL, heap_index: 1 }]);
         assert_eq!((profile.max_memory_allocation_count, profile.images.optimal_memory_type_bits), (7, 1));
         assert_eq!(profile.dedicated.prefer_images_from, Some(4096));
+        let wishes = "prefer-buffers-from = 1\nrequire-images-from = 2\nrequire-buffers-from = 3";
+        let dedicated = Profile::parse(&format!("{SMALL}{wishes}")).unwrap().dedicated;
+        let read = [dedicated.prefer_buffers_from, dedicated.require_images_from, dedicated.require_buffers_from];
+        assert_eq!(read, [1, 2, 3].map(Some));
         let never = Profile::parse(&format!("{SMALL}prefer-attachments-from = never")).unwrap();
         assert_eq!(never.dedicated.prefer_attachments_from, None);
         let exact = Profile::parse(&format!("{SMALL}rounds-sizes = no")).unwrap();
@@ -367,6 +371,14 @@ mod tests {
         expect(heaps, 6, "the heaps have more than 1125899906842624 bytes in all, for which there is no room");
         expect("max-allocations = 0", 5, "max-allocations is 0; Vulkan has 1 to 18446744073709551615");
         expect("name =", 5, "no \"name\" is given");
+        let counts = |heaps, types| {
+            let (heap, memory) = ("heap = 1 MiB\n".repeat(heaps), "memory = heap 0\n".repeat(types));
+            Profile::parse(&format!("name = many\n{heap}{memory}")).map(drop).map_err(|error| error.what)
+        };
+        assert_eq!([counts(1, 1), counts(16, 32)], [Ok(()), Ok(())]);
+        for (heaps, types) in [(0, 1), (1, 0), (17, 1), (1, 33)] {
+            assert!(counts(heaps, types).is_err(), "{heaps} heaps, {types} types");
+        }
         let empty = Profile::parse("name = empty").unwrap_err();
         assert_eq!(empty.what, "0 heaps and 0 memory types; Vulkan has 1 to 16 and 1 to 32");
         assert_eq!(Profile::parse("").unwrap_err().line, 1);

@@ -203,6 +203,16 @@ mod tests {
     }
 
     #[test]
+    fn slots_are_used_again() {
+        let mut table = Table::new(ObjectKind::Buffer, 0);
+        for round in 0..100 {
+            let handle = table.insert(round).unwrap();
+            assert_eq!((handle & INDEX_MASK, table.slots.len()), (1, 1));
+            table.remove(handle).unwrap();
+        }
+    }
+
+    #[test]
     fn a_slot_without_generations_left_is_retired() {
         let mut table = Table::new(ObjectKind::Buffer, 0);
         let first = table.insert(1).unwrap();

@@ -5,7 +5,7 @@ use super::{allocate, bind_buffer, bind_image, buffer, destroy_buffer, free, ima
 use ash::vk;
 
 /// Records commands, submits them, waits, and cleans up.
-fn submit(sim: &SimDevice, record: impl FnOnce(&ash::Device, vk::CommandBuffer)) {
+pub(super) fn submit(sim: &SimDevice, record: impl FnOnce(&ash::Device, vk::CommandBuffer)) {
     let device = sim.device();
     // SAFETY: the device is valid; so it is throughout.
     let pool = unsafe { device.create_command_pool(&vk::CommandPoolCreateInfo::default(), None) }.unwrap();
@@ -31,7 +31,7 @@ fn submit(sim: &SimDevice, record: impl FnOnce(&ash::Device, vk::CommandBuffer))
     unsafe { device.destroy_command_pool(pool, None) };
 }
 
-fn copy(sim: &SimDevice, from: vk::Buffer, to: vk::Buffer, src_offset: u64, dst_offset: u64, size: u64) {
+pub(super) fn copy(sim: &SimDevice, from: vk::Buffer, to: vk::Buffer, src_offset: u64, dst_offset: u64, size: u64) {
     let region = [vk::BufferCopy { src_offset, dst_offset, size }];
     // SAFETY: a wrong copy is the driver's to find.
     submit(sim, |device, commands| unsafe {
@@ -40,18 +40,18 @@ fn copy(sim: &SimDevice, from: vk::Buffer, to: vk::Buffer, src_offset: u64, dst_
 }
 
 /// A buffer on memory of its own.
-fn bound(sim: &SimDevice, size: u64, memory_type_index: u32) -> (vk::Buffer, vk::DeviceMemory) {
+pub(super) fn bound(sim: &SimDevice, size: u64, memory_type_index: u32) -> (vk::Buffer, vk::DeviceMemory) {
     let (buffer, memory) = (buffer(sim, size), allocate(sim, size.next_multiple_of(16), memory_type_index).unwrap());
     bind_buffer(sim, buffer, memory, 0).unwrap();
     (buffer, memory)
 }
 
-fn write(to: *mut u8, bytes: &[u8]) {
+pub(super) fn write(to: *mut u8, bytes: &[u8]) {
     // SAFETY: the tests map at least as many bytes.
     unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
 }
 
-fn read(from: *const u8, length: usize) -> Vec<u8> {
+pub(super) fn read(from: *const u8, length: usize) -> Vec<u8> {
     // SAFETY: the tests map at least as many bytes and have initialised them.
     unsafe { core::slice::from_raw_parts(from, length) }.to_vec()
 }

@@ -97,6 +97,39 @@ fn buffers_of_bound_sets_are_in_use() {
 }
 
 #[test]
+fn what_is_copied_into_a_set_is_in_use() {
+    let scene = Scene::new();
+    let (one, other) = (scene.buffer(), scene.buffer());
+    scene.write(0, one.0);
+    scene.write(1, other.0);
+    let copy = vk::CopyDescriptorSet::default().src_set(scene.set).src_array_element(0).dst_set(scene.set);
+    // SAFETY: the set is alive, and bound nowhere.
+    unsafe { scene.sim.device().update_descriptor_sets(&[], &[copy.dst_array_element(1).descriptor_count(1)]) };
+    scene.write(0, other.0);
+    scene.bind();
+    scene.dispatch();
+    scene.submit();
+    assert_eq!(scene.end(one), FOUND, "it was copied to the second place before the first was overwritten");
+    assert_eq!(scene.end(other), FOUND);
+}
+
+/// A range that begins inside a buffer ends inside it too.
+#[test]
+fn the_range_of_a_descriptor_is_judged_from_its_offset_on() {
+    let scene = Scene::new();
+    let (buffer, memory) = scene.buffer();
+    for (offset, range, wanted) in [(64, 192, [].as_slice()), (64, 193, &["VUID-VkDescriptorBufferInfo-range-00342"])] {
+        let infos = [vk::DescriptorBufferInfo { buffer, offset, range }];
+        let write = vk::WriteDescriptorSet::default().dst_set(scene.set);
+        let writes = [write.descriptor_type(vk::DescriptorType::STORAGE_BUFFER).buffer_info(&infos)];
+        // SAFETY: set and buffer are alive; what is wrong is the driver's to find.
+        unsafe { scene.sim.device().update_descriptor_sets(&writes, &[]) };
+        assert_eq!(rules(&scene.sim), wanted);
+    }
+    assert_eq!(scene.end((buffer, memory)), [""; 0]);
+}
+
+#[test]
 fn sets_that_no_dispatch_sees_are_not_in_use() {
     let scene = Scene::new();
     let one = scene.buffer();

@@ -19,6 +19,7 @@ mod objects;
 mod peer;
 mod pending;
 mod refused;
+mod seen;
 mod steering;
 mod versions;
 mod wrong_handles;
