@@ -172,3 +172,139 @@ fn images_of_several_samples_are_larger() {
     };
     assert_eq!(size(vk::SampleCountFlags::TYPE_4), 4 * size(vk::SampleCountFlags::TYPE_1));
 }
+
+/// Reads the limits of every profile.
+fn limits() -> impl Iterator<Item = (Profile, vk::PhysicalDeviceLimits)> {
+    Profile::all().into_iter().map(|profile| {
+        let sim = SimDevice::new(profile.clone());
+        // SAFETY: the physical device is the instance's.
+        let limits = unsafe { sim.instance().get_physical_device_properties(sim.physical_device()) }.limits;
+        (profile, limits)
+    })
+}
+
+/// No limit is worse than any Vulkan device's. Source: Vulkan specification, "Limits", table of required limits.
+#[test]
+fn limits_are_what_vulkan_promises() {
+    for (profile, limits) in limits() {
+        let sides = [limits.max_image_dimension1_d, limits.max_image_dimension2_d, limits.max_image_dimension_cube];
+        assert!(sides.iter().all(|side| *side >= 4096) && limits.max_image_dimension3_d >= 256);
+        assert!(limits.max_image_array_layers >= 256 && limits.max_texel_buffer_elements >= 65_536);
+        assert!(limits.max_uniform_buffer_range >= 16_384 && limits.max_storage_buffer_range >= 1 << 27);
+        assert!(limits.max_push_constants_size >= 128 && limits.max_sampler_allocation_count >= 4000);
+        assert!(limits.sparse_address_space_size >= 1 << 31 && limits.max_bound_descriptor_sets >= 4);
+        assert!(
+            limits.max_per_stage_descriptor_samplers >= 16 && limits.max_per_stage_descriptor_uniform_buffers >= 12
+        );
+        assert!(limits.max_per_stage_descriptor_storage_buffers >= 4);
+        assert!(limits.max_per_stage_descriptor_sampled_images >= 16);
+        assert!(limits.max_per_stage_descriptor_storage_images >= 4);
+        assert!(limits.max_per_stage_descriptor_input_attachments >= 4 && limits.max_per_stage_resources >= 128);
+        assert!(limits.max_descriptor_set_samplers >= 96 && limits.max_descriptor_set_uniform_buffers >= 72);
+        assert!(limits.max_descriptor_set_uniform_buffers_dynamic >= 8);
+        assert!(limits.max_descriptor_set_storage_buffers >= 24);
+        assert!(limits.max_descriptor_set_storage_buffers_dynamic >= 4);
+        assert!(limits.max_descriptor_set_sampled_images >= 96 && limits.max_descriptor_set_storage_images >= 24);
+        assert!(limits.max_descriptor_set_input_attachments >= 4);
+        assert!(limits.max_compute_shared_memory_size >= 16_384 && limits.max_compute_work_group_invocations >= 128);
+        assert!(limits.max_compute_work_group_count.iter().all(|count| *count >= 65_535));
+        let groups = limits.max_compute_work_group_size.iter().zip([128, 128, 64]);
+        assert!(groups.into_iter().all(|(size, least)| *size >= least));
+        assert!(limits.min_memory_map_alignment >= 64 && limits.min_memory_map_alignment.is_power_of_two());
+        let offsets = [
+            limits.min_texel_buffer_offset_alignment,
+            limits.min_uniform_buffer_offset_alignment,
+            limits.min_storage_buffer_offset_alignment,
+            limits.non_coherent_atom_size,
+        ];
+        assert!(offsets.iter().all(|offset| offset.is_power_of_two() && *offset <= 256), "{}", profile.name);
+        assert!(limits.optimal_buffer_copy_offset_alignment.is_power_of_two());
+        assert!(limits.optimal_buffer_copy_row_pitch_alignment.is_power_of_two());
+        assert!((1..=131_072).contains(&limits.buffer_image_granularity));
+        assert_eq!(limits.min_memory_map_alignment as u64, profile.min_memory_map_alignment);
+    }
+}
+
+/// The same of what the simulation does not do, but layers look at.
+#[test]
+fn limits_of_drawing_are_what_vulkan_promises() {
+    for (_, limits) in limits() {
+        assert!(limits.max_viewports >= 1 && limits.max_viewport_dimensions.iter().all(|side| *side >= 4096));
+        let [low, high] = limits.viewport_bounds_range;
+        assert!(low <= -8192.0 && high >= 8191.0);
+        assert!(limits.max_framebuffer_width >= 4096 && limits.max_framebuffer_height >= 4096);
+        assert!(limits.max_framebuffer_layers >= 256 && limits.max_color_attachments >= 4);
+        assert!(limits.max_sample_mask_words >= 1);
+        let needed = vk::SampleCountFlags::TYPE_1 | vk::SampleCountFlags::TYPE_4;
+        let counts = [
+            limits.framebuffer_color_sample_counts,
+            limits.framebuffer_depth_sample_counts,
+            limits.framebuffer_stencil_sample_counts,
+            limits.framebuffer_no_attachments_sample_counts,
+            limits.sampled_image_color_sample_counts,
+            limits.sampled_image_integer_sample_counts | vk::SampleCountFlags::TYPE_4,
+            limits.sampled_image_depth_sample_counts,
+            limits.sampled_image_stencil_sample_counts,
+        ];
+        assert!(counts.iter().all(|count| count.contains(needed)));
+        assert!(limits.sampled_image_integer_sample_counts.contains(vk::SampleCountFlags::TYPE_1));
+        assert!(limits.storage_image_sample_counts.contains(vk::SampleCountFlags::TYPE_1));
+    }
+}
+
+#[test]
+fn views_that_are_destroyed_live_no_more() {
+    let sim = SimDevice::new(Profile::unified());
+    let (picture, memory) = (image(&sim, &image_info(8)), allocate(&sim, 4 * KIB, 0).unwrap());
+    super::bind_image(&sim, picture, memory, 0).unwrap();
+    let before = sim.control().live(ObjectKind::Passive);
+    // SAFETY: the image is bound.
+    let view = unsafe { sim.device().create_image_view(&vk::ImageViewCreateInfo::default().image(picture), None) };
+    assert_eq!(sim.control().live(ObjectKind::Passive), before + 1);
+    // SAFETY: nothing uses the view.
+    unsafe { sim.device().destroy_image_view(view.unwrap(), None) };
+    assert_eq!(sim.control().live(ObjectKind::Passive), before);
+}
+
+/// A mapping that ends with its memory ends with an atom; one that ends before must be a multiple of it.
+#[test]
+fn ranges_to_the_end_of_a_mapping_end_with_an_atom() {
+    let sim = SimDevice::new(Profile::noncoherent());
+    let atom = sim.profile().non_coherent_atom_size;
+    let memory = allocate(&sim, 4 * atom + 100, 1).unwrap();
+    for (mapped, wanted) in
+        [(2 * atom, [].as_slice()), (2 * atom + 100, &["VUID-VkMappedMemoryRange-size-01389"]), (4 * atom + 100, &[])]
+    {
+        map(&sim, memory, 0, mapped).unwrap();
+        let range = vk::MappedMemoryRange::default().memory(memory).offset(atom).size(vk::WHOLE_SIZE);
+        // SAFETY: the memory is mapped; what is wrong is the driver's to find.
+        unsafe { sim.device().flush_mapped_memory_ranges(&[range]) }.unwrap();
+        assert_eq!(rules(&sim), wanted, "{mapped} bytes are mapped");
+        // SAFETY: the memory is mapped.
+        unsafe { sim.device().unmap_memory(memory) };
+    }
+}
+
+/// What may be chained to an allocation came with a version, or with an extension before it.
+#[test]
+fn what_is_chained_to_an_allocation_needs_its_version_or_its_extension() {
+    let rule = "VUID-VkMemoryAllocateInfo-pNext-pNext";
+    let with = |mut profile: Profile, extension: Option<&'static core::ffi::CStr>| {
+        profile.device_extensions.retain(|name| Some(*name) == extension);
+        profile.device_extensions.extend(extension.filter(|name| !profile.has_extension(name)));
+        profile
+    };
+    let old = || Profile::unified().vulkan_1_0();
+    let addresses = Some(c"VK_KHR_buffer_device_address");
+    for (profile, flags_allowed) in
+        [(with(old(), None), false), (with(old(), addresses), true), (Profile::unified(), true)]
+    {
+        let sim = SimDevice::new(profile);
+        let mut flags = vk::MemoryAllocateFlagsInfo::default();
+        let info = vk::MemoryAllocateInfo::default().allocation_size(256).push_next(&mut flags);
+        // SAFETY: what is wrong with the chain is the driver's to find.
+        let memory = unsafe { sim.device().allocate_memory(&info, None) }.unwrap();
+        assert_eq!(rules(&sim).contains(&rule), !flags_allowed);
+        free(&sim, memory);
+    }
+}
