@@ -19,6 +19,25 @@ const ROOTS: [(&str, &str); 2] = [
 /// Tests that need a driver, or read the source.
 const OTHER_TESTS: [&str; 4] = ["house", "real_drivers", "renderer", "validation_layers"];
 
+/// How much of the project is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it, with every test that needs no driver but the simulated one.
+    Whole,
+    /// The library without Vulkan, with its unit tests: what the suballocators need.
+    Suballocators,
+}
+
+impl Scope {
+    fn features(self) -> &'static str {
+        if self == Self::Whole { "--features=sim,cli,serde" } else { "--no-default-features" }
+    }
+
+    fn targets(self) -> &'static [&'static str] {
+        if self == Self::Whole { &["--lib", "--bins"] } else { &["--lib"] }
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Built {
@@ -41,6 +60,7 @@ impl Built {
 pub struct Workshop<'a> {
     pub root: &'a Path,
     pub folder: PathBuf,
+    pub scope: Scope,
 }
 
 impl Workshop<'_> {
@@ -55,7 +75,7 @@ impl Workshop<'_> {
             let all = mutants.numbers();
             built.constants =
                 all.filter(|number| !placed.contains(number) && !built.unviable.contains(number)).collect();
-            let errors = errors(self.cargo(&["check", "--profile=test", "--lib", "--bins"]));
+            let errors = errors(self.cargo(&["check", "--profile=test"]));
             eprintln!("{} mutants: {} errors", placed.len(), errors.len());
             if errors.is_empty() {
                 break;
@@ -105,11 +125,17 @@ impl Workshop<'_> {
 
     fn cargo(&self, words: &[&str]) -> Command {
         let mut cargo = Command::new("cargo");
-        cargo.args(words).args(["--features=sim,cli,serde", "--message-format=json"]).current_dir(&self.folder);
-        // Optimised a little, build and tests together take a third.
-        cargo.env("RUSTFLAGS", "--cap-lints=allow").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
-        cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "1");
-        cargo.env("CARGO_TARGET_DIR", self.folder.join("target")).stderr(Stdio::null());
+        cargo.args(words).args([self.scope.features(), "--message-format=json"]).args(self.scope.targets());
+        cargo.current_dir(&self.folder);
+        cargo.stderr(Stdio::null());
+        if self.scope == Scope::Whole {
+            // Optimised a little, build and tests together take a third.
+            cargo.env("RUSTFLAGS", "--cap-lints=allow").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+            cargo.env("CARGO_PROFILE_TEST_OPT_LEVEL", "1").env("CARGO_TARGET_DIR", self.folder.join("target"));
+        } else if std::env::var_os("CARGO_TARGET_DIR").is_none() {
+            // What it needs of others is built there already.
+            cargo.env("CARGO_TARGET_DIR", self.root.join("target"));
+        }
         cargo
     }
 
@@ -155,12 +181,15 @@ impl Workshop<'_> {
 
     /// Builds the tests that need no driver but the simulated one.
     fn programs(&self) -> Vec<(String, PathBuf)> {
-        let mut cargo = self.cargo(&["test", "--no-run", "--lib", "--bins"]);
+        let mut cargo = self.cargo(&["test", "--no-run"]);
         let files = fs::read_dir(self.root.join("tests")).expect("there are tests").flatten().map(|entry| entry.path());
         let is_test = |path: &PathBuf| path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists();
         let names = files.filter(is_test).filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
         let names = names.filter(|name| !OTHER_TESTS.contains(&name.as_str()));
-        cargo.args(names.map(|name| format!("--test={name}"))).stderr(Stdio::inherit());
+        if self.scope == Scope::Whole {
+            cargo.args(names.map(|name| format!("--test={name}")));
+        }
+        cargo.stderr(Stdio::inherit());
         let output = cargo.output().expect("cargo runs");
         assert!(output.status.success(), "the tests build");
         let artifacts = lines(&output.stdout).filter(|line| line["profile"]["test"] == true);

@@ -56,8 +56,8 @@ impl<'a> Results<'a> {
     }
 }
 
-/// Prints the table, and what survived.
-pub fn print(path: &Path) {
+/// Prints the table, and what survived; tells whether nothing did.
+pub fn print(path: &Path) -> bool {
     let text = fs::read_to_string(path).expect("there are results");
     let mut table = BTreeMap::<&str, [usize; 6]>::new();
     let mut survivors = Vec::new();
@@ -77,7 +77,10 @@ pub fn print(path: &Path) {
     }
     println!("{}\n", row("all", &sum));
     survivors.sort();
-    survivors.iter().for_each(|line| println!("{line}"));
+    for line in &survivors {
+        println!("{line}");
+    }
+    survivors.is_empty()
 }
 
 fn row(name: &str, counts: &[usize; 6]) -> String {

@@ -1,6 +1,9 @@
 //! Put into the changed program: says which place is changed, or notes which places are reached.
 #![allow(missing_docs, unreachable_pub)]
 
+extern crate std; // the library without Vulkan does not name it
+
+use std::format;
 use std::fs::File;
 use std::io::Write;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
