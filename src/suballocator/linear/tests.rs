@@ -186,6 +186,7 @@ fn the_host_pays_for_each_region_s_front() {
     let paid = line.subject.host_bytes() - linear.ranges.host_bytes();
     let fronts = 100 * size_of::<Front>();
     assert!((fronts..=2 * fronts).contains(&paid), "{paid} bytes for {fronts} bytes of fronts");
+    assert_eq!(paid, linear.fronts.capacity() * size_of::<Front>() + linear.lasts.capacity() * size_of::<u32>());
 }
 
 #[test]

@@ -207,6 +207,14 @@ fn slabs_serve_what_is_asked_to_be_served_by_them() {
 }
 
 #[test]
+fn a_refusal_says_how_much_is_free() {
+    let mut block = VirtualBlock::new(&VirtualBlockCreateInfo::new(1000)).expect("a sound description");
+    let _kept = block.allocate(&Request::new(600, 1)).expect("it has room");
+    let refused = block.allocate(&Request::new(500, 1)).expect_err("400 are left");
+    assert!(matches!(refused, VirtualAllocateError::NoRoom { free_bytes: 400, largest: 400, .. }), "{refused}");
+}
+
+#[test]
 fn the_host_pays_for_user_data_too() {
     let mut block = block(Algorithm::Tlsf);
     let keys = [(); 10].map(|()| block.allocate(&Request::new(16, 1)).expect("it has room").key);
