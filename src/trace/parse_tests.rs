@@ -128,3 +128,18 @@ fn messages_quote_no_more_than_a_line_can_hold() {
     let complaint = complaint(&BUFFER.replace("buffer", &"\u{1b}".repeat(5000)));
     assert!(complaint.len() < 400 && !complaint.contains('\u{1b}'), "{complaint}");
 }
+
+#[test]
+fn every_word_of_a_column_has_its_meaning() {
+    let said = ["none", "prefers", "requires", "app"].map(|word| allocated(&BUFFER.replace("none", word)).dedicated);
+    assert_eq!(said, [Dedicated::None, Dedicated::Prefers, Dedicated::Requires, Dedicated::App]);
+    for class in Class::ALL {
+        let resource = allocated(&BUFFER.replace("device", class.as_str()));
+        assert_eq!(resource.class, class);
+        let names = crate::memory_type::Intent::ALL.map(|intent| intent.to_string());
+        assert!(names.iter().any(|name| name == class.intent_name()), "{names:?}");
+    }
+    let resource = allocated(&BUFFER.replace("vertices", "import;a;b"));
+    assert_eq!((resource.name.as_deref(), resource.sharing.is_import), (Some("a;b"), true));
+    assert!(!resource.sharing.is_alias && !resource.sharing.is_export);
+}

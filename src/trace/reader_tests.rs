@@ -208,3 +208,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_header_says_what_was_recorded_and_where() {
+    let lines =
+        "# freestone-trace 1\n# app: a game\n# scenario: a level\n# device: a card\n# frame counter: presents\n";
+    let header = read(&format!("{lines}{}", alloc(1))).expect("a good trace").header;
+    let said = [header.app, header.scenario, header.device, header.frame_counter];
+    assert_eq!(said.each_ref().map(|value| value.as_deref()), ["a game", "a level", "a card", "presents"].map(Some));
+}
