@@ -136,6 +136,38 @@ fn an_upload_whose_ring_does_not_grow_is_as_before() {
     assert!(tally.failed > 300 && tally.survived > 10, "{tally:?}");
 }
 
+/// One upload of two pieces: what was recorded before the failure stays recorded, and it goes on from there.
+fn upload_in_pieces(stage: &Stage, target: vk::Buffer, probe: &Probe<'_>) {
+    let commands = stage.begin();
+    let bytes = [0, 1].map(bytes_of).concat();
+    let upload = Upload::to_buffer(target, 2 * PART, 0, bytes).expect("it fits");
+    let mut under_way = (uploader(stage).expect("a ring"), upload);
+    let crowd = crowd(&stage.rig, Intent::Upload);
+    let ahead = |(uploader, upload): &UnderWay<'_>| (uploader.used_bytes() - upload.done_bytes(), upload.is_done());
+    let way = probe.attempt_alone(&mut under_way, ahead, |(uploader, upload)| {
+        // SAFETY: recording; the target lives on.
+        done(unsafe { uploader.record(commands, upload) })
+    });
+    assert_eq!((way, look(&under_way)), (Way::Staged, (2 * PART, 2 * PART, 2 * PART, true)));
+    run_and_compare(stage, commands, target, &[0, 1]);
+    drop(under_way);
+    Made::of(crowd).undo(&stage.rig);
+}
+
+#[test]
+fn an_upload_in_pieces_goes_on_where_it_stopped() {
+    let mut tally = Tally::default();
+    for profile in devices() {
+        let stage = Stage::new(profile);
+        let target = stage.buffer(2 * PART);
+        let one = fail_each_attempt(&stage.rig, &|probe| upload_in_pieces(&stage, target.handle(), probe));
+        tally = sum([tally, one]);
+        drop(target);
+        stage.finish();
+    }
+    assert!(tally.failed > 300 && tally.survived > 10, "{tally:?}");
+}
+
 /// An upload into a ring with room: the flush alone can fail.
 #[test]
 fn an_upload_that_is_not_flushed_is_as_before() {
