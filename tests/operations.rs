@@ -7,9 +7,9 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use common::failing::{Made, Operation, fail_each_call, furnished, on_every_profile};
+use common::failing::{Made, Operation, fail_each_call, furnished, on_every_profile, silently};
+use common::operations::{assert_complete, public_operations};
 use common::{Rig, buffer_info, every_device, image_info, linear, mib, requirements};
 use freestone::sim::{KIB, Profile};
 use freestone::{
@@ -93,45 +93,13 @@ const SILENT: [&str; 39] = [
     "Buffer::drop",
 ];
 
-/// Finds the public methods of `Allocator`, and those that the macro gives `Buffer` and `Image`.
-fn operations_in(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).expect("the source is there") {
-        let path = entry.expect("the folder can be read").path();
-        if path.is_dir() {
-            operations_in(&path, found);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            let text = std::fs::read_to_string(&path).expect("the file can be read");
-            let owner = if path.ends_with("owned.rs") { &["Buffer", "Image"][..] } else { &["Allocator"] };
-            collect(&text, owner, found);
-        }
-    }
-}
-
-fn collect(text: &str, owners: &[&str], found: &mut BTreeSet<String>) {
-    let mut is_inside = owners.len() > 1;
-    for line in text.lines() {
-        is_inside |= line == "impl Allocator {";
-        if line == "}" && owners.len() == 1 {
-            is_inside = false;
-        }
-        let line = line.trim_start();
-        let name = line.strip_prefix("pub fn ").or_else(|| line.strip_prefix("pub unsafe fn "));
-        let Some(name) = name.filter(|_| is_inside) else { continue };
-        let name = name.split(['(', '<']).next().unwrap_or_default();
-        found.extend(owners.iter().map(|owner| format!("{owner}::{name}")));
-    }
-}
-
 #[test]
 fn the_table_names_every_public_operation() {
     let mut found = BTreeSet::from(["Buffer::drop".to_owned()]);
-    for room in ["allocator", "resource"] {
-        operations_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room), &mut found);
-    }
-    let table = MAY_FAIL.iter().map(|(name, _)| *name).chain(SILENT).map(str::to_owned);
-    let table: BTreeSet<String> = table.collect();
-    assert_eq!(found.difference(&table).collect::<Vec<_>>(), Vec::<&String>::new(), "not in the table");
-    assert_eq!(table.difference(&found).collect::<Vec<_>>(), Vec::<&String>::new(), "not in the source");
+    found.extend(public_operations("allocator", &[]).into_iter().filter(|name| name.starts_with("Allocator::")));
+    let of_owners = |name: &String| ["Allocator::", "Buffer::", "Image::"].iter().any(|owner| name.starts_with(owner));
+    found.extend(public_operations("resource", &["Buffer", "Image"]).into_iter().filter(of_owners));
+    assert_complete(&found, MAY_FAIL.iter().map(|(name, _)| *name).chain(SILENT));
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "handed to `map_err`")]
@@ -285,17 +253,6 @@ fn accesses_to_owned_resources_report_each_failure_and_work_afterwards() {
         drop((buffer, image));
         rig.finish();
     }
-}
-
-/// Lets every call of the driver that can fail fail, and none is made.
-#[track_caller]
-fn silently<R>(rig: &Rig, run: impl FnOnce() -> R) -> R {
-    let before = rig.control().failable_calls();
-    rig.control().fail_when(|_| Some(vk::Result::ERROR_DEVICE_LOST));
-    let outcome = run();
-    rig.control().clear_faults();
-    assert_eq!(rig.control().failable_calls(), before);
-    outcome
 }
 
 #[test]

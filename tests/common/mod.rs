@@ -6,6 +6,7 @@ pub(crate) mod decode;
 pub(crate) mod failing;
 #[cfg(not(miri))]
 pub(crate) mod model;
+pub(crate) mod operations;
 #[cfg(not(miri))]
 pub(crate) mod program;
 
