@@ -50,6 +50,14 @@ proptest! {
     }
 }
 
+/// Where devices are drawn, one may be passed by; here none is.
+#[test]
+fn programs_agree_with_the_shadow_on_every_device() {
+    program::on_every_device(3, &vec(program::any_step(), 1..60), |profile, steps| {
+        Model::new(Rig::new(profile)).run(&steps, Compare::AfterEachStep);
+    });
+}
+
 /// Buffers and images of every size and intent, created, bound, freed: the driver checks each bind.
 #[test]
 fn resources_of_every_size_are_bound_where_they_may_be() {

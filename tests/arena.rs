@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ash::vk;
 use ash::vk::Handle;
-use common::{Rig, create_info, mib, state_of};
+use common::{Rig, create_info, mib, program, state_of};
 use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
     AccessError, AllocationCreateInfo, Allocator, Arena, ArenaCreateInfo, ArenaError, ArenaFreeReason, ArenaRange,
@@ -190,6 +190,15 @@ proptest! {
         Model::new(&rig, max_bytes).run(&steps);
         rig.finish();
     }
+}
+
+#[test]
+fn generated_programs_share_no_byte_on_any_device() {
+    program::on_every_device(2, &(vec(step(), 1..160), mib(1)..mib(4)), |profile, (steps, max_bytes)| {
+        let rig = Rig::new(profile);
+        Model::new(&rig, max_bytes).run(&steps);
+        rig.finish();
+    });
 }
 
 #[test]

@@ -123,7 +123,8 @@ fn every_allocation_is_tracked_where_asked_for() {
 /// What is at hand in a custom pool is tracked like all else.
 #[test]
 fn every_allocation_of_a_custom_pool_is_tracked_where_asked_for() {
-    let rig = Rig::with(SimDevice::new(Profile::unified()), |info| info.track_all());
+    let rig =
+        Rig::with(SimDevice::new(Profile::unified()), |info| info.track_all().on_leak(|report| panic!("{report:?}")));
     for algorithm in [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 256 }] {
         let info = PoolCreateInfo::for_intent(Intent::GpuOnly).algorithm(algorithm);
         let pool = rig.create_pool(&info).expect("there is room for a pool");

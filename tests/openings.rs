@@ -296,7 +296,7 @@ fn a_prewarmed_block_is_asked_for_again_only_where_that_may_help() {
 /// A heap may be one object.
 #[test]
 fn an_object_may_be_as_large_as_its_heap() {
-    let rig = Rig::new(common::two_heaps(mib(64), mib(64)));
+    let rig = Rig::new(two_heaps(mib(64), mib(64)));
     let info = AllocationCreateInfo::gpu_only().dedicated(DedicatedUse::Always).without_spilling();
     let whole = rig.allocate(&linear(mib(64)), &info).expect("the heap has room for it");
     rig.free(whole).expect("it is alive");

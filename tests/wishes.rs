@@ -172,8 +172,8 @@ fn the_map_of_memory_shows_each_range_and_each_name() {
 fn the_statistics_count_what_the_map_shows() {
     let rig = Rig::new(Profile::discrete_rebar());
     let slots = PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Fixed { slot_size: 3000 });
-    let line = PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Linear).block_size(mib(1));
-    let pools = [slots, line].map(|info| rig.create_pool(&info).expect("there is room for pools"));
+    let stack = PoolCreateInfo::for_memory_type(0).algorithm(Algorithm::Linear).block_size(mib(1));
+    let pools = [slots, stack].map(|info| rig.create_pool(&info).expect("there is room for pools"));
     let plain = AllocationCreateInfo::gpu_only();
     let mut live = Vec::new();
     for info in [&plain, &plain.pool(&pools[0]), &plain.pool(&pools[1])] {

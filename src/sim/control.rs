@@ -157,6 +157,12 @@ impl Control {
         self.state.is_aliasing_allowed.store(is_allowed, Ordering::Relaxed);
     }
 
+    /// Sets how long a wait without a limit lasts before it is recorded as endless; ten seconds at first. Waits that have
+    /// begun keep the time that they began with.
+    pub fn set_patience(&self, patience: Duration) {
+        *self.state.patience.lock() = patience;
+    }
+
     /// Chooses the costly checks from now on.
     pub fn set_checks(&self, checks: Checks) {
         self.state.checks.store(checks.to_bits(), Ordering::Relaxed);

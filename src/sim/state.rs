@@ -11,6 +11,7 @@ use super::script::{Call, Script};
 use super::violation::Violation;
 use ash::vk;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 
@@ -18,6 +19,9 @@ use std::collections::VecDeque;
 const LOG_LIMIT: usize = 1 << 20;
 /// Violations that are kept with their text; all are counted. Taste.
 const VIOLATION_LIMIT: usize = 4096;
+
+/// How long a wait without a limit lasts, unless the tester sets another time. Taste.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which costly checks the driver makes. Counters, accounts and the checks of single calls are always on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,7 @@ pub(super) struct State {
     pub(super) is_armed: AtomicBool,
     pub(super) checks: AtomicU32,
     pub(super) is_aliasing_allowed: AtomicBool,
+    pub(super) patience: Mutex<Duration>,
     pub(super) bound_frees: AtomicU64,
     pub(super) mapped_frees: AtomicU64,
     pub(super) script: Mutex<Script>,
@@ -90,6 +95,7 @@ impl State {
             is_armed: AtomicBool::new(false),
             checks: AtomicU32::new(checks.to_bits()),
             is_aliasing_allowed: AtomicBool::new(false),
+            patience: Mutex::new(PATIENCE),
             bound_frees: AtomicU64::new(0),
             mapped_frees: AtomicU64::new(0),
             script: Mutex::new(Script::default()),

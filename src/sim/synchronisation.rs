@@ -1,7 +1,7 @@
 //! Entry points of fences and semaphores.
 //!
 //! A wait for something that no submission has signaled yet waits for other threads; one without a limit is given up
-//! after ten seconds, recorded, and answered with device loss, because a test that hangs tells nothing.
+//! after ten seconds, or what the tester sets, recorded, and answered with device loss, because a test that hangs tells nothing.
 //!
 //! Where the tester lets the device be lost, a wait ends at once, and what was waited for is in use no more.
 
@@ -18,9 +18,6 @@ use core::mem::MaybeUninit;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::time::Instant;
-
-/// How long a wait without a limit lasts. Taste.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 const FENCE_CALLBACKS: CallbackRules =
     CallbackRules { given: "VUID-vkDestroyFence-fence-01121", none: "VUID-vkDestroyFence-fence-01122" };
@@ -108,8 +105,8 @@ pub(super) extern "system" fn fence_status(device: &DeviceObject, fence: vk::Fen
 }
 
 /// Returns how long a wait lasts at most, and whether only for want of patience.
-fn limit(timeout: u64) -> (Duration, bool) {
-    if timeout == u64::MAX { (PATIENCE, true) } else { (Duration::from_nanos(timeout), false) }
+fn limit(timeout: u64, patience: Duration) -> (Duration, bool) {
+    if timeout == u64::MAX { (patience, true) } else { (Duration::from_nanos(timeout), false) }
 }
 
 /// Waits until `is_reached`, at most `timeout` nanoseconds; not at all where the tester lets the call fail.
@@ -124,11 +121,11 @@ fn wait(
         Mode::Refuse => return vk::Result::NOT_READY,
         Mode::Lose => return vk::Result::SUCCESS,
     }
+    let (limit, is_endless) = limit(timeout, *device.state().patience.lock());
     let mut world = device.world();
     if is_reached(&world) {
         return vk::Result::SUCCESS;
     }
-    let (limit, is_endless) = limit(timeout);
     let deadline = Instant::now() + limit;
     while !is_reached(&world) {
         if device.signaled.wait_until(&mut world, deadline).timed_out() {
@@ -350,9 +347,9 @@ mod tests {
 
     #[test]
     fn a_wait_with_a_limit_is_not_endless() {
-        let minute = 60_000_000_000;
-        assert_eq!(limit(minute), (Duration::from_secs(60), false));
-        assert_eq!(limit(0), (Duration::ZERO, false));
-        assert_eq!(limit(u64::MAX), (PATIENCE, true));
+        let (minute, second) = (60_000_000_000, Duration::from_secs(1));
+        assert_eq!(limit(minute, second), (Duration::from_secs(60), false));
+        assert_eq!(limit(0, second), (Duration::ZERO, false));
+        assert_eq!(limit(u64::MAX, second), (second, true));
     }
 }

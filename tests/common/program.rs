@@ -7,9 +7,10 @@ use freestone::{
     PoolCreateInfo,
 };
 use proptest::collection::vec;
-use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
-use super::{mib, requirements, two_heaps};
+use super::{every_device, mib, requirements, two_heaps};
 
 /// A request with its wishes.
 #[derive(Clone, Debug)]
@@ -215,4 +216,21 @@ pub(crate) fn profile_name() -> impl Strategy<Value = String> {
 /// Returns the profile of one of those names.
 pub(crate) fn profile(name: &str) -> Profile {
     Profile::by_name(name).unwrap_or_else(|| two_heaps(mib(40), mib(64)))
+}
+
+/// Runs some generated programs on each device, the same ones every time: where devices are drawn, one may be passed by.
+///
+/// # Panics
+/// Where one fails, with the device and the smallest program that still does.
+pub(crate) fn on_every_device<S: Strategy>(cases: u32, programs: &S, run: impl Fn(Profile, S::Value)) {
+    for (number, profile) in (1..).zip(every_device()) {
+        // Nothing is to be kept of a failure: each run draws the same.
+        let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[number; 32]);
+        let outcome = TestRunner::new_with_rng(config, rng).run(programs, |program| {
+            run(profile.clone(), program);
+            Ok(())
+        });
+        outcome.unwrap_or_else(|failure| panic!("{}: {failure}", profile.name));
+    }
 }

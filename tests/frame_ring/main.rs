@@ -6,6 +6,7 @@ mod common;
 mod failures;
 mod gpu;
 mod model;
+mod steps;
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;

@@ -11,97 +11,16 @@ use freestone::{
     FrameSlice, Reservation,
 };
 use proptest::collection::vec;
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
+use proptest::prelude::{Just, ProptestConfig, prop_oneof, proptest};
 
+use super::steps::{Step, Way, step};
 use super::{gpu, make, non_coherent};
 use crate::common::{Rig, mib, program, two_heaps};
 
-const KIB: u64 = 1 << 10;
-const LIMIT: u64 = 512 * KIB;
+pub(crate) const KIB: u64 = 1 << 10;
+/// The most bytes of a ring.
+pub(crate) const LIMIT: u64 = 512 * KIB;
 const FRAMES: usize = 3;
-
-/// How bytes are pushed.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    Copied,
-    InPlace,
-    /// By a writer of the frame, beside another that has pushed a byte before and pushes one afterwards.
-    ByWriter,
-}
-
-/// One step of a program.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Begin,
-    Push {
-        frame: usize,
-        size: u64,
-        alignment: u64,
-        way: Way,
-    },
-    /// Ends a frame with the last point, or one so much above or below it.
-    End {
-        frame: usize,
-        above: i64,
-    },
-    EndOwned {
-        frame: usize,
-    },
-    Cancel {
-        frame: usize,
-    },
-    /// Reclaims up to the last point, or so much below it.
-    Reclaim {
-        below: u64,
-    },
-    ReclaimOwned {
-        frame: usize,
-    },
-    /// Lets the nth call from here fail.
-    Fail {
-        n: u64,
-        result: vk::Result,
-    },
-    /// Begins, pushes, ends and reclaims frames that are alike, so that windows pass.
-    Frames {
-        count: u64,
-        size: u64,
-    },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let frame = any::<usize>;
-    let size = prop_oneof![
-        12 => 1..2 * KIB,
-        4 => 1..40 * KIB,
-        1 => 1..LIMIT * 2,
-        1 => prop_oneof![Just(0), Just(u64::MAX), Just(u64::MAX - 100), Just(LIMIT), Just(1 << 63)],
-    ];
-    let alignment = prop_oneof![
-        6 => Just(1),
-        6 => prop_oneof![Just(4_u64), Just(12), Just(16), Just(256), Just(768), Just(36)],
-        1 => prop_oneof![Just(0_u64), Just(1 << 20), Just(u64::MAX), Just(1 << 63), Just(4096)],
-    ];
-    let way = prop_oneof![3 => Just(Way::Copied), 3 => Just(Way::InPlace), 1 => Just(Way::ByWriter)];
-    let results = [
-        vk::Result::ERROR_OUT_OF_DEVICE_MEMORY,
-        vk::Result::ERROR_OUT_OF_HOST_MEMORY,
-        vk::Result::ERROR_TOO_MANY_OBJECTS,
-        vk::Result::ERROR_MEMORY_MAP_FAILED,
-    ];
-    prop_oneof![
-        6 => Just(Step::Begin),
-        24 => (frame(), size, alignment, way)
-            .prop_map(|(frame, size, alignment, way)| Step::Push { frame, size, alignment, way }),
-        5 => (frame(), -1_i64..3).prop_map(|(frame, above)| Step::End { frame, above }),
-        2 => frame().prop_map(|frame| Step::EndOwned { frame }),
-        1 => frame().prop_map(|frame| Step::Cancel { frame }),
-        4 => prop_oneof![Just(0), 0_u64..4, Just(u64::MAX)].prop_map(|below| Step::Reclaim { below }),
-        3 => frame().prop_map(|frame| Step::ReclaimOwned { frame }),
-        1 => (1_u64..4, 0..results.len()).prop_map(move |(n, index)| Step::Fail { n, result: results[index] }),
-        1 => (1_u64..300, 1..30 * KIB).prop_map(|(count, size)| Step::Frames { count, size }),
-    ]
-}
 
 /// What was pushed into a frame.
 type Pushed = Vec<(FrameSlice, u8)>;
@@ -398,8 +317,27 @@ fn profile(name: &str) -> Profile {
     }
 }
 
+/// Runs a program on a ring of its own, then ends what is open and looks for anything left.
+fn run(profile: Profile, usage: vk::BufferUsageFlags, steps: &[Step]) {
+    let world = Rig::new(profile);
+    let info = FrameRingCreateInfo::new(usage | vk::BufferUsageFlags::TRANSFER_SRC)
+        .frames_in_flight(3)
+        .initial_size(16 * KIB)
+        .max_size(LIMIT);
+    let ring = make(&world, &info);
+    let mut model = Model::new(&world, &ring);
+    for step in steps {
+        model.take(*step);
+        model.compare();
+    }
+    model.finish();
+    drop(ring);
+    assert_eq!(world.statistics().total.allocation_count, 0);
+    world.finish();
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn programs_agree_with_the_shadow(
@@ -412,18 +350,13 @@ proptest! {
         ],
         steps in vec(step(), 1..150),
     ) {
-        let world = Rig::new(profile(name));
-        let info = FrameRingCreateInfo::new(usage | vk::BufferUsageFlags::TRANSFER_SRC)
-            .frames_in_flight(3).initial_size(16 * KIB).max_size(LIMIT);
-        let ring = make(&world, &info);
-        let mut model = Model::new(&world, &ring);
-        for step in &steps {
-            model.take(*step);
-            model.compare();
-        }
-        model.finish();
-        drop(ring);
-        assert_eq!(world.statistics().total.allocation_count, 0);
-        world.finish();
+        run(profile(name), usage, &steps);
     }
+}
+
+#[test]
+fn programs_agree_with_the_shadow_on_every_device() {
+    program::on_every_device(2, &vec(step(), 1..150), |profile, steps| {
+        run(profile, vk::BufferUsageFlags::UNIFORM_BUFFER, &steps);
+    });
 }

@@ -1,6 +1,6 @@
 //! VMA: `GPUOpen-LibrariesAndSDKs/VulkanMemoryAllocator`.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 
 use ash::vk;
 use freestone::sim::{Function, KIB, Profile, SimDevice};
@@ -105,24 +105,17 @@ fn vma_470_memory_that_each_frame_needs_is_kept() {
 
 /// #525, #331, #451: threads that mapped, wrote and destroyed buffers of their own raced on the block's mapping.
 ///
-/// Seen to fail with: `MappedBase::at` that returns the block's first byte, so that threads share bytes.
+/// Seen to fail with: a `BriefMutex` that lets everybody in, so that threads share blocks and mappings without a lock.
 #[test]
 fn vma_525_331_451_threads_create_write_and_destroy() {
     let rig = Rig::new(Profile::noncoherent());
+    let start = Barrier::new(4);
     std::thread::scope(|scope| {
         for thread in 1..=4_u8 {
-            let rig = &rig;
+            let (rig, start) = (&rig, &start);
             scope.spawn(move || {
-                for round in 0..100 {
-                    // SAFETY: the create-info is valid; nothing is submitted.
-                    let made = unsafe { rig.create_buffer(&buffer_info(500 + round), &AllocationCreateInfo::stream()) };
-                    let (buffer, mut memory) = made.expect("there is memory");
-                    rig.write(&mut memory, 0, &[thread; 500]).expect("in bounds");
-                    std::thread::yield_now();
-                    assert_eq!(bytes_of(&memory, 0, 500), [thread; 500], "nobody else writes here");
-                    // SAFETY: the GPU has never seen it.
-                    unsafe { rig.destroy_buffer(buffer, memory) }.expect("it is alive");
-                }
+                start.wait();
+                (0..2000).for_each(|round| write_beside_others(rig, thread, round));
             });
         }
     });
@@ -130,6 +123,29 @@ fn vma_525_331_451_threads_create_write_and_destroy() {
     assert_eq!(control.count(Function::MapMemory), control.count(Function::AllocateMemory), "once for each object");
     assert_eq!(control.count(Function::UnmapMemory), 0);
     rig.finish();
+}
+
+/// Writes a buffer and plain allocations while other threads do the same, and finds in each what it wrote.
+fn write_beside_others(rig: &Rig, thread: u8, round: u64) {
+    // SAFETY: the create-info is valid; nothing is submitted.
+    let made = unsafe { rig.create_buffer(&buffer_info(500 + round), &AllocationCreateInfo::stream()) };
+    let (buffer, mut memory) = made.expect("there is memory");
+    rig.write(&mut memory, 0, &[thread; 500]).expect("in bounds");
+    // Between these nobody asks the driver, whose own locks would keep the threads apart.
+    let others: Vec<_> = (1..=32_u64)
+        .map(|number| {
+            let mut other = allocate(rig, &linear(number * 16), &AllocationCreateInfo::stream());
+            other.fill(0, number * 16, thread).expect("it is mapped");
+            other
+        })
+        .collect();
+    for other in others {
+        assert!(bytes_of(&other, 0, 16).iter().all(|byte| *byte == thread), "nobody else writes here");
+        rig.free(other).expect("it is alive");
+    }
+    assert_eq!(bytes_of(&memory, 0, 500), [thread; 500], "nobody else writes here");
+    // SAFETY: the GPU has never seen it.
+    unsafe { rig.destroy_buffer(buffer, memory) }.expect("it is alive");
 }
 
 /// #520: an integrated GPU was taken to have no memory that the host cannot see, and allocations failed.

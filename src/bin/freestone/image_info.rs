@@ -250,13 +250,13 @@ mod tests {
 
     #[test]
     fn the_largest_image_that_a_device_has_can_be_made() {
-        let Extent { width, height, .. } = Extent { width: 4096, height: 4096, depth: 1 };
-        let largest = ImageDescription { extent: Extent { width, height, depth: 1 }, mip_levels: 13, ..description() };
-        build(&largest, |_| Some(ANYTHING)).expect("as large as may be");
+        let extent = Extent { width: 4096, height: 4096, depth: 1 };
+        let largest = ImageDescription { extent, mip_levels: 13, ..description() };
+        assert!(build(&largest, |_| Some(ANYTHING)).is_ok(), "as large as may be");
         assert!(refusal(|image| image.extent.height = 5000).contains("larger"));
         let volume = Extent { width: 1, height: 1, depth: 256 };
         let deepest = ImageDescription { dimension: Dimension::Three, extent: volume, mip_levels: 1, ..description() };
-        build(&deepest, |_| Some(ANYTHING)).expect("as deep as may be");
+        assert!(build(&deepest, |_| Some(ANYTHING)).is_ok(), "as deep as may be");
         let line = Extent { width: 64, height: 1, depth: 2 };
         let said = refusal(|image| (image.dimension, image.extent) = (Dimension::One, line));
         assert!(said.contains("dimension"), "{said}");

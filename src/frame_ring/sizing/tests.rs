@@ -1,7 +1,7 @@
 //! The sizes, for hand-written and generated rings.
 
 use proptest::collection::vec;
-use proptest::prelude::{ProptestConfig, proptest};
+use proptest::prelude::proptest;
 
 use super::*;
 
@@ -107,8 +107,6 @@ fn a_ring_is_judged_twice_soon_and_then_seldom() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
     /// I1, I2.
     #[test]
     fn blocks_hold_their_chunk(numbers: [u64; 3], shifts in [6..64_u32, 0..64, 0..64], unit in 6_u32..17) {

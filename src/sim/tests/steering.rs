@@ -263,3 +263,22 @@ fn budget_and_room_change_under_way() {
     free(&sim, again);
     assert_eq!(sim.finish(), []);
 }
+
+#[test]
+fn a_wait_that_nothing_ends_is_given_up_and_recorded() {
+    let sim = SimDevice::new(Profile::unified());
+    let device = sim.device();
+    sim.control().set_patience(Duration::from_millis(1));
+    // SAFETY: the device and the create-info are valid.
+    let fence = unsafe { device.create_fence(&vk::FenceCreateInfo::default(), None) }.unwrap();
+    // SAFETY: the fence is alive. A wait with a limit is no mistake, however long it is beside the patience.
+    assert_eq!(unsafe { device.wait_for_fences(&[fence], true, 20_000_000) }, Err(vk::Result::TIMEOUT));
+    assert_eq!(sim.control().violation_count(), 0);
+    // SAFETY: the fence is alive; that nobody signals it is the driver's to find.
+    let waited = unsafe { device.wait_for_fences(&[fence], true, u64::MAX) };
+    assert_eq!(waited, Err(vk::Result::ERROR_DEVICE_LOST));
+    assert_eq!(rules(&sim), ["SIM-endless-wait"]);
+    // SAFETY: no submission uses the fence.
+    unsafe { device.destroy_fence(fence, None) };
+    assert_eq!(sim.finish(), []);
+}
