@@ -271,7 +271,9 @@ mod tests {
     #[test]
     fn each_subresource_is_named_once() {
         let info = vk::ImageCreateInfo::default().format(vk::Format::D24_UNORM_S8_UINT).mip_levels(2).array_layers(9);
-        let image = ImageTarget::new(vk::Image::null(), &info);
+        let handle: vk::Image = vk::Handle::from_raw(7);
+        let image = ImageTarget::new(handle, &info);
+        assert_eq!(image.image(), handle);
         let region = |mip_level, base_array_layer, layer_count| {
             let aspect = vk::ImageAspectFlags::DEPTH;
             ImageRegion { aspect, mip_level, base_array_layer, layer_count, offset: [0; 3], extent: [1; 3] }

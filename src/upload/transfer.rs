@@ -391,6 +391,23 @@ mod tests {
         }
     }
 
+    /// What the user asked to wait for is waited for besides.
+    #[test]
+    fn who_waits_for_copies_waits_for_their_writes() {
+        let buffer = vk::Buffer::null();
+        let mut transfer = Transfer::of_buffer(buffer, 100, 0, 100).expect("it fits");
+        let copies = (vk::PipelineStageFlags::TRANSFER, vk::AccessFlags::TRANSFER_WRITE);
+        for asked in [None, Some((vk::PipelineStageFlags::VERTEX_INPUT, vk::AccessFlags::VERTEX_ATTRIBUTE_READ))] {
+            transfer.before = asked.map(|(stages, access)| ResourceUse { stages, access, ..ResourceUse::undefined() });
+            transfer.wait_for_copies();
+            let before = transfer.before.expect("there is a barrier now");
+            let (stages, access) = asked.unwrap_or_default();
+            assert_eq!((before.stages, before.access), (stages | copies.0, access | copies.1));
+        }
+        transfer.finish();
+        assert!(transfer.is_copied() && !transfer.is_image());
+    }
+
     #[test]
     fn a_range_past_the_end_of_a_buffer_is_refused_even_where_it_overflows() {
         let make = |size, offset, len| Transfer::of_buffer(vk::Buffer::null(), size, offset, len).map(|_| ());

@@ -285,6 +285,7 @@ fn what_is_mapped_is_written_in_place_and_nothing_is_recorded() {
         // SAFETY: recording; the target is bound at the start of its memory, and nothing uses it.
         let done = unsafe { uploader.record_or_write(commands, &mut plain, &mut target.1) }.expect("written");
         assert_eq!(done, Progress::Done(Way::InPlace));
+        assert!(plain.is_done() && !handed.is_done());
         let calls = stage.control().take_calls();
         assert!(calls.iter().all(|call| call.function == Function::FlushMappedMemoryRanges), "{calls:?}");
         // SAFETY: as above.

@@ -19,6 +19,7 @@ fn full_readback(stage: &Stage, with: impl Fn(&mut Readback<&Allocator>, vk::Com
     // SAFETY: recording; the source lives on.
     let recorded = unsafe { readback.record(commands, &mut download) }.expect("recorded");
     let Recorded::Last(ticket) = recorded else { panic!("{recorded:?}") };
+    assert_eq!((download.done_bytes(), download.total_bytes()), (4 * KIB, 4 * KIB));
     with(&mut readback, commands, ticket);
     let (commands, mut again) =
         (stage.begin(), Download::of_buffer(source.handle(), 4 * KIB, 0, 4 * KIB).expect("fits"));
