@@ -191,6 +191,14 @@ mod tests {
     }
 
     #[test]
+    fn what_others_have_passed_is_no_point_of_ours() {
+        let mut points = Points::default();
+        points.collect(5);
+        assert!(!submit(&mut points, 5) && !submit(&mut points, 3), "5 has passed");
+        assert!(submit(&mut points, 6));
+    }
+
+    #[test]
     fn a_batch_knows_for_ever_whether_it_was_discarded() {
         let mut points = Points::default();
         points.note_recording();
