@@ -129,7 +129,7 @@ fn every_allocation_of_a_custom_pool_is_tracked_where_asked_for() {
         let info = PoolCreateInfo::for_intent(Intent::GpuOnly).algorithm(algorithm);
         let pool = rig.create_pool(&info).expect("there is room for a pool");
         let wishes = AllocationCreateInfo::gpu_only().pool(&pool);
-        let live: Vec<_> = (0..3).map(|_| rig.allocate(&linear(10), &wishes).expect("there is memory")).collect();
+        let live: Vec<_> = (0..3).map(|_| rig.allocate(&linear(256), &wishes).expect("there is memory")).collect();
         for allocation in live {
             assert_eq!(rig.name_of(&allocation), Some(String::new()), "{algorithm:?}");
             rig.free(allocation).expect("it is alive");
