@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ash::vk;
-use common::{Random, Rig, Shadow, buffer_info, mib, requirements};
+use common::{Random, Rig, Shadow, buffer_info, chosen_seed, mib, requirements};
 use freestone::sim::{Function, KIB, ObjectKind, Profile};
 use freestone::{
     AccessError, Algorithm, Allocation, AllocationCreateInfo, AllocationError, CreatePoolError, CustomPool,
@@ -185,6 +185,7 @@ struct Outcome {
 }
 
 fn run(rig: &Rig, seed: u64, steps: u32) -> Outcome {
+    let seed = seed.wrapping_add(chosen_seed());
     let infos = [
         PoolCreateInfo::for_memory_type(0).block_size(256 * KIB),
         PoolCreateInfo::for_memory_type(0).block_size(64 * KIB).max_block_count(3),
@@ -199,7 +200,7 @@ fn run(rig: &Rig, seed: u64, steps: u32) -> Outcome {
         let workers: Vec<_> = (0..THREADS)
             .map(|number| {
                 let (shared, start) = (&shared, &start);
-                let random = Random(seed * 1000 + number);
+                let random = Random(seed.wrapping_mul(1000) + number);
                 scope.spawn(move || {
                     let mut worker = Worker { shared, random, held: Vec::new(), refused: 0, aliases: 0 };
                     start.wait();
