@@ -1,37 +1,27 @@
-//! Contents that a shader has written survive: each live buffer is filled by a compute shader with words that name the
-//! buffer and the place, and read back after thousands of allocations and frees around it.
+//! Contents that a shader has written survive: each live buffer and image is filled by a compute shader with words that
+//! name it and the place, and read back after thousands of allocations and frees around it.
 //!
-//! The fill command of `gpu.rs` writes one word all over; here no two words of a buffer are the same, so bytes that were
-//! moved or swapped show too.
+//! The fill and clear commands of `gpu.rs` write one word all over; here no two words of a thing are the same, so bytes
+//! that were moved or swapped show too.
 
 use ash::vk;
-use freestone::{AllocationCreateInfo, DedicatedUse, Intent, PoolCreateInfo};
+use freestone::{AllocationCreateInfo, CustomPool, DedicatedUse, Intent, PoolCreateInfo};
 
 use crate::filler::{Filler, expected};
 use crate::gpu::Gpu;
-use crate::world::{Random, Thing, World};
+use crate::world::{Random, Thing, World, image_info};
 use crate::{KIB, MIB};
 
-/// Rounds of allocating, and buffers made in each.
+/// Rounds of allocating, and things made in each.
 const ROUNDS: usize = 40;
 /// Rounds where the layers watch each access.
 const WATCHED_ROUNDS: usize = 8;
 const FRESH: usize = 64;
-/// Buffers alive after each round.
+/// Things alive after each round.
 const KEPT: usize = 90;
 
-/// Copies buffers out and compares every word.
-#[track_caller]
-fn assert_kept(world: &World, gpu: &Gpu<'_>, things: &[Thing]) {
-    let copies = gpu.copy_out(&things.iter().collect::<Vec<_>>(), world);
-    if world.is_mock() {
-        return;
-    }
-    for (thing, copy) in things.iter().zip(copies) {
-        let wrong = copy.iter().enumerate().find(|&(index, &word)| word != expected(thing, index));
-        assert_eq!(wrong, None, "{thing:?} does not hold what the shader wrote");
-    }
-}
+/// Edge lengths of images.
+const EDGES: [u32; 8] = [1, 2, 5, 16, 33, 64, 100, 256];
 
 #[test]
 fn what_a_shader_wrote_survives_thousands_of_steps() {
@@ -64,7 +54,46 @@ fn a_shader_that_writes_too_far_is_heard() {
     world.finish();
 }
 
-/// Lets a shader fill buffers that come and go, and compares each when it goes.
+/// Makes what a round begins with: every sixth thing an image, every fifth in the pool, one with memory of its own, and
+/// buffers of every intent that can hold one.
+fn fresh_things(world: &World, pool: &CustomPool, random: &mut Random) -> Vec<Thing> {
+    let intents = [Intent::GpuOnly, Intent::Upload, Intent::Stream, Intent::Readback];
+    let buffers = vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_SRC;
+    let images = vk::ImageUsageFlags::STORAGE | vk::ImageUsageFlags::TRANSFER_SRC;
+    let make = |number: usize| {
+        let is_image = number % 6 == 3;
+        let mut info = AllocationCreateInfo::new(if is_image { Intent::GpuOnly } else { intents[number % 4] });
+        if number.is_multiple_of(5) {
+            info = AllocationCreateInfo::gpu_only().pool(pool).name("of a pool");
+        }
+        if is_image {
+            let [width, height] = [(); 2].map(|()| EDGES[random.index(EDGES.len())]);
+            return world.image_for(&image_info(width, height, vk::ImageTiling::OPTIMAL).usage(images), &info);
+        }
+        if number == 1 {
+            return world.buffer_for(MIB + 4 * KIB, buffers, &info.dedicated(DedicatedUse::Always));
+        }
+        let scale = random.below(12);
+        world.buffer_for(4 * (1 + random.below(16 << scale)), buffers, &info)
+    };
+    (0..FRESH).map(make).collect()
+}
+
+/// Copies things out and compares every word.
+#[track_caller]
+fn assert_kept(world: &World, gpu: &Gpu<'_>, things: &[Thing]) {
+    // The mock driver fills nothing, so its images are in no layout that they could be copied from.
+    if world.is_mock() {
+        return;
+    }
+    let copies = gpu.copy_out(&things.iter().collect::<Vec<_>>(), world);
+    for (thing, copy) in things.iter().zip(copies) {
+        let wrong = copy.iter().enumerate().find(|&(index, &word)| word != expected(thing, index));
+        assert_eq!(wrong, None, "{thing:?} does not hold what the shader wrote");
+    }
+}
+
+/// Lets a shader fill things that come and go, and compares each when it goes.
 fn fill_and_compare(world: World, rounds: usize) {
     let gpu = Gpu::new(&world.headless);
     // The mock driver executes nothing, and reports limits by which no layout is allowed.
@@ -73,23 +102,9 @@ fn fill_and_compare(world: World, rounds: usize) {
         eprintln!("not compared: what a shader writes, since the mock driver executes nothing");
     }
     let pool = world.allocator.create_pool(&PoolCreateInfo::for_intent(Intent::GpuOnly)).expect("a pool");
-    let usage = vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_SRC;
     let (mut random, mut live) = (Random(0xF111), Vec::new());
     for round in 0..rounds {
-        let fresh: Vec<Thing> = (0..FRESH)
-            .map(|number| {
-                let intents = [Intent::GpuOnly, Intent::Upload, Intent::Stream, Intent::Readback];
-                let mut info = AllocationCreateInfo::new(intents[random.index(intents.len())]);
-                let scale = random.below(12);
-                let mut size = 4 * (1 + random.below(16 << scale));
-                if number % 5 == 0 {
-                    info = AllocationCreateInfo::gpu_only().pool(&pool).name("of a pool");
-                } else if number == 1 {
-                    (size, info) = (MIB + 4 * KIB, info.dedicated(DedicatedUse::Always));
-                }
-                world.buffer_for(size, usage, &info)
-            })
-            .collect();
+        let fresh = fresh_things(&world, &pool, &mut random);
         if let Some(filler) = &filler {
             filler.fill(&world, &gpu, &fresh);
         }
