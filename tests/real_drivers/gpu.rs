@@ -7,7 +7,7 @@ use crate::vulkan::Headless;
 use crate::world::{Shape, Thing, World, words_in};
 
 /// The one part of the images here.
-const COLOUR: vk::ImageSubresourceRange = vk::ImageSubresourceRange {
+pub(crate) const COLOUR: vk::ImageSubresourceRange = vk::ImageSubresourceRange {
     aspect_mask: vk::ImageAspectFlags::COLOR,
     base_mip_level: 0,
     level_count: 1,
@@ -21,11 +21,16 @@ pub(crate) struct Gpu<'a> {
     pool: vk::CommandPool,
 }
 
-/// An image barrier: from one layout and access to another.
-struct Change {
-    from: (vk::ImageLayout, vk::AccessFlags),
-    to: (vk::ImageLayout, vk::AccessFlags),
-}
+/// What an image is used for: the layout, the stage and the access.
+pub(crate) struct Use(pub(crate) vk::ImageLayout, pub(crate) vk::PipelineStageFlags, pub(crate) vk::AccessFlags);
+
+/// For nothing yet, but after the transfers of whoever had its memory before.
+pub(crate) const UNUSED: Use =
+    Use(vk::ImageLayout::UNDEFINED, vk::PipelineStageFlags::TRANSFER, vk::AccessFlags::empty());
+const CLEARED: Use =
+    Use(vk::ImageLayout::TRANSFER_DST_OPTIMAL, vk::PipelineStageFlags::TRANSFER, vk::AccessFlags::TRANSFER_WRITE);
+pub(crate) const COPIED: Use =
+    Use(vk::ImageLayout::TRANSFER_SRC_OPTIMAL, vk::PipelineStageFlags::TRANSFER, vk::AccessFlags::TRANSFER_READ);
 
 impl<'a> Gpu<'a> {
     pub(crate) fn new(headless: &'a Headless) -> Self {
@@ -145,30 +150,27 @@ pub(crate) fn show_to_host(device: &ash::Device, commands: vk::CommandBuffer) {
 }
 
 pub(crate) fn clear(device: &ash::Device, commands: vk::CommandBuffer, image: vk::Image, pattern: u32) {
-    use vk::{AccessFlags as Access, ImageLayout as Layout};
-    let written = (Layout::TRANSFER_DST_OPTIMAL, Access::TRANSFER_WRITE);
-    let fresh = Change { from: (Layout::UNDEFINED, Access::empty()), to: written };
-    change(device, commands, image, &fresh);
+    change(device, commands, image, &[UNUSED, CLEARED]);
     let colour = vk::ClearColorValue { uint32: [pattern, 0, 0, 0] };
     // SAFETY: recording; the image is bound, made for transfers and in this layout.
-    unsafe { device.cmd_clear_color_image(commands, image, Layout::TRANSFER_DST_OPTIMAL, &colour, &[COLOUR]) };
-    let read = (Layout::TRANSFER_SRC_OPTIMAL, Access::TRANSFER_READ);
-    change(device, commands, image, &Change { from: written, to: read });
+    unsafe { device.cmd_clear_color_image(commands, image, CLEARED.0, &colour, &[COLOUR]) };
+    change(device, commands, image, &[CLEARED, COPIED]);
 }
 
-fn change(device: &ash::Device, commands: vk::CommandBuffer, image: vk::Image, Change { from, to }: &Change) {
+/// Records the barrier between two uses of an image.
+pub(crate) fn change(device: &ash::Device, commands: vk::CommandBuffer, image: vk::Image, [from, to]: &[Use; 2]) {
     let barrier = vk::ImageMemoryBarrier::default()
         .image(image)
         .subresource_range(COLOUR)
         .old_layout(from.0)
-        .src_access_mask(from.1)
+        .src_access_mask(from.2)
         .new_layout(to.0)
-        .dst_access_mask(to.1)
+        .dst_access_mask(to.2)
         .src_queue_family_index(vk::QUEUE_FAMILY_IGNORED)
         .dst_queue_family_index(vk::QUEUE_FAMILY_IGNORED);
-    let (transfer, none) = (vk::PipelineStageFlags::TRANSFER, vk::DependencyFlags::empty());
+    let none = vk::DependencyFlags::empty();
     // SAFETY: recording, outside a render pass; the image is bound.
-    unsafe { device.cmd_pipeline_barrier(commands, transfer, transfer, none, &[], &[], &[barrier]) };
+    unsafe { device.cmd_pipeline_barrier(commands, from.1, to.1, none, &[], &[], &[barrier]) };
 }
 
 pub(crate) fn copy(
@@ -194,9 +196,8 @@ pub(crate) fn copy(
                 .buffer_offset(offset)
                 .image_subresource(subresource)
                 .image_extent(vk::Extent3D { width, height, depth: 1 });
-            let layout = vk::ImageLayout::TRANSFER_SRC_OPTIMAL;
             // SAFETY: recording; the image is in this layout, the buffer holds the region.
-            unsafe { device.cmd_copy_image_to_buffer(commands, image, layout, into, &[region]) };
+            unsafe { device.cmd_copy_image_to_buffer(commands, image, COPIED.0, into, &[region]) };
         }
     }
 }

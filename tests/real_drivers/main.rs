@@ -6,6 +6,7 @@
 //! device should have written are not compared there; that is said too.
 
 mod arena;
+mod filler;
 mod frame_ring;
 mod gpu;
 mod shader;

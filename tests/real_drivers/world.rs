@@ -10,7 +10,7 @@ use crate::gpu::Gpu;
 use crate::vulkan::{Driver, Generation, Headless, Program};
 
 /// What the tests keep in an image: one word a texel, so that a cleared image is its pattern.
-const FORMAT: vk::Format = vk::Format::R32_UINT;
+pub(crate) const FORMAT: vk::Format = vk::Format::R32_UINT;
 
 /// Memory objects as the callbacks hear of them.
 #[derive(Debug, Default)]
@@ -244,9 +244,14 @@ impl World {
         tiling: vk::ImageTiling,
         info: &AllocationCreateInfo<'_>,
     ) -> Thing {
+        self.image_for(&image_info(width, height, tiling), info)
+    }
+
+    /// Makes an image of any such kind.
+    pub(crate) fn image_for(&self, kind: &vk::ImageCreateInfo<'_>, info: &AllocationCreateInfo<'_>) -> Thing {
         // SAFETY: as for buffers.
-        let created = unsafe { self.allocator.create_image(&image_info(width, height, tiling), info) };
-        let (image, memory) = created.expect("an image");
+        let (image, memory) = unsafe { self.allocator.create_image(kind, info) }.expect("an image");
+        let vk::Extent3D { width, height, .. } = kind.extent;
         thing(Shape::Image { image, width, height }, memory)
     }
 
