@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ash::vk;
-use common::{Random, Rig, Shadow, buffer_info, chosen_seed, mib, requirements};
+use common::seed::chosen_seed;
+use common::{Random, Rig, Shadow, buffer_info, mib, requirements};
 use freestone::sim::{Function, KIB, ObjectKind, Profile};
 use freestone::{
     AccessError, Algorithm, Allocation, AllocationCreateInfo, AllocationError, CreatePoolError, CustomPool,

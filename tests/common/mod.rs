@@ -9,6 +9,7 @@ pub(crate) mod model;
 pub(crate) mod operations;
 #[cfg(not(miri))]
 pub(crate) mod program;
+pub(crate) mod seed;
 
 use core::ops::Deref;
 use std::collections::BTreeMap;
@@ -259,11 +260,6 @@ pub(crate) fn attempts(error: &AllocationError) -> &[AttemptRecord] {
 #[track_caller]
 pub(crate) fn steps(error: &AllocationError) -> Vec<(AttemptKind, u32, u64)> {
     attempts(error).iter().map(|record| (record.attempt, record.memory_type_index, record.bytes)).collect()
-}
-
-/// Returns what is added to a test's own seed: nothing, or `PROPTEST_RNG_SEED`, which chooses other programs.
-pub(crate) fn chosen_seed() -> u64 {
-    std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
 }
 
 /// A small generator for programs: splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").

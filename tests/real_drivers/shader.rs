@@ -10,6 +10,7 @@ use freestone::{AllocationCreateInfo, CustomPool, DedicatedUse, Intent, PoolCrea
 
 use crate::filler::{Filler, expected};
 use crate::gpu::Gpu;
+use crate::seed::chosen_seed;
 use crate::world::{Random, Thing, World, image_info};
 use crate::{KIB, MIB};
 
@@ -106,7 +107,7 @@ fn fill_and_compare(world: World, rounds: usize) {
         eprintln!("not compared: what a shader writes, since the mock driver executes nothing");
     }
     let pool = world.allocator.create_pool(&PoolCreateInfo::for_intent(Intent::GpuOnly)).expect("a pool");
-    let (mut random, mut elders, mut live) = (Random(0xF111), Vec::new(), Vec::new());
+    let (mut random, mut elders, mut live) = (Random(0xF111 + chosen_seed()), Vec::new(), Vec::new());
     for round in 0..rounds {
         let mut fresh = fresh_things(&world, &pool, &mut random);
         if let Some(filler) = &filler {
