@@ -4,6 +4,7 @@
 //! Linux only: there the scripts install drivers, and there is what they use of a system.
 #![cfg(target_os = "linux")]
 
+mod bench;
 mod long_runs;
 mod place;
 mod sanitize;
