@@ -8,6 +8,7 @@ mod bench;
 mod long_runs;
 mod place;
 mod sanitize;
+mod setup;
 
 use place::Place;
 
