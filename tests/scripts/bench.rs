@@ -1,4 +1,7 @@
-//! `scripts/bench`: what could not be measured or drawn fails, and leaves the tables that are there.
+//! `scripts/bench`, and the bench itself: what could not be measured or drawn fails, and leaves the tables that are there.
+
+use std::path::PathBuf;
+use std::process::Command;
 
 use crate::place::Place;
 
@@ -50,7 +53,32 @@ fn what_was_measured_is_written() {
     assert_eq!(kept(&place, &["instructions", "traces"]), [true, false], "{text}");
 }
 
-/// The bench ends with an error where valgrind is missing; what it has said until then is no table.
+/// Builds the bench itself, which tests of one file do not; `scripts/test` has built it before.
+fn built() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "-q", "--all-features", "--bench", "peers", "--message-format=json"]);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut messages = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let program = messages.rfind(|message| message["target"]["kind"][0] == "bench");
+    let program = program.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    program["executable"].as_str().expect("a path").into()
+}
+
+#[test]
+fn the_bench_fails_without_valgrind() {
+    let (place, program) = (Place::new("program", &[]), built());
+    for section in ["--instructions", "--unshared"] {
+        let mut command = Command::new(&program);
+        command.args([section, "other"]).current_dir(place.path("")).env_clear().env("PATH", place.path("bin"));
+        let output = command.output().expect("it starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && errors.contains("valgrind is missing"), "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+}
+
+/// What the bench has said until it fails is no table.
 #[test]
 fn without_valgrind_the_counts_of_instructions_stay() {
     let place = place("valgrind");
