@@ -5,6 +5,8 @@ mod common;
 #[path = "../examples/renderer/heap.rs"]
 mod heap;
 
+use std::time::Instant;
+
 use ash::vk;
 use common::{Rig, buffer_info};
 use freestone::sim::{Function, Profile};
@@ -115,5 +117,36 @@ fn a_tick_makes_no_heap_call() {
         world.free(one).expect("it is alive");
     }
     world.destroy_pool(pool).expect("nothing is alive");
+    world.finish();
+}
+
+/// The next object is where the last one was, not as many slots from the first one.
+#[test]
+fn a_tick_costs_the_same_for_each_lazy_object_however_many_there_are() {
+    let mut profile = Profile::noncoherent();
+    profile.max_memory_allocation_count = u32::MAX;
+    let world = Rig::new(profile);
+    let mut held = Vec::new();
+    let mut seconds_behind = |count: u32| {
+        let more = held.len()..count as usize;
+        held.extend(more.map(|_| {
+            let info = AllocationCreateInfo::transient();
+            world.allocate(&common::non_linear(4096), &info).expect("there is memory")
+        }));
+        let before = world.control().count(Function::GetDeviceMemoryCommitment);
+        world.tick();
+        assert_eq!(world.control().count(Function::GetDeviceMemoryCommitment) - before, u64::from(count));
+        let seconds_of_tick = || {
+            let start = Instant::now();
+            world.tick();
+            start.elapsed().as_secs_f64()
+        };
+        (0..5).map(|_| seconds_of_tick()).fold(f64::INFINITY, f64::min) / f64::from(count)
+    };
+    let (few, many) = (seconds_behind(100), seconds_behind(20_000));
+    assert!(many < 20.0 * few, "{few} s, then {many} s");
+    for one in held {
+        world.free(one).expect("it is alive");
+    }
     world.finish();
 }

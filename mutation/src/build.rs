@@ -17,7 +17,8 @@ const ROOTS: [(&str, &str); 2] = [
     ("src/bin/freestone/main.rs", "#[path = \"../../mutation_switch.rs\"] #[allow(warnings)] mod mutation_switch;"),
 ];
 /// Tests that need a driver, or read the source.
-const OTHER_TESTS: [&str; 4] = ["house", "real_drivers", "renderer", "validation_layers"];
+const OTHER_TESTS: [&str; 6] =
+    ["behind_the_loader", "house", "real_drivers", "renderer", "scripts", "validation_layers"];
 
 /// How much of the project is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
