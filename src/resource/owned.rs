@@ -15,6 +15,7 @@ use super::Resource;
 use crate::allocator::{AccessError, Allocation, AllocationCreateInfo, AllocationError, Allocator};
 
 mod sealed {
+    #[expect(unnameable_types, reason = "that nobody else can name it is what seals")]
     pub trait Sealed {}
 }
 

@@ -1,11 +1,12 @@
 //! What went wrong in other allocators, each as a test: it passes here, and was seen to fail with a defect made by hand.
 //!
 //! The doc comment of each test names the thread, what went wrong there, and the defect. What cannot be a test because
-//! it must not compile stands in `does_not_compile.md`, which is run as doc tests. What waits for defragmentation is
-//! listed in `tests/README.md`.
+//! it must not compile stands in `does_not_compile.md`, which is run as doc tests. Of defragmentation, which this crate has
+//! not got, `defragmentation` tests what can be asked without it.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod defragmentation;
 mod gpu_alloc;
 mod gpu_allocator;
 mod vk_mem;

@@ -1,4 +1,5 @@
 //! vk-mem: `gwihlidal/vk-mem-rs`. That handles are not copyable is a matter of `does_not_compile.md`.
+//! That what is listed can be called, as its defragmentation cannot, is a matter of the lint `unnameable_types`.
 
 use freestone::AllocationCreateInfo;
 use freestone::sim::Profile;
