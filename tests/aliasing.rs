@@ -6,8 +6,8 @@ use ash::vk;
 use common::{Rig, buffer_info, image_info, linear, mib, non_linear, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile};
 use freestone::{
-    AliasError, Allocation, AllocationCreateInfo, AllocationError, DedicatedUse, Kind, PoolCreateInfo, TransientError,
-    TransientMemory,
+    Algorithm, AliasError, Allocation, AllocationCreateInfo, AllocationError, DedicatedUse, Kind, PoolCreateInfo,
+    TransientError, TransientMemory,
 };
 
 /// Creates a buffer inside an allocation and destroys it.
@@ -64,13 +64,19 @@ fn an_image_that_may_be_of_either_kind_shares_its_pages_with_nothing() {
             // SAFETY: the GPU has never seen it.
             unsafe { rig.destroy_image(image, memory) }.expect("it is alive");
         }
-        let pool = PoolCreateInfo::for_memory_type(0).kind(Kind::NonLinear);
+        let pool = PoolCreateInfo::for_memory_type(0).kind(Kind::NonLinear).algorithm(Algorithm::Linear);
         let pool = rig.create_pool(&pool).expect("there is memory");
-        // SAFETY: as above.
-        let (image, memory) = unsafe { rig.create_image(&drm, &gpu_only.pool(&pool)) }.expect("there is memory");
-        assert_eq!(memory.is_dedicated(), granularity > 1, "{memory:?}");
-        // SAFETY: the GPU has never seen it.
-        unsafe { rig.destroy_image(image, memory) }.expect("it is alive");
+        // Whether the pool has room at hand or must open a block first.
+        let of_pool = [drm, optimal, drm].map(|info| {
+            // SAFETY: as above.
+            unsafe { rig.create_image(&info, &gpu_only.pool(&pool)) }.expect("there is memory")
+        });
+        let is_dedicated = of_pool.each_ref().map(|(_, memory)| memory.is_dedicated());
+        assert_eq!(is_dedicated, [granularity > 1, false, granularity > 1]);
+        for (image, memory) in of_pool {
+            // SAFETY: the GPU has never seen it.
+            unsafe { rig.destroy_image(image, memory) }.expect("it is alive");
+        }
         rig.destroy_pool(pool).expect("nothing of it is alive");
         let mut transients = TransientMemory::new(&*rig, gpu_only);
         // SAFETY: the create-infos are valid.

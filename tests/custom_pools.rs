@@ -7,7 +7,7 @@ use common::{Rig, linear, mib, non_linear, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
     Algorithm, Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, CreatePoolError, CustomPool,
-    DedicatedUse, DestroyPoolReason, End, Intent, Kind, PoolCreateInfo,
+    DedicatedPreference, DedicatedUse, DestroyPoolReason, DeviceAddress, End, Features, Intent, Kind, PoolCreateInfo,
 };
 
 fn pool_of(rig: &Rig, info: &PoolCreateInfo) -> CustomPool {
@@ -227,6 +227,29 @@ fn room_at_hand_changes_no_refusal_and_no_name() {
     }
     rig.finish();
     other.finish();
+}
+
+/// Neither is what must be dedicated shared because there is room, nor is memory without addresses lent to who needs one.
+#[test]
+fn room_at_hand_is_no_substitute_for_what_was_asked() {
+    let rig = Rig::with(SimDevice::new(Profile::discrete_rebar()), |info| info.features(Features::default()));
+    for algorithm in [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 4096 }] {
+        let info = PoolCreateInfo::for_memory_type(0).algorithm(algorithm).block_size(mib(1));
+        let pool = pool_of(&rig, &info);
+        let (wishes, good) = (wishes(&pool), linear(256));
+        let shared: Vec<_> = (0..2).map(|_| rig.allocate(&good, &wishes).expect("there is memory")).collect();
+        assert!(shared.iter().all(|allocation| !allocation.is_dedicated()), "{algorithm:?}");
+        let required = AllocationRequirements { dedicated: DedicatedPreference::Required, ..good };
+        let own = [(required, wishes), (good, wishes.dedicated(DedicatedUse::Always))];
+        let own = own.map(|(requirements, wishes)| rig.allocate(&requirements, &wishes).expect("there is memory"));
+        assert!(own.iter().all(Allocation::is_dedicated), "{algorithm:?}");
+        let addressed = AllocationRequirements { device_address: DeviceAddress::Needed, ..good };
+        let refused = rig.allocate(&addressed, &wishes).expect_err("the device gives no addresses");
+        assert!(matches!(refused, AllocationError::Unsupported { .. }), "{refused}");
+        free_all(&rig, shared.into_iter().chain(own));
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+    }
+    rig.finish();
 }
 
 #[test]

@@ -267,6 +267,37 @@ fn an_undrained_queue_leaks_and_reports() {
     std::mem::forget((allocator, vulkan));
 }
 
+/// Keeps what is logged.
+struct Ear(Mutex<Vec<String>>);
+
+impl log::Log for Ear {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().expect("nobody panics").push(format!("{} {}", record.level(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+static EAR: Ear = Ear(Mutex::new(Vec::new()));
+
+#[test]
+fn what_an_undrained_queue_leaks_is_logged_where_nobody_listens() {
+    log::set_logger(&EAR).expect("no other test of this program sets one");
+    log::set_max_level(log::LevelFilter::Warn);
+    let queue = RetireQueue::new();
+    (0..37).for_each(|resource| queue.retire(resource, 1_234_567 + resource));
+    assert_eq!(collect(&queue, 1_234_570, 100).0, [0, 1, 2, 3]);
+    drop(queue);
+    let heard = EAR.0.lock().expect("nobody panics");
+    let own: Vec<_> = heard.iter().filter(|text| text.contains("1234571")).collect();
+    let [text] = own[..] else { panic!("one report, not {heard:?}") };
+    assert!(text.starts_with("WARN") && text.contains("33") && text.contains("1234570"), "{text}");
+}
+
 #[test]
 fn a_queue_is_quiet_where_nothing_is_left_or_a_panic_is_under_way() {
     let reports = Arc::new(AtomicU64::new(0));

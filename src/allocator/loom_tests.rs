@@ -142,6 +142,26 @@ fn loom_a_block_that_never_comes_leaves_its_place() {
     );
 }
 
+/// While the memory of an idle allocator is chosen that goes back, another thread uses it: it goes when that one frees it.
+#[test]
+fn loom_an_idle_allocator_keeps_no_large_block() {
+    model("allocator: one frees all there is, another allocates and frees", Profile::discrete_rebar, |allocator, _| {
+        let info = PoolCreateInfo::for_memory_type(0).block_size(4 << 20);
+        let pool = Arc::new(allocator.create_pool(&info).expect("there is room for it"));
+        let own = allocate(allocator, &AllocationCreateInfo::gpu_only().pool(&pool));
+        let (other, others_pool) = (Arc::clone(allocator), Arc::clone(&pool));
+        let worker = spawn(move || {
+            let foreign = allocate(&other, &AllocationCreateInfo::gpu_only().pool(&others_pool));
+            other.free(foreign).expect("it is alive");
+        });
+        allocator.free(own).expect("it is alive");
+        worker.join().expect("it does not panic");
+        assert_eq!(allocator.statistics().total.reserved_bytes(), 0);
+        let pool = Arc::into_inner(pool).expect("the other thread has ended");
+        allocator.destroy_pool(pool).expect("nothing of it is alive");
+    });
+}
+
 /// A pool that goes holds what another thread needs: it is given back in any case, and never overlooked.
 #[test]
 fn loom_a_pool_that_goes_is_room_for_others() {

@@ -304,3 +304,48 @@ impl Drop for BlockSlot<'_> {
         self.pool.openings.end(self.number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicBool, Ordering};
+    use core::time::Duration;
+
+    use super::Openings;
+
+    /// Checks that a wait ends no sooner than an opening.
+    fn lasts_until_the_end_of(number: u64, openings: &Openings, wait: impl FnOnce() + Send) {
+        let has_ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                wait();
+                assert!(has_ended.load(Ordering::Relaxed), "the opening is under way still");
+            });
+            std::thread::sleep(Duration::from_millis(20));
+            has_ended.store(true, Ordering::Relaxed);
+            openings.end(number);
+            waiter.join().expect("it waits long enough");
+        });
+    }
+
+    #[test]
+    fn who_waits_for_an_end_that_has_not_come_sleeps_until_it_has() {
+        let openings = Openings::default();
+        for _ in 0..2 {
+            let (ended_count, number) = (openings.ended_count(), openings.begin());
+            lasts_until_the_end_of(number, &openings, || openings.wait_beyond(ended_count));
+            let number = openings.begin();
+            lasts_until_the_end_of(number, &openings, || openings.wait_for_all());
+        }
+    }
+
+    #[test]
+    fn who_looked_before_an_end_does_not_wait_for_the_next() {
+        let openings = Openings::default();
+        for _ in 0..2 {
+            let (ended_count, number) = (openings.ended_count(), openings.begin());
+            openings.end(number);
+            openings.wait_beyond(ended_count);
+            openings.wait_for_all();
+        }
+    }
+}

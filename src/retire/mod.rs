@@ -367,3 +367,21 @@ impl<T> PartialEq for Entry<T> {
 }
 
 impl<T> Eq for Entry<T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::Entry;
+
+    /// The heap asks for the order alone; who asks for equality hears nothing else.
+    #[test]
+    fn entries_are_equal_where_neither_goes_first() {
+        let entry = |era, point, number| Entry { era, point, number, resource: () };
+        let entries = [entry(0, 7, 0), entry(0, 7, 1), entry(0, 8, 2), entry(1, 7, 0)];
+        for (index, one) in entries.iter().enumerate() {
+            for (other_index, other) in entries.iter().enumerate() {
+                assert_eq!(one == other, index == other_index);
+                assert_eq!(one == other, one.cmp(other).is_eq());
+            }
+        }
+    }
+}

@@ -162,7 +162,7 @@ mod tests {
         let held = value.lock();
         assert!(value.is_locked() && value.try_lock().is_none());
         drop(held);
-        assert!(value.try_lock().is_some());
+        assert!(!value.is_locked() && value.try_lock().is_some());
     }
 
     #[test]

@@ -52,4 +52,16 @@ mod tests {
         under_way.end(first);
         assert_eq!((under_way.have_ended(last_awaited), under_way.ended_count()), (true, 2));
     }
+
+    #[test]
+    fn who_waits_for_all_waits_for_the_newest_too() {
+        let mut under_way = UnderWay::default();
+        let first = under_way.begin();
+        under_way.end(first);
+        let newest = under_way.begin();
+        let last_awaited = under_way.last();
+        assert!(!under_way.have_ended(last_awaited));
+        under_way.end(newest);
+        assert!(under_way.have_ended(last_awaited));
+    }
 }

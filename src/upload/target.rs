@@ -318,4 +318,39 @@ mod tests {
         let region = ImageRegion { offset: [8, 0, 0], extent: [8, 8, 1], ..compressed.level(0) };
         assert!(matches!(compressed.geometry(&region, eight), Err(TransferError::Granularity { .. })));
     }
+
+    /// A granularity of 0 is that of a queue which copies nothing but whole levels.
+    #[test]
+    fn a_queue_of_whole_levels_copies_no_part() {
+        let info = vk::ImageCreateInfo::default()
+            .format(vk::Format::R8G8B8A8_UNORM)
+            .extent(vk::Extent3D { width: 64, height: 8, depth: 1 })
+            .mip_levels(1)
+            .array_layers(1);
+        let image = ImageTarget::new(vk::Image::null(), &info);
+        let of =
+            |offset, extent| image.geometry(&ImageRegion { offset, extent, ..image.level(0) }, vk::Extent3D::default());
+        assert_eq!(of([0, 0, 0], [64, 8, 1]).unwrap().bytes(), 4 * 64 * 8);
+        for (offset, extent) in [([0, 0, 0], [32, 8, 1]), ([32, 0, 0], [32, 8, 1]), ([0, 0, 0], [64, 7, 1])] {
+            let refused = of(offset, extent);
+            assert!(matches!(refused, Err(TransferError::Granularity { granularity: [0, 0, 0], .. })), "{offset:?}");
+        }
+    }
+
+    /// Vulkan counts offsets by signed numbers.
+    #[test]
+    fn a_region_ends_within_the_reach_of_offsets() {
+        let info = vk::ImageCreateInfo::default()
+            .format(vk::Format::R8_UNORM)
+            .extent(vk::Extent3D { width: u32::MAX, height: 1, depth: 1 })
+            .mip_levels(1)
+            .array_layers(1);
+        let image = ImageTarget::new(vk::Image::null(), &info);
+        let bytes_of =
+            |x, width| image.region_bytes(&ImageRegion { offset: [x, 0, 0], extent: [width, 1, 1], ..image.level(0) });
+        assert_eq!(bytes_of(1 << 30, (1 << 30) - 1).unwrap(), (1 << 30) - 1);
+        for (x, width) in [(1 << 30, 1 << 30), (0, 1 << 31), (1 << 31, 1)] {
+            assert!(matches!(bytes_of(x, width), Err(TransferError::TooLarge { .. })), "{width} at {x}");
+        }
+    }
 }

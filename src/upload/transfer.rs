@@ -408,6 +408,42 @@ mod tests {
         assert!(transfer.is_copied() && !transfer.is_image());
     }
 
+    const EACH_BLOCK: Limits =
+        Limits { granularity: vk::Extent3D { width: 1, height: 1, depth: 1 }, optimal_offset: 1 };
+
+    /// An image of 8 x 8 blocks of 8 bytes, of which those at two edges reach over it.
+    fn blocks_over_the_edge() -> Transfer {
+        let info = vk::ImageCreateInfo::default()
+            .format(vk::Format::BC1_RGB_UNORM_BLOCK)
+            .extent(vk::Extent3D { width: 30, height: 30, depth: 1 })
+            .mip_levels(1)
+            .array_layers(1)
+            .usage(vk::ImageUsageFlags::TRANSFER_DST);
+        let image = ImageTarget::new(vk::Image::null(), &info);
+        Transfer::of_image(image, image.regions().collect(), Direction::Upload).expect("a whole level")
+    }
+
+    #[test]
+    fn pieces_end_where_the_level_does() {
+        let mut transfer = blocks_over_the_edge();
+        let mut rows = Vec::new();
+        while let Some(piece) = transfer.piece(&EACH_BLOCK, 3 * 64).expect("a block is a piece") {
+            let Place::Image(copy) = piece.place else { panic!("of an image: {piece:?}") };
+            rows.push((copy.image_offset.y, copy.image_extent.height, copy.image_extent.width));
+            transfer.advance(piece.bytes);
+        }
+        assert_eq!(rows, [(0, 12, 30), (12, 12, 30), (24, 6, 30)]);
+        assert!(transfer.is_copied() && transfer.is_image());
+    }
+
+    #[test]
+    fn room_for_one_block_is_enough() {
+        let mut transfer = blocks_over_the_edge();
+        assert!(transfer.check(&EACH_BLOCK, 8).is_ok());
+        let refused = transfer.check(&EACH_BLOCK, 7);
+        assert!(matches!(refused, Err(TransferError::RingTooSmall { needed: 8, available: 7 })), "{refused:?}");
+    }
+
     #[test]
     fn a_range_past_the_end_of_a_buffer_is_refused_even_where_it_overflows() {
         let make = |size, offset, len| Transfer::of_buffer(vk::Buffer::null(), size, offset, len).map(|_| ());

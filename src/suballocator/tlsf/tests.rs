@@ -167,6 +167,18 @@ fn the_tightest_of_the_own_class_is_taken() {
     assert_eq!(left, 64, "a unit is left of the hole of 65");
 }
 
+/// A search is as short among many ranges of a class as among few: what fits behind the first four is left alone.
+#[test]
+fn behind_four_of_the_own_class_a_longer_range_is_taken() {
+    for (too_small, is_longer_taken) in [(3, false), (4, true), (5, true)] {
+        let sizes = [66, 100].into_iter().chain(core::iter::repeat_n(65, too_small));
+        let mut subject = holes(&sizes.map(|units| units * 64).collect::<Vec<_>>());
+        let range = subject.allocate(&Request::new(66 * 64, 1)).expect("two of them hold it");
+        let longer = (1 + 66 + 1) * 64;
+        assert_eq!(range.offset, if is_longer_taken { longer } else { 64 }, "behind {too_small}");
+    }
+}
+
 #[test]
 fn of_equals_the_one_freed_last_is_taken() {
     let mut subject = holes(&[66, 66].map(|units| units * 64));

@@ -154,7 +154,11 @@ fn slabs() {
     });
     notices_in_tlsf("S1", |tlsf| {
         let (own, other) = (tlsf.slabs.table[0].node as usize, used_behind_free(tlsf));
-        (tlsf.ranges.nodes[own].list_prev, tlsf.ranges.nodes[other].list_prev) = (NIL, 0);
+        (tlsf.ranges.nodes[own].list_prev, tlsf.ranges.nodes[other].list_prev) = (NONE, 0);
+    });
+    notices_in_tlsf("S1", |tlsf| {
+        let other = tlsf.slabs.table[1].node as usize;
+        tlsf.ranges.nodes[other].list_prev = 0;
     });
     notices_in_tlsf("S2", |tlsf| tlsf.slabs.table[0].free |= 1 << 63);
     notices_in_tlsf("S3", |tlsf| {
@@ -221,6 +225,11 @@ fn fronts_of_linear_regions() {
     notices("L1", &|linear| {
         linear.fronts[0].head = linear.gap(0).expect("there is a gap").0;
     });
+    notices("L1", &|linear| {
+        let gap = linear.gap(0).expect("there is a gap").0;
+        linear.fronts[0].head = gap;
+        linear.ranges.nodes[gap as usize].list_prev = NONE;
+    });
     notices("L2", &|linear| linear.fronts[0].upper -= 1);
     notices("L2", &|linear| {
         linear.fronts[0].head = linear.ranges.regions.entries[0].first;
@@ -235,6 +244,19 @@ fn fronts_of_linear_regions() {
     notices("A1", &|linear| linear.range_count += 1);
     notices("A2", &|linear| linear.ranges.regions.entries[0].busy -= 1);
     notices("R1", &|linear| linear.ranges.nodes[2].extent += 1);
+}
+
+#[test]
+fn the_newest_range_of_a_linear_region_lies_in_it() {
+    let mut subject = Suballocator::new(Algorithm::Linear, settings());
+    for _ in 0..2 {
+        let region = subject.add_region(1 << 12);
+        subject.allocate_in(region, &Request::new(16, 16)).expect("there is room");
+    }
+    subject.validate().expect("the invariants hold");
+    let Suballocator::Linear(mut linear) = subject else { unreachable!("it was made as one") };
+    linear.fronts[0].head = linear.fronts[1].head;
+    assert_eq!(check_linear(&linear).map_err(|violation| violation.invariant), Err("L1"));
 }
 
 #[test]
