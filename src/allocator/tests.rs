@@ -1,6 +1,7 @@
 //! What cannot be told from outside: an allocator whose invariants are broken, and wishes that a driver grants anyway.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 
 use ash::vk;
 
@@ -181,4 +182,30 @@ fn what_was_never_freed_is_logged_where_nobody_listens() {
     let own = heard.iter().filter(|(_, text)| text.contains("left behind by a test of the log"));
     let levels: Vec<_> = own.map(|(level, _)| *level).collect();
     assert_eq!(levels, [log::Level::Warn]);
+}
+
+/// Two threads: one frees the last there is, and decides whether it may rest; the other uses memory meanwhile, and frees it
+/// when the first has not yet decided.
+#[test]
+fn what_was_used_meanwhile_keeps_an_idle_allocator_from_resting() {
+    let vulkan = SimDevice::new(Profile::unified());
+    let (allocator, requirements) = beginning(&vulkan);
+    let allocate = || allocator.allocate(&requirements, &AllocationCreateInfo::upload()).expect("there is memory");
+    let held = allocate();
+    let before = allocator.rested_at.load(Ordering::Relaxed);
+    let uses: [(&str, &dyn Fn()); 2] = [
+        ("freed", &|| allocator.free(allocate()).expect("it is alive")),
+        ("taken back", &|| allocator.take_back(allocate())),
+    ];
+    for (what, use_memory) in uses {
+        let use_count = allocator.use_count();
+        use_memory();
+        allocator.rest(use_count, (before, 7));
+        assert_eq!(allocator.rested_at.load(Ordering::Relaxed), before, "{what}");
+    }
+    allocator.rest(allocator.use_count(), (before + 1, 7));
+    assert_eq!(allocator.rested_at.load(Ordering::Relaxed), before, "somebody has trimmed");
+    allocator.rest(allocator.use_count(), (before, 7));
+    assert_eq!(allocator.rested_at.load(Ordering::Relaxed), 7, "nobody has done anything");
+    allocator.free(held).expect("it is alive");
 }

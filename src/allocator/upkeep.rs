@@ -200,7 +200,11 @@ impl Allocator {
     pub(crate) fn release_if_idle(&self) {
         let openings = self.openings.load(Ordering::Relaxed);
         let rested_at = self.rested_at.load(Ordering::Relaxed);
-        if rested_at == openings || self.is_in_use() {
+        if rested_at == openings {
+            return;
+        }
+        let use_count = self.use_count();
+        if self.is_in_use() {
             return;
         }
         if !self.idle.lock().should_release() {
@@ -210,17 +214,27 @@ impl Allocator {
         let release: Vec<_> =
             pools.iter().flat_map(|pool| idle_release(pool).map(move |region| (pool, region))).collect();
         if release.is_empty() {
-            // What another thread has begun to use meanwhile was not spare, and may be when it is freed.
-            if !self.is_in_use() {
-                // Unless somebody has trimmed since.
-                let _ = self.rested_at.compare_exchange(rested_at, openings, Ordering::Relaxed, Ordering::Relaxed);
-            }
-            return;
+            return self.rest(use_count, (rested_at, openings));
         }
         let bytes: u64 = release.into_iter().map(|(pool, region)| pool.give_back(self.backing(), region)).sum();
         if bytes > 0 {
             self.idle.lock().note_release(self.pools.allocated());
         }
+    }
+
+    /// Remembers that nothing is left to release until memory is opened; unless somebody has used memory since `use_count`
+    /// was read, for what he used was not spare then, or has trimmed.
+    pub(super) fn rest(&self, use_count: u64, (rested_at, openings): (u64, u64)) {
+        if self.use_count() == use_count {
+            let _ = self.rested_at.compare_exchange(rested_at, openings, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns a number that grows with each allocation, whatever becomes of it. What is taken back is counted ahead of
+    /// that, so this is read behind the pools' locks.
+    pub(super) fn use_count(&self) -> u64 {
+        let allocated = self.pools.allocated();
+        allocated + self.taken_back.load(Ordering::Relaxed)
     }
 
     fn is_in_use(&self) -> bool {
