@@ -133,7 +133,7 @@ fn memory_for_a_resource_is_taken_or_not() {
         let (rig, live) = furnished(profile);
         let device = rig.vulkan.device();
         // SAFETY: the create-infos are valid.
-        let buffer = unsafe { device.create_buffer(&buffer_info(mib(2)), None) }.expect("a buffer");
+        let buffer = unsafe { device.create_buffer(&buffer_info(mib(3)), None) }.expect("a buffer");
         // SAFETY: as above.
         let image = unsafe { device.create_image(&image_info(1024), None) }.expect("an image");
         let for_buffer = fail_each_call(&rig, &|rig| {

@@ -400,8 +400,8 @@ fn several_pieces_of_the_suggested_size_share_a_block_within_the_budget() {
     let size = rig.limits(Intent::GpuOnly).expect("there is a type").suggested_chunk_size;
     let plan = rig.plan(&linear(size), &info).expect("there is room");
     assert!(plan.driver_bytes >= size && !plan.exceeds_budget, "{plan:?}");
-    // From 256 MiB on a sixteenth of what lives is no less than a piece.
-    let pieces: Vec<_> = (0..24).map(|_| rig.allocate(&linear(size), &info).expect("there is memory")).collect();
+    // From 1 GiB on a 32nd of what lives is no less than two pieces.
+    let pieces: Vec<_> = (0..72).map(|_| rig.allocate(&linear(size), &info).expect("there is memory")).collect();
     let beside = |one: &Allocation| pieces.iter().filter(|piece| piece.memory() == one.memory()).count();
     assert!(pieces.iter().map(beside).max() >= Some(2), "{size} bytes");
     for piece in pieces {

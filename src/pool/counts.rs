@@ -38,6 +38,11 @@ impl Counts {
     pub(crate) const fn live_bytes(&self) -> u64 {
         self.used_bytes + self.dedicated_bytes
     }
+
+    /// Returns the bytes that nothing occupies in blocks in use: the same before and after empty blocks are given back.
+    pub(crate) const fn free_bytes(&self) -> u64 {
+        self.block_bytes - self.empty_bytes - self.used_bytes
+    }
 }
 
 impl Pool {
@@ -65,5 +70,17 @@ impl State {
 
     pub(super) fn left(&self) -> Left {
         if self.live_count() == 0 { Left::Nothing } else { Left::Live }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    #[test]
+    fn what_is_free_is_the_same_when_empty_blocks_have_gone() {
+        let counts = Counts { used_bytes: 5, block_bytes: 32, empty_bytes: 16, ..Counts::default() };
+        let trimmed = Counts { block_bytes: 16, empty_bytes: 0, ..counts };
+        assert_eq!((counts.free_bytes(), trimmed.free_bytes()), (11, 11));
     }
 }

@@ -109,7 +109,7 @@ fn gpu_allocator_263_a_block_grows_for_what_it_can_hold() {
     let rig = Rig::new(Profile::discrete_rebar());
     let info = AllocationCreateInfo::gpu_only();
     let plan = rig.plan(&linear(mib(3)), &info).expect("there is memory");
-    assert_eq!((plan.placement, plan.driver_bytes), (PlannedPlacement::NewBlock, mib(6)), "1 MiB would come first");
+    assert_eq!((plan.placement, plan.driver_bytes), (PlannedPlacement::NewBlock, mib(9)), "1 MiB would come first");
     let pair = [(), ()].map(|()| allocate(&rig, &linear(mib(3)), &info));
     assert_eq!(pair[0].memory(), pair[1].memory());
     free_all(&rig, pair);
