@@ -14,7 +14,7 @@ use super::thing::{Ground, Hand, Shape, Thing, lock, transfer_buffer};
 use crate::stage::{Faults, Stage};
 
 /// Runs a test on a simulated device, which nobody may have used wrongly.
-fn on_ground(test: impl FnOnce(&Ground<'_>)) {
+pub(super) fn on_ground(test: impl FnOnce(&Ground<'_>)) {
     let stage = Stage::simulated(Profile::noncoherent());
     let counter = stage.counter();
     let allocator = stage.allocator(&counter).expect("an allocator");

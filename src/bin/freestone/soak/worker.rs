@@ -128,14 +128,14 @@ impl<'g, 'a> Worker<'g, 'a> {
         self.made += 1;
         let name = self.made << 3 | self.number;
         let wish = Wish::draw(&mut self.random, order, &self.pools, name);
-        let before = self.counters();
+        let before = self.counters_beside(wish.pool);
         match order.make(self.ground.allocator, &wish.info(&self.pools)) {
             Ok((shape, memory)) => {
                 self.tally.allocations += 1;
                 let pattern = pattern::word(name);
                 self.keep(Thing { shape, memory, pattern, known: 0, name: wish.name, pool: wish.pool }, wish.intent)
             }
-            Err(error) if wish.may_fail_with(&error, self.ground.upsets.is_some()) => self.refused(before),
+            Err(error) if wish.may_fail_with(&error, self.ground.upsets.is_some()) => self.refused(before, wish.pool),
             Err(error) => Err(format!("{order:?} with {wish:?} is refused: {error}")),
         }
     }
@@ -153,15 +153,16 @@ impl<'g, 'a> Worker<'g, 'a> {
         Ok(())
     }
 
-    /// A refusal changes no counter: of what is alive, and of what was ever made.
-    fn refused(&mut self, before: Option<PoolStatistics>) -> Result<(), String> {
+    /// A refusal changes no counter, of what is alive and of what was ever made, and leaves no block more.
+    fn refused(&mut self, before: Option<PoolStatistics>, pool: Option<usize>) -> Result<(), String> {
         self.tally.refusals += 1;
-        let Some((before, after)) = before.zip(self.counters()) else { return Ok(()) };
+        let Some((before, after)) = before.zip(self.counters_beside(pool)) else { return Ok(()) };
         let of = |counters: &PoolStatistics| {
             let PoolStatistics { allocation_count, allocation_bytes, allocated_count, dedicated_bytes, .. } = *counters;
             (allocation_count, allocation_bytes, allocated_count, dedicated_bytes)
         };
-        if of(&before) == of(&after) && after.block_bytes <= before.block_bytes {
+        let is_no_more = after.block_bytes <= before.block_bytes && after.block_count <= before.block_count;
+        if of(&before) == of(&after) && is_no_more {
             return Ok(());
         }
         Err(format!("a refusal changed counters: {before:?} before, {after:?} after"))
@@ -170,6 +171,18 @@ impl<'g, 'a> Worker<'g, 'a> {
     /// Returns the counters where no other thread changes them.
     fn counters(&self) -> Option<PoolStatistics> {
         self.ground.is_alone.then(|| self.ground.allocator.statistics().total)
+    }
+
+    /// Does the same without the bytes of a custom pool's only block: where it needs that for its minimum, a larger one takes
+    /// its place, and stays when the resource that it was opened for cannot be bound.
+    fn counters_beside(&self, pool: Option<usize>) -> Option<PoolStatistics> {
+        let mut total = self.counters()?;
+        let pool = pool.and_then(|place| self.pools[place].as_ref());
+        let counters = pool.and_then(|pool| self.ground.allocator.pool_statistics(pool));
+        if let Some(counters) = counters.filter(|counters| counters.block_count == 1) {
+            total.block_bytes -= counters.block_bytes;
+        }
+        Some(total)
     }
 
     fn free(&mut self) -> Result<(), String> {
@@ -297,5 +310,38 @@ impl<'g, 'a> Worker<'g, 'a> {
     fn note_checked(&mut self, bytes: u64) {
         self.tally.checks += u64::from(bytes > 0);
         self.tally.checked_bytes += bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freestone::{Intent, PoolCreateInfo};
+
+    use super::super::sight_tests::on_ground;
+    use super::Worker;
+
+    #[test]
+    fn memory_that_a_refusal_leaves_is_seen_but_for_the_only_block_of_a_pool() {
+        on_ground(|ground| {
+            let mut worker = Worker::new(ground, 1, 0);
+            let make = |bytes| {
+                let info = PoolCreateInfo::for_intent(Intent::GpuOnly).block_size(bytes).min_block_count(1);
+                ground.allocator.create_pool(&info).expect("there is room for it")
+            };
+            worker.pools[0] = Some(make(1 << 20));
+            for (asked, is_seen) in [(Some(0), false), (None, true), (Some(1), true)] {
+                worker.destroy_pool(0).expect("nothing of it is alive");
+                worker.pools[0] = Some(make(1 << 20));
+                let before = worker.counters_beside(asked);
+                // As if a larger block had taken the place of the first.
+                worker.destroy_pool(0).expect("nothing of it is alive");
+                worker.pools[0] = Some(make(2 << 20));
+                assert_eq!(worker.refused(before, asked).is_err(), is_seen, "{asked:?}");
+            }
+            let before = worker.counters_beside(Some(1));
+            worker.pools[1] = Some(make(1 << 20));
+            assert!(worker.refused(before, Some(1)).is_err(), "a first block takes nobody's place");
+            worker.finish().expect("nothing of the pools is alive");
+        });
     }
 }
