@@ -85,8 +85,6 @@ pub struct Allocator {
     openings: AtomicU64,
     /// The number of openings by which nothing was left to release when the allocator was idle.
     rested_at: AtomicU64,
-    /// How many allocations were taken back: `pools` does not count them.
-    taken_back: AtomicU64,
     owner: u32,
     tracks_all: bool,
     leak_callback: Option<LeakCallback>,
@@ -126,7 +124,6 @@ impl Allocator {
             ticks: AtomicU64::new(0),
             openings: AtomicU64::new(0),
             rested_at: AtomicU64::new(0),
-            taken_back: AtomicU64::new(0),
             owner,
             tracks_all: info.tracks_all,
             leak_callback: info.leak_callback.take(),
@@ -310,7 +307,6 @@ impl Allocator {
             self.ledger.strike(ledger_key(&allocation));
         }
         let Some(pool) = self.pools.get(allocation.pool_index()) else { return };
-        self.taken_back.fetch_add(1, Ordering::Relaxed);
         let taken = pool.take_back(self.backing(), (allocation.key(), allocation.making()), self.now());
         debug_assert!(taken.is_ok(), "I1: the allocator takes back what it has made");
         if taken == Ok(Left::Nothing) {

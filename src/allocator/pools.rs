@@ -88,6 +88,8 @@ struct Others {
     slots: Vec<Option<Arc<NumberedPool>>>,
     classes: Vec<(u32, BlockClass, u16)>,
     gone: Gone,
+    /// How many allocations such pools had taken back.
+    taken_back: u64,
 }
 
 /// The allocations that pools had made before they were destroyed, all freed, by memory type.
@@ -221,7 +223,9 @@ impl Pools {
         let mut others = self.others.write();
         let slot = others.slots.get_mut(usize::from(index) - FIRST_OTHER);
         if let Some(pool) = slot.and_then(Option::take) {
-            others.gone[pool.settings().memory_type_index as usize] += pool.counts().allocated;
+            let counts = pool.counts();
+            others.gone[pool.settings().memory_type_index as usize] += counts.allocated;
+            others.taken_back += counts.taken_back;
         }
     }
 
@@ -290,6 +294,14 @@ impl Pools {
     pub(crate) fn allocated(&self) -> u64 {
         let others = self.others.read();
         self.sum_with(&others, |pool| pool.counts().allocated) + others.gone.iter().sum::<u64>()
+    }
+
+    /// Returns a number that grows with each allocation, whatever becomes of it, and never falls: where two readings are
+    /// the same, nothing was allocated between them in any pool.
+    pub(crate) fn use_count(&self) -> u64 {
+        let others = self.others.read();
+        let gone = others.gone.iter().sum::<u64>() + others.taken_back;
+        self.sum_with(&others, |pool| pool.counts().use_count()) + gone
     }
 
     /// Adds a counter up over all pools.

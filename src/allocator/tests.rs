@@ -198,14 +198,14 @@ fn what_was_used_meanwhile_keeps_an_idle_allocator_from_resting() {
         ("taken back", &|| allocator.take_back(allocate())),
     ];
     for (what, use_memory) in uses {
-        let use_count = allocator.use_count();
+        let use_count = allocator.pools.use_count();
         use_memory();
         allocator.rest(use_count, (before, 7));
         assert_eq!(allocator.rested_at.load(Ordering::Relaxed), before, "{what}");
     }
-    allocator.rest(allocator.use_count(), (before + 1, 7));
+    allocator.rest(allocator.pools.use_count(), (before + 1, 7));
     assert_eq!(allocator.rested_at.load(Ordering::Relaxed), before, "somebody has trimmed");
-    allocator.rest(allocator.use_count(), (before, 7));
+    allocator.rest(allocator.pools.use_count(), (before, 7));
     assert_eq!(allocator.rested_at.load(Ordering::Relaxed), 7, "nobody has done anything");
     allocator.free(held).expect("it is alive");
 }

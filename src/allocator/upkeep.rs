@@ -203,7 +203,7 @@ impl Allocator {
         if rested_at == openings {
             return;
         }
-        let use_count = self.use_count();
+        let use_count = self.pools.use_count();
         if self.is_in_use() {
             return;
         }
@@ -225,16 +225,9 @@ impl Allocator {
     /// Remembers that nothing is left to release until memory is opened; unless somebody has used memory since `use_count`
     /// was read, for what he used was not spare then, or has trimmed.
     pub(super) fn rest(&self, use_count: u64, (rested_at, openings): (u64, u64)) {
-        if self.use_count() == use_count {
+        if self.pools.use_count() == use_count {
             let _ = self.rested_at.compare_exchange(rested_at, openings, Ordering::Relaxed, Ordering::Relaxed);
         }
-    }
-
-    /// Returns a number that grows with each allocation, whatever becomes of it. What is taken back is counted ahead of
-    /// that, so this is read behind the pools' locks.
-    pub(super) fn use_count(&self) -> u64 {
-        let allocated = self.pools.allocated();
-        allocated + self.taken_back.load(Ordering::Relaxed)
     }
 
     fn is_in_use(&self) -> bool {

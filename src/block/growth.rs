@@ -37,7 +37,8 @@ const CAP_SHARE: u64 = 32;
 /// A pool of any size may open blocks of this share (1/n) of the cap. Measured on the recorded applications, smoothed: half of
 /// the cap 1.161 reserved / live with 215 driver calls, a quarter 1.141 with 235, an eighth 1.117 with 294.
 const LEAST_CAP_SHARE: u64 = 4;
-/// A block holds the request that opens it so many times, where the cap allows it. Twice: the recorded applications reserve
+/// A block holds the request that opens it so many times, where the cap allows it; else twice, or just once. Twice from the
+/// start: the recorded applications reserve
 /// as much in 249 blocks instead of 235, and the worst of them 1.47 instead of 1.26; four times: 1.169 instead of 1.141.
 const REQUEST_MULTIPLE: u64 = 3;
 /// The next block is smaller by this share (1/n) of what the pool's blocks in use have free, down to half of itself. Measured
@@ -118,9 +119,22 @@ impl GrowthSettings {
         let cap = self.cap_at(live_bytes);
         let share = bracket_share(live_bytes).min(cap);
         let lean = share.saturating_sub(free_bytes / FREE_SHARE).max(share / 2);
-        let wanted = self.first.max(request.saturating_mul(REQUEST_MULTIPLE)).max(lean);
-        let block = round_to_pages(wanted).min(cap).max(round_to_pages(request)).min(self.limit);
-        self.whole_slots(block)
+        let wanted = round_to_pages(self.first.max(lean)).min(cap).max(self.times(request, cap)).min(self.limit);
+        self.whole_slots(wanted)
+    }
+
+    /// Returns the bytes of the request that opens a block, in pages, so many times as the cap allows: twice even where that
+    /// is up to twice the least cap, since what is cut off behind a request would serve nobody of its size.
+    fn times(&self, request: u64, cap: u64) -> u64 {
+        let of = |count: u64| round_to_pages(request.saturating_mul(count));
+        let most_for_two = cap.max(self.cap.min(BLOCK_CAP / LEAST_CAP_SHARE * 2));
+        if of(REQUEST_MULTIPLE) <= cap {
+            of(REQUEST_MULTIPLE)
+        } else if of(2) <= most_for_two {
+            of(2)
+        } else {
+            of(1)
+        }
     }
 
     /// Returns the pages of a block that its whole slots take, in bytes: what lies behind the last would serve nobody.
@@ -213,6 +227,17 @@ mod tests {
         GrowthSettings { first: FIRST_BLOCK, cap: BLOCK_CAP, limit: 1 << 30, fixed_size: None, slot: 1 };
 
     #[test]
+    fn a_block_holds_its_opener_whole_times() {
+        // Above a third of the cap twice, above half of it too, up to the size from which one has a block of its own.
+        let of = |request: u64| SETTINGS.block_size(request, 500 * MIB, 0);
+        let tenths = |tenths: u64| of(tenths * MIB / 10);
+        assert_eq!([of(4 * MIB), of(5 * MIB)], [16 * MIB, 16 * MIB], "three times, or what the pool's growth gives");
+        assert_eq!([of(6 * MIB), of(9 * MIB), of(16 * MIB)], [16 * MIB, 18 * MIB, 32 * MIB]);
+        assert_eq!(tenths(99) / (9 * MIB), 2);
+        assert_eq!([of(17 * MIB), of(40 * MIB)], [17 * MIB, 40 * MIB], "once, exactly");
+    }
+
+    #[test]
     fn blocks_follow_what_is_live() {
         let sizes = [2, 10, 40, 48, 320, 1024, 4096, 16_384].map(|live| SETTINGS.block_size(256, live * MIB, 0) / PAGE);
         assert_eq!(sizes, [16, 80, 224, 256, 256, 512, 2048, 4096]);
@@ -268,10 +293,10 @@ mod tests {
     }
 
     #[test]
-    fn a_block_holds_its_opener_three_times_up_to_a_quarter_of_the_cap() {
+    fn a_block_holds_its_opener_three_times_or_twice_or_once() {
         assert_eq!(SETTINGS.block_size(3 * MIB, 3 * MIB, 0), 9 * MIB);
         assert_eq!(SETTINGS.block_size(MIB + 1, MIB + 1, 0), 3 * MIB + PAGE);
-        assert_eq!([6, 16, 17].map(|size| SETTINGS.block_size(size * MIB, size * MIB, 0) / MIB), [16, 16, 17]);
+        assert_eq!([6, 16, 17].map(|size| SETTINGS.block_size(size * MIB, size * MIB, 0) / MIB), [12, 32, 17]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Identities:
 //! - allocations alive = `allocated` - `freed`
 //! - bytes reserved = `block_bytes` + `dedicated_bytes`
-//! - bytes of blocks = used + free; `used_bytes` counts what suballocations occupy, their rounding included
+//! - bytes of blocks = used + free + empty; `used_bytes` counts what suballocations occupy, their rounding included
 
 use super::{Left, Pool, State};
 
@@ -14,6 +14,8 @@ pub(crate) struct Counts {
     pub allocated: u64,
     /// Allocations ever freed, dedicated ones included.
     pub freed: u64,
+    /// Allocations that were taken back: neither made nor freed.
+    pub taken_back: u64,
     /// Bytes that suballocations occupy, rounding included.
     pub used_bytes: u64,
     /// Bytes of blocks.
@@ -32,6 +34,11 @@ impl Counts {
     /// Returns how many allocations are alive.
     pub(crate) const fn live_count(&self) -> u64 {
         self.allocated - self.freed
+    }
+
+    /// Returns how often something was allocated, whatever became of it: it never falls.
+    pub(crate) const fn use_count(&self) -> u64 {
+        self.allocated + self.taken_back
     }
 
     /// Returns the bytes alive: used ranges and dedicated memory.
@@ -53,6 +60,7 @@ impl Pool {
         Counts {
             allocated: state.allocated,
             freed: state.allocated - state.live_count(),
+            taken_back: state.taken_back,
             used_bytes: blocks.used_bytes(),
             block_bytes: blocks.reserved_bytes(),
             block_count: u64::from(blocks.block_count()),

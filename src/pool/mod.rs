@@ -205,6 +205,8 @@ struct State {
     opening_count: u32,
     /// Allocations ever made.
     allocated: u64,
+    /// Allocations that were taken back, which do not count as made.
+    taken_back: u64,
 }
 
 impl Pool {
@@ -214,7 +216,7 @@ impl Pool {
         let slots = suballocator.slot_rule();
         let blocks = BlockList::new(suballocator);
         let dedicated = DedicatedTable::default();
-        let state = State { blocks, dedicated, prewarmed_bytes: 0, opening_count: 0, allocated: 0 };
+        let state = State { blocks, dedicated, prewarmed_bytes: 0, opening_count: 0, allocated: 0, taken_back: 0 };
         let rounding = Rounding::of(&settings);
         let (state, growth, openings) = (brief_mutex(state), GrowthTicket::default(), Openings::default());
         Self { settings, rounding, slots, state, growth, openings }
@@ -374,6 +376,7 @@ impl Pool {
         };
         // Behind the same lock: nobody counts it as freed meanwhile.
         state.allocated -= 1;
+        state.taken_back += 1;
         // What others have freed meanwhile may have left more empty blocks than are kept.
         let left = self.settle(backing, state);
         retired.map(Retired::finish);

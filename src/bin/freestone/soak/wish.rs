@@ -170,8 +170,8 @@ impl Wish {
     }
 }
 
-/// Draws a custom pool.
-pub(crate) fn pool_info(random: &mut Random) -> PoolCreateInfo {
+/// Draws a custom pool, and tells whether it has just one block at any time.
+pub(crate) fn pool_info(random: &mut Random) -> (PoolCreateInfo, bool) {
     let algorithm = match random.below(4) {
         0 => Algorithm::Linear,
         1 => Algorithm::Fixed { slot_size: random.size(16) },
@@ -183,7 +183,8 @@ pub(crate) fn pool_info(random: &mut Random) -> PoolCreateInfo {
     }
     let max = 1 + u32::try_from(random.below(6)).unwrap_or(0);
     let min = u32::try_from(random.below(2)).unwrap_or(0);
-    info.min_block_count(min).max_block_count(max).min_alignment(1 << random.below(13))
+    let info = info.min_block_count(min).max_block_count(max).min_alignment(1 << random.below(13));
+    (info, min == max)
 }
 
 fn image_info(width: u32, height: u32, usage: vk::ImageUsageFlags) -> vk::ImageCreateInfo<'static> {

@@ -20,6 +20,9 @@ const MAX_LIVE_BYTES: u64 = 96 << 20;
 /// Custom pools at once.
 const MAX_POOLS: usize = 4;
 
+/// The counters of the whole allocator, and those of a custom pool of one block.
+type Counted = (PoolStatistics, Option<PoolStatistics>);
+
 /// One thread's program.
 pub(crate) struct Worker<'g, 'a> {
     ground: &'g Ground<'a>,
@@ -28,6 +31,8 @@ pub(crate) struct Worker<'g, 'a> {
     live: Vec<Thing>,
     live_bytes: u64,
     pools: Vec<Option<CustomPool>>,
+    /// Which of the pools keep one block and have no more.
+    are_single: [bool; MAX_POOLS],
     made: u32,
     /// What was done; `tally.steps` is the number of the present step.
     pub(crate) tally: Tally,
@@ -38,7 +43,7 @@ impl<'g, 'a> Worker<'g, 'a> {
         let random = Random::new(seed.rotate_left(32) ^ u64::from(number));
         let pools = (0..MAX_POOLS).map(|_| None).collect();
         let (live, tally) = (Vec::new(), Tally::default());
-        Self { ground, random, number, live, live_bytes: 0, pools, made: 0, tally }
+        Self { ground, random, number, live, live_bytes: 0, pools, are_single: [false; MAX_POOLS], made: 0, tally }
     }
 
     /// Takes so many steps, or fewer where the time is over before.
@@ -128,7 +133,7 @@ impl<'g, 'a> Worker<'g, 'a> {
         self.made += 1;
         let name = self.made << 3 | self.number;
         let wish = Wish::draw(&mut self.random, order, &self.pools, name);
-        let before = self.counters_beside(wish.pool);
+        let before = self.counters_and_pool(wish.pool);
         match order.make(self.ground.allocator, &wish.info(&self.pools)) {
             Ok((shape, memory)) => {
                 self.tally.allocations += 1;
@@ -153,15 +158,23 @@ impl<'g, 'a> Worker<'g, 'a> {
         Ok(())
     }
 
-    /// A refusal changes no counter, of what is alive and of what was ever made, and leaves no block more.
-    fn refused(&mut self, before: Option<PoolStatistics>, pool: Option<usize>) -> Result<(), String> {
+    /// A refusal changes no counter, of what is alive and of what was ever made, and leaves no block more. It may leave a larger
+    /// one in the place of the only one that a pool may have and must keep.
+    fn refused(&mut self, before: Option<Counted>, place: Option<usize>) -> Result<(), String> {
         self.tally.refusals += 1;
-        let Some((before, after)) = before.zip(self.counters_beside(pool)) else { return Ok(()) };
+        let Some((before, after)) = before.zip(self.counters_and_pool(place)) else { return Ok(()) };
         let of = |counters: &PoolStatistics| {
             let PoolStatistics { allocation_count, allocation_bytes, allocated_count, dedicated_bytes, .. } = *counters;
             (allocation_count, allocation_bytes, allocated_count, dedicated_bytes)
         };
-        let is_no_more = after.block_bytes <= before.block_bytes && after.block_count <= before.block_count;
+        let exchanged = match (before.1, after.1) {
+            (Some(one), Some(other)) if one.block_count == 1 && other.block_count == 1 => {
+                other.block_bytes.saturating_sub(one.block_bytes)
+            }
+            _ => 0,
+        };
+        let (before, after) = (before.0, after.0);
+        let is_no_more = after.block_bytes <= before.block_bytes + exchanged && after.block_count <= before.block_count;
         if of(&before) == of(&after) && is_no_more {
             return Ok(());
         }
@@ -173,16 +186,11 @@ impl<'g, 'a> Worker<'g, 'a> {
         self.ground.is_alone.then(|| self.ground.allocator.statistics().total)
     }
 
-    /// Does the same without the bytes of a custom pool's only block: where it needs that for its minimum, a larger one takes
-    /// its place, and stays when the resource that it was opened for cannot be bound.
-    fn counters_beside(&self, pool: Option<usize>) -> Option<PoolStatistics> {
-        let mut total = self.counters()?;
-        let pool = pool.and_then(|place| self.pools[place].as_ref());
-        let counters = pool.and_then(|pool| self.ground.allocator.pool_statistics(pool));
-        if let Some(counters) = counters.filter(|counters| counters.block_count == 1) {
-            total.block_bytes -= counters.block_bytes;
-        }
-        Some(total)
+    /// Returns the same, and those of a custom pool that has just one block at any time.
+    fn counters_and_pool(&self, place: Option<usize>) -> Option<Counted> {
+        let pool = place.filter(|&place| self.are_single[place]).and_then(|place| self.pools[place].as_ref());
+        let total = self.counters()?;
+        Some((total, pool.and_then(|pool| self.ground.allocator.pool_statistics(pool))))
     }
 
     fn free(&mut self) -> Result<(), String> {
@@ -244,11 +252,12 @@ impl<'g, 'a> Worker<'g, 'a> {
     }
 
     fn create_pool(&mut self) -> Result<(), String> {
-        let info = pool_info(&mut self.random);
+        let (info, is_single) = pool_info(&mut self.random);
         let Some(place) = self.pools.iter().position(Option::is_none) else { return Ok(()) };
         match self.ground.allocator.create_pool(&info) {
             Ok(pool) => {
                 self.pools[place] = Some(pool);
+                self.are_single[place] = is_single;
                 Ok(())
             }
             Err(CreatePoolError::Allocation(_)) if self.ground.upsets.is_some() => Ok(()),
@@ -318,29 +327,37 @@ mod tests {
     use freestone::{Intent, PoolCreateInfo};
 
     use super::super::sight_tests::on_ground;
-    use super::Worker;
+    use super::{MAX_POOLS, Worker};
 
     #[test]
     fn memory_that_a_refusal_leaves_is_seen_but_for_the_only_block_of_a_pool() {
         on_ground(|ground| {
             let mut worker = Worker::new(ground, 1, 0);
             let make = |bytes| {
-                let info = PoolCreateInfo::for_intent(Intent::GpuOnly).block_size(bytes).min_block_count(1);
-                ground.allocator.create_pool(&info).expect("there is room for it")
+                let info = PoolCreateInfo::for_intent(Intent::GpuOnly).block_size(bytes);
+                ground.allocator.create_pool(&info.min_block_count(1)).expect("there is room for it")
             };
             worker.pools[0] = Some(make(1 << 20));
-            for (asked, is_seen) in [(Some(0), false), (None, true), (Some(1), true)] {
+            // Whom was asked, whether it is a pool of one block, and whether a larger one in the place of the first is seen.
+            for (asked, is_single, is_seen) in
+                [(Some(0), true, false), (Some(0), false, true), (None, true, true), (Some(1), true, true)]
+            {
+                worker.are_single = [is_single; MAX_POOLS];
                 worker.destroy_pool(0).expect("nothing of it is alive");
                 worker.pools[0] = Some(make(1 << 20));
-                let before = worker.counters_beside(asked);
-                // As if a larger block had taken the place of the first.
+                let before = worker.counters_and_pool(asked);
                 worker.destroy_pool(0).expect("nothing of it is alive");
                 worker.pools[0] = Some(make(2 << 20));
-                assert_eq!(worker.refused(before, asked).is_err(), is_seen, "{asked:?}");
+                assert_eq!(worker.refused(before, asked).is_err(), is_seen, "{asked:?}, {is_single}");
             }
-            let before = worker.counters_beside(Some(1));
+            let before = worker.counters_and_pool(Some(1));
             worker.pools[1] = Some(make(1 << 20));
             assert!(worker.refused(before, Some(1)).is_err(), "a first block takes nobody's place");
+            let before = worker.counters_and_pool(Some(1));
+            worker.destroy_pool(0).expect("nothing of it is alive");
+            worker.destroy_pool(1).expect("nothing of it is alive");
+            worker.pools[1] = Some(make(8 << 20));
+            assert!(worker.refused(before, Some(0)).is_err(), "another pool's block is no exchange");
             worker.finish().expect("nothing of the pools is alive");
         });
     }
