@@ -3,6 +3,7 @@ s/^pub(crate) const FIRST_BLOCK: u64 = .*;$//
 s/^const BRACKETS: \[(u64, u64); 2\] = .*;$//
 s/FIRST_BLOCK\.min(/constants().first.min(/
 s/^const REQUEST_MULTIPLE: u64 = .*;$//
-s/saturating_mul(REQUEST_MULTIPLE)/saturating_mul(constants().multiple)/
+s/times(REQUEST_MULTIPLE)/times(constants().multiple)/
+s/2\.\.=REQUEST_MULTIPLE/2..=constants().multiple/
 s/ in BRACKETS {/ in constants().brackets {/
 /^#\[cfg(test)\]$/,$d

@@ -119,22 +119,10 @@ impl GrowthSettings {
         let cap = self.cap_at(live_bytes);
         let share = bracket_share(live_bytes).min(cap);
         let lean = share.saturating_sub(free_bytes / FREE_SHARE).max(share / 2);
-        let wanted = round_to_pages(self.first.max(lean)).min(cap).max(self.times(request, cap)).min(self.limit);
-        self.whole_slots(wanted)
-    }
-
-    /// Returns the bytes of the request that opens a block, in pages, so many times as the cap allows: twice even where that
-    /// is up to twice the least cap, since what is cut off behind a request would serve nobody of its size.
-    fn times(&self, request: u64, cap: u64) -> u64 {
-        let of = |count: u64| round_to_pages(request.saturating_mul(count));
-        let most_for_two = cap.max(self.cap.min(BLOCK_CAP / LEAST_CAP_SHARE * 2));
-        if of(REQUEST_MULTIPLE) <= cap {
-            of(REQUEST_MULTIPLE)
-        } else if of(2) <= most_for_two {
-            of(2)
-        } else {
-            of(1)
-        }
+        let room = round_to_pages(self.first.max(lean)).min(cap);
+        let times = |count: u64| round_to_pages(request.saturating_mul(count));
+        let block = if times(REQUEST_MULTIPLE) <= room { room } else { whole_times(times, cap) };
+        self.whole_slots(block.min(self.limit))
     }
 
     /// Returns the pages of a block that its whole slots take, in bytes: what lies behind the last would serve nobody.
@@ -165,6 +153,12 @@ impl GrowthSettings {
         let next = if available.is_none() { next.max(smallest) } else { next };
         (next < refused && next >= smallest && next >= request).then(|| self.whole_slots(next))
     }
+}
+
+/// Returns the bytes of the request that opens a block as often as the cap allows, once at least: what is cut off behind a
+/// large one would serve nobody of its size.
+fn whole_times(times: impl Fn(u64) -> u64, cap: u64) -> u64 {
+    (2..=REQUEST_MULTIPLE).rev().map(&times).find(|&bytes| bytes <= cap).unwrap_or_else(|| times(1))
 }
 
 /// Returns the size of a block that is opened beforehand, for room of `missing` bytes.
@@ -228,12 +222,10 @@ mod tests {
 
     #[test]
     fn a_block_holds_its_opener_whole_times() {
-        // Above a third of the cap twice, above half of it too, up to the size from which one has a block of its own.
+        // Above a third of the cap twice, above half of it once.
         let of = |request: u64| SETTINGS.block_size(request, 500 * MIB, 0);
-        let tenths = |tenths: u64| of(tenths * MIB / 10);
         assert_eq!([of(4 * MIB), of(5 * MIB)], [16 * MIB, 16 * MIB], "three times, or what the pool's growth gives");
-        assert_eq!([of(6 * MIB), of(9 * MIB), of(16 * MIB)], [16 * MIB, 18 * MIB, 32 * MIB]);
-        assert_eq!(tenths(99) / (9 * MIB), 2);
+        assert_eq!([of(6 * MIB), of(9 * MIB), of(16 * MIB)], [12 * MIB, 9 * MIB, 16 * MIB]);
         assert_eq!([of(17 * MIB), of(40 * MIB)], [17 * MIB, 40 * MIB], "once, exactly");
     }
 
@@ -296,7 +288,7 @@ mod tests {
     fn a_block_holds_its_opener_three_times_or_twice_or_once() {
         assert_eq!(SETTINGS.block_size(3 * MIB, 3 * MIB, 0), 9 * MIB);
         assert_eq!(SETTINGS.block_size(MIB + 1, MIB + 1, 0), 3 * MIB + PAGE);
-        assert_eq!([6, 16, 17].map(|size| SETTINGS.block_size(size * MIB, size * MIB, 0) / MIB), [12, 32, 17]);
+        assert_eq!([6, 16, 17].map(|size| SETTINGS.block_size(size * MIB, size * MIB, 0) / MIB), [12, 16, 17]);
     }
 
     #[test]
