@@ -386,3 +386,20 @@ fn of_64_mib_of_empty_blocks_only_what_is_above_goes_back() {
     rig.free(anchor).expect("it is alive");
     rig.finish();
 }
+
+#[test]
+fn large_resources_of_one_size_waste_no_block() {
+    for tenths in [40, 55, 85, 90, 99, 120, 160] {
+        let rig = Rig::new(Profile::discrete_rebar());
+        let size = mib(tenths) / 10;
+        let count = usize::try_from(mib(500) / size).expect("some hundred");
+        let (allocations, refused) = allocate_up_to(&rig, count, size, &AllocationCreateInfo::gpu_only());
+        assert!(refused.is_none(), "{refused:?}");
+        let (live, reserved) = (size * allocations.len() as u64, rig.statistics().total.reserved_bytes());
+        assert!(reserved * 100 <= live * 103, "{reserved} bytes for {live}, in pieces of {size}");
+        for allocation in allocations {
+            rig.free(allocation).expect("it is alive");
+        }
+        rig.finish();
+    }
+}
