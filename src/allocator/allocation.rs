@@ -14,18 +14,16 @@
 
 use core::fmt;
 use core::mem::MaybeUninit;
-use core::num::NonZeroU64;
 use core::ptr::NonNull;
 use core::slice;
 
 use ash::vk;
-use ash::vk::Handle as _;
 use bytemuck::{AnyBitPattern, NoUninit, Pod};
 
 use super::Allocator;
 use super::error::AccessError;
 use super::stamp::{Stamp, Trait};
-use crate::device::{MemoryRange, RangeWithin};
+use crate::device::{MemoryHandle, MemoryRange, RangeWithin};
 use crate::pool::{Kind, Making, Placement};
 use crate::suballocator::RangeKey;
 
@@ -36,7 +34,7 @@ use crate::suballocator::RangeKey;
 #[must_use = "an allocation is freed by handing it to the allocator, not by dropping it"]
 pub struct Allocation {
     /// The handle. That it is not null gives `Option` and `Result` room for their tags.
-    memory: NonZeroU64,
+    memory: MemoryHandle,
     offset: u64,
     size: u64,
     mapped: Option<NonNull<u8>>,
@@ -55,7 +53,6 @@ impl Allocation {
     #[inline]
     pub(crate) fn new(placement: &Placement, size: u64, stamp: Stamp) -> Self {
         let Placement { memory, offset, mapped, key, .. } = *placement;
-        let memory = NonZeroU64::new(memory.as_raw()).expect("memory that was allocated has a handle");
         Self { memory, offset, size, mapped, key, stamp }
     }
 
@@ -70,7 +67,7 @@ impl Allocation {
 
     /// Returns the memory object to bind to. It belongs to the allocator: never free or unmap it.
     pub fn memory(&self) -> vk::DeviceMemory {
-        vk::DeviceMemory::from_raw(self.memory.get())
+        self.memory.get()
     }
 
     /// Returns the offset to bind at, in bytes from the start of the memory object.

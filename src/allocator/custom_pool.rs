@@ -20,7 +20,6 @@ use crate::block::growth;
 use crate::device::Mapping;
 use crate::memory_type::{Candidates, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
 use crate::pool::Kind;
-use crate::suballocator::Request;
 
 /// A pool of the user's own: blocks of one memory type that nothing else shares.
 ///
@@ -195,8 +194,7 @@ impl Allocator {
         let is_own = custom.is_of(self) && !self.tracks_all;
         if is_own && request.is_plain_in_pool() && custom.suits(&request) {
             let AllocationRequirements { kind, size, alignment, .. } = *request.requirements;
-            let range = pool.round(kind, size, alignment).map(|(size, alignment)| Request::new(size, alignment));
-            if let Some(placement) = range.and_then(|range| pool.allocate_at_hand(&range)) {
+            if let Some(placement) = pool.allocate_at_hand(kind, size, alignment) {
                 return Ok(stamped(&request, &placement, pool));
             }
         }

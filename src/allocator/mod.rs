@@ -22,6 +22,7 @@ mod create_info;
 mod custom_pool;
 mod descent;
 mod error;
+mod first_pools;
 mod ladder;
 mod ledger;
 #[cfg(all(test, loom))]
@@ -47,6 +48,7 @@ pub use self::error::{
     AccessError, AliasError, AllocationError, AttemptKind, AttemptRecord, Attempts, CreateError, FreeError,
     FreeErrorReason, Reason,
 };
+use self::first_pools::FirstPools;
 pub use self::ledger::{Leak, LeakReport};
 use self::ledger::{Ledger, LedgerKey};
 pub use self::memory_map::{MemoryMap, MemoryMapObject, MemoryMapRange, RangeUse};
@@ -64,7 +66,7 @@ pub use self::upkeep::{AllocationRange, BudgetAge};
 use crate::block::Backing;
 use crate::device::{Device, Properties};
 use crate::memory_type::{Budget, HeapUsage, Selector, Topology};
-use crate::pool::Left;
+use crate::pool::{Held, Left};
 use crate::suballocator::StaleKey;
 use crate::sync::{AtomicU64, Mutex, Ordering, StaticU32};
 
@@ -77,6 +79,8 @@ pub struct Allocator {
     budget: Budget,
     selector: Selector,
     pools: Pools,
+    /// Nothing where each allocation is tracked: then none is plain.
+    first_pools: FirstPools,
     ledger: Ledger,
     idle: Mutex<IdleMemory>,
     /// How often `tick` was called.
@@ -114,11 +118,13 @@ impl Allocator {
         let budget = Budget::new(device.properties(), &info.heap_limits);
         let owner = NEXT_OWNER.fetch_add(1, Ordering::Relaxed);
         let pools = Pools::new(&device, owner, info.block_sizes);
+        let first_pools = if info.tracks_all { FirstPools::default() } else { FirstPools::new(&selector, &pools) };
         let allocator = Self {
             device,
             budget,
             selector,
             pools,
+            first_pools,
             ledger: Ledger::new(info.records_backtraces),
             idle: Mutex::default(),
             ticks: AtomicU64::new(0),
@@ -169,7 +175,11 @@ impl Allocator {
         requirements: &AllocationRequirements,
         info: &AllocationCreateInfo<'_>,
     ) -> Result<Allocation, AllocationError> {
-        self.serve(AllocationRequest::new(requirements, info))
+        let request = AllocationRequest::new(requirements, info);
+        match self.serve_ready(&request) {
+            Ok(allocation) => Ok(allocation),
+            Err(start) => self.allocate_further(requirements, info, start),
+        }
     }
 
     /// Allocates for several requirements, all or none.
@@ -205,14 +215,14 @@ impl Allocator {
     /// O(1); no driver call unless a block goes back, and no heap call unless a pool becomes empty.
     pub fn free(&self, allocation: Allocation) -> Result<(), FreeError> {
         let stamp = allocation.stamp();
-        match self.pools.get_default(stamp.pool()) {
-            Some(pool) if stamp.is_plain_of(self.owner) => match pool.free_ready(allocation.key(), || self.now()) {
-                Some(Left::Live) => Ok(()),
-                Some(left) => self.end_free(allocation, Ok(left)),
-                None => self.free_from(allocation, pool),
-            },
-            _ => self.free_of_other(allocation),
+        let Some(pool) = self.pools.get_default(stamp.pool()).filter(|_| stamp.is_plain_of(self.owner)) else {
+            return self.free_of_other(allocation);
+        };
+        let mut held = pool.try_hold();
+        if held.as_mut().is_some_and(|held| held.free_ready(allocation.key())) {
+            return Ok(());
         }
+        self.free_from(allocation, pool, held)
     }
 
     /// Frees what is of a custom pool, or needs all checks.
@@ -220,17 +230,18 @@ impl Allocator {
     fn free_of_other(&self, allocation: Allocation) -> Result<(), FreeError> {
         let (stamp, key) = (allocation.stamp(), allocation.key());
         if stamp.is_plain_of(self.owner)
-            && let Some(left) = self.pools.free_at_hand_in_other(stamp.pool(), key, || self.now())
+            && let Some(left) = self.pools.free_at_hand_in_other(stamp.pool(), key, self.now())
         {
             return self.end_free(allocation, Ok(left));
         }
         self.free_checked(allocation)
     }
 
-    /// Frees what is no slot, or the last one of its slab.
+    /// Frees what is no slot, or the last one of its slab; with the lock of its pool, if that was had at once.
     #[inline(never)]
-    fn free_from(&self, allocation: Allocation, pool: &NumberedPool) -> Result<(), FreeError> {
-        match pool.free(self.backing(), allocation.key(), self.now()) {
+    fn free_from(&self, allocation: Allocation, pool: &NumberedPool, held: Option<Held<'_>>) -> Result<(), FreeError> {
+        let held = held.unwrap_or_else(|| pool.hold());
+        match pool.free_held(held, self.backing(), allocation.key(), self.now()) {
             Ok(Left::Live) => Ok(()),
             left => self.end_free(allocation, left),
         }

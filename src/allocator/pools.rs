@@ -136,10 +136,10 @@ impl Pools {
         }
     }
 
-    /// Returns the calling thread's shard of a default pool, if there is one already.
+    /// Returns the calling thread's shard of a default pool, by the pool's index, if there is one already.
     #[inline]
-    pub(crate) fn own_shard_if_ready(&self, memory_type_index: u32, kind: Kind) -> Option<&NumberedPool> {
-        self.defaults[self.default_index(memory_type_index, kind)].get()?.own_if_ready()
+    pub(crate) fn own_shard_if_ready(&self, index: u8) -> Option<&NumberedPool> {
+        self.defaults[usize::from(index) % DEFAULT_COUNT].get()?.own_if_ready()
     }
 
     /// Returns the calling thread's shard of a default pool.
@@ -167,8 +167,8 @@ impl Pools {
         all.filter(move |sibling| sibling.index() != pool.index())
     }
 
-    #[inline]
-    fn default_index(&self, memory_type_index: u32, kind: Kind) -> usize {
+    /// Returns the index of the default pool of a memory type and kind.
+    pub(crate) fn default_index(&self, memory_type_index: u32, kind: Kind) -> usize {
         let index = memory_type_index as usize + if self.template.is_apart(kind) { vk::MAX_MEMORY_TYPES } else { 0 };
         // There are 32 memory types, so this changes nothing; but now the table's end needs no check.
         index % DEFAULT_COUNT
@@ -269,7 +269,7 @@ impl Pools {
     /// where [`Pool::free`] must look closer, or another thread is at work in the pool. The table is read meanwhile, which no
     /// driver call prolongs.
     #[inline]
-    pub(crate) fn free_at_hand_in_other(&self, index: u16, key: RangeKey, now: impl FnOnce() -> u64) -> Option<Left> {
+    pub(crate) fn free_at_hand_in_other(&self, index: u16, key: RangeKey, now: u64) -> Option<Left> {
         let others = self.others.read();
         let slot = usize::from(index).checked_sub(FIRST_OTHER).and_then(|slot| others.slots.get(slot));
         slot?.as_ref()?.free_at_hand(key, now)

@@ -97,8 +97,9 @@ pub struct AllocationCreateInfo<'a> {
     pub(crate) pool: Option<&'a CustomPool>,
     /// Whether a range of an existing block is the first choice: no flags, no priority, not always dedicated.
     prefers_sharing: bool,
-    /// Whether, besides, no wish needs a closer look than the short way takes: no name, no end, no alignment, no pool.
-    is_plain: bool,
+    /// Whether any wish needs a closer look than the short way takes: what does not prefer sharing, a name, an end, an
+    /// alignment, a pool.
+    is_special: bool,
     /// Whether a pool is the only wish that needs one, if any does.
     is_plain_in_pool: bool,
 }
@@ -120,7 +121,7 @@ impl<'a> AllocationCreateInfo<'a> {
             min_alignment: 1,
             pool: None,
             prefers_sharing: true,
-            is_plain: true,
+            is_special: false,
             is_plain_in_pool: true,
         }
     }
@@ -180,7 +181,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn name(mut self, name: &'a str) -> Self {
         self.name = Some(name);
-        (self.is_plain, self.is_plain_in_pool) = (false, false);
+        (self.is_special, self.is_plain_in_pool) = (true, false);
         self
     }
 
@@ -223,7 +224,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn end(mut self, end: End) -> Self {
         self.end = Some(end);
-        (self.is_plain, self.is_plain_in_pool) = (false, false);
+        (self.is_special, self.is_plain_in_pool) = (true, false);
         self
     }
 
@@ -232,7 +233,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn min_alignment(mut self, alignment: u64) -> Self {
         self.min_alignment = alignment;
-        (self.is_plain, self.is_plain_in_pool) = (false, false);
+        (self.is_special, self.is_plain_in_pool) = (true, false);
         self
     }
 
@@ -240,14 +241,14 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn pool(mut self, pool: &'a CustomPool) -> Self {
         self.pool = Some(pool);
-        self.is_plain = false;
+        self.is_special = true;
         self
     }
 
     /// Notes whether a wish makes a range of an existing block anything but the first choice.
     fn look_closer(mut self, is_so: bool) -> Self {
         self.prefers_sharing &= !is_so;
-        self.is_plain &= !is_so;
+        self.is_special |= is_so;
         self.is_plain_in_pool &= !is_so;
         self
     }
@@ -320,11 +321,14 @@ impl AllocationRequest<'_> {
         is_aligned && dedicated == DedicatedPreference::None && self.info.prefers_sharing && !self.is_alone
     }
 
-    /// Returns whether it also names neither pool nor end nor itself: then it needs no closer look.
+    /// Returns whether it also names neither pool nor end nor itself, and needs no device address: then it needs no closer
+    /// look, but at its size and its alignment.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        let AllocationRequirements { alignment, dedicated, .. } = *self.requirements;
-        alignment.is_power_of_two() && dedicated == DedicatedPreference::None && self.info.is_plain && !self.is_alone
+        let AllocationRequirements { dedicated, device_address, .. } = *self.requirements;
+        // One test for all of them.
+        let wishes = dedicated as u8 | device_address as u8 | u8::from(self.info.is_special) | u8::from(self.is_alone);
+        wishes == 0
     }
 
     /// Returns whether the pool that it names is its only wish.

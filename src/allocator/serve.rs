@@ -2,8 +2,8 @@
 //! existing block can serve, the long way for what none can.
 //!
 //! ```text
-//!   plain, a slot at hand     best pool (table lookup) -> lock -> slot -> handle      one function without a call
-//!   plain, other               the same with a call: a slab is made, or a range cut
+//!   plain, a slot at hand      first pool (table lookup) -> lock -> slot -> handle     one function without a call
+//!   plain, other               the same lock goes on: a slab is made, or a range cut
 //!   of a custom pool           the pool is in the request -> lock -> what is at hand -> handle
 //!   with a wish                name, end; or another memory type than the best of all
 //!   no room                    checks -> candidates -> descent of the ladder -> handle
@@ -15,61 +15,91 @@ use super::descent::{self, Perform};
 use super::error::AllocationError;
 use super::ledger::{LedgerKey, NewEntry};
 use super::pools::{NumberedPool, PoolRef};
-use super::request::{AllocationRequest, AllocationRequirements, DeviceAddress};
+use super::request::{AllocationCreateInfo, AllocationRequest, AllocationRequirements, DeviceAddress};
 use super::stamp::{Stamp, Trait};
 use crate::memory_type::{Candidates, TypeRequest};
-use crate::pool::{Attempt, Busy, Kind, Placement};
+use crate::pool::{Attempt, Busy, Held, Kind, Placement};
 use crate::suballocator::Request;
+
+/// Where the longer way goes on for a plain request.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    pool: &'a NumberedPool,
+    /// The pool's lock; `None` where another thread is at work in it.
+    held: Option<Held<'a>>,
+}
 
 impl Allocator {
     /// Serves a request for a resource.
     pub(crate) fn allocate_request(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
-        self.serve(request)
-    }
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn serve(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
-        let Some((pool, range)) = self.best_if_plain(&request) else {
-            return match request.info.pool {
-                Some(custom) => self.serve_from_custom(request, custom),
-                None => self.serve_otherwise(request),
-            };
-        };
-        match pool.allocate_ready(&range) {
-            Some(placement) => Ok(stamped(&request, &placement, pool)),
-            None => self.serve_from(request, pool, (range.size, range.alignment)),
+        match self.serve_ready(&request) {
+            Ok(allocation) => Ok(allocation),
+            Err(start) => self.serve_further(request, start),
         }
     }
 
-    /// Returns the pool that serves a plain request best, and the range to be cut there; `None` for any other request.
+    /// Serves a plain request by a slot at hand.
+    ///
+    /// # Errors
+    /// Where the longer way goes on.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    fn best_if_plain(&self, request: &AllocationRequest<'_>) -> Option<(&NumberedPool, Request)> {
-        let AllocationRequirements { size, alignment, memory_type_bits, kind, device_address, .. } =
-            *request.requirements;
-        if !request.is_plain() || self.tracks_all || device_address == DeviceAddress::Needed {
+    pub(super) fn serve_ready(&self, request: &AllocationRequest<'_>) -> Result<Allocation, Option<Start<'_>>> {
+        let Some(pool) = self.first_pool(request) else { return Err(None) };
+        let Some(mut held) = pool.try_hold() else { return Err(Some(Start { pool, held: None })) };
+        let AllocationRequirements { size, alignment, kind, .. } = *request.requirements;
+        match pool.allocate_ready(&mut held, kind, size, alignment) {
+            Some(placement) => Ok(stamped(request, &placement, pool)),
+            None => Err(Some(Start { pool, held: Some(held) })),
+        }
+    }
+
+    /// Returns the pool that serves a plain request best; `None` for any other request.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    fn first_pool(&self, request: &AllocationRequest<'_>) -> Option<&NumberedPool> {
+        if !request.is_plain() {
             return None;
         }
-        let memory_type_index = self.selector.best_if_first(request.info.intent, memory_type_bits)?;
-        let pool = self.pools.own_shard_if_ready(memory_type_index, kind)?;
-        let (size, alignment) = pool.round(kind, size, alignment)?;
-        Some((pool, Request::new(size, alignment)))
+        let AllocationRequirements { memory_type_bits, kind, .. } = *request.requirements;
+        self.pools.own_shard_if_ready(self.first_pools.get(request.info.intent, kind, memory_type_bits)?)
     }
 
-    /// Serves a plain request that no slot at hand can serve. Takes size and alignment as numbers: a request that is lent
-    /// would be stored before it is known whether it is needed.
+    /// Serves what no slot at hand can serve. Takes a request in parts: one that is lent would be stored before it is known
+    /// whether it is needed.
     #[inline(never)]
-    fn serve_from(
+    pub(super) fn allocate_further(
+        &self,
+        requirements: &AllocationRequirements,
+        info: &AllocationCreateInfo<'_>,
+        start: Option<Start<'_>>,
+    ) -> Result<Allocation, AllocationError> {
+        self.serve_further(AllocationRequest::new(requirements, info), start)
+    }
+
+    #[inline]
+    fn serve_further(
         &self,
         request: AllocationRequest<'_>,
-        pool: &NumberedPool,
-        (size, alignment): (u64, u64),
+        start: Option<Start<'_>>,
     ) -> Result<Allocation, AllocationError> {
-        match pool.try_allocate_existing(&Request::new(size, alignment)) {
-            Ok(Some(placement)) => Ok(stamped(&request, &placement, pool)),
-            Ok(None) => self.descend(request),
-            Err(Busy) => self.serve_otherwise(request),
+        match (start, request.info.pool) {
+            (Some(start), _) => self.serve_from(request, start),
+            (None, Some(custom)) => self.serve_from_custom(request, custom),
+            (None, None) => self.serve_otherwise(request),
+        }
+    }
+
+    /// Serves a plain request that no slot at hand can serve.
+    #[inline]
+    fn serve_from(&self, request: AllocationRequest<'_>, start: Start<'_>) -> Result<Allocation, AllocationError> {
+        let Start { pool, held } = start;
+        let Some(held) = held else { return self.serve_otherwise(request) };
+        // What is wrong with an alignment is told by the checks of the long way.
+        let range = request.range_in(pool).filter(|_| request.requirements.alignment.is_power_of_two());
+        match range.and_then(|range| held.allocate(&range)) {
+            Some(placement) => Ok(stamped(&request, &placement, pool)),
+            None => self.descend(request),
         }
     }
 

@@ -7,9 +7,10 @@ use ash::vk;
 
 use super::custom_pool::PoolCreateInfo;
 use super::descent::{Descent, Perform};
+use super::first_pools::FirstPools;
 use super::request::AllocationRequest;
 use super::{AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
-use crate::device::MappedBase;
+use crate::device::{MappedBase, MemoryHandle};
 use crate::memory_type::{Bound, Charge, Intent};
 use crate::pool::{AtLimit, Attempt, Kind};
 use crate::sim::{Profile, SimDevice};
@@ -48,6 +49,24 @@ fn a_broken_invariant_panics_once_while_unwinding() {
 fn a_transient_buffer_asks_for_no_lazy_memory() {
     let wished = [AllocationCreateInfo::transient(), AllocationCreateInfo::stream()];
     assert_eq!(wished.map(|info| info.for_buffer().intent), [Intent::GpuOnly, Intent::Stream]);
+}
+
+#[test]
+fn the_table_of_first_pools_says_what_selector_and_pools_say() {
+    let nothing = FirstPools::default();
+    for profile in Profile::all() {
+        let vulkan = SimDevice::new(profile);
+        let (allocator, _) = beginning(&vulkan);
+        let kinds = [Kind::Linear, Kind::NonLinear];
+        for (intent, kind) in Intent::ALL.into_iter().flat_map(|intent| kinds.map(|kind| (intent, kind))) {
+            let best = allocator.selector.best(intent, u32::MAX);
+            let index = best.map(|index| allocator.pools.default_index(index, kind));
+            let first = |bits| allocator.first_pools.get(intent, kind, bits).map(usize::from);
+            assert_eq!(first(u32::MAX), index);
+            assert_eq!(first(best.map_or(u32::MAX, |index| !(1 << index))), None, "the best one is not allowed");
+            assert_eq!(nothing.get(intent, kind, u32::MAX), None);
+        }
+    }
 }
 
 #[test]
@@ -90,7 +109,7 @@ fn at_the_block_limit_the_blocks_are_looked_at_once_more() {
     let growth = Attempt::Grow { bytes: 1 << 20 };
     let served = Perform::default().attempt(&allocator, &custom.pool, growth, &request);
     let (placement, _) = served.expect("the block is nearly empty");
-    assert_eq!(placement.memory, first.memory());
+    assert_eq!(placement.memory.get(), first.memory());
     custom.pool.free(allocator.backing(), placement.key, 0).expect("it is alive");
     allocator.free(first).expect("it is alive");
     allocator.destroy_pool(custom).expect("nothing of it is alive");
@@ -133,7 +152,7 @@ fn a_broken_invariant_of_a_pool_is_said() {
     custom.pool.tamper(|_, allocated| *allocated = 0);
     said("pool I2");
     custom.pool.tamper(|_, allocated| *allocated = 1);
-    let (mut memory, mut mapped) = (vk::DeviceMemory::null(), MappedBase::NONE);
+    let (mut memory, mut mapped) = (MemoryHandle::NOWHERE, MappedBase::NONE);
     let mut swap_memory =
         || custom.pool.tamper(|blocks, _| blocks.tamper_with_site(|own, _| core::mem::swap(own, &mut memory)));
     swap_memory();

@@ -196,13 +196,17 @@ impl Allocator {
     }
 
     /// Gives back what an idle allocator need not keep; called when a pool has become empty.
-    #[cold]
+    #[inline]
     pub(crate) fn release_if_idle(&self) {
         let openings = self.openings.load(Ordering::Relaxed);
         let rested_at = self.rested_at.load(Ordering::Relaxed);
-        if rested_at == openings {
-            return;
+        if rested_at != openings {
+            self.release_idle((rested_at, openings));
         }
+    }
+
+    #[cold]
+    fn release_idle(&self, (rested_at, openings): (u64, u64)) {
         let use_count = self.pools.use_count();
         if self.is_in_use() {
             return;

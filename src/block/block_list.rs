@@ -15,9 +15,7 @@
 
 use core::ptr::NonNull;
 
-use ash::vk;
-
-use crate::device::{MappedBase, Memory};
+use crate::device::{MappedBase, Memory, MemoryHandle};
 use crate::suballocator::{Freed, RangeKey, RangeView, Request, StaleKey, Suballocation, Suballocator};
 
 /// One device-memory object that is suballocated.
@@ -31,19 +29,19 @@ struct Block {
 /// What a range of a block is reached by: all that the hot path reads of a block.
 #[derive(Clone, Copy, Debug)]
 struct Site {
-    memory: vk::DeviceMemory,
+    memory: MemoryHandle,
     mapped: MappedBase,
 }
 
 impl Site {
     /// Stands where no block is.
-    const NONE: Self = Self { memory: vk::DeviceMemory::null(), mapped: MappedBase::NONE };
+    const NONE: Self = Self { memory: MemoryHandle::NOWHERE, mapped: MappedBase::NONE };
 }
 
 /// A range cut from a block, with what a user needs to reach it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    pub memory: vk::DeviceMemory,
+    pub memory: MemoryHandle,
     pub mapped: Option<NonNull<u8>>,
     pub range: Suballocation,
 }
@@ -73,19 +71,20 @@ impl BlockList {
         Some(self.cut(range))
     }
 
-    /// Frees a slot where that is all there is to do; `None`, and nothing changed, where [`free`](Self::free) must look
-    /// closer, or more than `most_empty_bytes` would lie in empty blocks.
+    /// Frees a slot where another of its slab stays in use; `false`, and nothing changed, where [`free`](Self::free) must
+    /// look closer.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(crate) fn free_ready(
-        &mut self,
-        key: RangeKey,
-        now: impl FnOnce() -> u64,
-        most_empty_bytes: u64,
-    ) -> Option<Freed> {
-        let freed = self.suballocator.free_ready(key, most_empty_bytes)?;
+    pub(crate) fn free_ready(&mut self, key: RangeKey) -> bool {
+        self.suballocator.free_ready(key)
+    }
+
+    /// Frees the last used slot of a slab where that is kept; `None`, and nothing changed, where [`free`](Self::free) must
+    /// look closer, and where more than `most_empty_bytes` would lie in empty blocks.
+    pub(crate) fn free_last(&mut self, key: RangeKey, now: u64, most_empty_bytes: u64) -> Option<Freed> {
+        let freed = self.suballocator.free_last(key, most_empty_bytes)?;
         if freed.is_region_empty {
-            self.note_emptied(freed.region, now());
+            self.note_emptied(freed.region, now);
         }
         Some(freed)
     }
@@ -152,7 +151,7 @@ impl BlockList {
             self.blocks.resize_with(index + 1, || None);
             self.sites.resize(index + 1, Site::NONE);
         }
-        self.sites[index] = Site { memory: memory.handle(), mapped: memory.mapped_base() };
+        self.sites[index] = Site { memory: memory.site(), mapped: memory.mapped_base() };
         debug_assert!(self.blocks[index].is_none(), "I1: a fresh region has no block yet");
         self.blocks[index] = Some(Block { memory, emptied_at: now });
         self.reserved += size;
@@ -174,7 +173,7 @@ impl BlockList {
 
     #[inline]
     fn note_emptied(&mut self, region: u32, now: u64) {
-        if let Some(block) = self.blocks[region as usize].as_mut() {
+        if let Some(Some(block)) = self.blocks.get_mut(region as usize) {
             block.emptied_at = now;
         }
     }
@@ -273,7 +272,7 @@ impl BlockList {
         self.suballocator.validate().map_err(|violation| violation.to_string())?;
         let is_repeated = |(region, memory): (u32, &Memory)| {
             let site = self.sites[region as usize];
-            site.memory == memory.handle() && site.mapped == memory.mapped_base()
+            site.memory == memory.site() && site.mapped == memory.mapped_base()
         };
         if !self.blocks().all(is_repeated) {
             return Err("block list I4: a site is not its block's".into());
@@ -303,7 +302,7 @@ impl BlockList {
 #[cfg(all(test, debug_assertions, not(loom)))]
 impl BlockList {
     /// Lets a test say something else of where the first block lies.
-    pub(crate) fn tamper_with_site(&mut self, change: impl FnOnce(&mut vk::DeviceMemory, &mut MappedBase)) {
+    pub(crate) fn tamper_with_site(&mut self, change: impl FnOnce(&mut MemoryHandle, &mut MappedBase)) {
         let Site { memory, mapped } = &mut self.sites[0];
         change(memory, mapped);
     }

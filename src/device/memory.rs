@@ -12,6 +12,7 @@
 //! Vulkan specification, "Device Memory", "Host Access to Device Memory Objects", `VkMappedMemoryRange`.
 
 use core::ffi::c_void;
+use core::num::NonZeroU64;
 use core::ptr::{self, NonNull};
 
 use ash::vk;
@@ -87,12 +88,26 @@ impl DedicatedFor {
 #[derive(Debug)]
 #[must_use = "dropping it leaks device memory; give it to Device::free_memory"]
 pub(crate) struct Memory {
-    handle: vk::DeviceMemory,
+    handle: MemoryHandle,
     size: u64,
     type_index: u32,
     device_number: u32,
     mapped: MappedBase,
     mapping_error: Option<DriverError>,
+}
+
+/// The Vulkan handle of a memory object, which is never null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MemoryHandle(NonZeroU64);
+
+impl MemoryHandle {
+    /// Stands where no memory object is: for tables.
+    pub(crate) const NOWHERE: Self = Self(NonZeroU64::MAX);
+
+    #[inline]
+    pub(crate) fn get(self) -> vk::DeviceMemory {
+        vk::DeviceMemory::from_raw(self.0.get())
+    }
 }
 
 /// Where a memory object's first byte is mapped, if it is.
@@ -123,6 +138,11 @@ impl MappedBase {
 impl Memory {
     /// Returns the Vulkan handle. It is alive as long as this is not freed (I1).
     pub(crate) fn handle(&self) -> vk::DeviceMemory {
+        self.handle.get()
+    }
+
+    /// Returns the same, as what is never null.
+    pub(crate) fn site(&self) -> MemoryHandle {
         self.handle
     }
 
@@ -199,7 +219,7 @@ impl Device {
     }
 
     /// Calls vkAllocateMemory with the structures that were asked for and that the device knows.
-    fn allocate_handle(&self, request: &MemoryRequest) -> Result<vk::DeviceMemory, DriverError> {
+    fn allocate_handle(&self, request: &MemoryRequest) -> Result<MemoryHandle, DriverError> {
         let mut dedicated = vk::MemoryDedicatedAllocateInfo::default();
         let mut flags = vk::MemoryAllocateFlagsInfo::default().flags(vk::MemoryAllocateFlags::DEVICE_ADDRESS);
         let mut priority = vk::MemoryPriorityAllocateInfoEXT::default();
@@ -224,8 +244,9 @@ impl Device {
         let result =
             unsafe { (self.commands.allocate_memory)(self.handle, &raw const info, self.callbacks(), &raw mut handle) };
         DriverError::check("vkAllocateMemory", result)?;
-        debug_assert!(!handle.is_null(), "the driver allocated a null handle");
-        Ok(handle)
+        // A driver that says it has allocated nothing is broken; nothing of it can be used or freed.
+        let handle = NonZeroU64::new(handle.as_raw()).map(MemoryHandle);
+        handle.ok_or(DriverError { call: "vkAllocateMemory", result: vk::Result::ERROR_UNKNOWN })
     }
 
     /// Maps all of a fresh memory object (I2), or notes why that failed.
@@ -240,7 +261,7 @@ impl Device {
         let result = unsafe {
             (self.commands.map_memory)(
                 self.handle,
-                memory.handle,
+                memory.handle(),
                 0,
                 vk::WHOLE_SIZE,
                 vk::MemoryMapFlags::empty(),
@@ -269,7 +290,7 @@ impl Device {
         }
         // SAFETY: the handle is alive and of this device (I1), and its only owner is consumed here. That the GPU is done
         // with it is the promise of whoever bound and submitted (VUID-vkFreeMemory-memory-00677).
-        unsafe { (self.commands.free_memory)(self.handle, memory.handle, self.callbacks()) }
+        unsafe { (self.commands.free_memory)(self.handle, memory.handle(), self.callbacks()) }
     }
 
     /// Returns how many bytes of lazily allocated memory the driver has really committed; of any other memory, its size.
@@ -282,7 +303,7 @@ impl Device {
         let mut committed = 0;
         // SAFETY: the handle is alive and of this device (I1), and its type is lazily allocated (checked above;
         // VUID-vkGetDeviceMemoryCommitment-memory-00690).
-        unsafe { (self.commands.get_commitment)(self.handle, memory.handle, &raw mut committed) };
+        unsafe { (self.commands.get_commitment)(self.handle, memory.handle(), &raw mut committed) };
         committed
     }
 }

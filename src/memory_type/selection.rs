@@ -117,8 +117,6 @@ pub(crate) struct Selector {
     topology: Topology,
     /// The order of each intent over all types, by [`Intent::ALL`].
     orders: [Candidates; Intent::ALL.len()],
-    /// The first of each order; 32 where it is empty.
-    firsts: [u32; Intent::ALL.len()],
 }
 
 /// A request as it is ranked: the intent's preferences and the user's flags, put together once.
@@ -150,10 +148,8 @@ impl Selector {
             features,
             topology: Topology::of(properties),
             orders: [Candidates::NONE; Intent::ALL.len()],
-            firsts: [u32::BITS; Intent::ALL.len()],
         };
         selector.orders = Intent::ALL.map(|intent| selector.rank(&Ask::new(&intent.into())));
-        selector.firsts = selector.orders.map(|order| order.first().unwrap_or(u32::BITS));
         selector
     }
 
@@ -162,11 +158,9 @@ impl Selector {
         self.topology
     }
 
-    /// Returns the best type for an intent if the resource may lie in the one that is best of all.
-    #[inline]
-    pub(crate) fn best_if_first(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
-        let first = self.firsts[intent as usize];
-        if memory_type_bits.checked_shr(first)? & 1 != 0 { Some(first) } else { None }
+    /// Returns the type that is best of all for an intent, if any suits it.
+    pub(crate) fn first(&self, intent: Intent) -> Option<u32> {
+        self.orders[intent as usize].first()
     }
 
     /// Returns the best type for an intent, where the user adds no flags: the first of

@@ -23,6 +23,7 @@
 mod class;
 mod counts;
 mod dedicated;
+mod held;
 mod opening;
 pub(crate) mod placement;
 mod rounding;
@@ -32,11 +33,10 @@ mod walk;
 
 use core::ptr::NonNull;
 
-use ash::vk;
-
 pub(crate) use self::class::BlockClass;
 pub use self::class::{Kind, MemoryPriority};
 use self::dedicated::DedicatedTable;
+pub(crate) use self::held::Held;
 use self::opening::Openings;
 pub use self::placement::DedicatedUse;
 use self::rounding::Rounding;
@@ -44,9 +44,9 @@ pub(crate) use self::ticket::{GrowthTicket, Joined};
 pub(crate) use self::upkeep::Kept;
 pub(crate) use self::walk::PoolVisitor;
 use crate::block::block_list::{BlockList, Cut};
-use crate::block::growth::{self, GrowthSettings};
+use crate::block::growth::GrowthSettings;
 use crate::block::{Backing, OpenError, Retired};
-use crate::device::{DedicatedFor, DriverError, Mapping};
+use crate::device::{DedicatedFor, DriverError, Mapping, MemoryHandle};
 use crate::memory_type::{Bound, Refused};
 use crate::suballocator::{self, Algorithm, RangeKey, Request, SlotRule, StaleKey, Suballocator};
 use crate::sync::{BriefMutex, brief_mutex};
@@ -130,7 +130,7 @@ pub(crate) enum Attempt {
 /// Where a request was placed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placement {
-    pub memory: vk::DeviceMemory,
+    pub memory: MemoryHandle,
     pub offset: u64,
     pub mapped: Option<NonNull<u8>>,
     pub key: RangeKey,
@@ -253,52 +253,6 @@ impl Pool {
         }
     }
 
-    /// Cuts a slot that is at hand; `None` where [`allocate_existing`](Self::allocate_existing) must look further, or
-    /// another thread is at work in the pool.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(crate) fn allocate_ready(&self, range: &Request) -> Option<Placement> {
-        let class = self.slots.class_of(range)?;
-        let mut state = self.state.try_lock()?;
-        let cut = state.blocks.allocate_ready(class)?;
-        state.allocated += 1;
-        Some(placement(&cut))
-    }
-
-    /// Frees a slot where no block may go back for it; `None`, and nothing changed, where [`free`](Self::free) must look
-    /// closer, or another thread is at work in the pool.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(crate) fn free_ready(&self, key: RangeKey, now: impl FnOnce() -> u64) -> Option<Left> {
-        if !key.is_slot() {
-            return None;
-        }
-        let mut state = self.state.try_lock()?;
-        let freed = state.blocks.free_ready(key, now, growth::RETAINED_MIN)?;
-        Some(if freed.is_region_empty { state.left() } else { Left::Live })
-    }
-
-    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks too.
-    #[inline]
-    pub(crate) fn allocate_at_hand(&self, range: &Request) -> Option<Placement> {
-        if self.settings.algorithm != Algorithm::Linear {
-            return self.allocate_ready(range);
-        }
-        let mut state = self.state.try_lock()?;
-        let cut = state.blocks.allocate_linear(range)?;
-        state.allocated += 1;
-        Some(placement(&cut))
-    }
-
-    /// Does what [`free_ready`](Self::free_ready) does, for linear blocks too.
-    #[inline]
-    pub(crate) fn free_at_hand(&self, key: RangeKey, now: impl FnOnce() -> u64) -> Option<Left> {
-        if self.settings.algorithm != Algorithm::Linear {
-            return self.free_ready(key, now);
-        }
-        self.state.try_lock()?.blocks.free_linear(key).then_some(Left::Live)
-    }
-
     /// Cuts a range from a block that the pool has.
     pub(crate) fn allocate_existing(&self, range: &Request) -> Option<Placement> {
         self.state.lock().allocate(range)
@@ -309,10 +263,7 @@ impl Pool {
     /// # Errors
     /// `Busy` where one is; nothing was looked at then.
     pub(crate) fn try_allocate_existing(&self, range: &Request) -> Result<Option<Placement>, Busy> {
-        match self.state.try_lock() {
-            Some(mut state) => Ok(state.allocate(range)),
-            None => Err(Busy),
-        }
+        self.try_hold().map(|held| held.allocate(range)).ok_or(Busy)
     }
 
     /// Returns the offset at which [`Attempt::Existing`] would place the request, and changes nothing.
@@ -331,10 +282,7 @@ impl Pool {
     /// # Errors
     /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
     pub(crate) fn free(&self, backing: Backing<'_>, key: RangeKey, now: u64) -> Result<Left, StaleKey> {
-        let mut state = self.state.lock();
-        let freed = state.blocks.free(key, now)?;
-        // Where a block is still in use, the pool is too.
-        Ok(if freed.is_region_empty { self.settle(backing, state) } else { Left::Live })
+        self.free_held(self.hold(), backing, key, now)
     }
 
     /// Frees one dedicated allocation; its memory goes back to the driver.

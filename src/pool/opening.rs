@@ -141,7 +141,7 @@ impl Pool {
 
     /// Stores a memory object that serves one resource alone.
     fn store_dedicated(&self, backing: Backing<'_>, memory: Memory) -> Placement {
-        let (handle, mapped, charge) = (memory.handle(), memory.mapped_ptr(), backing.first_charge(&memory));
+        let (handle, mapped, charge) = (memory.site(), memory.mapped_ptr(), backing.first_charge(&memory));
         let mut state = self.state.lock();
         let key = state.dedicated.insert(memory, charge);
         state.allocated += 1;

@@ -8,16 +8,17 @@ use super::{Kind, Pool, PoolSettings};
 pub(super) struct Rounding {
     /// Sizes are multiples of one more than this: a page, or 1.
     mask: u64,
-    /// The least alignment in bytes.
-    alignment: u64,
+    /// Alignments are at least one more than this.
+    alignment_mask: u64,
 }
 
 impl Rounding {
     /// Returns the rules of a pool, by kind.
     pub(super) fn of(settings: &PoolSettings) -> [Self; 2] {
-        let linear = Self { mask: 0, alignment: settings.min_alignment };
+        let least = settings.min_alignment.max(1);
+        let linear = Self { mask: 0, alignment_mask: least - 1 };
         let page = settings.non_linear_page.max(1);
-        let non_linear = Self { mask: page - 1, alignment: settings.min_alignment.max(page) };
+        let non_linear = Self { mask: page - 1, alignment_mask: least.max(page) - 1 };
         [linear, non_linear]
     }
 }
@@ -28,12 +29,25 @@ impl Pool {
         self.rounding[kind as usize].mask + 1
     }
 
+    /// Returns the class of the slot that serves a resource; `None` where a range does, and for a size or an alignment that
+    /// is wrong.
+    #[inline]
+    pub(super) fn class_for(&self, kind: Kind, size: u64, alignment: u64) -> Option<usize> {
+        let Rounding { mask, alignment_mask } = self.rounding[kind as usize];
+        let less_one = alignment.wrapping_sub(1);
+        if alignment & less_one != 0 {
+            return None;
+        }
+        // A size or an alignment of 0 becomes the largest, which no slot has.
+        self.slots.class_of_last(size.wrapping_sub(1) | mask, less_one | alignment_mask)
+    }
+
     /// Rounds size and alignment of a resource to what the pool cuts; `None` for a size of 0 or one that overflows.
     #[inline]
     pub(crate) fn round(&self, kind: Kind, size: u64, alignment: u64) -> Option<(u64, u64)> {
-        let Rounding { mask, alignment: least } = self.rounding[kind as usize];
+        let Rounding { mask, alignment_mask } = self.rounding[kind as usize];
         // A size of 0 wraps around twice, one that overflows once: both end at 0.
         let size = (size.wrapping_sub(1) | mask).wrapping_add(1);
-        if size == 0 { None } else { Some((size, alignment.max(least))) }
+        if size == 0 { None } else { Some((size, alignment.max(alignment_mask + 1))) }
     }
 }

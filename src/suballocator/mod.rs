@@ -200,24 +200,32 @@ impl Suballocator {
         }
     }
 
-    /// Takes a slot of a class; `None`, and nothing changed, where there is none. What it takes is what
-    /// [`allocate`](Self::allocate) would take, in a tenth of its code.
+    /// Takes a slot of a slab in use; `None`, and nothing changed, where [`allocate`](Self::allocate) must look further.
+    /// What it takes is what that would take, in a tenth of its code.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn allocate_ready(&mut self, class: usize) -> Option<Suballocation> {
         match self {
-            Self::Tlsf(tlsf) => tlsf.take_slot(class),
+            Self::Tlsf(tlsf) => tlsf.take_ready(class),
             Self::Linear(_) | Self::Fixed(_) => None,
         }
     }
 
-    /// Frees a slot where that is all there is to do; `None`, and nothing changed, for any other key, and where more than
-    /// `most_empty_bytes` would lie in empty regions.
+    /// Frees a slot where another of its slab stays in use; `false`, and nothing changed, for any other key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(crate) fn free_ready(&mut self, key: RangeKey, most_empty_bytes: u64) -> Option<Freed> {
+    pub(crate) fn free_ready(&mut self, key: RangeKey) -> bool {
         match self {
-            Self::Tlsf(tlsf) => tlsf.free_ready(key, most_empty_bytes),
+            Self::Tlsf(tlsf) => tlsf.free_ready(key),
+            Self::Linear(_) | Self::Fixed(_) => false,
+        }
+    }
+
+    /// Frees the last used slot of a slab where that is kept; `None`, and nothing changed, for any other key, and where
+    /// more than `most_empty_bytes` would lie in empty regions.
+    pub(crate) fn free_last(&mut self, key: RangeKey, most_empty_bytes: u64) -> Option<Freed> {
+        match self {
+            Self::Tlsf(tlsf) => tlsf.free_last(key, most_empty_bytes),
             Self::Linear(_) | Self::Fixed(_) => None,
         }
     }
@@ -320,7 +328,11 @@ impl Suballocator {
 
     /// Returns the number of live suballocations.
     pub(crate) fn range_count(&self) -> u64 {
-        each!(self, inner => inner.range_count)
+        match self {
+            Self::Tlsf(tlsf) => u64::from(tlsf.range_count),
+            Self::Linear(linear) => linear.range_count,
+            Self::Fixed(fixed) => fixed.range_count,
+        }
     }
 
     #[cfg(test)]

@@ -33,7 +33,7 @@ mod class;
 use alloc::vec::Vec;
 
 use class::PLACE_COUNT;
-pub(super) use class::SlabClass;
+pub(super) use class::{RoomBits, SlabClass};
 
 use super::range_list::{SLAB_BIT, reserve_quarter};
 use super::region_table::{NONE, RegionTable};
@@ -75,6 +75,8 @@ pub(super) struct Slab {
     pub(super) full: u64,
     /// Offset of slot 0 in its region, in bytes.
     pub(super) offset: u64,
+    /// The bits of its place.
+    pub(super) room: RoomBits,
     /// Bytes of one slot.
     pub(super) slot: u32,
     pub(super) region: u32,
@@ -166,7 +168,7 @@ impl Slabs {
         let full = u64::MAX >> (64 - count);
         let slab = &mut self.table[index as usize];
         (slab.free, slab.full, slab.offset, slab.region) = (full, full, offset, region);
-        (slab.node, slab.place) = (node, place);
+        (slab.node, slab.place, slab.room) = (node, place, RoomBits::of(place));
         #[expect(
             clippy::cast_possible_truncation,
             reason = "slots have at most 2^31 bytes, classes are below 256, slabs have at most 64 slots"
@@ -176,7 +178,7 @@ impl Slabs {
             (slab.class, slab.count) = (class as u8, count as u8);
             self.classes[class].slots += count as u32;
         }
-        self.classes[class].set_room(place);
+        self.classes[class].set_room(place, RoomBits::of(place));
         self.keep(index);
         index
     }
@@ -188,28 +190,59 @@ impl Slabs {
         let entry = self.classes.get_mut(class)?;
         let word = entry.room.trailing_zeros() as usize;
         let bits = entry.words.get_mut(word)?;
-        let bit = bits.trailing_zeros();
-        let index = entry.places[word << 6 | bit as usize];
-        let slab = &mut self.table[index as usize];
-        let slot = slab.next_slot();
+        let index = *entry.places.get(word << 6 | bits.trailing_zeros() as usize)?;
+        let slab = self.table.get_mut(index as usize)?;
         if slab.is_empty() {
-            regions.occupy(slab.region);
-            self.kept_bytes -= slab.bytes();
-            entry.empty = NONE;
+            return Some(self.take_of_empty(class, index, regions));
         }
-        slab.free &= slab.free - 1;
-        *bits &= !(u64::from(slab.free == 0) << bit);
-        entry.room &= !(u64::from(*bits == 0) << word);
+        let slot = slab.next_slot();
+        slab.free = without_lowest(slab.free);
+        // The bits of this slab and of this word are the lowest.
+        *bits = if slab.free == 0 { without_lowest(*bits) } else { *bits };
+        entry.room = if *bits == 0 { without_lowest(entry.room) } else { entry.room };
         let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
         let Slab { region, slot: size, .. } = *slab;
         Some(Suballocation { region, offset: slab.offset_of(slot), size: u64::from(size), key })
     }
 
-    /// Gives a slot back where that is all there is to do; `None`, and nothing changed, where the key is stale, its slab
-    /// would be empty and not be kept, or more than `most_empty_bytes` would lie in empty regions.
+    /// Takes the first slot of a slab that is empty.
+    #[inline(never)]
+    fn take_of_empty(&mut self, class: usize, index: u32, regions: &mut RegionTable) -> Suballocation {
+        let (entry, slab) = (&mut self.classes[class], &mut self.table[index as usize]);
+        self.kept_bytes -= slab.bytes();
+        entry.empty = NONE;
+        slab.free = without_lowest(slab.free);
+        if slab.free == 0 {
+            entry.clear_room(slab.place, slab.room);
+        }
+        regions.occupy(slab.region);
+        let key = RangeKey { index: SLAB_BIT | index << 6, generation: slab.generation };
+        Suballocation { region: slab.region, offset: slab.offset, size: u64::from(slab.slot), key }
+    }
+
+    /// Gives a slot back where another of its slab stays in use, and returns its bytes; `None`, and nothing changed, for any
+    /// other key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn put_ready(
+    pub(super) fn put_ready(&mut self, key: RangeKey) -> Option<u64> {
+        // The index of a range is beyond every table then.
+        let (index, slot) = ((key.index ^ SLAB_BIT) >> 6, key.index & 63);
+        let slab = self.table.get_mut(index as usize)?;
+        // S2: what is not free is used.
+        let used = slab.full ^ slab.free;
+        if slab.generation != key.generation || used >> slot & 1 == 0 || without_lowest(used) == 0 {
+            return None;
+        }
+        let entry = self.classes.get_mut(usize::from(slab.class))?;
+        *entry.words.get_mut(usize::from(slab.place >> 6))? |= slab.room.place;
+        entry.room |= slab.room.word;
+        slab.free |= 1 << slot;
+        Some(u64::from(slab.slot))
+    }
+
+    /// Gives the last used slot of a slab back, which stays; `None`, and nothing changed, for any other key, where the slab
+    /// would not be kept, and where more than `most_empty_bytes` would lie in empty regions.
+    pub(super) fn put_last(
         &mut self,
         key: RangeKey,
         used_bytes: u64,
@@ -218,24 +251,19 @@ impl Slabs {
     ) -> Option<Freed> {
         let (index, slot) = split_key(key);
         let slab = self.table.get_mut(index as usize)?;
-        let bit = 1 << slot;
-        if slab.generation != key.generation || slab.full & !slab.free & bit == 0 {
+        if slab.generation != key.generation || slab.full ^ slab.free != 1 << slot {
             return None;
         }
-        let (region, size) = (slab.region, u64::from(slab.slot));
-        let entry = &mut self.classes[usize::from(slab.class)];
-        let mut is_region_empty = false;
-        if slab.free | bit == slab.full {
-            let kept_bytes = self.kept_bytes + slab.bytes();
-            if !entry.is_alone(slab.place) || kept_bytes > kept_bound(used_bytes - size) {
-                return None;
-            }
-            is_region_empty = regions.vacate_within(region, most_empty_bytes >> self.shift)?;
-            self.kept_bytes = kept_bytes;
-            entry.empty = index;
+        let entry = self.classes.get_mut(usize::from(slab.class))?;
+        let (region, size, kept_bytes) = (slab.region, u64::from(slab.slot), self.kept_bytes + slab.bytes());
+        if !entry.is_alone(slab.place, slab.room) || kept_bytes > kept_bound(used_bytes - size) {
+            return None;
         }
-        slab.free |= bit;
-        entry.set_room(slab.place);
+        let is_region_empty = regions.vacate_within(region, most_empty_bytes >> self.shift)?;
+        self.kept_bytes = kept_bytes;
+        entry.empty = index;
+        slab.free = slab.full;
+        entry.set_room(slab.place, slab.room);
         Some(Freed { region, offset: slab.offset_of(slot), size, is_region_empty })
     }
 
@@ -249,7 +277,7 @@ impl Slabs {
         }
         slab.free |= bit;
         let slab = &*slab;
-        self.classes[usize::from(slab.class)].set_room(slab.place);
+        self.classes[usize::from(slab.class)].set_room(slab.place, slab.room);
         let Slab { region, slot: size, .. } = *slab;
         let (offset, is_empty) = (slab.offset_of(slot), slab.is_empty());
         Some(Put { slab: index, region, offset, size: u64::from(size), is_empty })
@@ -266,7 +294,7 @@ impl Slabs {
     /// Tells whether a slab is the only one of its class with room.
     pub(super) fn is_alone(&self, index: u32) -> bool {
         let slab = &self.table[index as usize];
-        self.classes[usize::from(slab.class)].is_alone(slab.place)
+        self.classes[usize::from(slab.class)].is_alone(slab.place, slab.room)
     }
 
     /// Remembers a slab as the empty one of its class.
@@ -297,13 +325,13 @@ impl Slabs {
 
     /// Takes a slab without used slots out of its class and returns its range. Its keys become stale.
     pub(super) fn remove(&mut self, index: u32) -> u32 {
-        let Slab { count, node, place, class, .. } = self.table[index as usize];
+        let Slab { count, node, place, room, class, .. } = self.table[index as usize];
         if self.classes[usize::from(class)].empty == index {
             self.reuse(index);
         }
         let entry = &mut self.classes[usize::from(class)];
         entry.slots -= u32::from(count);
-        entry.leave(place);
+        entry.leave(place, room);
         self.put_spare(index);
         node
     }
@@ -342,6 +370,7 @@ impl Slabs {
             generation: 0,
             node,
             place: 0,
+            room: RoomBits::of(0),
             class: 0,
             count: 0,
         });
@@ -354,6 +383,11 @@ impl Slabs {
         slab.generation = slab.generation.wrapping_add(1);
         slab.node = core::mem::replace(&mut self.spare, index);
     }
+}
+
+#[inline]
+const fn without_lowest(bits: u64) -> u64 {
+    bits & bits.wrapping_sub(1)
 }
 
 /// A slot that was given back, in bytes.

@@ -56,7 +56,7 @@ pub(crate) struct Tlsf {
     high_end_from: u64,
     sliver_shift: u32,
     pub(super) used_bytes: u64,
-    pub(super) range_count: u64,
+    pub(super) range_count: u32,
 }
 
 impl Tlsf {
@@ -98,7 +98,7 @@ impl Tlsf {
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let class = self.slot_class(request);
         if class != NO_CLASS {
-            let slot = self.take_slot_apart(class);
+            let slot = self.take_slot(class);
             if slot.is_some() {
                 return slot;
             }
@@ -107,7 +107,7 @@ impl Tlsf {
             Found::Range(cut) => cut,
             Found::Slab { cut, class, count } => {
                 self.add_slab(cut, class, count);
-                return self.take_slot_apart(class);
+                return self.take_slot(class);
             }
             Found::Reclaimed(cut) => {
                 self.release_span(cut.node);

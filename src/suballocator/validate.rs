@@ -14,7 +14,7 @@ use super::free_lists::FreeLists;
 use super::linear::{Linear, UPPER};
 use super::range_list::{NIL, Node, RangeList};
 use super::region_table::{NONE, RegionTable};
-use super::slab::{Slab, SlabClass, Slabs};
+use super::slab::{RoomBits, Slab, SlabClass, Slabs};
 use super::tlsf::Tlsf;
 use super::{Suballocator, size_class};
 
@@ -175,6 +175,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
         let (mut slots, mut with_room, mut empty) = (0, 0, NONE);
         for (index, slab) in own {
             let (place, word) = (slab.place, usize::from(slab.place >> 6));
+            ensure(slab.room == RoomBits::of(place), "S3", "room bits of slab", index)?;
             ensure(class.places.get(usize::from(place)) == Some(&index), "S3", "slab", index)?;
             let has_room = class.words.get(word).is_some_and(|word| word & (1 << (place & 63)) != 0);
             ensure(has_room == (slab.free != 0), "S3", "slab", index)?;
@@ -214,7 +215,7 @@ fn check_tlsf_accounts(tlsf: &Tlsf) -> Checked {
     }
     check_accounts(&tlsf.ranges.regions, &busy)?;
     ensure(bytes == tlsf.used_bytes, "A1", "used bytes", bytes)?;
-    ensure(count == tlsf.range_count, "A1", "range count", count)
+    ensure(count == u64::from(tlsf.range_count), "A1", "range count", count)
 }
 
 /// Returns bytes and number of the used slots of a slab.

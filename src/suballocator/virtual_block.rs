@@ -341,7 +341,7 @@ impl VirtualBlock {
 
     #[inline]
     fn free_range(&mut self, key: RangeKey) -> bool {
-        self.suballocator.free_ready(key, u64::MAX).is_some() || self.suballocator.free(key).is_ok()
+        self.suballocator.free_ready(key) || self.suballocator.free(key).is_ok()
     }
 
     #[cold]

@@ -10,7 +10,7 @@ use crate::device::Memory;
 use crate::memory_type::Intent;
 use crate::pool::{Joined, PoolVisitor};
 use crate::sim::{Function, MIB, Profile, SimDevice};
-use crate::suballocator::{Algorithm, RangeKey, RangeState, RangeView, Request};
+use crate::suballocator::{Algorithm, RangeKey, RangeState, RangeView};
 use crate::sync::thread_number;
 use crate::{AllocationError, Allocator, PlannedPlacement};
 
@@ -158,14 +158,16 @@ fn the_short_ways_of_a_pool_serve_what_is_at_hand() {
         let allocate = || allocator.allocate(&request(256), &info().pool(&custom)).expect("there is memory");
         let [first, second] = [allocate(), allocate()];
         let pool = Arc::clone(&custom.pool);
-        let range = Request::new(256, 256);
-        let slot = pool.allocate_ready(&range).map(|slot| pool.free_ready(slot.key, || 0));
-        let expected = (pool.settings().algorithm == Algorithm::Tlsf).then_some(Some(Left::Live));
+        let mut held = pool.try_hold().expect("nobody else is at work");
+        assert!(pool.try_hold().is_none(), "now somebody is");
+        let slot = pool.allocate_ready(&mut held, Kind::Linear, 256, 256).map(|slot| held.free_ready(slot.key));
+        let expected = (pool.settings().algorithm == Algorithm::Tlsf).then_some(true);
         assert_eq!(slot, expected, "a line has no slots");
-        let placement = pool.allocate_at_hand(&range).expect("the block has room");
-        assert_eq!(placement.memory, first.memory());
-        assert_eq!(pool.free_at_hand(placement.key, || 0), Some(Left::Live));
-        assert_eq!(pool.free_at_hand(placement.key, || 0), None, "it is stale");
+        drop(held);
+        let placement = pool.allocate_at_hand(Kind::Linear, 256, 256).expect("the block has room");
+        assert_eq!(placement.memory.get(), first.memory());
+        assert_eq!(pool.free_at_hand(placement.key, 0), Some(Left::Live));
+        assert_eq!(pool.free_at_hand(placement.key, 0), None, "it is stale");
         drop(pool);
         for allocation in [first, second] {
             allocator.free(allocation).expect("it is alive");

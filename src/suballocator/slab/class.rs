@@ -12,6 +12,21 @@ use super::super::region_table::NONE;
 /// Slabs of one class: as many as two levels of bits count.
 pub(super) const PLACE_COUNT: usize = 64 * 64;
 
+/// The bits that say of a slab that it has room, kept in it: a shift by what is only known then costs three instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct RoomBits {
+    /// In the word of its place.
+    pub(super) place: u64,
+    /// Of that word.
+    pub(super) word: u64,
+}
+
+impl RoomBits {
+    pub(in super::super) const fn of(place: u16) -> Self {
+        Self { place: 1 << (place & 63), word: 1 << (place >> 6) }
+    }
+}
+
 /// What a class has: one cache line.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
@@ -43,23 +58,25 @@ impl SlabClass {
         Some(word << 6 | self.words.get(word)?.trailing_zeros() as usize)
     }
 
-    pub(super) fn set_room(&mut self, place: u16) {
-        let word = usize::from(place >> 6);
-        self.words[word] |= 1 << (place & 63);
-        self.room |= 1 << word;
+    #[inline]
+    pub(super) fn set_room(&mut self, place: u16, bits: RoomBits) {
+        self.words[usize::from(place >> 6)] |= bits.place;
+        self.room |= bits.word;
     }
 
-    fn clear_room(&mut self, place: u16) {
-        let word = usize::from(place >> 6);
-        self.words[word] &= !(1 << (place & 63));
-        self.room &= !(u64::from(self.words[word] == 0) << word);
+    #[inline]
+    pub(super) fn clear_room(&mut self, place: u16, bits: RoomBits) {
+        let word = &mut self.words[usize::from(place >> 6)];
+        *word &= !bits.place;
+        if *word == 0 {
+            self.room &= !bits.word;
+        }
     }
 
     /// Tells whether no slab has room but the one at a place.
     #[inline]
-    pub(super) fn is_alone(&self, place: u16) -> bool {
-        let (word, bit) = (place >> 6, place & 63);
-        self.room & !(1 << word) == 0 && self.words[usize::from(word)] & !(1 << bit) == 0
+    pub(super) fn is_alone(&self, place: u16, bits: RoomBits) -> bool {
+        self.room & !bits.word == 0 && self.words[usize::from(place >> 6)] & !bits.place == 0
     }
 
     /// Gives a slab the lowest place that was never used, or the one that was vacated last.
@@ -79,8 +96,8 @@ impl SlabClass {
         u16::try_from(place).unwrap_or(u16::MAX)
     }
 
-    pub(super) fn leave(&mut self, place: u16) {
-        self.clear_room(place);
+    pub(super) fn leave(&mut self, place: u16, bits: RoomBits) {
+        self.clear_room(place, bits);
         self.places[usize::from(place)] = core::mem::replace(&mut self.vacant, u32::from(place));
     }
 

@@ -161,12 +161,14 @@ fn the_short_way_empties_a_region_only_within_the_bound() {
     let keys: Vec<_> = (0..2).map(|_| slabs.take(3, &mut regions).expect("two slots are free").key).collect();
     assert_eq!((regions.get(0).map(|region| region.busy), slabs.kept_bytes), (Some(1), 0));
     assert_eq!(regions.empty_units, empty_units - units);
-    let freed = slabs.put_ready(keys[0], 8, &mut regions, 0).expect("the other slot keeps the region");
-    assert_eq!((freed.size, freed.offset, freed.is_region_empty), (4, 0, false));
-    assert!(slabs.put_ready(keys[0], 4, &mut regions, u64::MAX).is_none(), "it is stale");
-    assert!(slabs.put_ready(keys[1], 4, &mut regions, empty_units - 1).is_none(), "too much would be empty");
+    assert!(slabs.put_last(keys[0], 8, &mut regions, u64::MAX).is_none(), "another slot is used");
+    assert_eq!(slabs.put_ready(keys[0]), Some(4), "the other slot keeps the region");
+    assert_eq!(slabs.put_ready(keys[0]), None, "it is stale");
+    assert!(slabs.put_last(keys[0], 4, &mut regions, u64::MAX).is_none(), "it is stale");
+    assert_eq!(slabs.put_ready(keys[1]), None, "no other slot is used");
+    assert!(slabs.put_last(keys[1], 4, &mut regions, empty_units - 1).is_none(), "too much would be empty");
     assert_eq!((regions.get(0).map(|region| region.busy), slabs.kept_bytes), (Some(1), 0), "so nothing has changed");
-    let freed = slabs.put_ready(keys[1], 4, &mut regions, empty_units).expect("within the bound");
+    let freed = slabs.put_last(keys[1], 4, &mut regions, empty_units).expect("within the bound");
     assert_eq!((freed.offset, freed.is_region_empty, regions.empty_units), (4, true, empty_units));
     assert_eq!((slabs.classes[3].empty, slabs.kept_bytes), (slab, 8), "the only one of its class is kept");
 }
@@ -178,10 +180,10 @@ fn the_short_way_keeps_no_second_empty_slab() {
     slabs.add(3, 1, 9, (0, 0));
     let first = slabs.take(3, &mut regions).expect("one slot is free").key;
     slabs.add(3, 1, 10, (0, 4));
-    assert!(slabs.put_ready(first, 4, &mut regions, u64::MAX).is_none(), "the other one has room");
+    assert!(slabs.put_last(first, 4, &mut regions, u64::MAX).is_none(), "the other one has room");
     let second = slabs.take(3, &mut regions).expect("one slot is free").key;
-    assert!(slabs.put_ready(first, 8, &mut regions, u64::MAX).is_some());
-    assert!(slabs.put_ready(second, 4, &mut regions, u64::MAX).is_none(), "now the first one has");
+    assert!(slabs.put_last(first, 8, &mut regions, u64::MAX).is_some());
+    assert!(slabs.put_last(second, 4, &mut regions, u64::MAX).is_none(), "now the first one has");
 }
 
 #[test]
@@ -191,7 +193,7 @@ fn the_short_way_keeps_no_more_than_the_bound() {
     slabs.add(slab_class(slot), 1, 9, (0, 0));
     let key = slabs.take(slab_class(slot), &mut regions).expect("one slot is free").key;
     // A 32nd of 4 MiB are the 128 KiB that the slab has beyond one MiB.
-    assert!(slabs.put_ready(key, slot + (4 << 20) - 1, &mut regions, u64::MAX).is_none());
-    assert!(slabs.put_ready(key, slot + (4 << 20), &mut regions, u64::MAX).is_some());
+    assert!(slabs.put_last(key, slot + (4 << 20) - 1, &mut regions, u64::MAX).is_none());
+    assert!(slabs.put_last(key, slot + (4 << 20), &mut regions, u64::MAX).is_some());
     assert_eq!(slabs.kept_bytes, slot);
 }

@@ -41,13 +41,19 @@ impl SlotRule {
     /// too, as its steps are powers of two. Where that would waste more than a quarter, a range serves it.
     #[inline]
     pub(crate) fn class_of(&self, request: &Request) -> Option<usize> {
-        let last = request.size.wrapping_sub(1) >> self.shift;
-        let mask = request.alignment.wrapping_sub(1) >> self.shift;
+        let class = self.class_of_last(request.size.wrapping_sub(1), request.alignment.wrapping_sub(1));
+        class.filter(|&class| request.end.is_none() && class < self.class_count)
+    }
+
+    /// Returns the same for a request without an end, by its last byte and the mask of its alignment: each is one less. The
+    /// class may be one that there is not.
+    #[inline]
+    pub(crate) fn class_of_last(&self, last_byte: u64, alignment_mask: u64) -> Option<usize> {
+        let (last, mask) = (last_byte >> self.shift, alignment_mask >> self.shift);
         let rounded = last | mask;
         let is_aligned = mask <= self.largest_mask && (rounded - last) << 2 <= last;
         let class = size_class::slab_class_of_last(rounded);
-        let is_served = is_aligned && request.end.is_none() && class < self.class_count;
-        if is_served { Some(class) } else { None }
+        if is_aligned { Some(class) } else { None }
     }
 }
 
@@ -134,31 +140,38 @@ impl Tlsf {
         }
     }
 
-    /// Takes a slot of a class; `None`, and nothing changed, where it has none, and for a class that there is not.
+    /// Takes a slot of a slab in use; `None`, and nothing changed, where [`take_slot`](Self::take_slot) must look closer,
+    /// and for a class that there is not.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(in super::super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
+    pub(in super::super) fn take_ready(&mut self, class: usize) -> Option<Suballocation> {
         let slot = self.slabs.take(class, &mut self.ranges.regions)?;
         self.count_used(slot.size);
         Some(slot)
     }
 
-    /// Does the same, as a call.
+    /// Takes a slot of a class; `None`, and nothing changed, where it has none, and for a class that there is not.
     #[inline(never)]
-    pub(super) fn take_slot_apart(&mut self, class: usize) -> Option<Suballocation> {
-        self.take_slot(class)
+    pub(super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
+        self.take_ready(class)
     }
 
-    /// Frees a slot where that is all there is to do; `None`, and nothing changed, for any other key, and where more than
-    /// `most_empty_bytes` would lie in empty regions.
+    /// Frees a slot where another of its slab stays in use; `false`, and nothing changed, for any other key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(in super::super) fn free_ready(&mut self, key: RangeKey, most_empty_bytes: u64) -> Option<Freed> {
+    pub(in super::super) fn free_ready(&mut self, key: RangeKey) -> bool {
+        let size = self.slabs.put_ready(key);
+        size.inspect(|&size| self.count_freed(size)).is_some()
+    }
+
+    /// Frees the last used slot of a slab where that is kept; `None`, and nothing changed, for any other key, and where
+    /// more than `most_empty_bytes` would lie in empty regions.
+    pub(in super::super) fn free_last(&mut self, key: RangeKey, most_empty_bytes: u64) -> Option<Freed> {
         if !key.is_slot() {
             return None;
         }
         let regions = &mut self.ranges.regions;
-        let freed = self.slabs.put_ready(key, self.used_bytes, regions, most_empty_bytes)?;
+        let freed = self.slabs.put_last(key, self.used_bytes, regions, most_empty_bytes)?;
         self.count_freed(freed.size);
         Some(freed)
     }

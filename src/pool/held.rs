@@ -1,0 +1,112 @@
+//! A pool's lock, held: the short way takes it once, and the longer one goes on with it where no slot is at hand.
+//!
+//! Whoever holds it neither waits nor calls the driver (I1 of [`pool`](super)).
+
+use super::{Kind, Left, Placement, Pool, State, placement};
+use crate::block::{Backing, growth};
+use crate::suballocator::{Algorithm, RangeKey, Request, StaleKey};
+use crate::sync::BriefMutexGuard;
+
+/// The lock of a pool.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    pub(super) state: BriefMutexGuard<'a, State>,
+}
+
+impl Held<'_> {
+    /// Frees a slot where another of its slab stays in use; `false`, and nothing changed, where
+    /// [`Pool::free_held`] must look closer.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn free_ready(&mut self, key: RangeKey) -> bool {
+        self.state.blocks.free_ready(key)
+    }
+
+    /// Cuts a range from a block that the pool has.
+    pub(crate) fn allocate(mut self, range: &Request) -> Option<Placement> {
+        self.state.allocate(range)
+    }
+}
+
+impl Pool {
+    /// Takes the lock; `None` where another thread is at work in the pool.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn try_hold(&self) -> Option<Held<'_>> {
+        Some(Held { state: self.state.try_lock()? })
+    }
+
+    /// Takes the lock.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        Held { state: self.state.lock() }
+    }
+
+    /// Cuts a slot that is at hand; `None` where [`Held::allocate`] must look further, and for a size or an alignment that
+    /// is wrong.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn allocate_ready(
+        &self,
+        held: &mut Held<'_>,
+        kind: Kind,
+        size: u64,
+        alignment: u64,
+    ) -> Option<Placement> {
+        let class = self.class_for(kind, size, alignment)?;
+        let cut = held.state.blocks.allocate_ready(class)?;
+        held.state.allocated += 1;
+        Some(placement(&cut))
+    }
+
+    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks too.
+    #[inline]
+    pub(crate) fn allocate_at_hand(&self, kind: Kind, size: u64, alignment: u64) -> Option<Placement> {
+        if self.settings.algorithm != Algorithm::Linear {
+            return self.allocate_ready(&mut self.try_hold()?, kind, size, alignment);
+        }
+        let (size, alignment) = self.round(kind, size, alignment)?;
+        let mut state = self.state.try_lock()?;
+        let cut = state.blocks.allocate_linear(&Request::new(size, alignment))?;
+        state.allocated += 1;
+        Some(placement(&cut))
+    }
+
+    /// Frees a range where no block may go back for it, slots and those of linear blocks; `None`, and nothing changed, where
+    /// [`free`](Self::free) must look closer, or another thread is at work in the pool.
+    #[inline]
+    pub(crate) fn free_at_hand(&self, key: RangeKey, now: u64) -> Option<Left> {
+        let mut held = self.try_hold()?;
+        if self.settings.algorithm == Algorithm::Linear {
+            return held.state.blocks.free_linear(key).then_some(Left::Live);
+        }
+        if held.free_ready(key) { Some(Left::Live) } else { held.free_last(key, now) }
+    }
+
+    /// Frees one allocation; blocks that are not kept go back to the driver, after the lock.
+    ///
+    /// # Errors
+    /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
+    pub(crate) fn free_held(
+        &self,
+        mut held: Held<'_>,
+        backing: Backing<'_>,
+        key: RangeKey,
+        now: u64,
+    ) -> Result<Left, StaleKey> {
+        if let Some(left) = held.free_last(key, now) {
+            return Ok(left);
+        }
+        let Held { mut state } = held;
+        let freed = state.blocks.free(key, now)?;
+        // Where a block is still in use, the pool is too.
+        Ok(if freed.is_region_empty { self.settle(backing, state) } else { Left::Live })
+    }
+}
+
+impl Held<'_> {
+    /// Frees the last used slot of a slab where no block may go back for it; `None`, and nothing changed, for any other key.
+    fn free_last(&mut self, key: RangeKey, now: u64) -> Option<Left> {
+        let freed = self.state.blocks.free_last(key, now, growth::RETAINED_MIN)?;
+        Some(if freed.is_region_empty { self.state.left() } else { Left::Live })
+    }
+}
