@@ -20,7 +20,7 @@ mod under_way;
 pub(crate) use self::brief_lock::{BriefMutex, BriefMutexGuard, brief_mutex};
 #[cfg(loom)]
 pub(crate) use self::model::{
-    AtomicU32, AtomicU64, Condvar, Mutex, OnceLock, RwLock, known_thread_number, most_threads, thread_number,
+    AtomicU32, AtomicU64, Condvar, Mutex, OnceBox, OnceLock, RwLock, known_thread_number, most_threads, thread_number,
 };
 #[cfg(all(test, loom))]
 pub(crate) use self::model::{explore, spawn};
@@ -31,6 +31,9 @@ pub(crate) use self::under_way::UnderWay;
 pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64};
 /// What no model replaces: counters in statics, which give out numbers, and marks. They order nothing.
 pub(crate) use core::sync::atomic::{AtomicU32 as StaticU32, AtomicU64 as StaticU64, Ordering};
+/// A box that is filled once. Who races for it may make a value that nobody sees; looking costs one load.
+#[cfg(not(loom))]
+pub(crate) use once_cell::race::OnceBox;
 #[cfg(not(loom))]
 pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
 #[cfg(not(loom))]

@@ -24,7 +24,7 @@ use super::stamp::{Stamp, Trait};
 use crate::device::Device;
 use crate::pool::{BlockClass, Kind, Left, MemoryPriority, Pool, PoolSettings};
 use crate::suballocator::RangeKey;
-use crate::sync::{AtomicU64, OnceLock, Ordering, RwLock};
+use crate::sync::{AtomicU64, OnceBox, Ordering, RwLock};
 use ash::vk;
 
 /// Default pools, shards not counted: by memory type, and once more for kinds that have blocks of their own.
@@ -35,7 +35,7 @@ const FIRST_OTHER: usize = DEFAULT_COUNT * SHARD_COUNT;
 /// All pools.
 #[derive(Debug)]
 pub(crate) struct Pools {
-    defaults: [OnceLock<Box<Shards>>; DEFAULT_COUNT],
+    defaults: [OnceBox<Shards>; DEFAULT_COUNT],
     /// One bit for each default pool that there is, or will be in a moment.
     opened: AtomicU64,
     others: RwLock<Others>,
@@ -118,7 +118,7 @@ impl Pools {
     /// Creates a table without pools.
     pub(crate) fn new(device: &Device, owner: u32, block_sizes: BlockSizes) -> Self {
         Self {
-            defaults: array::from_fn(|_| OnceLock::new()),
+            defaults: array::from_fn(|_| OnceBox::new()),
             opened: AtomicU64::new(0),
             others: RwLock::default(),
             template: Template::new(device, block_sizes),
@@ -251,7 +251,7 @@ impl Pools {
     pub(crate) fn get_default(&self, index: u16) -> Option<&NumberedPool> {
         let index = usize::from(index);
         if index < DEFAULT_COUNT {
-            return self.defaults[index].get().map(|shards| shards.first());
+            return self.defaults[index].get().map(Shards::first);
         }
         if index < FIRST_OTHER { self.defaults[index % DEFAULT_COUNT].get()?.get(index / DEFAULT_COUNT) } else { None }
     }

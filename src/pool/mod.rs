@@ -187,8 +187,7 @@ pub(crate) enum Making {
 #[derive(Debug)]
 pub(crate) struct Pool {
     settings: PoolSettings,
-    /// By kind.
-    rounding: [Rounding; 2],
+    rounding: Rounding,
     slots: SlotRule,
     state: BriefMutex<State>,
     growth: GrowthTicket,

@@ -3,37 +3,39 @@
 
 use super::{Kind, Pool, PoolSettings};
 
-/// How requests of one kind are rounded for a pool.
+/// How requests are rounded for a pool, by kind.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rounding {
     /// Sizes are multiples of one more than this: a page, or 1.
-    mask: u64,
+    masks: [u64; 2],
     /// Alignments are at least one more than this.
-    alignment_mask: u64,
+    alignment_masks: [u64; 2],
 }
 
 impl Rounding {
-    /// Returns the rules of a pool, by kind.
-    pub(super) fn of(settings: &PoolSettings) -> [Self; 2] {
-        let least = settings.min_alignment.max(1);
-        let linear = Self { mask: 0, alignment_mask: least - 1 };
-        let page = settings.non_linear_page.max(1);
-        let non_linear = Self { mask: page - 1, alignment_mask: least.max(page) - 1 };
-        [linear, non_linear]
+    /// Returns the rules of a pool.
+    pub(super) fn of(settings: &PoolSettings) -> Self {
+        let (least, page) = (settings.min_alignment.max(1), settings.non_linear_page.max(1));
+        Self { masks: [0, page - 1], alignment_masks: [least - 1, least.max(page) - 1] }
+    }
+
+    #[inline]
+    const fn of_kind(&self, kind: Kind) -> (u64, u64) {
+        (self.masks[kind as usize], self.alignment_masks[kind as usize])
     }
 }
 
 impl Pool {
     /// Returns the bytes of the pages of which a resource of a kind takes whole ones; 1 where it takes none.
     pub(super) fn page_of(&self, kind: Kind) -> u64 {
-        self.rounding[kind as usize].mask + 1
+        self.rounding.masks[kind as usize] + 1
     }
 
     /// Returns the class of the slot that serves a resource; `None` where a range does, and for a size or an alignment that
     /// is wrong.
     #[inline]
     pub(super) fn class_for(&self, kind: Kind, size: u64, alignment: u64) -> Option<usize> {
-        let Rounding { mask, alignment_mask } = self.rounding[kind as usize];
+        let (mask, alignment_mask) = self.rounding.of_kind(kind);
         let less_one = alignment.wrapping_sub(1);
         if alignment & less_one != 0 {
             return None;
@@ -45,7 +47,7 @@ impl Pool {
     /// Rounds size and alignment of a resource to what the pool cuts; `None` for a size of 0 or one that overflows.
     #[inline]
     pub(crate) fn round(&self, kind: Kind, size: u64, alignment: u64) -> Option<(u64, u64)> {
-        let Rounding { mask, alignment_mask } = self.rounding[kind as usize];
+        let (mask, alignment_mask) = self.rounding.of_kind(kind);
         // A size of 0 wraps around twice, one that overflows once: both end at 0.
         let size = (size.wrapping_sub(1) | mask).wrapping_add(1);
         if size == 0 { None } else { Some((size, alignment.max(alignment_mask + 1))) }

@@ -111,6 +111,24 @@ impl<T> OnceLock<T> {
     }
 }
 
+/// A box that is filled once.
+#[derive(Debug)]
+pub(crate) struct OnceBox<T>(OnceLock<Box<T>>);
+
+impl<T> OnceBox<T> {
+    pub(crate) fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.get().map(|value| &**value)
+    }
+
+    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> Box<T>) -> &T {
+        self.0.get_or_init(make)
+    }
+}
+
 loom::lazy_static! {
     static ref NUMBERED: AtomicU32 = AtomicU32::new(0);
 }
