@@ -15,6 +15,7 @@
 //! * T2: a class's bit is set if and only if its list has a head.
 
 use alloc::vec::Vec;
+use core::hint::select_unpredictable;
 
 use super::End;
 use super::range_list::{Cut, NIL, Node, RangeList};
@@ -70,12 +71,36 @@ impl Want {
         }
     }
 
+    /// Tells whether a free range holds the wanted piece, at either end.
+    #[inline]
+    fn fits_in(&self, node: &Node) -> bool {
+        // What is skipped up to the alignment. No mask reaches the bits of the region.
+        let gap = node.place.wrapping_neg() & self.mask;
+        gap + (self.units - 1) < node.size()
+    }
+
+    /// Returns the wanted piece of a free range that holds it.
+    #[inline]
+    pub(super) fn cut_of(&self, index: u32, node: &Node) -> Cut {
+        let offset = match self.end {
+            End::Low => (node.offset() + self.mask) & !self.mask,
+            End::High => (node.end() - self.units) & !self.mask,
+        };
+        Cut { node: index, offset, units: self.units }
+    }
+
     /// Returns the wanted piece of a free range, if it fits.
     #[inline]
     pub(super) fn cut_from(&self, index: u32, node: &Node) -> Option<Cut> {
         let offset = self.place_in(node.offset(), node.end())?;
         Some(Cut { node: index, offset, units: self.units })
     }
+}
+
+/// A free range that holds what is sought: the result of a search.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fit {
+    pub(super) node: u32,
 }
 
 /// The lists.
@@ -137,7 +162,7 @@ impl FreeLists {
         nodes[next as usize].list_prev = prev;
         nodes[prev as usize].list_next = next;
         let head = &mut self.heads[class];
-        *head = core::hint::select_unpredictable(prev == NIL, next, *head);
+        *head = select_unpredictable(prev == NIL, next, *head);
         // T2: the bit is set now.
         let is_empty = u64::from(prev | next == NIL);
         self.words[(class >> 6) % WORD_COUNT] ^= is_empty << (class & 63);
@@ -152,24 +177,40 @@ impl FreeLists {
         }
     }
 
-    /// Finds where the wanted piece fits: a few ranges of its own class (the tightest of them), the head of the next
-    /// list up, then the list whose every range surely holds it. Aligned requests get one more chance: the head of
-    /// each longer list.
+    /// Finds a range that holds the wanted piece: of a few ranges of its own class the tightest, else the head of the next
+    /// list up, else that of the list whose every range surely holds it. Aligned requests get one more chance: the head
+    /// of each longer list.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "its one hot caller; the others call `find_apart`")]
-    pub(super) fn find(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
+    pub(super) fn find(&self, nodes: &[Node], want: &Want) -> Option<Fit> {
         let class = size_class::floor(want.units);
-        let cut = self.find_in_class(ranges, want, class);
-        if cut.is_some() {
-            return cut;
+        let mut index = *self.heads.get(class)?;
+        let (mut best, mut least) = (NIL, u64::MAX);
+        for probe in 0..PROBE_COUNT {
+            if index == NIL {
+                break;
+            }
+            let node = &nodes[index as usize];
+            // Whether it fits, and better than the one before, cannot be predicted.
+            let size = select_unpredictable(want.fits_in(node), node.size(), u64::MAX);
+            best = select_unpredictable(size < least, index, best);
+            least = select_unpredictable(size < least, size, least);
+            if probe == 0 && least == want.units {
+                break; // None is tighter. It is often the first: what was freed last.
+            }
+            index = node.list_next;
         }
-        self.find_above(ranges, want, class + 1)
+        if best != NIL {
+            return Some(Fit { node: best });
+        }
+        self.find_above(nodes, want, class + 1)
     }
 
     /// Does the same, as a call.
     #[inline(never)]
     pub(super) fn find_apart(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
-        self.find(ranges, want)
+        let fit = self.find(&ranges.nodes, want)?;
+        Some(want.cut_of(fit.node, &ranges.nodes[fit.node as usize]))
     }
 
     /// Finds where the wanted piece fits, before a request is refused: looks at many ranges of its own class and of each
@@ -206,56 +247,38 @@ impl FreeLists {
 
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a part of `find`")]
-    fn find_in_class(&self, ranges: &RangeList, want: &Want, class: usize) -> Option<Cut> {
-        let mut index = *self.heads.get(class)?;
-        let (mut best, mut least) = (None, u64::MAX);
-        for _ in 0..PROBE_COUNT {
-            let Some(node) = ranges.node(index) else {
-                break;
-            };
-            if node.size() < least
-                && let Some(cut) = want.cut_from(index, node)
-            {
-                (best, least) = (Some(cut), node.size());
-            }
-            index = node.list_next;
-        }
-        best
-    }
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "a part of `find`")]
-    fn find_above(&self, ranges: &RangeList, want: &Want, from: usize) -> Option<Cut> {
+    fn find_above(&self, nodes: &[Node], want: &Want, from: usize) -> Option<Fit> {
         let class = self.first_list(from)?;
-        let cut = self.cut_head(ranges, want, class);
-        if cut.is_some() || want.mask == 0 {
-            return cut;
+        let fit = self.head_if_fits(nodes, want, class);
+        if fit.is_some() || want.mask == 0 {
+            return fit;
         }
-        self.find_aligned(ranges, want, class + 1)
+        self.find_aligned(nodes, *want, class + 1)
     }
 
-    /// Finds a piece for an aligned request that the next list up could not serve.
+    /// Finds a range for an aligned request that the next list up could not serve.
     #[cold]
-    fn find_aligned(&self, ranges: &RangeList, want: &Want, from: usize) -> Option<Cut> {
+    #[inline(never)]
+    fn find_aligned(&self, nodes: &[Node], want: Want, from: usize) -> Option<Fit> {
         let sure = size_class::ceiling(want.units + want.mask);
         if let Some(class) = self.first_list(sure.max(from)) {
-            return self.cut_head(ranges, want, class);
+            return self.head_if_fits(nodes, &want, class);
         }
         let mut class = self.first_list(from)?;
         loop {
-            let cut = self.cut_head(ranges, want, class);
-            if cut.is_some() {
-                return cut;
+            let fit = self.head_if_fits(nodes, &want, class);
+            if fit.is_some() {
+                return fit;
             }
             class = self.first_list(class + 1)?;
         }
     }
 
-    /// Cuts the wanted piece from the head of a list. Where that has none, the head is node 0, which has no size.
+    /// Returns the head of a list if it holds the wanted piece. Where there is none, the head is node 0, which has no size.
     #[inline]
-    fn cut_head(&self, ranges: &RangeList, want: &Want, class: usize) -> Option<Cut> {
-        let index = *self.heads.get(class)?;
-        want.cut_from(index, ranges.nodes.get(index as usize)?)
+    fn head_if_fits(&self, nodes: &[Node], want: &Want, class: usize) -> Option<Fit> {
+        let node = *self.heads.get(class)?;
+        want.fits_in(nodes.get(node as usize)?).then_some(Fit { node })
     }
 
     /// Returns the first list at or above `class` that is not empty.

@@ -241,7 +241,8 @@ impl Tlsf {
                 return found;
             }
         }
-        if let Some(cut) = self.lists.find(&self.ranges, &rounded) {
+        if let Some(fit) = self.lists.find(&self.ranges.nodes, &rounded) {
+            let cut = rounded.cut_of(fit.node, &self.ranges.nodes[fit.node as usize]);
             return Some(Found::Range(self.with_sliver(cut, want)));
         }
         self.find_exactly(want, &rounded)
