@@ -101,6 +101,8 @@ impl Want {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fit {
     pub(super) node: u32,
+    /// The list that it is in.
+    pub(super) class: usize,
 }
 
 /// The lists.
@@ -139,13 +141,21 @@ impl FreeLists {
     }
 
     /// Does the same for a range whose class is known.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call would cost as much as a half of its work")]
     pub(super) fn link_of(&mut self, class: usize, nodes: &mut [Node], index: u32) {
-        let next = core::mem::replace(&mut self.heads[class], index);
+        let next = self.replace_head(class, index);
         let node = &mut nodes[index as usize];
         (node.list_prev, node.list_next) = (NIL, next);
         nodes[next as usize].list_prev = index;
+    }
+
+    /// Makes a range the head of a list and returns the one that was. Its caller links the two.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a part of `link_of`")]
+    pub(super) fn replace_head(&mut self, class: usize, index: u32) -> u32 {
         self.words[(class >> 6) % WORD_COUNT] |= 1 << (class & 63);
+        core::mem::replace(&mut self.heads[class], index)
     }
 
     /// Takes a free range out of its list.
@@ -156,7 +166,8 @@ impl FreeLists {
     }
 
     /// Does the same for a range whose class is known.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call would cost as much as a half of its work")]
     pub(super) fn unlink_of(&mut self, class: usize, nodes: &mut [Node], index: u32) {
         let Node { list_prev: prev, list_next: next, .. } = nodes[index as usize];
         nodes[next as usize].list_prev = prev;
@@ -169,7 +180,8 @@ impl FreeLists {
     }
 
     /// Moves a free range to the list of another class; one that stays in its class keeps its place.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn relink(&mut self, class: usize, other: usize, nodes: &mut [Node], index: u32) {
         if class != other {
             self.unlink_of(class, nodes, index);
@@ -201,7 +213,7 @@ impl FreeLists {
             index = node.list_next;
         }
         if best != NIL {
-            return Some(Fit { node: best });
+            return Some(Fit { node: best, class });
         }
         self.find_above(nodes, want, class + 1)
     }
@@ -278,7 +290,7 @@ impl FreeLists {
     #[inline]
     fn head_if_fits(&self, nodes: &[Node], want: &Want, class: usize) -> Option<Fit> {
         let node = *self.heads.get(class)?;
-        want.fits_in(nodes.get(node as usize)?).then_some(Fit { node })
+        want.fits_in(nodes.get(node as usize)?).then_some(Fit { node, class })
     }
 
     /// Returns the first list at or above `class` that is not empty.
