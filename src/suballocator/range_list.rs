@@ -38,6 +38,9 @@ pub(super) const SLAB_BIT: u32 = 1 << 31;
 pub(super) const USED: u64 = 1 << SIZE_BITS;
 const GENERATION: u64 = 1 << (SIZE_BITS + 1);
 
+/// Added to the extent of a used range, wrapping, it makes it a free one of the next generation (R4).
+pub(super) const TO_FREE: u64 = GENERATION - USED;
+
 /// One range, 32 bytes.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]

@@ -170,9 +170,9 @@ impl Tlsf {
             return self.free_slot(key).ok_or(StaleKey);
         }
         let &Node { place, extent, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
+        self.release_range(key.index);
         let Spot { region, offset, size } = self.spot(place, extent & MAX_SIZE);
         self.count_freed(size);
-        self.release_range(key.index);
         let is_region_empty = self.ranges.regions.vacate(region);
         self.bound_empty_slabs();
         Ok(Freed { region, offset, size, is_region_empty })

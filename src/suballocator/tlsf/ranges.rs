@@ -12,7 +12,7 @@
 use core::hint::select_unpredictable;
 
 use super::super::free_lists::{Fit, Want};
-use super::super::range_list::{Cut, NIL, Node, USED, region_of, stamp_of};
+use super::super::range_list::{Cut, NIL, Node, TO_FREE, USED, region_of, stamp_of};
 use super::super::region_table::NONE;
 use super::super::size_class::{self, MAX_SIZE};
 use super::super::{End, RangeKey, Spot, Suballocation};
@@ -159,23 +159,35 @@ impl Tlsf {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
     pub(super) fn release_range(&mut self, index: u32) {
-        let Node { extent, prev, next, .. } = self.ranges.nodes[index as usize];
-        let (mut units, mut behind) = (extent & MAX_SIZE, next);
-        if let Some(right) = self.ranges.free_neighbour(next) {
-            (units, behind) = (units + right.size(), right.next);
-            self.lists.unlink(&mut self.ranges, next);
-            self.ranges.put_spare(next);
+        let nodes = self.ranges.nodes.as_mut_slice();
+        let node = &nodes[index as usize];
+        let (own, prev, next) = (node.size(), node.prev, node.next);
+        let (mut units, mut behind) = (own, next);
+        let right = &nodes[next as usize];
+        if !right.is_used() {
+            let size = right.size();
+            self.lists.unlink_of(size_class::floor(size), nodes, next);
+            let node = &mut nodes[next as usize];
+            node.extent -= size;
+            node.list_next = core::mem::replace(&mut self.ranges.spare, next);
+            (units, behind) = (units + size, node.next);
         }
-        let Some(left) = self.ranges.free_neighbour(prev) else {
-            self.ranges.set_free(index, units, behind);
-            self.lists.link_of(size_class::floor(units), &mut self.ranges.nodes, index);
+        let left = &mut nodes[prev as usize];
+        if left.is_used() {
+            let node = &mut nodes[index as usize];
+            (node.extent, node.next) = (node.extent.wrapping_add(TO_FREE).wrapping_add(units - own), behind);
+            nodes[behind as usize].prev = index;
+            self.lists.link_of(size_class::floor(units), nodes, index);
             return;
-        };
-        let left_units = left.size();
-        self.ranges.widen(prev, units, behind);
-        self.ranges.put_freed(index);
-        let (class, wider) = (size_class::floor(left_units), size_class::floor(left_units + units));
-        self.lists.relink(class, wider, &mut self.ranges.nodes, prev);
+        }
+        let size = left.size();
+        left.extent += units;
+        left.next = behind;
+        nodes[behind as usize].prev = prev;
+        let node = &mut nodes[index as usize];
+        node.extent = node.extent.wrapping_add(TO_FREE) - own;
+        node.list_next = core::mem::replace(&mut self.ranges.spare, index);
+        self.lists.relink(size_class::floor(size), size_class::floor(size + units), nodes, prev);
     }
 }
 
