@@ -163,7 +163,7 @@ impl Pools {
     pub(crate) fn siblings<'a>(&'a self, pool: &'a NumberedPool) -> impl Iterator<Item = &'a NumberedPool> {
         let index = usize::from(pool.index());
         let shards = (index < FIRST_OTHER).then(|| self.defaults[index % DEFAULT_COUNT].get()).flatten();
-        let all = shards.into_iter().flat_map(|shards| shards.all());
+        let all = shards.into_iter().flat_map(Shards::all);
         all.filter(move |sibling| sibling.index() != pool.index())
     }
 
@@ -321,7 +321,7 @@ impl Pools {
             opened &= opened.wrapping_sub(1);
             (index < DEFAULT_COUNT).then_some(index)
         });
-        indices.filter_map(|index| self.defaults[index].get()).flat_map(|shards| shards.all())
+        indices.filter_map(|index| self.defaults[index].get()).flat_map(Shards::all)
     }
 }
 

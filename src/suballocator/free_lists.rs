@@ -1,19 +1,21 @@
 //! The index over all free ranges of all regions: one list per size class, and bits that say which are not empty.
 //!
 //! ```text
-//! summary   [ 1 0 1 0 … ]                      one bit per word
 //! words     [ 0 0 1 0 … 1 ][ 0 … ][ 1 … ]      one bit per class, four octaves to a word
 //! heads     NIL NIL 7 NIL … 12                 the last range stored comes first (LIFO)
 //!                   7 ⇄ 3 ⇄ 9                  linked through the nodes
 //! ```
 //!
-//! Finding the first list that surely holds a size looks at two words, whatever the number of ranges and regions.
+//! Finding the first list that surely holds a size looks at one word, nearly always, and at ten at most, whatever the number
+//! of ranges and regions. A summary of the words would be written whenever a range is linked or unlinked, and read by one
+//! search in a hundred.
 //!
 //! Invariants:
 //! * T1: every free range of a region is in exactly the list of its class, and nothing else is; the links agree.
-//! * T2: a class's bit is set if and only if its list has a head, and a word's bit if and only if the word is not 0.
+//! * T2: a class's bit is set if and only if its list has a head.
 
 use alloc::vec::Vec;
+use core::hint::select_unpredictable;
 
 use super::End;
 use super::range_list::{Cut, NIL, Node, RangeList};
@@ -69,6 +71,24 @@ impl Want {
         }
     }
 
+    /// Tells whether a free range holds the wanted piece, at either end.
+    #[inline]
+    fn fits_in(&self, node: &Node) -> bool {
+        // What is skipped up to the alignment. No mask reaches the bits of the region.
+        let gap = node.place.wrapping_neg() & self.mask;
+        gap + (self.units - 1) < node.size()
+    }
+
+    /// Returns the wanted piece of a free range that holds it.
+    #[inline]
+    pub(super) fn cut_of(&self, index: u32, node: &Node) -> Cut {
+        let offset = match self.end {
+            End::Low => (node.offset() + self.mask) & !self.mask,
+            End::High => (node.end() - self.units) & !self.mask,
+        };
+        Cut { node: index, offset, units: self.units }
+    }
+
     /// Returns the wanted piece of a free range, if it fits.
     #[inline]
     pub(super) fn cut_from(&self, index: u32, node: &Node) -> Option<Cut> {
@@ -77,10 +97,17 @@ impl Want {
     }
 }
 
+/// A free range that holds what is sought: the result of a search.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fit {
+    pub(super) node: u32,
+    /// The list that it is in.
+    pub(super) class: usize,
+}
+
 /// The lists.
 #[derive(Clone, Debug)]
 pub(super) struct FreeLists {
-    pub(super) summary: u32,
     pub(super) words: [u64; WORD_COUNT],
     /// As many as the largest region needs.
     pub(super) heads: Vec<u32>,
@@ -88,7 +115,7 @@ pub(super) struct FreeLists {
 
 impl FreeLists {
     pub(super) const fn new() -> Self {
-        Self { summary: 0, words: [0; WORD_COUNT], heads: Vec::new() }
+        Self { words: [0; WORD_COUNT], heads: Vec::new() }
     }
 
     /// Makes lists for ranges of up to `units`.
@@ -102,7 +129,7 @@ impl FreeLists {
 
     /// Empties every list.
     pub(super) fn clear(&mut self) {
-        (self.summary, self.words) = (0, [0; WORD_COUNT]);
+        self.words = [0; WORD_COUNT];
         self.heads.fill(NIL);
     }
 
@@ -114,14 +141,21 @@ impl FreeLists {
     }
 
     /// Does the same for a range whose class is known.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call would cost as much as a half of its work")]
     pub(super) fn link_of(&mut self, class: usize, nodes: &mut [Node], index: u32) {
-        let next = core::mem::replace(&mut self.heads[class], index);
+        let next = self.replace_head(class, index);
         let node = &mut nodes[index as usize];
         (node.list_prev, node.list_next) = (NIL, next);
         nodes[next as usize].list_prev = index;
+    }
+
+    /// Makes a range the head of a list and returns the one that was. Its caller links the two.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a part of `link_of`")]
+    pub(super) fn replace_head(&mut self, class: usize, index: u32) -> u32 {
         self.words[(class >> 6) % WORD_COUNT] |= 1 << (class & 63);
-        self.summary |= 1 << (class >> 6);
+        core::mem::replace(&mut self.heads[class], index)
     }
 
     /// Takes a free range out of its list.
@@ -132,21 +166,22 @@ impl FreeLists {
     }
 
     /// Does the same for a range whose class is known.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call would cost as much as a half of its work")]
     pub(super) fn unlink_of(&mut self, class: usize, nodes: &mut [Node], index: u32) {
         let Node { list_prev: prev, list_next: next, .. } = nodes[index as usize];
         nodes[next as usize].list_prev = prev;
         nodes[prev as usize].list_next = next;
         let head = &mut self.heads[class];
-        *head = core::hint::select_unpredictable(prev == NIL, next, *head);
+        *head = select_unpredictable(prev == NIL, next, *head);
+        // T2: the bit is set now.
         let is_empty = u64::from(prev | next == NIL);
-        let word = &mut self.words[(class >> 6) % WORD_COUNT];
-        *word &= !(is_empty << (class & 63));
-        self.summary &= !(u32::from(*word == 0) << (class >> 6));
+        self.words[(class >> 6) % WORD_COUNT] ^= is_empty << (class & 63);
     }
 
     /// Moves a free range to the list of another class; one that stays in its class keeps its place.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn relink(&mut self, class: usize, other: usize, nodes: &mut [Node], index: u32) {
         if class != other {
             self.unlink_of(class, nodes, index);
@@ -154,24 +189,40 @@ impl FreeLists {
         }
     }
 
-    /// Finds where the wanted piece fits: a few ranges of its own class (the tightest of them), the head of the next
-    /// list up, then the list whose every range surely holds it. Aligned requests get one more chance: the head of
-    /// each longer list.
+    /// Finds a range that holds the wanted piece: of a few ranges of its own class the tightest, else the head of the next
+    /// list up, else that of the list whose every range surely holds it. Aligned requests get one more chance: the head
+    /// of each longer list.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "its one hot caller; the others call `find_apart`")]
-    pub(super) fn find(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
+    pub(super) fn find(&self, nodes: &[Node], want: &Want) -> Option<Fit> {
         let class = size_class::floor(want.units);
-        let cut = self.find_in_class(ranges, want, class);
-        if cut.is_some() {
-            return cut;
+        let mut index = *self.heads.get(class)?;
+        let (mut best, mut least) = (NIL, u64::MAX);
+        for probe in 0..PROBE_COUNT {
+            if index == NIL {
+                break;
+            }
+            let node = &nodes[index as usize];
+            // Whether it fits, and better than the one before, cannot be predicted.
+            let size = select_unpredictable(want.fits_in(node), node.size(), u64::MAX);
+            best = select_unpredictable(size < least, index, best);
+            least = select_unpredictable(size < least, size, least);
+            if probe == 0 && least == want.units {
+                break; // None is tighter. It is often the first: what was freed last.
+            }
+            index = node.list_next;
         }
-        self.find_above(ranges, want, class + 1)
+        if best != NIL {
+            return Some(Fit { node: best, class });
+        }
+        self.find_above(nodes, want, class + 1)
     }
 
     /// Does the same, as a call.
     #[inline(never)]
     pub(super) fn find_apart(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
-        self.find(ranges, want)
+        let fit = self.find(&ranges.nodes, want)?;
+        Some(want.cut_of(fit.node, &ranges.nodes[fit.node as usize]))
     }
 
     /// Finds where the wanted piece fits, before a request is refused: looks at many ranges of its own class and of each
@@ -208,56 +259,38 @@ impl FreeLists {
 
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a part of `find`")]
-    fn find_in_class(&self, ranges: &RangeList, want: &Want, class: usize) -> Option<Cut> {
-        let mut index = *self.heads.get(class)?;
-        let (mut best, mut least) = (None, u64::MAX);
-        for _ in 0..PROBE_COUNT {
-            let Some(node) = ranges.node(index) else {
-                break;
-            };
-            if node.size() < least
-                && let Some(cut) = want.cut_from(index, node)
-            {
-                (best, least) = (Some(cut), node.size());
-            }
-            index = node.list_next;
-        }
-        best
-    }
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "a part of `find`")]
-    fn find_above(&self, ranges: &RangeList, want: &Want, from: usize) -> Option<Cut> {
+    fn find_above(&self, nodes: &[Node], want: &Want, from: usize) -> Option<Fit> {
         let class = self.first_list(from)?;
-        let cut = self.cut_head(ranges, want, class);
-        if cut.is_some() || want.mask == 0 {
-            return cut;
+        let fit = self.head_if_fits(nodes, want, class);
+        if fit.is_some() || want.mask == 0 {
+            return fit;
         }
-        self.find_aligned(ranges, want, class + 1)
+        self.find_aligned(nodes, *want, class + 1)
     }
 
-    /// Finds a piece for an aligned request that the next list up could not serve.
+    /// Finds a range for an aligned request that the next list up could not serve.
     #[cold]
-    fn find_aligned(&self, ranges: &RangeList, want: &Want, from: usize) -> Option<Cut> {
+    #[inline(never)]
+    fn find_aligned(&self, nodes: &[Node], want: Want, from: usize) -> Option<Fit> {
         let sure = size_class::ceiling(want.units + want.mask);
         if let Some(class) = self.first_list(sure.max(from)) {
-            return self.cut_head(ranges, want, class);
+            return self.head_if_fits(nodes, &want, class);
         }
         let mut class = self.first_list(from)?;
         loop {
-            let cut = self.cut_head(ranges, want, class);
-            if cut.is_some() {
-                return cut;
+            let fit = self.head_if_fits(nodes, &want, class);
+            if fit.is_some() {
+                return fit;
             }
             class = self.first_list(class + 1)?;
         }
     }
 
-    /// Cuts the wanted piece from the head of a list. Where that has none, the head is node 0, which has no size.
+    /// Returns the head of a list if it holds the wanted piece. Where there is none, the head is node 0, which has no size.
     #[inline]
-    fn cut_head(&self, ranges: &RangeList, want: &Want, class: usize) -> Option<Cut> {
-        let index = *self.heads.get(class)?;
-        want.cut_from(index, ranges.nodes.get(index as usize)?)
+    fn head_if_fits(&self, nodes: &[Node], want: &Want, class: usize) -> Option<Fit> {
+        let node = *self.heads.get(class)?;
+        want.fits_in(nodes.get(node as usize)?).then_some(Fit { node, class })
     }
 
     /// Returns the first list at or above `class` that is not empty.
@@ -268,12 +301,16 @@ impl FreeLists {
         if bits != 0 {
             return Some((word << 6) + bits.trailing_zeros() as usize);
         }
-        let above = self.summary & (u32::MAX << 1 << word);
-        if above == 0 {
-            return None;
-        }
-        let word = above.trailing_zeros() as usize;
-        Some((word << 6) + self.words[word % WORD_COUNT].trailing_zeros() as usize)
+        self.first_list_behind(word)
+    }
+
+    /// Returns the first list of the words behind one that is not empty.
+    #[cold]
+    #[inline(never)]
+    fn first_list_behind(&self, word: usize) -> Option<usize> {
+        let mut words = self.words.iter().enumerate().skip(word + 1);
+        let (word, bits) = words.find(|&(_, &bits)| bits != 0)?;
+        Some((word << 6) + bits.trailing_zeros() as usize)
     }
 }
 

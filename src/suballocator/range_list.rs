@@ -35,8 +35,11 @@ pub(super) const NIL: u32 = 0;
 /// Keys with this bit name a slot of a slab; a node's index stays below it.
 pub(super) const SLAB_BIT: u32 = 1 << 31;
 
-const USED: u64 = 1 << SIZE_BITS;
+pub(super) const USED: u64 = 1 << SIZE_BITS;
 const GENERATION: u64 = 1 << (SIZE_BITS + 1);
+
+/// Added to the extent of a used range, wrapping, it makes it a free one of the next generation (R4).
+pub(super) const TO_FREE: u64 = GENERATION - USED;
 
 /// One range, 32 bytes.
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +85,14 @@ impl Node {
     /// Generation and use in one number: what a key repeats.
     #[inline]
     const fn stamp(&self) -> u32 {
-        (self.extent >> SIZE_BITS) as u32
+        stamp_of(self.extent)
     }
+}
+
+/// Returns generation and use of a packed extent.
+#[inline]
+pub(super) const fn stamp_of(extent: u64) -> u32 {
+    (extent >> SIZE_BITS) as u32
 }
 
 /// Returns the region of a packed place.

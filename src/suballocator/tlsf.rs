@@ -24,6 +24,7 @@
 //!
 //! Source: M. Masmano et al., "TLSF: a new dynamic memory allocator for real-time systems" (2004).
 
+mod ranges;
 mod slots;
 
 pub(crate) use slots::SlotRule;
@@ -98,12 +99,36 @@ impl Tlsf {
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let class = self.slot_class(request);
         if class != NO_CLASS {
-            let slot = self.take_slot(class);
+            let slot = self.take_slot(class).or_else(|| self.take_new_slot(class, request));
             if slot.is_some() {
                 return slot;
             }
         }
-        let cut = match self.find(&self.want(request)?, class)? {
+        let want = self.want(request)?.rounded();
+        let Some(fit) = self.lists.find(&self.ranges.nodes, &want) else {
+            return self.take_exactly(request);
+        };
+        Some(self.take_range(fit, &want))
+    }
+
+    /// Makes a slab, if there is room for one, and takes its first slot.
+    #[inline(never)]
+    fn take_new_slot(&mut self, class: usize, request: &Request) -> Option<Suballocation> {
+        let found = self.find_slab(class, self.want(request)?.end)?;
+        self.take_found(found)
+    }
+
+    /// Takes a range no longer than what was asked for, where none holds the rounded size.
+    #[cold]
+    #[inline(never)]
+    fn take_exactly(&mut self, request: &Request) -> Option<Suballocation> {
+        let want = self.want(request)?;
+        let found = self.find_exactly(&want, &want.rounded())?;
+        self.take_found(found)
+    }
+
+    fn take_found(&mut self, found: Found) -> Option<Suballocation> {
+        let cut = match found {
             Found::Range(cut) => cut,
             Found::Slab { cut, class, count } => {
                 self.add_slab(cut, class, count);
@@ -114,14 +139,14 @@ impl Tlsf {
                 cut
             }
         };
-        Some(self.take_range(cut))
+        Some(self.take_cut(cut))
     }
 
     /// Takes a piece of one region, by first fit: one look at a fresh region.
     pub(super) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
         let want = self.want(request)?;
         let cut = self.find_in(region, &want.rounded()).or_else(|| self.find_in(region, &want))?;
-        Some(self.take_range(cut))
+        Some(self.take_cut(cut))
     }
 
     /// Returns what [`allocate`](Self::allocate) would return, and changes nothing.
@@ -145,9 +170,9 @@ impl Tlsf {
             return self.free_slot(key).ok_or(StaleKey);
         }
         let &Node { place, extent, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
+        self.release_range(key.index);
         let Spot { region, offset, size } = self.spot(place, extent & MAX_SIZE);
         self.count_freed(size);
-        self.release_range(key.index);
         let is_region_empty = self.ranges.regions.vacate(region);
         self.bound_empty_slabs();
         Ok(Freed { region, offset, size, is_region_empty })
@@ -232,7 +257,6 @@ impl Tlsf {
     }
 
     /// Searches where no slab has a slot.
-    #[inline]
     fn find(&self, want: &Want, class: usize) -> Option<Found> {
         let rounded = want.rounded();
         if class != NO_CLASS {
@@ -241,20 +265,10 @@ impl Tlsf {
                 return found;
             }
         }
-        if let Some(cut) = self.lists.find(&self.ranges, &rounded) {
+        if let Some(cut) = self.lists.find_apart(&self.ranges, &rounded) {
             return Some(Found::Range(self.with_sliver(cut, want)));
         }
         self.find_exactly(want, &rounded)
-    }
-
-    /// Widens a cut to the whole free range where the rest would be a sliver: no range is split then, and none merged when
-    /// it is freed.
-    #[inline]
-    fn with_sliver(&self, cut: Cut, want: &Want) -> Cut {
-        let free = &self.ranges.nodes[cut.node as usize];
-        let (start, size) = (free.offset(), free.size());
-        let is_sliver = size - cut.units <= cut.units >> self.sliver_shift && start & want.mask == 0;
-        if is_sliver { Cut { offset: start, units: size, ..cut } } else { cut }
     }
 
     /// Searches for room for no more than what was asked, where there is none for the rounded size.
@@ -264,18 +278,6 @@ impl Tlsf {
         let cut = if is_rounded { self.lists.find_apart(&self.ranges, want) } else { None };
         let cut = cut.or_else(|| self.lists.find_widely(&self.ranges, want));
         cut.map(Found::Range).or_else(|| self.find_reclaimed(want))
-    }
-
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
-    fn take_range(&mut self, cut: Cut) -> Suballocation {
-        let node = self.carve(cut);
-        let key = self.ranges.set_used(node, NONE);
-        let place = self.ranges.nodes[node as usize].place;
-        self.ranges.regions.occupy(region_of(place));
-        let Spot { region, offset, size } = self.spot(place, cut.units);
-        self.count_used(size);
-        Suballocation { region, offset, size, key }
     }
 
     #[inline]
@@ -288,51 +290,6 @@ impl Tlsf {
     fn count_freed(&mut self, size: u64) {
         self.used_bytes -= size;
         self.range_count -= 1;
-    }
-
-    /// Cuts a piece out of a free range and returns its node, in no list. What is left stays free and listed.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
-    fn carve(&mut self, cut: Cut) -> u32 {
-        let free = &self.ranges.nodes[cut.node as usize];
-        let (size, front) = (free.size(), cut.offset - free.offset());
-        let class = size_class::floor(size);
-        let mut node = cut.node;
-        if front == 0 {
-            self.lists.unlink_of(class, &mut self.ranges.nodes, node);
-        } else {
-            node = self.ranges.split(cut.node, front);
-            self.lists.relink(class, size_class::floor(front), &mut self.ranges.nodes, cut.node);
-        }
-        if size - front > cut.units {
-            let tail = self.ranges.split(node, cut.units);
-            self.lists.link(&mut self.ranges, tail);
-        }
-        node
-    }
-
-    /// Frees a range, merges it with its free neighbours and stores the result. A left neighbour keeps its node, and
-    /// its place in its list if it can.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "one caller is hot, the other is not")]
-    fn release_range(&mut self, index: u32) {
-        let Node { extent, prev, next, .. } = self.ranges.nodes[index as usize];
-        let (mut units, mut behind) = (extent & MAX_SIZE, next);
-        if let Some(right) = self.ranges.free_neighbour(next) {
-            (units, behind) = (units + right.size(), right.next);
-            self.lists.unlink(&mut self.ranges, next);
-            self.ranges.put_spare(next);
-        }
-        let Some(left) = self.ranges.free_neighbour(prev) else {
-            self.ranges.set_free(index, units, behind);
-            self.lists.link_of(size_class::floor(units), &mut self.ranges.nodes, index);
-            return;
-        };
-        let left_units = left.size();
-        self.ranges.widen(prev, units, behind);
-        self.ranges.put_freed(index);
-        let (class, wider) = (size_class::floor(left_units), size_class::floor(left_units + units));
-        self.lists.relink(class, wider, &mut self.ranges.nodes, prev);
     }
 
     #[inline]

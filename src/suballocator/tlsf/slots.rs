@@ -41,8 +41,11 @@ impl SlotRule {
     /// too, as its steps are powers of two. Where that would waste more than a quarter, a range serves it.
     #[inline]
     pub(crate) fn class_of(&self, request: &Request) -> Option<usize> {
+        if self.class_count == 0 || request.end.is_some() {
+            return None;
+        }
         let class = self.class_of_last(request.size.wrapping_sub(1), request.alignment.wrapping_sub(1));
-        class.filter(|&class| request.end.is_none() && class < self.class_count)
+        class.filter(|&class| class < self.class_count)
     }
 
     /// Returns the same for a request without an end, by its last byte and the mask of its alignment: each is one less. The
