@@ -1,11 +1,11 @@
 //! What a user holds: a move-only key to device memory, and the way to its bytes.
 //!
 //! ```text
-//!   memory | offset | size | mapped | key (index, generation) | stamp (owner, pool, type, traits)     48 bytes
+//!   memory | its mapping | offset | size | key (index, generation) | stamp (owner, pool, type, traits)     48 bytes
 //! ```
 //!
 //! Invariants:
-//! - I1: `mapped` points at `size` bytes that stay mapped for as long as the `Allocation` exists: its block is never
+//! - I1: `mapped_ptr` points at `size` bytes that stay mapped for as long as the `Allocation` exists: its block is never
 //!   given back while a range of it is alive, and an allocator that is dropped before leaks such blocks.
 //! - I2: no two live allocations share a byte, so `&mut Allocation` is the only way of the host to its bytes.
 //! - I3: an allocation is freed by value: a second free does not compile.
@@ -23,7 +23,7 @@ use bytemuck::{AnyBitPattern, NoUninit, Pod};
 use super::Allocator;
 use super::error::AccessError;
 use super::stamp::{Stamp, Trait};
-use crate::device::{MemoryHandle, MemoryRange, RangeWithin};
+use crate::device::{MemoryRange, RangeWithin, Site};
 use crate::pool::{Kind, Making, Placement};
 use crate::suballocator::RangeKey;
 
@@ -33,18 +33,17 @@ use crate::suballocator::RangeKey;
 /// hand it to [`Allocator::free`](super::Allocator::free). What it says of itself (memory, offset, size) never changes.
 #[must_use = "an allocation is freed by handing it to the allocator, not by dropping it"]
 pub struct Allocation {
-    /// The handle. That it is not null gives `Option` and `Result` room for their tags.
-    memory: MemoryHandle,
+    /// The memory object. That its handle is not null gives `Option` and `Result` room for their tags.
+    site: Site,
     offset: u64,
     size: u64,
-    mapped: Option<NonNull<u8>>,
     key: RangeKey,
     stamp: Stamp,
 }
 
 const _: () = assert!(size_of::<Option<Allocation>>() <= 48, "a handle is at most 48 bytes, its absence none more");
 
-// SAFETY: the pointer in `mapped` is an address in memory that this value owns alone (I2), valid on every thread (I1).
+// SAFETY: the pointer in `site` is to memory of which this value owns its bytes alone (I2), valid on every thread (I1).
 unsafe impl Send for Allocation {}
 // SAFETY: through `&Allocation` safe code reads plain values only; the bytes are reached through `&mut` or `unsafe`.
 unsafe impl Sync for Allocation {}
@@ -52,8 +51,8 @@ unsafe impl Sync for Allocation {}
 impl Allocation {
     #[inline]
     pub(crate) fn new(placement: &Placement, size: u64, stamp: Stamp) -> Self {
-        let Placement { memory, offset, mapped, key, .. } = *placement;
-        Self { memory, offset, size, mapped, key, stamp }
+        let Placement { site, offset, key, .. } = *placement;
+        Self { site, offset, size, key, stamp }
     }
 
     /// Returns how it came about.
@@ -67,7 +66,7 @@ impl Allocation {
 
     /// Returns the memory object to bind to. It belongs to the allocator: never free or unmap it.
     pub fn memory(&self) -> vk::DeviceMemory {
-        self.memory.get()
+        self.site.memory()
     }
 
     /// Returns the offset to bind at, in bytes from the start of the memory object.
@@ -106,7 +105,7 @@ impl Allocation {
     /// The pointer is valid for [`size`](Self::size) bytes until the allocation is freed. Whoever uses it answers for
     /// data races, with the device too; fresh bytes are uninitialised.
     pub fn mapped_ptr(&self) -> Option<NonNull<u8>> {
-        self.mapped
+        self.site.at(self.offset)
     }
 
     /// Writes values at an offset in bytes. On non-coherent memory a flush makes them visible to the device; see
@@ -257,7 +256,7 @@ impl Allocation {
 
     fn address(&self, offset: u64, len: u64) -> Result<NonNull<u8>, AccessError> {
         self.check_range(offset, len)?;
-        let base = self.mapped.ok_or(AccessError::NotMapped)?;
+        let base = self.mapped_ptr().ok_or(AccessError::NotMapped)?;
         let out_of_bounds = AccessError::OutOfBounds { offset, len, size: self.size };
         let bytes = usize::try_from(offset).map_err(|_| out_of_bounds)?;
         // SAFETY: I1 and the check above: the address lies inside the mapping, or one past its end for an empty range.
@@ -293,7 +292,7 @@ impl fmt::Debug for Allocation {
             .field("offset", &self.offset)
             .field("size", &self.size)
             .field("memory_type_index", &self.memory_type_index())
-            .field("is_mapped", &self.mapped.is_some())
+            .field("is_mapped", &self.mapped_ptr().is_some())
             .field("is_dedicated", &self.is_dedicated())
             .finish_non_exhaustive()
     }

@@ -10,7 +10,7 @@ use super::descent::{Descent, Perform};
 use super::first_pools::FirstPools;
 use super::request::AllocationRequest;
 use super::{AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, DeviceAddress};
-use crate::device::{MappedBase, MemoryHandle};
+use crate::device::Site;
 use crate::memory_type::{Bound, Charge, Intent};
 use crate::pool::{AtLimit, Attempt, Kind};
 use crate::sim::{Profile, SimDevice};
@@ -109,7 +109,7 @@ fn at_the_block_limit_the_blocks_are_looked_at_once_more() {
     let growth = Attempt::Grow { bytes: 1 << 20 };
     let served = Perform::default().attempt(&allocator, &custom.pool, growth, &request);
     let (placement, _) = served.expect("the block is nearly empty");
-    assert_eq!(placement.memory.get(), first.memory());
+    assert_eq!(placement.site.memory(), first.memory());
     custom.pool.free(allocator.backing(), placement.key, 0).expect("it is alive");
     allocator.free(first).expect("it is alive");
     allocator.destroy_pool(custom).expect("nothing of it is alive");
@@ -152,18 +152,12 @@ fn a_broken_invariant_of_a_pool_is_said() {
     custom.pool.tamper(|_, allocated| *allocated = 0);
     said("pool I2");
     custom.pool.tamper(|_, allocated| *allocated = 1);
-    let (mut memory, mut mapped) = (MemoryHandle::NOWHERE, MappedBase::NONE);
-    let mut swap_memory =
-        || custom.pool.tamper(|blocks, _| blocks.tamper_with_site(|own, _| core::mem::swap(own, &mut memory)));
-    swap_memory();
+    let mut site = Site::NOWHERE;
+    let mut swap_site =
+        || custom.pool.tamper(|blocks, _| blocks.tamper_with_site(|own| core::mem::swap(own, &mut site)));
+    swap_site();
     said("I4");
-    swap_memory();
-    assert_eq!(allocator.validate(), Ok(()));
-    let mut swap_mapped =
-        || custom.pool.tamper(|blocks, _| blocks.tamper_with_site(|_, own| core::mem::swap(own, &mut mapped)));
-    swap_mapped();
-    said("I4");
-    swap_mapped();
+    swap_site();
     assert_eq!(allocator.validate(), Ok(()));
     allocator.free(live).expect("it is alive");
     allocator.destroy_pool(custom).expect("nothing of it is alive");

@@ -13,9 +13,7 @@
 //!
 //! Choosing a block is no step of its own: the suballocator searches the ranges of all blocks at once.
 
-use core::ptr::NonNull;
-
-use crate::device::{MappedBase, Memory, MemoryHandle};
+use crate::device::{Memory, Site};
 use crate::suballocator::{Freed, RangeKey, RangeView, Request, StaleKey, Suballocation, Suballocator};
 
 /// One device-memory object that is suballocated.
@@ -26,23 +24,10 @@ struct Block {
     emptied_at: u64,
 }
 
-/// What a range of a block is reached by: all that the hot path reads of a block.
-#[derive(Clone, Copy, Debug)]
-struct Site {
-    memory: MemoryHandle,
-    mapped: MappedBase,
-}
-
-impl Site {
-    /// Stands where no block is.
-    const NONE: Self = Self { memory: MemoryHandle::NOWHERE, mapped: MappedBase::NONE };
-}
-
 /// A range cut from a block, with what a user needs to reach it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    pub memory: MemoryHandle,
-    pub mapped: Option<NonNull<u8>>,
+    pub site: Site,
     pub range: Suballocation,
 }
 
@@ -149,9 +134,9 @@ impl BlockList {
         let index = region as usize;
         if self.blocks.len() <= index {
             self.blocks.resize_with(index + 1, || None);
-            self.sites.resize(index + 1, Site::NONE);
+            self.sites.resize(index + 1, Site::NOWHERE);
         }
-        self.sites[index] = Site { memory: memory.site(), mapped: memory.mapped_base() };
+        self.sites[index] = memory.site();
         debug_assert!(self.blocks[index].is_none(), "I1: a fresh region has no block yet");
         self.blocks[index] = Some(Block { memory, emptied_at: now });
         self.reserved += size;
@@ -184,7 +169,7 @@ impl BlockList {
             return None;
         }
         let block = self.blocks[region as usize].take()?;
-        self.sites[region as usize] = Site::NONE;
+        self.sites[region as usize] = Site::NOWHERE;
         self.reserved -= block.memory.size();
         self.count -= 1;
         Some(block.memory)
@@ -270,10 +255,7 @@ impl BlockList {
     /// Checks every invariant of the list and of its suballocator.
     pub(crate) fn validate(&self) -> Result<(), String> {
         self.suballocator.validate().map_err(|violation| violation.to_string())?;
-        let is_repeated = |(region, memory): (u32, &Memory)| {
-            let site = self.sites[region as usize];
-            site.memory == memory.site() && site.mapped == memory.mapped_base()
-        };
+        let is_repeated = |(region, memory): (u32, &Memory)| self.sites[region as usize] == memory.site();
         if !self.blocks().all(is_repeated) {
             return Err("block list I4: a site is not its block's".into());
         }
@@ -293,18 +275,16 @@ impl BlockList {
 
     #[inline]
     fn cut(&self, range: Suballocation) -> Cut {
-        let Site { memory, mapped } = self.sites[range.region as usize];
         // I1: region and memory have one size, so the offset lies inside the memory.
-        Cut { memory, mapped: mapped.at(range.offset), range }
+        Cut { site: self.sites[range.region as usize], range }
     }
 }
 
 #[cfg(all(test, debug_assertions, not(loom)))]
 impl BlockList {
     /// Lets a test say something else of where the first block lies.
-    pub(crate) fn tamper_with_site(&mut self, change: impl FnOnce(&mut MemoryHandle, &mut MappedBase)) {
-        let Site { memory, mapped } = &mut self.sites[0];
-        change(memory, mapped);
+    pub(crate) fn tamper_with_site(&mut self, change: impl FnOnce(&mut Site)) {
+        change(&mut self.sites[0]);
     }
 }
 

@@ -98,21 +98,42 @@ pub(crate) struct Memory {
 
 /// The Vulkan handle of a memory object, which is never null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MemoryHandle(NonZeroU64);
+struct MemoryHandle(NonZeroU64);
+
+/// What the bytes of a memory object are reached by: its handle, and its mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Site {
+    handle: MemoryHandle,
+    mapped: MappedBase,
+}
+
+impl Site {
+    /// Stands where no memory object is: for tables.
+    pub(crate) const NOWHERE: Self = Self { handle: MemoryHandle(NonZeroU64::MAX), mapped: MappedBase::NONE };
+
+    /// Returns the Vulkan handle.
+    #[inline]
+    pub(crate) fn memory(self) -> vk::DeviceMemory {
+        self.handle.get()
+    }
+
+    /// Returns the address of the byte at an offset that lies inside the memory object; `None` where it is not mapped.
+    #[inline]
+    pub(crate) fn at(self, offset: u64) -> Option<NonNull<u8>> {
+        self.mapped.at(offset)
+    }
+}
 
 impl MemoryHandle {
-    /// Stands where no memory object is: for tables.
-    pub(crate) const NOWHERE: Self = Self(NonZeroU64::MAX);
-
     #[inline]
-    pub(crate) fn get(self) -> vk::DeviceMemory {
+    fn get(self) -> vk::DeviceMemory {
         vk::DeviceMemory::from_raw(self.0.get())
     }
 }
 
 /// Where a memory object's first byte is mapped, if it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MappedBase(Option<NonNull<u8>>);
+struct MappedBase(Option<NonNull<u8>>);
 
 // SAFETY: the pointer is to device memory, which no thread owns; reading or writing through it is unsafe by itself.
 unsafe impl Send for MappedBase {}
@@ -122,11 +143,11 @@ unsafe impl Sync for MappedBase {}
 
 impl MappedBase {
     /// Stands for memory that is not mapped.
-    pub(crate) const NONE: Self = Self(None);
+    const NONE: Self = Self(None);
 
     /// Returns the address of the byte at an offset that lies inside the memory object; `None` where it is not mapped.
     #[inline]
-    pub(crate) fn at(self, offset: u64) -> Option<NonNull<u8>> {
+    fn at(self, offset: u64) -> Option<NonNull<u8>> {
         // Memory that is not mapped may be larger than the host's addresses.
         let base = self.0?;
         let bytes = usize::try_from(offset).expect("a mapping is addressable");
@@ -141,9 +162,9 @@ impl Memory {
         self.handle.get()
     }
 
-    /// Returns the same, as what is never null.
-    pub(crate) fn site(&self) -> MemoryHandle {
-        self.handle
+    /// Returns what its bytes are reached by.
+    pub(crate) fn site(&self) -> Site {
+        Site { handle: self.handle, mapped: self.mapped }
     }
 
     /// Returns the size of the object, in bytes.
@@ -159,11 +180,6 @@ impl Memory {
     /// Returns where its first byte is mapped, if it is. All of [`Memory::size`] is mapped then (I2).
     pub(crate) fn mapped_ptr(&self) -> Option<NonNull<u8>> {
         self.mapped.0
-    }
-
-    /// Returns the same, to be kept beside the memory object and shared between threads.
-    pub(crate) fn mapped_base(&self) -> MappedBase {
-        self.mapped
     }
 
     /// Returns why it is not mapped although that was asked for.

@@ -45,7 +45,7 @@ use std::sync::Arc;
 use ash::vk;
 
 pub use error::{DeviceError, DriverError};
-pub(crate) use memory::{DedicatedFor, MappedBase, Mapping, Memory, MemoryHandle, MemoryRequest};
+pub(crate) use memory::{DedicatedFor, Mapping, Memory, MemoryRequest, Site};
 pub use properties::{Features, HeapBudget, MAX_HEAPS, MemoryHeap, MemoryType, Properties};
 pub(crate) use range::{MemoryRange, RangeWithin};
 pub use resource::DedicatedPreference;

@@ -31,8 +31,6 @@ mod ticket;
 mod upkeep;
 mod walk;
 
-use core::ptr::NonNull;
-
 pub(crate) use self::class::BlockClass;
 pub use self::class::{Kind, MemoryPriority};
 use self::dedicated::DedicatedTable;
@@ -46,7 +44,7 @@ pub(crate) use self::walk::PoolVisitor;
 use crate::block::block_list::{BlockList, Cut};
 use crate::block::growth::GrowthSettings;
 use crate::block::{Backing, OpenError, Retired};
-use crate::device::{DedicatedFor, DriverError, Mapping, MemoryHandle};
+use crate::device::{DedicatedFor, DriverError, Mapping, Site};
 use crate::memory_type::{Bound, Refused};
 use crate::suballocator::{self, Algorithm, RangeKey, Request, SlotRule, StaleKey, Suballocator};
 use crate::sync::{BriefMutex, brief_mutex};
@@ -130,9 +128,8 @@ pub(crate) enum Attempt {
 /// Where a request was placed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placement {
-    pub memory: MemoryHandle,
+    pub site: Site,
     pub offset: u64,
-    pub mapped: Option<NonNull<u8>>,
     pub key: RangeKey,
     pub is_dedicated: bool,
 }
@@ -341,6 +338,6 @@ impl State {
 
 #[inline]
 fn placement(cut: &Cut) -> Placement {
-    let Cut { memory, mapped, range } = *cut;
-    Placement { memory, offset: range.offset, mapped, key: range.key, is_dedicated: false }
+    let Cut { site, range } = *cut;
+    Placement { site, offset: range.offset, key: range.key, is_dedicated: false }
 }

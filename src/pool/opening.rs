@@ -141,11 +141,11 @@ impl Pool {
 
     /// Stores a memory object that serves one resource alone.
     fn store_dedicated(&self, backing: Backing<'_>, memory: Memory) -> Placement {
-        let (handle, mapped, charge) = (memory.site(), memory.mapped_ptr(), backing.first_charge(&memory));
+        let (site, charge) = (memory.site(), backing.first_charge(&memory));
         let mut state = self.state.lock();
         let key = state.dedicated.insert(memory, charge);
         state.allocated += 1;
-        Placement { memory: handle, offset: 0, mapped, key, is_dedicated: true }
+        Placement { site, offset: 0, key, is_dedicated: true }
     }
 
     /// Opens memory; one that cannot be mapped though the request needs it counts as a refusal.

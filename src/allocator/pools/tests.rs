@@ -165,7 +165,7 @@ fn the_short_ways_of_a_pool_serve_what_is_at_hand() {
         assert_eq!(slot, expected, "a line has no slots");
         drop(held);
         let placement = pool.allocate_at_hand(Kind::Linear, 256, 256).expect("the block has room");
-        assert_eq!(placement.memory.get(), first.memory());
+        assert_eq!(placement.site.memory(), first.memory());
         assert_eq!(pool.free_at_hand(placement.key, 0), Some(Left::Live));
         assert_eq!(pool.free_at_hand(placement.key, 0), None, "it is stale");
         drop(pool);
