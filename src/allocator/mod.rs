@@ -170,6 +170,11 @@ impl Allocator {
     /// allocator.free(allocation)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "the handle is written where the caller wants it: copying what was just written in words waits for these stores"
+    )]
     pub fn allocate(
         &self,
         requirements: &AllocationRequirements,
