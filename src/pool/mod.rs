@@ -278,25 +278,25 @@ impl Pool {
         Some(if freed.is_region_empty { state.left() } else { Left::Live })
     }
 
-    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks too.
+    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks and fixed slots too.
     #[inline]
     pub(crate) fn allocate_at_hand(&self, range: &Request) -> Option<Placement> {
-        if self.settings.algorithm != Algorithm::Linear {
+        if self.settings.algorithm == Algorithm::Tlsf {
             return self.allocate_ready(range);
         }
         let mut state = self.state.try_lock()?;
-        let cut = state.blocks.allocate_linear(range)?;
+        let cut = state.blocks.allocate_at_hand(range)?;
         state.allocated += 1;
         Some(placement(&cut))
     }
 
-    /// Does what [`free_ready`](Self::free_ready) does, for linear blocks too.
+    /// Does what [`free_ready`](Self::free_ready) does, for linear blocks and fixed slots too.
     #[inline]
     pub(crate) fn free_at_hand(&self, key: RangeKey, now: impl FnOnce() -> u64) -> Option<Left> {
-        if self.settings.algorithm != Algorithm::Linear {
+        if self.settings.algorithm == Algorithm::Tlsf {
             return self.free_ready(key, now);
         }
-        self.state.try_lock()?.blocks.free_linear(key).then_some(Left::Live)
+        self.state.try_lock()?.blocks.free_at_hand(key).then_some(Left::Live)
     }
 
     /// Cuts a range from a block that the pool has.

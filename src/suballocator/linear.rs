@@ -92,7 +92,8 @@ impl Linear {
     /// Takes the front of the gap of the region that served last, where that is in use and more of the gap is left: nearly
     /// always. `None`, and nothing changed, where [`allocate`](Self::allocate) must look further; else it takes what that
     /// would take, in a third of its instructions.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn allocate_ready(&mut self, request: &Request) -> Option<Suballocation> {
         if request.end == Some(End::High) {
             return None;
@@ -118,7 +119,8 @@ impl Linear {
     }
 
     /// Frees a range whose region stays in use; `false`, and nothing changed, where [`free`](Self::free) must look closer.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn free_ready(&mut self, key: RangeKey) -> bool {
         let Some(&Node { place, extent, prev, next, list_prev: owner, .. }) = self.ranges.resolve(key) else {
             return false;

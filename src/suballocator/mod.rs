@@ -222,22 +222,27 @@ impl Suballocator {
         }
     }
 
-    /// Takes what is at hand of a linear suballocator; `None`, and nothing changed, where [`allocate`](Self::allocate) must
+    /// Takes what is at hand where there are no slabs; `None`, and nothing changed, where [`allocate`](Self::allocate) must
     /// look further. What it takes is what that would take.
-    #[inline]
-    pub(crate) fn allocate_linear(&mut self, request: &Request) -> Option<Suballocation> {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn allocate_at_hand(&mut self, request: &Request) -> Option<Suballocation> {
         match self {
+            Self::Tlsf(_) => None,
             Self::Linear(linear) => linear.allocate_ready(request),
-            Self::Tlsf(_) | Self::Fixed(_) => None,
+            Self::Fixed(fixed) => fixed.allocate_ready(request),
         }
     }
 
-    /// Frees a range of a linear suballocator whose region stays in use; `false`, and nothing changed, for any other key.
-    #[inline]
-    pub(crate) fn free_linear(&mut self, key: RangeKey) -> bool {
+    /// Frees what no slab serves where its region stays in use; `false`, and nothing changed, for any other key and for
+    /// TLSF.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn free_at_hand(&mut self, key: RangeKey) -> bool {
         match self {
+            Self::Tlsf(_) => false,
             Self::Linear(linear) => linear.free_ready(key),
-            Self::Tlsf(_) | Self::Fixed(_) => false,
+            Self::Fixed(fixed) => fixed.free_ready(key),
         }
     }
 

@@ -96,6 +96,15 @@ impl RegionTable {
         is_busy
     }
 
+    /// Counts one live thing less in a region that has another; `false`, and nothing changed, in any other region.
+    #[inline]
+    pub(super) fn vacate_if_shared(&mut self, number: u32) -> bool {
+        let entry = &mut self.entries[number as usize];
+        let is_shared = entry.busy > 1;
+        entry.busy -= u32::from(is_shared);
+        is_shared
+    }
+
     /// Counts one live thing less; tells whether it was the last.
     #[inline]
     pub(super) fn vacate(&mut self, number: u32) -> bool {

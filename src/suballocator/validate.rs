@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use super::fixed::Fixed;
+use super::fixed::{Bitmap, Fixed, FixedRegion, GROUP_WORDS};
 use super::free_lists::FreeLists;
 use super::linear::{Linear, UPPER};
 use super::range_list::{NIL, Node, RangeList};
@@ -273,12 +273,14 @@ fn check_front(linear: &Linear, number: u32) -> Checked {
     ensure(!is_round || linear.lasts[number as usize] == last, "L3", "region", number)
 }
 
-/// F1, F2, F3.
+/// F1, F2, F3, F5.
 fn check_fixed(fixed: &Fixed) -> Checked {
     check_regions(&fixed.regions)?;
+    check_bitmap(&fixed.open, fixed.slots.len(), NONE)?;
+    ensure(fixed.lowest == fixed.open.first(), "F5", "lowest region", fixed.lowest)?;
     let mut total = 0;
     for (number, slots) in indexed(&fixed.slots) {
-        let free = check_bitmap(&slots.free, slots.count, number)?;
+        let free = check_slots(slots, number)?;
         let is_open = fixed.open.contains(number as usize);
         ensure(is_open == (fixed.regions.is_present(number) && free > 0), "F2", "region", number)?;
         let busy = fixed.regions.entries[number as usize].busy;
@@ -288,9 +290,30 @@ fn check_fixed(fixed: &Fixed) -> Checked {
     ensure(total == fixed.range_count, "F3", "range count", total)
 }
 
-/// F1 for one bitmap; returns its number of set bits.
-fn check_bitmap(set: &super::fixed::Bitmap, capacity: u32, number: u32) -> Result<u32, Violation> {
-    let mut capacity = capacity as usize;
+/// F1 and F5 for one region; returns its number of free slots.
+fn check_slots(slots: &FixedRegion, number: u32) -> Result<u32, Violation> {
+    let word_count = (slots.count as usize).div_ceil(64);
+    let group_count = word_count.div_ceil(64);
+    ensure(slots.bits.len() == word_count + group_count, "F1", "region", number)?;
+    check_bitmap(&slots.groups, group_count, number)?;
+    ensure(slots.group == slots.groups.first(), "F5", "region", number)?;
+    let mut free = 0;
+    for (group, bits) in slots.bits.chunks(GROUP_WORDS).enumerate() {
+        let (summary, words) = (bits[0], &bits[1..]);
+        let expected =
+            words.iter().enumerate().fold(0, |summary, (word, &bits)| summary | u64::from(bits != 0) << word);
+        let is_told = slots.groups.contains(group) == (expected != 0);
+        ensure(summary == expected && is_told, "F1", "region", number)?;
+        free += words.iter().map(|word| word.count_ones()).sum::<u32>();
+    }
+    let beyond = if slots.count.is_multiple_of(64) { 0 } else { u64::MAX << (slots.count % 64) };
+    ensure(slots.bits.last().is_none_or(|word| word & beyond == 0), "F1", "region", number)?;
+    Ok(free)
+}
+
+/// F1 for one set.
+fn check_bitmap(set: &Bitmap, capacity: usize, number: u32) -> Checked {
+    let mut capacity = capacity;
     for (index, level) in set.levels.iter().enumerate() {
         ensure(level.len() == capacity.div_ceil(64), "F1", "region", number)?;
         let beyond = if capacity.is_multiple_of(64) { 0 } else { u64::MAX << (capacity % 64) };
@@ -302,7 +325,7 @@ fn check_bitmap(set: &super::fixed::Bitmap, capacity: u32, number: u32) -> Resul
         }
         capacity = level.len();
     }
-    Ok(set.levels[0].iter().map(|word| word.count_ones()).sum())
+    Ok(())
 }
 
 #[cfg(test)]

@@ -174,7 +174,7 @@ fn the_short_way_frees_the_newest_at_the_end_behind_a_hole() {
     let mut line = Line::new(&[100]);
     let keys = [10, 20, 70].map(|size| line.low(size).expect("it has room").1);
     line.free(keys[1]);
-    assert!(line.subject.free_linear(keys[2]));
+    assert!(line.subject.free_at_hand(keys[2]));
     line.subject.validate().expect("the invariants hold");
     assert_eq!(offset(line.low(90)), Some(10));
 }
@@ -269,7 +269,7 @@ fn the_last_range_of_a_ring_is_whatever_has_become_it() {
             assert_eq!(newest.0, 0);
             for index in order.into_iter().chain([4]) {
                 if is_short {
-                    assert!(line.subject.free_linear(keys[index]));
+                    assert!(line.subject.free_at_hand(keys[index]));
                     line.subject.validate().expect("the invariants hold");
                 } else {
                     line.free(keys[index]);

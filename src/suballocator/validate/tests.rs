@@ -267,11 +267,16 @@ fn slots_of_fixed_regions() {
         corrupt(&mut fixed);
         assert_eq!(check_fixed(&fixed).expect_err("it is noticed").invariant, invariant);
     };
-    notices("F1", &|fixed| fixed.slots[0].free.levels[1][0] ^= 1 << 5);
-    notices("F1", &|fixed| fixed.slots[0].free.levels[0][78] |= 1 << 63);
-    notices("F1", &|fixed| fixed.slots[0].free.levels[0].push(0));
-    notices("F2", &|fixed| fixed.open.remove(0));
-    notices("F3", &|fixed| fixed.slots[0].free.remove(4_999));
+    notices("F1", &|fixed| fixed.slots[0].bits[0] ^= 1 << 5);
+    notices("F1", &|fixed| *fixed.slots[0].bits.last_mut().expect("it has words") |= 1 << 63);
+    notices("F1", &|fixed| fixed.slots[0].bits.push(0));
+    notices("F1", &|fixed| fixed.slots[0].groups.remove(1));
+    notices("F1", &|fixed| fixed.slots[0].groups.levels[0][0] |= 1 << 2);
+    notices("F1", &|fixed| fixed.open.levels[0].push(0));
+    notices("F2", &|fixed| fixed.open.remove(1));
+    notices("F3", &|fixed| fixed.slots[0].bits[64] &= !1);
+    notices("F5", &|fixed| fixed.lowest = 1);
+    notices("F5", &|fixed| fixed.slots[0].group = 1);
     notices("F3", &|fixed| fixed.range_count += 1);
     notices("G2", &|fixed| fixed.regions.total_units += 1);
 }
