@@ -327,7 +327,7 @@ fn the_short_way_of_a_line_serves_from_its_gap() {
     let second = subject.allocate_at_hand(&request).expect("the region is in use and has room");
     assert_eq!((second.offset, second.size, subject.used_bytes()), (128, 128, 256));
     assert_eq!(subject.allocate_at_hand(&request.end(End::High)), None, "the other end is the long way's");
-    assert_eq!(subject.allocate_at_hand(&Request::new(768, 64)), None, "nothing would be left of the gap");
+    assert_eq!(subject.allocate_at_hand(&Request::new(769, 64)), None, "the gap has less");
     assert!(subject.free_at_hand(second.key), "the region stays in use");
     assert!(!subject.free_at_hand(second.key), "it is stale");
     assert!(!subject.free_at_hand(first.key), "it is the last one of its region");

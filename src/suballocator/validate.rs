@@ -1,17 +1,16 @@
 //! The invariants of floor 0, checked one by one.
 //!
 //! Each check cites the invariant that it checks by the name it has in the head of its file: G (`region_table`),
-//! R (`range_list`), T (`free_lists`), S (`slab`), A (`tlsf`, and what linear shares with it), L (`linear`), F (`fixed`).
+//! R (`range_list`), T (`free_lists`), S (`slab`), A (`tlsf`, and what linear shares with it), L (`linear`), N (its
+//! `nodes`), F (`fixed`).
 //! What is read is everything; nothing is trusted to be reachable or finite, so corrupted links end in a violation and
 //! never in a panic or an endless walk.
 //!
 //! Not checked, because no state shows it: R4 and S5 and F4, which say how generations change. Tests do.
 
-use alloc::vec::Vec;
-
 use super::fixed::{Bitmap, Fixed, FixedRegion, GROUP_WORDS};
 use super::free_lists::FreeLists;
-use super::linear::{Linear, UPPER};
+use super::linear::{Front, Linear, Node as LinearNode, Nodes as LinearNodes};
 use super::range_list::{NIL, Node, RangeList};
 use super::region_table::{NONE, RegionTable};
 use super::slab::{Slab, SlabClass, Slabs};
@@ -232,45 +231,82 @@ fn check_accounts(regions: &RegionTable, busy: &[u32]) -> Checked {
 }
 
 fn check_linear(linear: &Linear) -> Checked {
-    check_regions(&linear.ranges.regions)?;
-    check_ranges(&linear.ranges)?;
-    let mut busy = Vec::new();
+    check_regions(&linear.regions)?;
+    let mut is_met = alloc::vec![false; linear.nodes.table.len()];
+    let mut busy = alloc::vec![0; linear.regions.entries.len()];
     let (mut units, mut count) = (0, 0);
-    for (number, _) in indexed(&linear.ranges.regions.entries) {
-        let used = || linear.ranges.walk(number).filter(|(_, node)| node.is_used());
-        units += used().map(|(_, node)| node.size()).sum::<u64>();
-        busy.push(used().fold(0, |count, _| count + 1));
-        count += u64::from(busy[number as usize]);
+    for (number, entry) in indexed(&linear.regions.entries).filter(|(_, entry)| entry.units > 0) {
+        let border = linear.fronts[number as usize].border;
+        check_ring(&linear.nodes, (number, border, entry.units), &mut is_met)?;
+        let ranges = || ring(&linear.nodes, border);
+        units += ranges().map(|(_, node)| node.units()).sum::<u64>();
+        busy[number as usize] = u32::from(ranges().next().is_some());
+        count += ranges().fold(0, |count, _| count + 1);
         check_front(linear, number)?;
     }
-    check_accounts(&linear.ranges.regions, &busy)?;
+    check_spare_nodes(&linear.nodes, &mut is_met)?;
+    check_accounts(&linear.regions, &busy)?;
     ensure(units == linear.used_units, "A1", "used units", units)?;
     ensure(count == linear.range_count, "A1", "range count", count)
 }
 
-/// L1, L2, L3.
-fn check_front(linear: &Linear, number: u32) -> Checked {
-    let Some(region) = linear.ranges.regions.get(number) else {
-        return Ok(());
-    };
-    let front = linear.fronts[number as usize];
-    let head = linear.ranges.node(front.head);
-    let is_head = head.is_none_or(|head| head.is_used() && head.region() == number && head.list_prev != UPPER);
-    ensure(is_head, "L1", "region", number)?;
-    let first = &linear.ranges.nodes[region.first as usize];
-    ensure(head.is_some() || region.busy == front.upper || !first.is_used(), "L1", "region", number)?;
-    let border = head.map_or(0, Node::end);
-    let (mut upper, mut is_round) = (0, false);
-    for (index, node) in linear.ranges.walk(number).filter(|(_, node)| node.is_used()) {
-        let (is_upper, is_behind) = (node.list_prev == UPPER, node.offset() >= border);
-        upper += u32::from(is_upper);
-        is_round |= is_behind && front.upper == 0;
-        let is_in_order = front.upper == 0 || is_upper == is_behind;
-        ensure(is_in_order, "L2", "node", index)?;
+/// Walks the ranges of a linear region whose ring is whole, which [`check_ring`] says.
+fn ring(nodes: &LinearNodes, border: u32) -> impl Iterator<Item = (u32, &LinearNode)> {
+    let next = move |index: u32| nodes.table.get(index as usize).map(|node| node.next).filter(|&next| next != border);
+    let indices = core::iter::successors(next(border), move |&index| next(index));
+    indices.filter_map(|index| Some((index, nodes.table.get(index as usize)?)))
+}
+
+/// N1, N3 and the rings of N2.
+fn check_ring(nodes: &LinearNodes, (region, border, units): (u32, u32, u64), is_met: &mut [bool]) -> Checked {
+    let (mut prev, mut index, mut offset) = (border, border, 0);
+    loop {
+        let Some(node) = nodes.table.get(index as usize) else {
+            return ensure(false, "N1", "node", index);
+        };
+        ensure(!is_met[index as usize], "N2", "node", index)?;
+        is_met[index as usize] = true;
+        let (is_border, is_sized) = (index == border, node.end > node.start);
+        let is_placed = if is_border { (node.start, node.end) == (units, 0) } else { node.start >= offset && is_sized };
+        ensure(is_placed && (is_border || node.end <= units) && node.region() == region, "N1", "node", index)?;
+        ensure(node.is_used() != is_border, "N3", "node", index)?;
+        let is_linked = nodes.table.get(node.next as usize).is_some_and(|next| next.prev == index);
+        ensure(is_linked && (is_border || node.prev == prev), "N1", "node", index)?;
+        (prev, index, offset) = (index, node.next, node.end);
+        if index == border {
+            return Ok(());
+        }
     }
-    ensure(upper == front.upper, "L2", "region", number)?;
-    let last = linear.ranges.walk(number).last().map_or(NIL, |(index, _)| index);
-    ensure(!is_round || linear.lasts[number as usize] == last, "L3", "region", number)
+}
+
+/// N3 and the rest of N2.
+fn check_spare_nodes(nodes: &LinearNodes, is_met: &mut [bool]) -> Checked {
+    let mut next = nodes.spare;
+    while let Some(node) = nodes.table.get(next as usize) {
+        ensure(!is_met[next as usize], "N2", "spare node", next)?;
+        ensure(!node.is_used(), "N3", "spare node", next)?;
+        is_met[next as usize] = true;
+        next = node.next;
+    }
+    for (index, &is_met) in indexed(is_met) {
+        ensure(is_met, "N2", "node", index)?;
+    }
+    Ok(())
+}
+
+/// L1, L2.
+fn check_front(linear: &Linear, number: u32) -> Checked {
+    let Front { head, border, upper } = linear.fronts[number as usize];
+    let (mut counted, mut is_behind) = (0, head == border);
+    for (index, node) in ring(&linear.nodes, border) {
+        let is_in_order = upper == 0 || node.is_upper() == is_behind;
+        ensure(is_in_order, "L2", "node", index)?;
+        counted += u32::from(node.is_upper());
+        is_behind |= index == head;
+    }
+    ensure(is_behind, "L1", "region", number)?;
+    ensure(linear.nodes.table.get(head as usize).is_some_and(|head| !head.is_upper()), "L1", "region", number)?;
+    ensure(counted == upper, "L2", "region", number)
 }
 
 /// F1, F2, F3, F5.

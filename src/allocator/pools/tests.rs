@@ -153,7 +153,8 @@ fn the_short_ways_of_a_pool_serve_what_is_at_hand() {
     let sim = SimDevice::new(Profile::unified());
     let allocator = allocator(&sim, 64 * MIB);
     let custom = |algorithm| allocator.create_pool(&PoolCreateInfo::for_memory_type(0).algorithm(algorithm));
-    for custom in [Algorithm::Tlsf, Algorithm::Linear].map(|algorithm| custom(algorithm).expect("there is room")) {
+    let algorithms = [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 256 }];
+    for custom in algorithms.map(|algorithm| custom(algorithm).expect("there is room")) {
         // The first lies in a range of its own, the second in a slab.
         let allocate = || allocator.allocate(&request(256), &info().pool(&custom)).expect("there is memory");
         let [first, second] = [allocate(), allocate()];
@@ -161,7 +162,7 @@ fn the_short_ways_of_a_pool_serve_what_is_at_hand() {
         let range = Request::new(256, 256);
         let slot = pool.allocate_ready(&range).map(|slot| pool.free_ready(slot.key, || 0));
         let expected = (pool.settings().algorithm == Algorithm::Tlsf).then_some(Some(Left::Live));
-        assert_eq!(slot, expected, "a line has no slots");
+        assert_eq!(slot, expected, "only slabs have such slots");
         let placement = pool.allocate_at_hand(&range).expect("the block has room");
         assert_eq!(placement.memory, first.memory());
         assert_eq!(pool.free_at_hand(placement.key, || 0), Some(Left::Live));
