@@ -16,7 +16,8 @@
 //! * F1: a bit of a summary, and of a level above 0, is set if and only if its word below is not 0; bits beyond the
 //!   capacity are clear. A bit of `groups` is set if and only if the group's summary is not 0.
 //! * F2: a region is open if and only if it is present and has a free slot.
-//! * F3: a region's `busy` is its number of used slots; `range_count` is their sum.
+//! * F3: `used` is a region's number of used slots, and `range_count` their sum. The region's `busy` is 1 where it has any,
+//!   all of which count as one thing, and 0 where it has none.
 //! * F4: a region's generation (10 bits) changes when it is removed or cleared. Two uses of one slot are told apart by
 //!   its bit only, as in [`slab`](super::slab).
 //! * F5: `lowest` is the lowest open region, and a region's `group` the lowest of its groups that has a free slot; or
@@ -52,15 +53,25 @@ pub(super) struct FixedRegion {
     /// The lowest group that has a free slot, or [`NONE`].
     pub(super) group: u32,
     pub(super) count: u32,
+    pub(super) used: u32,
     /// What the keys of all its slots repeat: the region's number (22 bits) and its generation.
     pub(super) stamp: u32,
+}
+
+/// How a slot is taken or freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Only where the region is in use before and after.
+    Short,
+    /// In any case.
+    Long,
 }
 
 impl FixedRegion {
     /// Makes the slots of no region under a number.
     fn absent(region: u32) -> Self {
         let stamp = region << GENERATION_BITS;
-        Self { bits: Vec::new(), groups: Bitmap::new(0), group: NONE, count: 0, stamp }
+        Self { bits: Vec::new(), groups: Bitmap::new(0), group: NONE, count: 0, used: 0, stamp }
     }
 
     /// Makes `count` slots, all of them free.
@@ -69,7 +80,7 @@ impl FixedRegion {
         let groups = words.div_ceil(64);
         self.bits = alloc::vec![u64::MAX; words + groups];
         self.groups = Bitmap::new(groups);
-        (self.count, self.group) = (count, if count == 0 { NONE } else { 0 });
+        (self.count, self.used, self.group) = (count, 0, if count == 0 { NONE } else { 0 });
         for group in 0..groups {
             self.groups.insert(group);
             self.bits[group * GROUP_WORDS] = low_bits(words - group * 64);
@@ -99,18 +110,19 @@ impl FixedRegion {
         Some(self.group << 12 | number << 6 | bit)
     }
 
-    /// Takes the lowest free slot if the region may be occupied, and tells whether it was the last one of its group.
+    /// Takes the lowest free slot, and tells whether it was the last one of its group.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    fn take(&mut self, is_occupied: impl FnOnce() -> bool) -> Option<(RangeKey, bool)> {
+    fn take(&mut self, way: Way) -> Option<(RangeKey, bool)> {
         // The words of no group would lie behind any that there can be.
         let bits = self.bits.get_mut((self.group as usize).wrapping_mul(GROUP_WORDS)..)?;
         let summary = *bits.first()?;
         let number = summary.trailing_zeros();
         let word = bits.get_mut(1 + number as usize)?;
-        if !is_occupied() {
+        if way == Way::Short && self.used == 0 {
             return None;
         }
+        self.used += 1;
         let slot = self.group << 12 | number << 6 | word.trailing_zeros();
         *word &= word.wrapping_sub(1);
         // Whether a word has more is what no processor can predict.
@@ -119,20 +131,21 @@ impl FixedRegion {
         Some((RangeKey { index: slot, generation: self.stamp }, left == 0))
     }
 
-    /// Gives the slot that a key names back if the region may be vacated, and tells whether it is the first free one of its
-    /// group; `None` for a key that is stale.
+    /// Gives the slot that a key names back, and tells whether it is the first free one of its group; `None` for a key that
+    /// is stale.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    fn put(&mut self, key: RangeKey, is_vacated: impl FnOnce() -> bool) -> Option<bool> {
+    fn put(&mut self, key: RangeKey, way: Way) -> Option<bool> {
         if key.generation != self.stamp || key.index >= self.count {
             return None;
         }
         let (number, bit) = (key.index >> 6 & 63, 1 << (key.index & 63));
         let bits = self.bits.get_mut((key.index >> 12) as usize * GROUP_WORDS..)?;
         let word = bits.get_mut(1 + number as usize)?;
-        if *word & bit != 0 || !is_vacated() {
+        if *word & bit != 0 || way == Way::Short && self.used == 1 {
             return None;
         }
+        self.used -= 1;
         *word |= bit;
         let before = bits[0];
         bits[0] = before | 1 << number;
@@ -210,15 +223,15 @@ impl Fixed {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn allocate_ready(&mut self, request: &Request) -> Option<Suballocation> {
-        if self.serves(request) { self.take(self.lowest, RegionTable::occupy_if_busy) } else { None }
+        if self.serves(request) { self.take(self.lowest, Way::Short) } else { None }
     }
 
     pub(super) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
-        let occupy = |regions: &mut RegionTable, region| {
-            regions.occupy(region);
-            true
-        };
-        if self.serves(request) { self.take(region, occupy) } else { None }
+        let range = if self.serves(request) { self.take(region, Way::Long)? } else { return None };
+        if self.slots[region as usize].used == 1 {
+            self.regions.occupy(region);
+        }
+        Some(range)
     }
 
     /// Returns what [`allocate`](Self::allocate) would return, and changes nothing.
@@ -229,12 +242,8 @@ impl Fixed {
 
     #[inline(never)]
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
-        let mut is_region_empty = false;
-        let vacate = |regions: &mut RegionTable, region| {
-            is_region_empty = regions.vacate(region);
-            true
-        };
-        let Spot { region, offset, size } = self.put(key, vacate).ok_or(StaleKey)?;
+        let Spot { region, offset, size } = self.put(key, Way::Long).ok_or(StaleKey)?;
+        let is_region_empty = self.slots[region as usize].used == 0 && self.regions.vacate(region);
         Ok(Freed { region, offset, size, is_region_empty })
     }
 
@@ -243,7 +252,7 @@ impl Fixed {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn free_ready(&mut self, key: RangeKey) -> bool {
-        self.put(key, RegionTable::vacate_if_shared).is_some()
+        self.put(key, Way::Short).is_some()
     }
 
     pub(super) fn clear(&mut self) {
@@ -300,12 +309,11 @@ impl Fixed {
         request.size <= self.slot_size && is_aligned(self.slot_size, request.alignment)
     }
 
-    /// Takes the lowest free slot of a region that may be occupied; `None` where it has none, or there is no such region.
+    /// Takes the lowest free slot of a region; `None` where it has none, or there is no such region.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    fn take(&mut self, region: u32, occupy: impl FnOnce(&mut RegionTable, u32) -> bool) -> Option<Suballocation> {
-        let slots = self.slots.get_mut(region as usize)?;
-        let (key, is_last) = slots.take(|| occupy(&mut self.regions, region))?;
+    fn take(&mut self, region: u32, way: Way) -> Option<Suballocation> {
+        let (key, is_last) = self.slots.get_mut(region as usize)?.take(way)?;
         self.range_count += 1;
         if is_last {
             self.close_group(region);
@@ -314,13 +322,12 @@ impl Fixed {
         Some(Suballocation { region, offset, size, key })
     }
 
-    /// Gives a slot of a region back that may be vacated; `None`, and nothing changed, for a stale key.
+    /// Gives a slot back; `None`, and nothing changed, for a stale key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    fn put(&mut self, key: RangeKey, vacate: impl FnOnce(&mut RegionTable, u32) -> bool) -> Option<Spot> {
+    fn put(&mut self, key: RangeKey, way: Way) -> Option<Spot> {
         let region = key.generation >> GENERATION_BITS;
-        let slots = self.slots.get_mut(region as usize)?;
-        let is_first = slots.put(key, || vacate(&mut self.regions, region))?;
+        let is_first = self.slots.get_mut(region as usize)?.put(key, way)?;
         self.range_count -= 1;
         if is_first {
             self.open_group(region, key.index >> 12);

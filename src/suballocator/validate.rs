@@ -319,9 +319,9 @@ fn check_fixed(fixed: &Fixed) -> Checked {
         let free = check_slots(slots, number)?;
         let is_open = fixed.open.contains(number as usize);
         ensure(is_open == (fixed.regions.is_present(number) && free > 0), "F2", "region", number)?;
-        let busy = fixed.regions.entries[number as usize].busy;
-        ensure(busy == slots.count - free, "F3", "region", number)?;
-        total += u64::from(busy);
+        let is_busy = fixed.regions.entries[number as usize].busy == u32::from(slots.used > 0);
+        ensure(is_busy && slots.used == slots.count - free, "F3", "region", number)?;
+        total += u64::from(slots.used);
     }
     ensure(total == fixed.range_count, "F3", "range count", total)
 }

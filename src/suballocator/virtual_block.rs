@@ -21,6 +21,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 pub use error::{VirtualAllocateError, VirtualBlockError, VirtualFreeError};
+use short_way::Refused;
 
 use super::fixed::MAX_SLOT_COUNT;
 use super::range_list::SLAB_BIT;
@@ -251,10 +252,15 @@ impl VirtualBlock {
     /// O(1).
     #[inline]
     pub fn free(&mut self, key: VirtualKey) -> Result<(), VirtualFreeError> {
-        match self.suballocator {
-            Suballocator::Tlsf(_) => self.free_by_rule(key),
-            Suballocator::Linear(_) => self.free_in_line(key),
-            Suballocator::Fixed(_) => self.free_fixed(key),
+        let freed = match self.suballocator {
+            Suballocator::Tlsf(_) => self.free_by_rule(&key),
+            Suballocator::Linear(_) => self.free_in_line(&key),
+            Suballocator::Fixed(_) => self.free_fixed(&key),
+        };
+        match freed {
+            Ok(()) => Ok(()),
+            Err(Refused::Foreign) => Err(VirtualFreeError::Foreign(key)),
+            Err(Refused::Stale) => Err(VirtualFreeError::Stale(key)),
         }
     }
 

@@ -297,6 +297,8 @@ fn slots_of_fixed_regions() {
     notices("F3", &|fixed| fixed.slots[0].bits[64] &= !1);
     notices("F5", &|fixed| fixed.lowest = 1);
     notices("F5", &|fixed| fixed.slots[0].group = 1);
+    notices("F3", &|fixed| fixed.slots[0].used += 1);
+    notices("F3", &|fixed| fixed.regions.entries[0].busy = 2);
     notices("F3", &|fixed| fixed.range_count += 1);
     notices("G2", &|fixed| fixed.regions.total_units += 1);
 }

@@ -2,23 +2,34 @@
 //!
 //! Each algorithm has functions of its own, so that none saves registers for what another calls.
 
-use super::super::{RangeKey, Request, Suballocation, Suballocator};
-use super::{VirtualAllocateError, VirtualAllocation, VirtualBlock, VirtualFreeError, VirtualKey};
+use super::super::{RangeKey, Request, StaleKey, Suballocation, Suballocator};
+use super::{VirtualAllocateError, VirtualAllocation, VirtualBlock, VirtualKey};
+
+/// Why a key frees nothing. Who holds the key makes the error of it: so it is not carried there and back.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refused {
+    /// It is of another block.
+    Foreign,
+    /// It is from before the last clear.
+    Stale,
+}
 
 impl VirtualBlock {
-    /// Takes a slot or a range of TLSF.
+    /// Takes a slot of TLSF, or a range, for which the long way is the common one.
     #[inline(never)]
     pub(super) fn allocate_by_rule(&mut self, request: &Request) -> Result<VirtualAllocation, VirtualAllocateError> {
-        self.allocate_with(request, |block| {
-            let class = block.rule.class_of(request)?;
-            block.suballocator.allocate_ready(class)
-        })
+        request.check()?;
+        let ready = self.rule.class_of(request).and_then(|class| self.suballocator.allocate_ready(class));
+        match ready.or_else(|| self.suballocator.allocate(request)) {
+            Some(range) => Ok(self.hand_out(&range)),
+            None => Err(self.no_room(request)),
+        }
     }
 
     /// Takes a linear range.
     #[inline(never)]
     pub(super) fn allocate_in_line(&mut self, request: &Request) -> Result<VirtualAllocation, VirtualAllocateError> {
-        self.allocate_with(request, |block| match &mut block.suballocator {
+        self.allocate_with(request, |subject| match subject {
             Suballocator::Linear(linear) => linear.allocate_ready(request),
             _ => None,
         })
@@ -27,7 +38,7 @@ impl VirtualBlock {
     /// Takes a fixed slot.
     #[inline(never)]
     pub(super) fn allocate_fixed(&mut self, request: &Request) -> Result<VirtualAllocation, VirtualAllocateError> {
-        self.allocate_with(request, |block| match &mut block.suballocator {
+        self.allocate_with(request, |subject| match subject {
             Suballocator::Fixed(fixed) => fixed.allocate_ready(request),
             _ => None,
         })
@@ -38,25 +49,46 @@ impl VirtualBlock {
     fn allocate_with(
         &mut self,
         request: &Request,
-        short_way: impl FnOnce(&mut Self) -> Option<Suballocation>,
+        short_way: impl FnOnce(&mut Suballocator) -> Option<Suballocation>,
     ) -> Result<VirtualAllocation, VirtualAllocateError> {
         request.check()?;
-        let Some(range) = short_way(self).or_else(|| self.suballocator.allocate(request)) else {
-            return Err(self.no_room(request));
-        };
+        match short_way(&mut self.suballocator) {
+            Some(range) => Ok(self.hand_out(&range)),
+            None => self.allocate_further(request),
+        }
+    }
+
+    /// The long way, at the end of the short one: which then saves no registers for it.
+    #[cold]
+    #[inline(never)]
+    fn allocate_further(&mut self, request: &Request) -> Result<VirtualAllocation, VirtualAllocateError> {
+        match self.suballocator.allocate(request) {
+            Some(range) => Ok(self.hand_out(&range)),
+            None => Err(self.no_room(request)),
+        }
+    }
+
+    #[inline]
+    fn hand_out(&self, range: &Suballocation) -> VirtualAllocation {
         let key = VirtualKey { block: self.id, epoch: self.epoch, range: range.key };
-        Ok(VirtualAllocation { offset: range.offset, size: range.size, key })
+        VirtualAllocation { offset: range.offset, size: range.size, key }
     }
 
     /// Frees a slot or a range of TLSF.
     #[inline(never)]
-    pub(super) fn free_by_rule(&mut self, key: VirtualKey) -> Result<(), VirtualFreeError> {
-        self.free_with(key, |subject, range| subject.free_ready(range, u64::MAX).is_some())
+    pub(super) fn free_by_rule(&mut self, key: &VirtualKey) -> Result<(), Refused> {
+        self.check(key)?;
+        let is_ready = self.suballocator.free_ready(key.range, u64::MAX).is_some();
+        if !is_ready && self.suballocator.free(key.range).is_err() {
+            return Err(Refused::Stale);
+        }
+        self.forget(key);
+        Ok(())
     }
 
     /// Frees a linear range.
     #[inline(never)]
-    pub(super) fn free_in_line(&mut self, key: VirtualKey) -> Result<(), VirtualFreeError> {
+    pub(super) fn free_in_line(&mut self, key: &VirtualKey) -> Result<(), Refused> {
         self.free_with(key, |subject, range| match subject {
             Suballocator::Linear(linear) => linear.free_ready(range),
             _ => false,
@@ -65,7 +97,7 @@ impl VirtualBlock {
 
     /// Frees a fixed slot.
     #[inline(never)]
-    pub(super) fn free_fixed(&mut self, key: VirtualKey) -> Result<(), VirtualFreeError> {
+    pub(super) fn free_fixed(&mut self, key: &VirtualKey) -> Result<(), Refused> {
         self.free_with(key, |subject, range| match subject {
             Suballocator::Fixed(fixed) => fixed.free_ready(range),
             _ => false,
@@ -76,19 +108,39 @@ impl VirtualBlock {
     #[inline]
     fn free_with(
         &mut self,
-        key: VirtualKey,
+        key: &VirtualKey,
         short_way: impl FnOnce(&mut Suballocator, RangeKey) -> bool,
-    ) -> Result<(), VirtualFreeError> {
+    ) -> Result<(), Refused> {
+        self.check(key)?;
+        if !short_way(&mut self.suballocator, key.range) {
+            return self.free_further(key);
+        }
+        self.forget(key);
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_further(&mut self, key: &VirtualKey) -> Result<(), Refused> {
+        self.suballocator.free(key.range).map_err(|StaleKey| Refused::Stale)?;
+        self.forget(key);
+        Ok(())
+    }
+
+    /// V1.
+    #[inline]
+    fn check(&self, key: &VirtualKey) -> Result<(), Refused> {
         if key.block != self.id {
-            return Err(VirtualFreeError::Foreign(key));
+            return Err(Refused::Foreign);
         }
-        let is_freed = |subject: &mut Suballocator| short_way(subject, key.range) || subject.free(key.range).is_ok();
-        if key.epoch != self.epoch || !is_freed(&mut self.suballocator) {
-            return Err(VirtualFreeError::Stale(key));
-        }
+        if key.epoch == self.epoch { Ok(()) } else { Err(Refused::Stale) }
+    }
+
+    /// V3.
+    #[inline]
+    fn forget(&mut self, key: &VirtualKey) {
         if self.has_user_data {
             self.forget_user_data(key.range);
         }
-        Ok(())
     }
 }
