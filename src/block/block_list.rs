@@ -74,18 +74,18 @@ impl BlockList {
         Some(freed)
     }
 
-    /// Cuts a range that is at hand in a linear block; `None` where [`allocate`](Self::allocate) must look further.
+    /// Cuts a range that is at hand in blocks without slabs; `None` where [`allocate`](Self::allocate) must look further.
     #[inline]
-    pub(crate) fn allocate_linear(&mut self, request: &Request) -> Option<Cut> {
-        let range = self.suballocator.allocate_linear(request)?;
+    pub(crate) fn allocate_at_hand(&mut self, request: &Request) -> Option<Cut> {
+        let range = self.suballocator.allocate_at_hand(request)?;
         Some(self.cut(range))
     }
 
-    /// Frees a range of a linear block that stays in use; `false`, and nothing changed, where [`free`](Self::free) must
-    /// look closer.
+    /// Frees a range of a block without slabs that stays in use; `false`, and nothing changed, where [`free`](Self::free)
+    /// must look closer.
     #[inline]
-    pub(crate) fn free_linear(&mut self, key: RangeKey) -> bool {
-        self.suballocator.free_linear(key)
+    pub(crate) fn free_at_hand(&mut self, key: RangeKey) -> bool {
+        self.suballocator.free_at_hand(key)
     }
 
     /// Cuts a range from any block; `None` where none has room.

@@ -58,26 +58,26 @@ impl Pool {
         Some(placement(&cut))
     }
 
-    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks too.
+    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks and fixed slots too.
     #[inline]
     pub(crate) fn allocate_at_hand(&self, kind: Kind, size: u64, alignment: u64) -> Option<Placement> {
-        if self.settings.algorithm != Algorithm::Linear {
+        if self.settings.algorithm == Algorithm::Tlsf {
             return self.allocate_ready(&mut self.try_hold()?, kind, size, alignment);
         }
         let (size, alignment) = self.round(kind, size, alignment)?;
         let mut state = self.state.try_lock()?;
-        let cut = state.blocks.allocate_linear(&Request::new(size, alignment))?;
+        let cut = state.blocks.allocate_at_hand(&Request::new(size, alignment))?;
         state.allocated += 1;
         Some(placement(&cut))
     }
 
-    /// Frees a range where no block may go back for it, slots and those of linear blocks; `None`, and nothing changed, where
+    /// Frees a range where no block may go back for it, slots of slabs or fixed ones, and those of linear blocks; `None`, and nothing changed, where
     /// [`free`](Self::free) must look closer, or another thread is at work in the pool.
     #[inline]
     pub(crate) fn free_at_hand(&self, key: RangeKey, now: u64) -> Option<Left> {
         let mut held = self.try_hold()?;
-        if self.settings.algorithm == Algorithm::Linear {
-            return held.state.blocks.free_linear(key).then_some(Left::Live);
+        if self.settings.algorithm != Algorithm::Tlsf {
+            return held.state.blocks.free_at_hand(key).then_some(Left::Live);
         }
         if held.free_ready(key) { Some(Left::Live) } else { held.free_last(key, now) }
     }

@@ -9,49 +9,71 @@
 //! A request is served from *the gap*, and from nowhere else. A range that is freed beside the gap joins it (stack); one
 //! freed elsewhere waits until its neighbours up to the gap are free. When the gap has become too small and the region's
 //! front is free, the gap moves there (ring), unless an upper stack stands. It moves back to the region's end when all that
-//! was taken at the front is freed and the gap is too small. Which range lies at the end is known from the move on.
+//! was taken at the front is freed and the gap is too small.
 //!
-//! Invariants, beside those of [`range_list`](super::range_list):
-//! * L1: `head` is a used range, or none and the gap is at the region's front; the range behind it, where free, is the gap.
-//! * L2: `upper` counts the used ranges placed from the high end. While it is above 0, each of them lies above the gap,
+//! Only used ranges have [`nodes`], linked in the order of their offsets, with the region's border in front of the first and
+//! behind the last. What is free lies between two of them, so nothing is split or merged, and the gap is whatever lies
+//! behind the head: none of the moves above is more than another head.
+//!
+//! Invariants, beside those of [`nodes`]:
+//! * L1: `head` is a range of its region, and not of the upper stack; or the border, and the gap is at the region's front.
+//! * L2: `upper` counts the used ranges placed from the high end. While it is above 0, each of them lies behind the head,
 //!   and no other range does.
-//! * L3: while a ring has gone round (used ranges lie behind the gap, and `upper` is 0), `lasts` names the region's last
-//!   range.
-//! * A1, A2 as in [`tlsf`](super::tlsf): `used_units`, `range_count` and `busy` agree with the ranges.
+//! * A1 as in [`tlsf`](super::tlsf): `used_units` and `range_count` agree with the ranges.
+//! * A2: a region's `busy` is 1 where it has ranges, all of which count as one thing, and 0 where it has none.
 //!
-//! What it does not do: it keeps no list of free ranges; what lies outside the gap is not used.
+//! What it does not do: it keeps no list of what is free; what lies outside the gap is not used.
+
+mod nodes;
 
 use alloc::vec::Vec;
 
+use self::nodes::Which;
+pub(super) use self::nodes::{Node, Nodes, UPPER};
+
 use super::align::units_for;
 use super::free_lists::Want;
-use super::range_list::{Cut, NIL, Node, RangeList, region_of};
-use super::region_table::NONE;
+use super::region_table::{NONE, RegionTable};
 use super::size_class::MAX_SIZE;
 use super::{End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
-
-/// Owner's mark of a used range of the upper stack.
-pub(super) const UPPER: u32 = 0;
 
 /// State of one region.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Front {
-    /// The newest range placed from the low end.
+    /// The newest range placed from the low end, or the border.
     pub(super) head: u32,
+    /// The region's border.
+    pub(super) border: u32,
     /// Number of live ranges placed from the high end.
     pub(super) upper: u32,
 }
 
-const AT_START: Front = Front { head: NIL, upper: 0 };
+impl Front {
+    /// Stands where no region is: no node has such a number.
+    const ABSENT: Self = Self::of(NONE);
+
+    /// Returns the state of a region without ranges.
+    const fn of(border: u32) -> Self {
+        Self { head: border, border, upper: 0 }
+    }
+}
+
+/// Where a range is to be linked: the result of a search, not yet done.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    region: u32,
+    /// The node in front of it.
+    prev: u32,
+    /// Where it starts, in units.
+    start: u64,
+}
 
 /// The suballocator.
 #[derive(Clone, Debug)]
 pub(crate) struct Linear {
-    pub(super) ranges: RangeList,
+    pub(super) nodes: Nodes,
+    pub(super) regions: RegionTable,
     pub(super) fronts: Vec<Front>,
-    /// The last range of each region, while a ring has gone round there; of no account otherwise. The short way of an
-    /// allocation needs none of it.
-    pub(super) lasts: Vec<u32>,
     /// The region that served last; it is asked first.
     current: u32,
     pub(super) shift: u32,
@@ -61,23 +83,23 @@ pub(crate) struct Linear {
 
 impl Linear {
     pub(super) fn new(settings: &Settings) -> Self {
-        let (ranges, shift) = (RangeList::new(), settings.shift());
-        let (fronts, lasts) = (Vec::new(), Vec::new());
-        Self { ranges, fronts, lasts, current: 0, shift, used_units: 0, range_count: 0 }
+        let (nodes, regions, shift) = (Nodes::new(), RegionTable::new(), settings.shift());
+        Self { nodes, regions, fronts: Vec::new(), current: 0, shift, used_units: 0, range_count: 0 }
     }
 
     pub(super) fn add_region(&mut self, units: u64) -> u32 {
-        let (region, _) = self.ranges.add_region(units);
-        self.fronts.resize(self.ranges.regions.entries.len(), AT_START);
-        self.fronts[region as usize] = AT_START;
-        self.lasts.resize(self.fronts.len(), NIL);
+        let region = self.regions.add(units);
+        self.fronts.resize(self.regions.entries.len(), Front::ABSENT);
+        self.fronts[region as usize] = Front::of(self.nodes.add_border(region, units));
         region
     }
 
     pub(super) fn remove_region(&mut self, region: u32) -> bool {
-        let is_empty = self.ranges.regions.is_empty(region);
+        let is_empty = self.regions.is_empty(region);
         if is_empty {
-            self.ranges.remove_region(region);
+            let front = core::mem::replace(&mut self.fronts[region as usize], Front::ABSENT);
+            self.nodes.remove_border(front.border);
+            self.regions.remove(region);
         }
         is_empty
     }
@@ -86,154 +108,130 @@ impl Linear {
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let want = self.want(request)?;
         let cut = self.find(&want)?;
-        Some(self.take(cut, want.end))
+        Some(self.take(cut, &want))
     }
 
-    /// Takes the front of the gap of the region that served last, where that is in use and more of the gap is left: nearly
-    /// always. `None`, and nothing changed, where [`allocate`](Self::allocate) must look further; else it takes what that
-    /// would take, in a third of its instructions.
-    #[inline]
+    /// Takes the front of the gap of the region that served last, where that is in use and the gap has room: nearly always.
+    /// `None`, and nothing changed, where [`allocate`](Self::allocate) must look further; else it takes what that would
+    /// take.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn allocate_ready(&mut self, request: &Request) -> Option<Suballocation> {
         if request.end == Some(End::High) {
             return None;
         }
-        // As `want` says it, for a size above 0 and an alignment that is a power of two; bounded by the gap below.
-        let units = (request.size.wrapping_sub(1) >> self.shift).wrapping_add(1);
+        // As `want` says it, for a size above 0 and an alignment that is a power of two; bounded by the gap.
+        let last = request.size.wrapping_sub(1) >> self.shift;
         let mask = request.alignment.wrapping_sub(1) >> self.shift;
-        let current = self.current;
-        let front = self.fronts.get_mut(current as usize)?;
-        let index = self.ranges.nodes.get(front.head as usize)?.next;
-        let gap = self.ranges.free_neighbour(index)?;
-        let place = gap.place;
-        let is_at_hand = gap.offset() & mask == 0 && units.wrapping_sub(1) < gap.size() - 1;
-        if !(is_at_hand && self.ranges.regions.occupy_if_busy(current)) {
-            return None;
-        }
-        front.head = index;
-        let key = self.ranges.use_front(index, units);
+        let region = self.current;
+        // Where the head is a range, the region is in use. Where there is no region, head and border are the same.
+        let front = self.fronts.get_mut(region as usize).filter(|front| front.head != front.border)?;
+        let (key, start) = self.nodes.push(front.head, (last, mask), region)?;
+        front.head = key.index;
+        let units = last + 1;
         self.used_units += units;
         self.range_count += 1;
-        let Spot { region, offset, size } = self.spot(place, units);
-        Some(Suballocation { region, offset, size, key })
+        Some(Suballocation { region, offset: start << self.shift, size: units << self.shift, key })
     }
 
     /// Frees a range whose region stays in use; `false`, and nothing changed, where [`free`](Self::free) must look closer.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn free_ready(&mut self, key: RangeKey) -> bool {
-        let Some(&Node { place, extent, prev, next, list_prev: owner, .. }) = self.ranges.resolve(key) else {
-            return false;
-        };
-        let region = region_of(place);
-        if owner == UPPER || self.ranges.regions.vacate_within(region, 0).is_none() {
-            return false;
-        }
-        let units = extent & MAX_SIZE;
-        let is_head = self.fronts[region as usize].head == key.index;
-        let is_oldest = !is_head && self.ranges.free_neighbour(prev).is_some();
-        if is_oldest && self.ranges.free_neighbour(next).is_none() {
-            if next == NIL {
-                // L3.
-                self.lasts[region as usize] = prev;
-            }
-            self.used_units -= units;
-            self.range_count -= 1;
-            self.ranges.free_into(prev, key.index);
-        } else {
-            self.take_out(key.index, (region, units), owner);
-        }
-        true
+        let freed = self.nodes.unlink(key, Which::AllButLast);
+        freed.is_some_and(|node| {
+            self.note_freed(key.index, &node);
+            true
+        })
     }
 
     pub(super) fn allocate_in(&mut self, region: u32, request: &Request) -> Option<Suballocation> {
         let want = self.want(request)?;
         let cut = self.find_in(region, &want).or_else(|| self.find_at_end(region, &want))?;
-        Some(self.take(cut, want.end))
+        Some(self.take(cut, &want))
     }
 
     /// Returns what [`allocate`](Self::allocate) would return, and changes nothing.
     pub(super) fn probe(&self, request: &Request) -> Option<Spot> {
-        let cut = self.find(&self.want(request)?)?;
-        let node = &self.ranges.nodes[cut.node as usize];
-        Some(self.spot(node.place - node.offset() + cut.offset, cut.units))
+        let want = self.want(request)?;
+        let Cut { region, start, .. } = self.find(&want)?;
+        Some(self.spot(region, start, want.units))
     }
 
     #[inline(never)]
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
-        let &Node { place, extent, list_prev: owner, .. } = self.ranges.resolve(key).ok_or(StaleKey)?;
-        let Spot { region, offset, size } = self.spot(place, extent & MAX_SIZE);
-        self.take_out(key.index, (region, extent & MAX_SIZE), owner);
-        let is_region_empty = self.ranges.regions.vacate(region);
+        let node = self.nodes.unlink(key, Which::All).ok_or(StaleKey)?;
+        self.note_freed(key.index, &node);
+        let is_region_empty = node.is_last() && self.regions.vacate(node.region());
+        let Spot { region, offset, size } = self.spot(node.region(), node.start, node.units());
         Ok(Freed { region, offset, size, is_region_empty })
     }
 
     pub(super) fn clear(&mut self) {
-        self.ranges.clear();
-        self.fronts.fill(AT_START);
+        for front in self.fronts.iter_mut().filter(|front| front.border != NONE) {
+            while let Some(last) = Some(self.nodes.prev(front.border)).filter(|&last| last != front.border) {
+                self.nodes.unlink(self.nodes.key_of(last), Which::All);
+            }
+            *front = Front::of(front.border);
+        }
+        self.regions.reset();
         (self.used_units, self.range_count, self.current) = (0, 0, 0);
     }
 
     /// Returns place and size of a live suballocation.
     pub(super) fn resolve(&self, key: RangeKey) -> Option<Spot> {
-        self.ranges.resolve(key).map(|node| self.spot(node.place, node.size()))
+        self.nodes.resolve(key).map(|node| self.spot(node.region(), node.start, node.units()))
     }
 
     /// Returns the largest gap, free front or free end of any region, in bytes: what the next request can have.
     pub(super) fn largest_free_range(&self) -> u64 {
-        let regions = 0..self.ranges.regions.len();
-        let spaces = regions.flat_map(|region| [self.gap(region), self.free_front(region), self.free_end(region)]);
-        spaces.flatten().map(|(_, node)| node.size()).max().unwrap_or(0) << self.shift
+        let rooms = |front: &Front| [Some(front.head), self.behind_front(front), self.behind_end(front)];
+        let fronts = self.fronts.iter().filter(|front| front.border != NONE);
+        let units = fronts.flat_map(rooms).flatten().map(|prev| {
+            let (start, end) = self.nodes.room_behind(prev);
+            end - start
+        });
+        units.max().unwrap_or(0) << self.shift
     }
 
     pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
-        for region in 0..self.ranges.regions.len() {
-            for (index, node) in self.ranges.walk(region) {
-                let Spot { region, offset, size } = self.spot(node.place, node.size());
-                let used = RangeState::Used(self.ranges.key_of(index));
-                let state = if node.is_used() { used } else { RangeState::Free };
-                visit(RangeView { region, offset, size, state });
+        for region in 0..self.regions.len() {
+            let Some(units) = self.regions.get(region).map(|region| region.units) else {
+                continue;
+            };
+            let mut show = |start: u64, end: u64, state| {
+                if start < end {
+                    let Spot { region, offset, size } = self.spot(region, start, end - start);
+                    visit(RangeView { region, offset, size, state });
+                }
+            };
+            let mut end = 0;
+            for (index, node) in self.nodes.walk(self.fronts[region as usize].border) {
+                show(end, node.start, RangeState::Free);
+                show(node.start, node.end, RangeState::Used(self.nodes.key_of(index)));
+                end = node.end;
             }
+            show(end, units, RangeState::Free);
         }
     }
 
     pub(super) fn host_bytes(&self) -> usize {
-        let region_bytes = self.fronts.capacity() * size_of::<Front>() + self.lasts.capacity() * size_of::<u32>();
-        self.ranges.host_bytes() + region_bytes
+        self.nodes.host_bytes() + self.regions.host_bytes() + self.fronts.capacity() * size_of::<Front>()
     }
 
-    /// Returns the gap of a region, if it has one.
-    pub(super) fn gap(&self, region: u32) -> Option<(u32, &Node)> {
-        let head = self.fronts.get(region as usize)?.head;
-        let gap = match self.ranges.node(head) {
-            Some(head) => head.next,
-            None => self.ranges.regions.get(region)?.first,
-        };
-        Some((gap, self.ranges.free_neighbour(gap)?))
+    /// Returns the node behind which a ring may move to its region's front: behind the gap lies nothing, neither an older
+    /// range nor an upper stack.
+    fn behind_front(&self, front: &Front) -> Option<u32> {
+        let may_turn = front.head != front.border && self.nodes.next(front.head) == front.border;
+        may_turn.then_some(front.border)
     }
 
-    /// Returns the free range at the front of a region that a ring may move to: behind the gap lies nothing, neither an
-    /// older range nor an upper stack.
-    fn free_front(&self, region: u32) -> Option<(u32, &Node)> {
-        let head = self.fronts.get(region as usize)?.head;
-        let next = self.ranges.node(head)?.next;
-        let behind = self.ranges.free_neighbour(next).map_or(next, |gap| gap.next);
-        if behind != NIL {
-            return None;
-        }
-        let first = self.ranges.regions.get(region)?.first;
-        Some((first, self.ranges.free_neighbour(first)?))
-    }
-
-    /// Returns the free range at the end of a region that a ring may move back to: all that it took at the front is freed.
+    /// Returns the node behind which a ring may move back to its region's end: all that it took at the front is freed.
     #[cold]
-    fn free_end(&self, region: u32) -> Option<(u32, &Node)> {
-        let front = self.fronts.get(region as usize)?;
-        let is_in_use = self.ranges.regions.get(region)?.busy > 0;
-        if front.head != NIL || front.upper > 0 || !is_in_use {
-            return None;
-        }
-        // L1: the gap is at the front, so what is in use lies behind it, and L3 holds.
-        let last = self.lasts[region as usize];
-        Some((last, self.ranges.free_neighbour(last)?))
+    fn behind_end(&self, front: &Front) -> Option<u32> {
+        let last = self.nodes.prev(front.border);
+        let may_turn_back = front.head == front.border && front.upper == 0 && last != front.border;
+        may_turn_back.then_some(last)
     }
 
     fn want(&self, request: &Request) -> Option<Want> {
@@ -245,22 +243,21 @@ impl Linear {
     /// Searches the region that served last, then all in ascending order, then their ends.
     #[inline]
     fn find(&self, want: &Want) -> Option<Cut> {
-        let mut regions = 0..self.ranges.regions.len();
+        let mut regions = 0..self.regions.len();
         let cut = self.find_in(self.current, want).or_else(|| regions.find_map(|region| self.find_in(region, want)));
-        cut.or_else(|| (0..self.ranges.regions.len()).find_map(|region| self.find_at_end(region, want)))
+        cut.or_else(|| (0..self.regions.len()).find_map(|region| self.find_at_end(region, want)))
     }
 
     #[inline]
     fn find_in(&self, region: u32, want: &Want) -> Option<Cut> {
+        let front = self.front(region)?;
+        let is_wrapped = front.upper == 0 && self.nodes.next(front.head) != front.border;
         match want.end {
+            End::High if is_wrapped => None,
+            End::High => self.cut_behind(front.head, region, want),
             End::Low => {
-                let cut = self.gap(region).and_then(|(index, node)| want.cut_from(index, node));
-                cut.or_else(|| self.free_front(region).and_then(|(index, node)| want.cut_from(index, node)))
-            }
-            End::High => {
-                let (index, node) = self.gap(region)?;
-                let is_wrapped = self.fronts[region as usize].upper == 0 && node.next != NIL;
-                if is_wrapped { None } else { want.cut_from(index, node) }
+                let cut = self.cut_behind(front.head, region, want);
+                cut.or_else(|| self.cut_behind(self.behind_front(front)?, region, want))
             }
         }
     }
@@ -268,76 +265,56 @@ impl Linear {
     /// Searches where the gap of a region is too small.
     #[cold]
     fn find_at_end(&self, region: u32, want: &Want) -> Option<Cut> {
-        self.free_end(region).and_then(|(index, node)| want.cut_from(index, node))
+        self.cut_behind(self.behind_end(self.front(region)?)?, region, want)
+    }
+
+    fn front(&self, region: u32) -> Option<&Front> {
+        self.fronts.get(region as usize).filter(|front| front.border != NONE)
     }
 
     #[inline]
-    fn take(&mut self, cut: Cut, end: End) -> Suballocation {
-        let free = &self.ranges.nodes[cut.node as usize];
-        let (size, front, below) = (free.size(), cut.offset - free.offset(), free.prev);
-        let node = if front == 0 { cut.node } else { self.ranges.split(cut.node, front) };
-        if size - front > cut.units {
-            self.ranges.split(node, cut.units);
+    fn cut_behind(&self, prev: u32, region: u32, want: &Want) -> Option<Cut> {
+        let (start, end) = self.nodes.room_behind(prev);
+        Some(Cut { region, prev, start: want.place_in(start, end)? })
+    }
+
+    #[inline]
+    fn take(&mut self, cut: Cut, want: &Want) -> Suballocation {
+        let Cut { region, prev, start } = cut;
+        self.nodes.reserve();
+        if self.nodes.next(self.fronts[region as usize].border) == self.fronts[region as usize].border {
+            self.regions.occupy(region);
         }
-        let key = self.ranges.set_used(node, if end == End::High { UPPER } else { NONE });
-        let place = self.ranges.nodes[node as usize].place;
-        self.current = region_of(place);
-        let state = &mut self.fronts[self.current as usize];
-        if below == NIL && state.head != NIL {
-            // The ring goes round: what lies behind the newest range is a gap up to the region's end, or nothing (L3).
-            let gap = self.ranges.nodes[state.head as usize].next;
-            self.lasts[self.current as usize] = if gap == NIL { state.head } else { gap };
+        let home = if want.end == End::High { region | UPPER } else { region };
+        let key = self.nodes.insert(prev, (start, start + want.units), home);
+        let front = &mut self.fronts[region as usize];
+        match want.end {
+            End::Low => front.head = key.index,
+            // The range in front is the head, unless what is cut is the end of a ring that moves back.
+            End::High => (front.head, front.upper) = (prev, front.upper + 1),
         }
-        match end {
-            End::Low => state.head = node,
-            // The range below is the head, unless what is cut is the end of a ring that moves back.
-            End::High => (state.head, state.upper) = (below, state.upper + 1),
-        }
-        self.ranges.regions.occupy(self.current);
-        self.used_units += cut.units;
+        self.current = region;
+        self.used_units += want.units;
         self.range_count += 1;
-        let Spot { region, offset, size } = self.spot(place, cut.units);
+        let Spot { region, offset, size } = self.spot(region, start, want.units);
         Suballocation { region, offset, size, key }
     }
 
-    /// Takes a range of so many units out of its region and out of all counters but the region's.
-    #[inline]
-    fn take_out(&mut self, index: u32, (region, units): (u32, u64), owner: u32) {
-        self.used_units -= units;
+    /// Takes a range that is unlinked out of its region's state and out of all counters but the region's.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    fn note_freed(&mut self, index: u32, node: &Node) {
+        self.used_units -= node.units();
         self.range_count -= 1;
-        let merged = self.merge(index);
-        let front = &mut self.fronts[region as usize];
-        if owner == UPPER {
-            front.upper -= 1;
-        }
-        let merged_node = &self.ranges.nodes[merged as usize];
+        let front = &mut self.fronts[node.region() as usize];
+        front.upper -= u32::from(node.is_upper());
         if front.head == index {
-            front.head = merged_node.prev;
-        } else if merged_node.next == NIL {
-            self.lasts[region as usize] = merged;
+            front.head = node.prev;
         }
     }
 
-    /// Frees a range, merges it with its free neighbours and returns the result.
-    #[inline]
-    fn merge(&mut self, index: u32) -> u32 {
-        let Node { extent, prev, next, .. } = self.ranges.nodes[index as usize];
-        let (mut units, mut behind) = (extent & MAX_SIZE, next);
-        if let Some(right) = self.ranges.free_neighbour(next) {
-            (units, behind) = (units + right.size(), right.next);
-            self.ranges.put_spare(next);
-        }
-        if self.ranges.free_neighbour(prev).is_none() {
-            self.ranges.set_free(index, units, behind);
-            return index;
-        }
-        self.ranges.widen(prev, units, behind);
-        self.ranges.put_freed(index);
-        prev
-    }
-
-    const fn spot(&self, place: u64, units: u64) -> Spot {
-        Spot { region: region_of(place), offset: (place & MAX_SIZE) << self.shift, size: units << self.shift }
+    const fn spot(&self, region: u32, start: u64, units: u64) -> Spot {
+        Spot { region, offset: start << self.shift, size: units << self.shift }
     }
 }
 

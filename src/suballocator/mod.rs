@@ -19,7 +19,7 @@
 //!
 //! The files, each with its own invariants (cited by [`validate`]): `size_class`, `align` (arithmetic),
 //! `request` (what is asked), `region_table`, `range_list`,
-//! `free_lists`, `slab` (structures), [`tlsf`], [`linear`], [`fixed`] (algorithms),
+//! `free_lists`, `slab` (structures), [`tlsf`], [`linear`] with its `nodes`, [`fixed`] with its `bitmap` (algorithms),
 //! [`virtual_block`] (the public face), [`validate`].
 //!
 //! The same sequence of calls gives the same placement: no time, no randomness, no addresses.
@@ -135,6 +135,10 @@ pub(crate) enum RangeState {
 /// Suballocates any number of regions with one algorithm. A tag of its own is cheaper to read than a niche.
 #[derive(Clone, Debug)]
 #[repr(u32)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for a whole pool, and a box would be one more line to read"
+)]
 pub(crate) enum Suballocator {
     Tlsf(Tlsf),
     Linear(Linear),
@@ -157,7 +161,7 @@ macro_rules! regions {
     ($self:ident) => {
         match $self {
             Suballocator::Tlsf(tlsf) => &tlsf.ranges.regions,
-            Suballocator::Linear(linear) => &linear.ranges.regions,
+            Suballocator::Linear(linear) => &linear.regions,
             Suballocator::Fixed(fixed) => &fixed.regions,
         }
     };
@@ -230,23 +234,30 @@ impl Suballocator {
         }
     }
 
-    /// Takes what is at hand of a linear suballocator; `None`, and nothing changed, where [`allocate`](Self::allocate) must
+    /// Takes what is at hand where there are no slabs; `None`, and nothing changed, where [`allocate`](Self::allocate) must
     /// look further. What it takes is what that would take.
-    #[inline]
-    pub(crate) fn allocate_linear(&mut self, request: &Request) -> Option<Suballocation> {
-        match self {
-            Self::Linear(linear) => linear.allocate_ready(request),
-            Self::Tlsf(_) | Self::Fixed(_) => None,
-        }
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn allocate_at_hand(&mut self, request: &Request) -> Option<Suballocation> {
+        if let Self::Linear(linear) = self { linear.allocate_ready(request) } else { self.allocate_fixed(request) }
     }
 
-    /// Frees a range of a linear suballocator whose region stays in use; `false`, and nothing changed, for any other key.
-    #[inline]
-    pub(crate) fn free_linear(&mut self, key: RangeKey) -> bool {
-        match self {
-            Self::Linear(linear) => linear.free_ready(key),
-            Self::Tlsf(_) | Self::Fixed(_) => false,
-        }
+    #[inline(never)]
+    fn allocate_fixed(&mut self, request: &Request) -> Option<Suballocation> {
+        if let Self::Fixed(fixed) = self { fixed.allocate_ready(request) } else { None }
+    }
+
+    /// Frees what no slab serves where its region stays in use; `false`, and nothing changed, for any other key and for
+    /// TLSF.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
+    pub(crate) fn free_at_hand(&mut self, key: RangeKey) -> bool {
+        if let Self::Linear(linear) = self { linear.free_ready(key) } else { self.free_fixed(key) }
+    }
+
+    #[inline(never)]
+    fn free_fixed(&mut self, key: RangeKey) -> bool {
+        if let Self::Fixed(fixed) = self { fixed.free_ready(key) } else { false }
     }
 
     /// Takes a range; `None` when nothing found fits. See [`Request`] for what makes it valid.

@@ -26,7 +26,7 @@
 use alloc::vec::Vec;
 
 use super::RangeKey;
-use super::region_table::{NONE, RegionTable};
+use super::region_table::RegionTable;
 use super::size_class::{MAX_SIZE, SIZE_BITS};
 
 /// "No node": the node that borders every region and ends every list. Links to it may be written.
@@ -52,7 +52,7 @@ pub(super) struct Node {
     /// The neighbours in the region.
     pub(super) prev: u32,
     pub(super) next: u32,
-    /// Free: the neighbours in its list. Used: `list_prev` is the owner's mark ([`NONE`] when it has none).
+    /// Free: the neighbours in its list. Used: `list_prev` is the owner's mark (`NONE` when it has none).
     pub(super) list_prev: u32,
     pub(super) list_next: u32,
 }
@@ -182,7 +182,7 @@ impl RangeList {
     }
 
     /// Marks a used range as free, now `units` long with the range `behind` it; its keys become stale.
-    #[inline]
+    #[cfg(test)]
     pub(super) fn set_free(&mut self, index: u32, units: u64, behind: u32) {
         let node = &mut self.nodes[index as usize];
         node.extent = (node.extent & !(MAX_SIZE | USED)).wrapping_add(GENERATION) | units;
@@ -191,7 +191,7 @@ impl RangeList {
     }
 
     /// Lets a range have `units` more, up to the range `behind` it.
-    #[inline]
+    #[cfg(test)]
     pub(super) fn widen(&mut self, index: u32, units: u64, behind: u32) {
         let node = &mut self.nodes[index as usize];
         node.extent += units;
@@ -199,45 +199,11 @@ impl RangeList {
         self.nodes[behind as usize].prev = index;
     }
 
-    /// Splits a range that is free and in no list after `front` units, fewer than it has, and marks the part in front as
-    /// used by nobody in particular: [`split`](Self::split) and [`set_used`](Self::set_used) in one.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn use_front(&mut self, index: u32, front: u64) -> RangeKey {
-        let back = self.take_spare();
-        let node = &mut self.nodes[index as usize];
-        let (place, units, next) = (node.place + front, node.size() - front, node.next);
-        node.extent = (node.extent - units) | USED;
-        (node.next, node.list_prev) = (back, NONE);
-        let key = RangeKey { index, generation: node.stamp() };
-        let slot = &mut self.nodes[back as usize];
-        (slot.place, slot.prev, slot.next) = (place, index, next);
-        slot.extent |= units;
-        self.nodes[next as usize].prev = back;
-        key
-    }
-
-    /// Frees a used range and merges it into the free one in front of it.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn free_into(&mut self, prev: u32, index: u32) {
-        let node = &self.nodes[index as usize];
-        let (units, next) = (node.size(), node.next);
-        self.put_freed(index);
-        self.widen(prev, units, next);
-    }
-
     /// Returns the node that a key names, unless the key is stale.
     #[inline]
     pub(super) fn resolve(&self, key: RangeKey) -> Option<&Node> {
         let node = self.nodes.get(key.index as usize)?;
         (node.is_used() && node.stamp() == key.generation && key.index != NIL).then_some(node)
-    }
-
-    /// Returns the node of a neighbour if it is a free range.
-    #[inline]
-    pub(super) fn free_neighbour(&self, neighbour: u32) -> Option<&Node> {
-        self.nodes.get(neighbour as usize).filter(|node| !node.is_used())
     }
 
     /// Returns a node, unless the link leads to none.
@@ -301,14 +267,6 @@ impl RangeList {
         u32::try_from(length).unwrap_or(NIL)
     }
 
-    /// Makes a used range's node a spare one; its keys become stale.
-    #[inline]
-    pub(super) fn put_freed(&mut self, index: u32) {
-        let node = &mut self.nodes[index as usize];
-        node.extent = (node.extent & !(MAX_SIZE | USED)).wrapping_add(GENERATION);
-        node.list_next = core::mem::replace(&mut self.spare, index);
-    }
-
     /// Makes a free range's node a spare one.
     #[inline]
     pub(super) fn put_spare(&mut self, index: u32) {
@@ -327,6 +285,7 @@ pub(super) fn reserve_quarter<T>(elements: &mut Vec<T>, least: usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::region_table::NONE;
     use super::*;
 
     #[test]

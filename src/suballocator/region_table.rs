@@ -87,15 +87,6 @@ impl RegionTable {
         }
     }
 
-    /// Counts one more live thing in a region that has one; `false`, and nothing changed, in an empty region.
-    #[inline]
-    pub(super) fn occupy_if_busy(&mut self, number: u32) -> bool {
-        let entry = &mut self.entries[number as usize];
-        let is_busy = entry.busy > 0;
-        entry.busy += u32::from(is_busy);
-        is_busy
-    }
-
     /// Counts one live thing less; tells whether it was the last.
     #[inline]
     pub(super) fn vacate(&mut self, number: u32) -> bool {

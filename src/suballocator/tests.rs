@@ -74,7 +74,7 @@ impl Shadow {
                 assert_eq!(expected.is_some(), self.subject.can_allocate(&request));
                 // Every second time by the short way, if it has what is asked for at hand.
                 let is_tried = self.order.len().is_multiple_of(2);
-                let at_hand = is_tried.then(|| self.subject.allocate_linear(&request)).flatten();
+                let at_hand = is_tried.then(|| self.subject.allocate_at_hand(&request)).flatten();
                 let got = at_hand.or_else(|| self.subject.allocate(&request));
                 assert_eq!(expected, got.map(|got| Spot { region: got.region, offset: got.offset, size: got.size }));
                 self.note(&request, got);
@@ -94,7 +94,7 @@ impl Shadow {
             Step::FreeStale(pick) if !self.stale.is_empty() => {
                 let key = self.stale[pick % self.stale.len()];
                 if self.live.values().all(|&(_, live)| live != key) {
-                    assert!(!self.subject.free_linear(key));
+                    assert!(!self.subject.free_at_hand(key));
                     assert_eq!(self.subject.free(key), Err(StaleKey));
                 }
             }
@@ -196,8 +196,8 @@ impl Shadow {
         let (size, key) = self.live.remove(&place).expect("the order lists what is live");
         let is_region_empty = self.live.range((place.0, 0)..(place.0 + 1, 0)).next().is_none();
         let freed = Freed { region: place.0, offset: place.1, size, is_region_empty };
-        if index.is_multiple_of(2) && self.subject.free_linear(key) {
-            assert!(!is_region_empty && matches!(self.subject, Suballocator::Linear(_)));
+        if index.is_multiple_of(2) && self.subject.free_at_hand(key) {
+            assert!(!is_region_empty && !matches!(self.subject, Suballocator::Tlsf(_)));
         } else {
             assert_eq!(self.subject.free(key), Ok(freed));
         }
@@ -328,15 +328,15 @@ fn the_short_way_of_a_line_serves_from_its_gap() {
     let mut subject = Suballocator::new(Algorithm::Linear, settings(64, 0));
     subject.add_region(1_024);
     let request = Request::new(128, 64);
-    assert_eq!(subject.allocate_linear(&request), None, "its region is not in use");
+    assert_eq!(subject.allocate_at_hand(&request), None, "its region is not in use");
     let first = subject.allocate(&request).expect("it has room");
-    let second = subject.allocate_linear(&request).expect("the region is in use and has room");
+    let second = subject.allocate_at_hand(&request).expect("the region is in use and has room");
     assert_eq!((second.offset, second.size, subject.used_bytes()), (128, 128, 256));
-    assert_eq!(subject.allocate_linear(&request.end(End::High)), None, "the other end is the long way's");
-    assert_eq!(subject.allocate_linear(&Request::new(768, 64)), None, "nothing would be left of the gap");
-    assert!(subject.free_linear(second.key), "the region stays in use");
-    assert!(!subject.free_linear(second.key), "it is stale");
-    assert!(!subject.free_linear(first.key), "it is the last one of its region");
+    assert_eq!(subject.allocate_at_hand(&request.end(End::High)), None, "the other end is the long way's");
+    assert_eq!(subject.allocate_at_hand(&Request::new(769, 64)), None, "the gap has less");
+    assert!(subject.free_at_hand(second.key), "the region stays in use");
+    assert!(!subject.free_at_hand(second.key), "it is stale");
+    assert!(!subject.free_at_hand(first.key), "it is the last one of its region");
     assert_eq!((subject.range_count(), subject.used_bytes()), (1, 128));
     subject.validate().expect("the invariants hold");
 }

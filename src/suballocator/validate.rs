@@ -1,17 +1,16 @@
 //! The invariants of floor 0, checked one by one.
 //!
 //! Each check cites the invariant that it checks by the name it has in the head of its file: G (`region_table`),
-//! R (`range_list`), T (`free_lists`), S (`slab`), A (`tlsf`, and what linear shares with it), L (`linear`), F (`fixed`).
+//! R (`range_list`), T (`free_lists`), S (`slab`), A (`tlsf`, and what linear shares with it), L (`linear`), N (its
+//! `nodes`), F (`fixed`).
 //! What is read is everything; nothing is trusted to be reachable or finite, so corrupted links end in a violation and
 //! never in a panic or an endless walk.
 //!
 //! Not checked, because no state shows it: R4 and S5 and F4, which say how generations change. Tests do.
 
-use alloc::vec::Vec;
-
-use super::fixed::Fixed;
+use super::fixed::{Bitmap, Fixed, FixedRegion, GROUP_WORDS};
 use super::free_lists::FreeLists;
-use super::linear::{Linear, UPPER};
+use super::linear::{Front, Linear, Node as LinearNode, Nodes as LinearNodes};
 use super::range_list::{NIL, Node, RangeList};
 use super::region_table::{NONE, RegionTable};
 use super::slab::{RoomBits, Slab, SlabClass, Slabs};
@@ -230,65 +229,125 @@ fn check_accounts(regions: &RegionTable, busy: &[u32]) -> Checked {
 }
 
 fn check_linear(linear: &Linear) -> Checked {
-    check_regions(&linear.ranges.regions)?;
-    check_ranges(&linear.ranges)?;
-    let mut busy = Vec::new();
+    check_regions(&linear.regions)?;
+    let mut is_met = alloc::vec![false; linear.nodes.table.len()];
+    let mut busy = alloc::vec![0; linear.regions.entries.len()];
     let (mut units, mut count) = (0, 0);
-    for (number, _) in indexed(&linear.ranges.regions.entries) {
-        let used = || linear.ranges.walk(number).filter(|(_, node)| node.is_used());
-        units += used().map(|(_, node)| node.size()).sum::<u64>();
-        busy.push(used().fold(0, |count, _| count + 1));
-        count += u64::from(busy[number as usize]);
+    for (number, entry) in indexed(&linear.regions.entries).filter(|(_, entry)| entry.units > 0) {
+        let border = linear.fronts[number as usize].border;
+        check_ring(&linear.nodes, (number, border, entry.units), &mut is_met)?;
+        let ranges = || ring(&linear.nodes, border);
+        units += ranges().map(|(_, node)| node.units()).sum::<u64>();
+        busy[number as usize] = u32::from(ranges().next().is_some());
+        count += ranges().fold(0, |count, _| count + 1);
         check_front(linear, number)?;
     }
-    check_accounts(&linear.ranges.regions, &busy)?;
+    check_spare_nodes(&linear.nodes, &mut is_met)?;
+    check_accounts(&linear.regions, &busy)?;
     ensure(units == linear.used_units, "A1", "used units", units)?;
     ensure(count == linear.range_count, "A1", "range count", count)
 }
 
-/// L1, L2, L3.
-fn check_front(linear: &Linear, number: u32) -> Checked {
-    let Some(region) = linear.ranges.regions.get(number) else {
-        return Ok(());
-    };
-    let front = linear.fronts[number as usize];
-    let head = linear.ranges.node(front.head);
-    let is_head = head.is_none_or(|head| head.is_used() && head.region() == number && head.list_prev != UPPER);
-    ensure(is_head, "L1", "region", number)?;
-    let first = &linear.ranges.nodes[region.first as usize];
-    ensure(head.is_some() || region.busy == front.upper || !first.is_used(), "L1", "region", number)?;
-    let border = head.map_or(0, Node::end);
-    let (mut upper, mut is_round) = (0, false);
-    for (index, node) in linear.ranges.walk(number).filter(|(_, node)| node.is_used()) {
-        let (is_upper, is_behind) = (node.list_prev == UPPER, node.offset() >= border);
-        upper += u32::from(is_upper);
-        is_round |= is_behind && front.upper == 0;
-        let is_in_order = front.upper == 0 || is_upper == is_behind;
-        ensure(is_in_order, "L2", "node", index)?;
-    }
-    ensure(upper == front.upper, "L2", "region", number)?;
-    let last = linear.ranges.walk(number).last().map_or(NIL, |(index, _)| index);
-    ensure(!is_round || linear.lasts[number as usize] == last, "L3", "region", number)
+/// Walks the ranges of a linear region whose ring is whole, which [`check_ring`] says.
+fn ring(nodes: &LinearNodes, border: u32) -> impl Iterator<Item = (u32, &LinearNode)> {
+    let next = move |index: u32| nodes.table.get(index as usize).map(|node| node.next).filter(|&next| next != border);
+    let indices = core::iter::successors(next(border), move |&index| next(index));
+    indices.filter_map(|index| Some((index, nodes.table.get(index as usize)?)))
 }
 
-/// F1, F2, F3.
+/// N1, N3 and the rings of N2.
+fn check_ring(nodes: &LinearNodes, (region, border, units): (u32, u32, u64), is_met: &mut [bool]) -> Checked {
+    let (mut prev, mut index, mut offset) = (border, border, 0);
+    loop {
+        let Some(node) = nodes.table.get(index as usize) else {
+            return ensure(false, "N1", "node", index);
+        };
+        ensure(!is_met[index as usize], "N2", "node", index)?;
+        is_met[index as usize] = true;
+        let (is_border, is_sized) = (index == border, node.end > node.start);
+        let is_placed = if is_border { (node.start, node.end) == (units, 0) } else { node.start >= offset && is_sized };
+        ensure(is_placed && (is_border || node.end <= units) && node.region() == region, "N1", "node", index)?;
+        ensure(node.is_used() != is_border, "N3", "node", index)?;
+        let is_linked = nodes.table.get(node.next as usize).is_some_and(|next| next.prev == index);
+        ensure(is_linked && (is_border || node.prev == prev), "N1", "node", index)?;
+        (prev, index, offset) = (index, node.next, node.end);
+        if index == border {
+            return Ok(());
+        }
+    }
+}
+
+/// N3 and the rest of N2.
+fn check_spare_nodes(nodes: &LinearNodes, is_met: &mut [bool]) -> Checked {
+    let mut next = nodes.spare;
+    while let Some(node) = nodes.table.get(next as usize) {
+        ensure(!is_met[next as usize], "N2", "spare node", next)?;
+        ensure(!node.is_used(), "N3", "spare node", next)?;
+        is_met[next as usize] = true;
+        next = node.next;
+    }
+    for (index, &is_met) in indexed(is_met) {
+        ensure(is_met, "N2", "node", index)?;
+    }
+    Ok(())
+}
+
+/// L1, L2.
+fn check_front(linear: &Linear, number: u32) -> Checked {
+    let Front { head, border, upper } = linear.fronts[number as usize];
+    let (mut counted, mut is_behind) = (0, head == border);
+    for (index, node) in ring(&linear.nodes, border) {
+        let is_in_order = upper == 0 || node.is_upper() == is_behind;
+        ensure(is_in_order, "L2", "node", index)?;
+        counted += u32::from(node.is_upper());
+        is_behind |= index == head;
+    }
+    ensure(is_behind, "L1", "region", number)?;
+    ensure(linear.nodes.table.get(head as usize).is_some_and(|head| !head.is_upper()), "L1", "region", number)?;
+    ensure(counted == upper, "L2", "region", number)
+}
+
+/// F1, F2, F3, F5.
 fn check_fixed(fixed: &Fixed) -> Checked {
     check_regions(&fixed.regions)?;
+    check_bitmap(&fixed.open, fixed.slots.len(), NONE)?;
+    ensure(fixed.lowest == fixed.open.first(), "F5", "lowest region", fixed.lowest)?;
     let mut total = 0;
     for (number, slots) in indexed(&fixed.slots) {
-        let free = check_bitmap(&slots.free, slots.count, number)?;
+        let free = check_slots(slots, number)?;
         let is_open = fixed.open.contains(number as usize);
         ensure(is_open == (fixed.regions.is_present(number) && free > 0), "F2", "region", number)?;
-        let busy = fixed.regions.entries[number as usize].busy;
-        ensure(busy == slots.count - free, "F3", "region", number)?;
-        total += u64::from(busy);
+        let is_busy = fixed.regions.entries[number as usize].busy == u32::from(slots.used > 0);
+        ensure(is_busy && slots.used == slots.count - free, "F3", "region", number)?;
+        total += u64::from(slots.used);
     }
     ensure(total == fixed.range_count, "F3", "range count", total)
 }
 
-/// F1 for one bitmap; returns its number of set bits.
-fn check_bitmap(set: &super::fixed::Bitmap, capacity: u32, number: u32) -> Result<u32, Violation> {
-    let mut capacity = capacity as usize;
+/// F1 and F5 for one region; returns its number of free slots.
+fn check_slots(slots: &FixedRegion, number: u32) -> Result<u32, Violation> {
+    let word_count = (slots.count as usize).div_ceil(64);
+    let group_count = word_count.div_ceil(64);
+    ensure(slots.bits.len() == word_count + group_count, "F1", "region", number)?;
+    check_bitmap(&slots.groups, group_count, number)?;
+    ensure(slots.group == slots.groups.first(), "F5", "region", number)?;
+    let mut free = 0;
+    for (group, bits) in slots.bits.chunks(GROUP_WORDS).enumerate() {
+        let (summary, words) = (bits[0], &bits[1..]);
+        let expected =
+            words.iter().enumerate().fold(0, |summary, (word, &bits)| summary | u64::from(bits != 0) << word);
+        let is_told = slots.groups.contains(group) == (expected != 0);
+        ensure(summary == expected && is_told, "F1", "region", number)?;
+        free += words.iter().map(|word| word.count_ones()).sum::<u32>();
+    }
+    let beyond = if slots.count.is_multiple_of(64) { 0 } else { u64::MAX << (slots.count % 64) };
+    ensure(slots.bits.last().is_none_or(|word| word & beyond == 0), "F1", "region", number)?;
+    Ok(free)
+}
+
+/// F1 for one set.
+fn check_bitmap(set: &Bitmap, capacity: usize, number: u32) -> Checked {
+    let mut capacity = capacity;
     for (index, level) in set.levels.iter().enumerate() {
         ensure(level.len() == capacity.div_ceil(64), "F1", "region", number)?;
         let beyond = if capacity.is_multiple_of(64) { 0 } else { u64::MAX << (capacity % 64) };
@@ -300,7 +359,7 @@ fn check_bitmap(set: &super::fixed::Bitmap, capacity: u32, number: u32) -> Resul
         }
         capacity = level.len();
     }
-    Ok(set.levels[0].iter().map(|word| word.count_ones()).sum())
+    Ok(())
 }
 
 #[cfg(test)]

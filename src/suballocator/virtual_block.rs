@@ -15,11 +15,13 @@
 //! What it does not do: it grows by nothing, and locks nothing. Share it behind a mutex of your own.
 
 mod error;
+mod short_way;
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 pub use error::{VirtualAllocateError, VirtualBlockError, VirtualFreeError};
+use short_way::Refused;
 
 use super::fixed::MAX_SLOT_COUNT;
 use super::range_list::SLAB_BIT;
@@ -184,6 +186,8 @@ pub struct VirtualBlock {
     epoch: u32,
     /// By the key's index: ranges, then slots of slabs. Empty until the first is set.
     user_data: [Vec<u64>; 2],
+    /// Whether one was set since the block was last cleared: where none was, a free has nothing to forget.
+    has_user_data: bool,
 }
 
 impl VirtualBlock {
@@ -203,7 +207,7 @@ impl VirtualBlock {
         suballocator.add_region(info.size);
         let id = next_id().ok_or(VirtualBlockError::NoIdLeft)?;
         let rule = suballocator.slot_rule();
-        Ok(Self { suballocator, rule, id, epoch: 0, user_data: [const { Vec::new() }; 2] })
+        Ok(Self { suballocator, rule, id, epoch: 0, user_data: [const { Vec::new() }; 2], has_user_data: false })
     }
 
     /// Takes a range.
@@ -218,13 +222,11 @@ impl VirtualBlock {
     /// O(1), a refusal too: up to some microseconds with TLSF.
     #[inline]
     pub fn allocate(&mut self, request: &Request) -> Result<VirtualAllocation, VirtualAllocateError> {
-        request.check()?;
-        let ready = self.rule.class_of(request).and_then(|class| self.suballocator.allocate_ready(class));
-        let Some(range) = ready.or_else(|| self.suballocator.allocate(request)) else {
-            return Err(self.no_room(request));
-        };
-        let key = VirtualKey { block: self.id, epoch: self.epoch, range: range.key };
-        Ok(VirtualAllocation { offset: range.offset, size: range.size, key })
+        match self.suballocator {
+            Suballocator::Tlsf(_) => self.allocate_by_rule(request),
+            Suballocator::Linear(_) => self.allocate_in_line(request),
+            Suballocator::Fixed(_) => self.allocate_fixed(request),
+        }
     }
 
     /// Returns the offset and size that [`allocate`](Self::allocate) would give now, and changes nothing.
@@ -250,16 +252,16 @@ impl VirtualBlock {
     /// O(1).
     #[inline]
     pub fn free(&mut self, key: VirtualKey) -> Result<(), VirtualFreeError> {
-        if key.block != self.id {
-            return Err(VirtualFreeError::Foreign(key));
+        let freed = match self.suballocator {
+            Suballocator::Tlsf(_) => self.free_by_rule(&key),
+            Suballocator::Linear(_) => self.free_in_line(&key),
+            Suballocator::Fixed(_) => self.free_fixed(&key),
+        };
+        match freed {
+            Ok(()) => Ok(()),
+            Err(Refused::Foreign) => Err(VirtualFreeError::Foreign(key)),
+            Err(Refused::Stale) => Err(VirtualFreeError::Stale(key)),
         }
-        if key.epoch != self.epoch || !self.free_range(key.range) {
-            return Err(VirtualFreeError::Stale(key));
-        }
-        if let Some(user_data) = self.user_data_mut(key.range) {
-            *user_data = 0;
-        }
-        Ok(())
     }
 
     /// Frees everything at once. All keys become stale; after 2^32 times, those from before are another block's.
@@ -270,6 +272,7 @@ impl VirtualBlock {
             self.id = next_id().unwrap_or(self.id);
         }
         self.user_data.iter_mut().for_each(Vec::clear);
+        self.has_user_data = false;
     }
 
     /// Returns offset and size of a live range; `None` for a key that [`free`](Self::free) would refuse.
@@ -291,6 +294,7 @@ impl VirtualBlock {
             table.resize(index + 1, 0);
         }
         table[index] = value;
+        self.has_user_data = true;
         true
     }
 
@@ -339,11 +343,6 @@ impl VirtualBlock {
         self.suballocator.validate()
     }
 
-    #[inline]
-    fn free_range(&mut self, key: RangeKey) -> bool {
-        self.suballocator.free_ready(key) || self.suballocator.free(key).is_ok()
-    }
-
     #[cold]
     fn no_room(&self, request: &Request) -> VirtualAllocateError {
         let &Request { size, alignment, .. } = request;
@@ -356,16 +355,18 @@ impl VirtualBlock {
         self.user_data[table].get(index).copied().unwrap_or(0)
     }
 
-    #[inline]
-    fn user_data_mut(&mut self, key: RangeKey) -> Option<&mut u64> {
+    /// V3.
+    #[cold]
+    fn forget_user_data(&mut self, key: RangeKey) {
         let (table, index) = split(key);
-        self.user_data[table].get_mut(index)
+        if let Some(user_data) = self.user_data[table].get_mut(index) {
+            *user_data = 0;
+        }
     }
 }
 
 /// Returns which table a key's data are in, and where. A fixed slot's number may have the slab bit too: it is the same
 /// one for the same slot.
-#[inline]
 const fn split(key: RangeKey) -> (usize, usize) {
     ((key.index & SLAB_BIT != 0) as usize, (key.index & !SLAB_BIT) as usize)
 }

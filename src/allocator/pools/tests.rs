@@ -153,7 +153,8 @@ fn the_short_ways_of_a_pool_serve_what_is_at_hand() {
     let sim = SimDevice::new(Profile::unified());
     let allocator = allocator(&sim, 64 * MIB);
     let custom = |algorithm| allocator.create_pool(&PoolCreateInfo::for_memory_type(0).algorithm(algorithm));
-    for custom in [Algorithm::Tlsf, Algorithm::Linear].map(|algorithm| custom(algorithm).expect("there is room")) {
+    let algorithms = [Algorithm::Tlsf, Algorithm::Linear, Algorithm::Fixed { slot_size: 256 }];
+    for custom in algorithms.map(|algorithm| custom(algorithm).expect("there is room")) {
         // The first lies in a range of its own, the second in a slab.
         let allocate = || allocator.allocate(&request(256), &info().pool(&custom)).expect("there is memory");
         let [first, second] = [allocate(), allocate()];
@@ -162,7 +163,7 @@ fn the_short_ways_of_a_pool_serve_what_is_at_hand() {
         assert!(pool.try_hold().is_none(), "now somebody is");
         let slot = pool.allocate_ready(&mut held, Kind::Linear, 256, 256).map(|slot| held.free_ready(slot.key));
         let expected = (pool.settings().algorithm == Algorithm::Tlsf).then_some(true);
-        assert_eq!(slot, expected, "a line has no slots");
+        assert_eq!(slot, expected, "only slabs have such slots");
         drop(held);
         let placement = pool.allocate_at_hand(Kind::Linear, 256, 256).expect("the block has room");
         assert_eq!(placement.site.memory(), first.memory());

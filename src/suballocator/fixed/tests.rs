@@ -15,21 +15,71 @@ fn fixed(slot_size: u64, region_sizes: &[u64]) -> Suballocator {
 #[test]
 fn a_bitmap_finds_its_smallest_member_at_every_capacity() {
     for capacity in [1, 2, 63, 64, 65, 4_095, 4_096, 4_097, 300_000] {
-        let (mut full, mut empty) = (Bitmap::full(capacity), Bitmap::new(capacity));
-        assert_eq!((full.first(), empty.first()), (Some(0), None));
-        for number in 0..capacity {
-            assert_eq!(full.first(), Some(number));
-            assert!(full.contains(number));
-            full.remove(number);
-            assert!(!full.contains(number));
-        }
-        assert_eq!(full.first(), None);
+        let mut set = Bitmap::new(capacity);
+        assert_eq!(set.first(), NONE);
         for number in [capacity - 1, capacity / 2, 0] {
-            empty.insert(number);
-            assert_eq!(empty.first(), Some(number));
+            set.insert(number);
+            assert_eq!(set.first() as usize, number);
+            assert!(set.contains(number));
+        }
+        for number in [0, capacity / 2, capacity - 1] {
+            set.remove(number);
+            assert!(!set.contains(number));
+        }
+        assert_eq!(set.first(), NONE);
+    }
+    assert_eq!(Bitmap::new(0).first(), NONE);
+}
+
+#[test]
+fn the_lowest_free_slot_is_found_at_every_count() {
+    let request = Request::new(4, 4);
+    for count in [1, 2, 63, 64, 65, 4_095, 4_096, 4_097, 300_000_u64] {
+        let mut fixed = fixed(4, &[4 * count]);
+        let keys: Vec<_> = (0..count)
+            .map(|slot| {
+                let probed = fixed.probe(&request).map(|spot| spot.offset);
+                let range = fixed.allocate(&request).expect("not all are taken");
+                assert_eq!((range.offset, probed), (4 * slot, Some(4 * slot)));
+                range.key
+            })
+            .collect();
+        assert_eq!((fixed.probe(&request), fixed.allocate(&request)), (None, None));
+        fixed.validate().expect("the invariants hold");
+        for slot in [count - 1, count / 2, 0] {
+            let key = keys[usize::try_from(slot).expect("it is an index")];
+            if fixed.free(key).is_ok() {
+                assert_eq!(fixed.free(key), Err(StaleKey));
+                assert_eq!(fixed.probe(&request).map(|spot| spot.offset), Some(4 * slot));
+                fixed.validate().expect("the invariants hold");
+            }
         }
     }
-    assert_eq!(Bitmap::new(0).first(), None);
+}
+
+#[test]
+fn the_short_way_serves_from_a_region_in_use() {
+    let mut fixed = fixed(4, &[12, 12]);
+    let request = Request::new(4, 4);
+    assert_eq!(fixed.allocate_at_hand(&request), None, "its region is not in use");
+    for offset in [0, 4, 8] {
+        let range = if offset == 0 { fixed.allocate(&request) } else { fixed.allocate_at_hand(&request) };
+        assert_eq!(range.map(|range| (range.region, range.offset)), Some((0, offset)));
+    }
+    assert_eq!(fixed.allocate_at_hand(&Request::new(5, 4)), None, "no slot is as large");
+    assert_eq!(fixed.allocate_at_hand(&request), None, "the next region is not in use");
+    fixed.validate().expect("the invariants hold");
+}
+
+#[test]
+fn the_short_way_frees_what_leaves_its_region_in_use() {
+    let mut fixed = fixed(4, &[8, 8]);
+    let keys = [(); 3].map(|()| fixed.allocate(&Request::new(4, 4)).expect("it has room").key);
+    assert!(fixed.free_at_hand(keys[0]), "another one is live");
+    assert!(!fixed.free_at_hand(keys[0]), "it is stale");
+    assert!(!fixed.free_at_hand(keys[1]) && !fixed.free_at_hand(keys[2]), "each is the last one of its region");
+    assert_eq!((fixed.range_count(), fixed.empty_region_bytes()), (2, 0));
+    fixed.validate().expect("the invariants hold");
 }
 
 #[test]
@@ -90,18 +140,17 @@ fn a_region_smaller_than_a_slot_serves_nothing_and_breaks_nothing() {
 
 #[test]
 fn the_host_pays_a_bit_for_each_slot() {
-    let levels = |set: &Bitmap| set.levels.capacity() * size_of::<Vec<u64>>();
-    let set = Bitmap::full(64 * 64);
-    let bitmap = (64 + 1) * size_of::<u64>() + levels(&set);
-    assert_eq!(set.host_bytes(), bitmap);
+    let set = Bitmap::new(1).host_bytes();
+    assert_eq!(set, size_of::<Vec<u64>>() + size_of::<u64>());
+    let bits = (64 + 1) * size_of::<u64>();
     let mut subject = fixed(4, &[4 * 64 * 64; 8]);
     let Suballocator::Fixed(inner) = &subject else { unreachable!("it was made as one") };
     let tables = 8 * size_of::<FixedRegion>() + inner.regions.host_bytes();
     assert_eq!(inner.slots.capacity(), 8);
-    assert_eq!(subject.host_bytes(), 8 * bitmap + tables + size_of::<u64>() + levels(&inner.open));
+    assert_eq!(subject.host_bytes(), 8 * (bits + set) + tables + set);
     subject.add_region(4);
     let Suballocator::Fixed(inner) = &subject else { unreachable!("it was made as one") };
-    assert!(inner.host_bytes() >= 8 * bitmap + 9 * (size_of::<FixedRegion>() + 24), "a further region costs");
+    assert!(inner.host_bytes() >= 8 * bits + 9 * (size_of::<FixedRegion>() + 24), "a further region costs");
 }
 
 #[test]

@@ -170,11 +170,35 @@ fn further_regions_serve_when_one_is_full() {
 }
 
 #[test]
+fn the_short_way_frees_what_is_of_the_upper_stack() {
+    let mut line = Line::new(&[100]);
+    let low = line.low(40).expect("it has room").1;
+    let highs = [(); 3].map(|()| line.high(10).expect("it has room").1);
+    for key in [highs[1], highs[2]] {
+        assert!(line.subject.free_at_hand(key));
+        line.subject.validate().expect("the invariants hold");
+    }
+    assert_eq!(offset(line.high(50)), Some(40), "what was freed below the first joined the gap");
+    assert!(line.subject.free_at_hand(low) && line.subject.free_at_hand(highs[0]));
+    line.subject.validate().expect("the invariants hold");
+}
+
+#[test]
+fn the_short_way_takes_all_that_is_left() {
+    let mut line = Line::new(&[100]);
+    line.low(40).expect("it has room");
+    assert_eq!(line.subject.allocate_at_hand(&Request::new(61, 1)), None);
+    assert_eq!(line.subject.allocate_at_hand(&Request::new(60, 1)).map(|range| range.offset), Some(40));
+    line.subject.validate().expect("the invariants hold");
+    assert_eq!(line.subject.allocate_at_hand(&Request::new(1, 1)), None);
+}
+
+#[test]
 fn the_short_way_frees_the_newest_at_the_end_behind_a_hole() {
     let mut line = Line::new(&[100]);
     let keys = [10, 20, 70].map(|size| line.low(size).expect("it has room").1);
     line.free(keys[1]);
-    assert!(line.subject.free_linear(keys[2]));
+    assert!(line.subject.free_at_hand(keys[2]));
     line.subject.validate().expect("the invariants hold");
     assert_eq!(offset(line.low(90)), Some(10));
 }
@@ -183,10 +207,23 @@ fn the_short_way_frees_the_newest_at_the_end_behind_a_hole() {
 fn the_host_pays_for_each_region_s_front() {
     let line = Line::new(&[64; 100]);
     let Suballocator::Linear(linear) = &line.subject else { unreachable!("it was made as one") };
-    let paid = line.subject.host_bytes() - linear.ranges.host_bytes();
+    let paid = line.subject.host_bytes() - linear.nodes.host_bytes() - linear.regions.host_bytes();
     let fronts = 100 * size_of::<Front>();
     assert!((fronts..=2 * fronts).contains(&paid), "{paid} bytes for {fronts} bytes of fronts");
-    assert_eq!(paid, linear.fronts.capacity() * size_of::<Front>() + linear.lasts.capacity() * size_of::<u32>());
+}
+
+/// A ring pays for what is live, and nothing for what is free between.
+#[test]
+fn the_host_pays_for_used_ranges_only() {
+    let mut line = Line::new(&[2_000]);
+    let mut keys: alloc::collections::VecDeque<_> = (0..100).filter_map(|_| line.low(9)).collect();
+    let paid = line.subject.host_bytes();
+    for _ in 0..1_000 {
+        let (_, key) = keys.pop_front().expect("100 are live");
+        line.free(key);
+        keys.push_back(line.take(&Request::new(9, 16)).expect("there is room"));
+    }
+    assert_eq!(line.subject.host_bytes(), paid);
 }
 
 #[test]
@@ -251,7 +288,7 @@ fn what_a_ring_left_behind_is_found_without_a_walk() {
         line.free(newest.1);
     }
     let Suballocator::Linear(linear) = &mut line.subject else { unreachable!("it was made as one") };
-    linear.ranges.nodes[old[5].index as usize].next = NIL;
+    linear.nodes.table[old[5].index as usize].next = NONE;
     assert_eq!(linear.largest_free_range(), 60);
     let end = line.subject.allocate(&Request::new(50, 1));
     assert_eq!(end.map(|range| range.offset), Some(90));
@@ -269,7 +306,7 @@ fn the_last_range_of_a_ring_is_whatever_has_become_it() {
             assert_eq!(newest.0, 0);
             for index in order.into_iter().chain([4]) {
                 if is_short {
-                    assert!(line.subject.free_linear(keys[index]));
+                    assert!(line.subject.free_at_hand(keys[index]));
                     line.subject.validate().expect("the invariants hold");
                 } else {
                     line.free(keys[index]);

@@ -54,7 +54,7 @@ fn notices_in_tlsf(invariant: &str, corrupt: impl FnOnce(&mut Tlsf)) {
 
 /// The first used range that is no slab, of those with a free neighbour in front.
 fn used_behind_free(tlsf: &Tlsf) -> usize {
-    let is_free = |index: u32| tlsf.ranges.free_neighbour(index).is_some();
+    let is_free = |index: u32| !tlsf.ranges.nodes[index as usize].is_used();
     let is_plain = |node: &Node| node.is_used() && node.list_prev == NONE && is_free(node.prev);
     tlsf.ranges.nodes.iter().position(is_plain).expect("one was freed in front of it")
 }
@@ -220,29 +220,49 @@ fn fronts_of_linear_regions() {
         corrupt(&mut linear);
         assert_eq!(check_linear(&linear).expect_err("it is noticed").invariant, invariant);
     };
-    notices("L1", &|linear| linear.fronts[0].head = NIL);
+    let upper = |linear: &Linear| linear.nodes.table.iter().position(LinearNode::is_upper).expect("there are three");
     notices("L1", &|linear| {
-        linear.fronts[0].head = linear.gap(0).expect("there is a gap").0;
+        // A ring without an upper stack, whose head is no node of it.
+        linear.nodes.table.iter_mut().for_each(|node| node.home &= !super::super::linear::UPPER);
+        (linear.fronts[0].upper, linear.fronts[0].head) = (0, NONE);
     });
     notices("L1", &|linear| {
-        let gap = linear.gap(0).expect("there is a gap").0;
-        linear.fronts[0].head = gap;
-        linear.ranges.nodes[gap as usize].list_prev = NONE;
+        let index = upper(linear);
+        (linear.fronts[0].upper, linear.fronts[0].head) = (0, u32::try_from(index).expect("it is an index"));
     });
+    notices("L2", &|linear| linear.fronts[0].head = linear.fronts[0].border);
     notices("L2", &|linear| linear.fronts[0].upper -= 1);
     notices("L2", &|linear| {
-        linear.fronts[0].head = linear.ranges.regions.entries[0].first;
-    });
-    notices("L3", &|linear| {
-        // The upper ranges become older ones of a ring.
-        linear.fronts[0].upper = 0;
-        linear.ranges.nodes.iter_mut().filter(|node| node.list_prev == UPPER).for_each(|node| node.list_prev = NONE);
-        linear.lasts[0] = linear.fronts[0].head;
+        let index = upper(linear);
+        linear.nodes.table[index].home &= !super::super::linear::UPPER;
     });
     notices("A1", &|linear| linear.used_units += 1);
     notices("A1", &|linear| linear.range_count += 1);
-    notices("A2", &|linear| linear.ranges.regions.entries[0].busy -= 1);
-    notices("R1", &|linear| linear.ranges.nodes[2].extent += 1);
+    notices("A2", &|linear| linear.regions.entries[0].busy += 1);
+}
+
+#[test]
+fn nodes_of_linear_regions() {
+    let notices = |invariant: &str, corrupt: &dyn Fn(&mut Linear)| {
+        let mut linear = linear();
+        corrupt(&mut linear);
+        assert_eq!(check_linear(&linear).expect_err("it is noticed").invariant, invariant);
+    };
+    notices("N1", &|linear| linear.nodes.table[1].end += 1 << 12);
+    notices("N1", &|linear| linear.nodes.table[1].end = linear.nodes.table[1].start);
+    notices("N1", &|linear| linear.nodes.table[3].start -= 1);
+    notices("N1", &|linear| linear.nodes.table[1].home += 1);
+    notices("N1", &|linear| linear.nodes.table[1].prev = 1);
+    notices("N1", &|linear| linear.nodes.table[1].next = NONE);
+    notices("N1", &|linear| linear.nodes.table[0].start += 1);
+    notices("N1", &|linear| linear.fronts[0].border = NONE);
+    notices("N2", &|linear| linear.nodes.spare = 1);
+    notices("N2", &|linear| linear.nodes.table.extend_from_within(0..1));
+    notices("N3", &|linear| linear.nodes.table[1].stamp += 1);
+    notices("N3", &|linear| {
+        linear.nodes.spare = u32::try_from(linear.nodes.table.len()).expect("it is an index");
+        linear.nodes.table.push(LinearNode { next: NONE, ..linear.nodes.table[1] });
+    });
 }
 
 #[test]
@@ -266,11 +286,18 @@ fn slots_of_fixed_regions() {
         corrupt(&mut fixed);
         assert_eq!(check_fixed(&fixed).expect_err("it is noticed").invariant, invariant);
     };
-    notices("F1", &|fixed| fixed.slots[0].free.levels[1][0] ^= 1 << 5);
-    notices("F1", &|fixed| fixed.slots[0].free.levels[0][78] |= 1 << 63);
-    notices("F1", &|fixed| fixed.slots[0].free.levels[0].push(0));
-    notices("F2", &|fixed| fixed.open.remove(0));
-    notices("F3", &|fixed| fixed.slots[0].free.remove(4_999));
+    notices("F1", &|fixed| fixed.slots[0].bits[0] ^= 1 << 5);
+    notices("F1", &|fixed| *fixed.slots[0].bits.last_mut().expect("it has words") |= 1 << 63);
+    notices("F1", &|fixed| fixed.slots[0].bits.push(0));
+    notices("F1", &|fixed| fixed.slots[0].groups.remove(1));
+    notices("F1", &|fixed| fixed.slots[0].groups.levels[0][0] |= 1 << 2);
+    notices("F1", &|fixed| fixed.open.levels[0].push(0));
+    notices("F2", &|fixed| fixed.open.remove(1));
+    notices("F3", &|fixed| fixed.slots[0].bits[64] &= !1);
+    notices("F5", &|fixed| fixed.lowest = 1);
+    notices("F5", &|fixed| fixed.slots[0].group = 1);
+    notices("F3", &|fixed| fixed.slots[0].used += 1);
+    notices("F3", &|fixed| fixed.regions.entries[0].busy = 2);
     notices("F3", &|fixed| fixed.range_count += 1);
     notices("G2", &|fixed| fixed.regions.total_units += 1);
 }
