@@ -12,8 +12,8 @@
 //! line written. That a slab is full, or has room again, is a bit that is written without a branch: which of the two it
 //! is cannot be predicted. The lowest place with room serves, so later slabs drain. The first slabs of a class have one
 //! slot, so a small program pays rounding only; later ones at most half as many as the class has, so no slab strands
-//! much. A slab that becomes empty while its class has another with room goes back to its range at once; the last one
-//! stays, so that allocating and freeing in turn never rebuilds it.
+//! much. A slab that becomes empty stays, so that what comes and goes never rebuilds it, but one of each class only, and
+//! all of them together within a bound.
 //!
 //! Invariants:
 //! * S1: a slab's range is used, carries the slab's index as its mark, starts where slot 0 does, and is exactly
@@ -256,7 +256,7 @@ impl Slabs {
         }
         let entry = self.classes.get_mut(usize::from(slab.class))?;
         let (region, size, kept_bytes) = (slab.region, u64::from(slab.slot), self.kept_bytes + slab.bytes());
-        if !entry.is_alone(slab.place, slab.room) || kept_bytes > kept_bound(used_bytes - size) {
+        if entry.empty != NONE || kept_bytes > kept_bound(used_bytes - size) {
             return None;
         }
         let is_region_empty = regions.vacate_within(region, most_empty_bytes >> self.shift)?;
@@ -291,10 +291,10 @@ impl Slabs {
         is_live.then_some((slab, slot))
     }
 
-    /// Tells whether a slab is the only one of its class with room.
-    pub(super) fn is_alone(&self, index: u32) -> bool {
+    /// Tells whether the class of a slab has an empty one already.
+    pub(super) fn has_empty(&self, index: u32) -> bool {
         let slab = &self.table[index as usize];
-        self.classes[usize::from(slab.class)].is_alone(slab.place, slab.room)
+        self.classes[usize::from(slab.class)].empty != NONE
     }
 
     /// Remembers a slab as the empty one of its class.

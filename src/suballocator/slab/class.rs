@@ -73,12 +73,6 @@ impl SlabClass {
         }
     }
 
-    /// Tells whether no slab has room but the one at a place.
-    #[inline]
-    pub(super) fn is_alone(&self, place: u16, bits: RoomBits) -> bool {
-        self.room & !bits.word == 0 && self.words[usize::from(place >> 6)] & !bits.place == 0
-    }
-
     /// Gives a slab the lowest place that was never used, or the one that was vacated last.
     pub(super) fn enter(&mut self, slab: u32) -> u16 {
         let place = if let Some(next) = self.places.get(self.vacant as usize).copied() {

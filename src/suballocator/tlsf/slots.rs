@@ -1,9 +1,9 @@
 //! What TLSF does with slabs: which requests they serve, when one is made, kept, and given back.
 //!
 //! ```text
-//! empty ──last slot freed──> the only one of its class with room?  ──yes──> kept, if all kept ones are within a bound
-//!                                    │ no                                      │ a request needs its room, its region
-//!                                    ╰──────────────> range freed <────────────╯ is removed, or `reclaim`
+//! empty ──last slot freed──> the only empty one of its class?  ──yes──> kept, if all kept ones are within a bound
+//!                                    │ no                                  │ a request needs its room, its region
+//!                                    ╰────────────> range freed <──────────╯ is removed, or `reclaim`
 //! ```
 //!
 //! The bound follows what is live, and is looked at when a slab becomes empty that is kept, and when a range is freed. Slots
@@ -199,15 +199,15 @@ impl Tlsf {
         Some(Freed { region, offset, size, is_region_empty })
     }
 
-    /// Keeps a slab that has become empty if its class has no other with room, else gives it back.
+    /// Keeps a slab that has become empty if its class has no other, else gives it back.
     #[inline(never)]
     pub(super) fn empty_slab(&mut self, slab: u32, region: u32) -> bool {
         let is_region_empty = self.ranges.regions.vacate(region);
-        if self.slabs.is_alone(slab) {
+        if self.slabs.has_empty(slab) {
+            self.release_slab(slab);
+        } else {
             self.slabs.keep(slab);
             self.bound_empty_slabs();
-        } else {
-            self.release_slab(slab);
         }
         is_region_empty
     }
