@@ -15,11 +15,12 @@
 //! Invariants:
 //! * F1: a bit of a summary, and of a level above 0, is set if and only if its word below is not 0; bits beyond the
 //!   capacity are clear. A bit of `groups` is set if and only if the group's summary is not 0.
-//! * F2: a region is open if and only if it is present and has a free slot.
+//! * F2: a region has the slots that lie whole in it, [`MAX_SLOT_COUNT`] at most, and one that is absent has none. It is open
+//!   if and only if it has a free slot.
 //! * F3: `used` is a region's number of used slots, and `range_count` their sum. The region's `busy` is 1 where it has any,
 //!   all of which count as one thing, and 0 where it has none.
-//! * F4: a region's generation (10 bits) changes when it is removed or cleared. Two uses of one slot are told apart by
-//!   its bit only, as in [`slab`](super::slab).
+//! * F4: the keys of a region's slots repeat its number (22 bits) and its generation (10 bits), which changes when it is
+//!   removed or cleared. Two uses of one slot are told apart by its bit only, as in [`slab`](super::slab).
 //! * F5: `lowest` is the lowest open region, and a region's `group` the lowest of its groups that has a free slot; or
 //!   [`NONE`].
 //!
@@ -39,7 +40,8 @@ use super::{Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, Sta
 /// Most slots of one region: a slot's number is half a key.
 pub(super) const MAX_SLOT_COUNT: u64 = u32::MAX as u64;
 
-const GENERATION_BITS: u32 = 10;
+/// Bits of a generation (F4).
+pub(super) const GENERATION_BITS: u32 = 10;
 
 /// Words of a group: its summary, and one for each 64 of its slots.
 pub(super) const GROUP_WORDS: usize = 1 + 64;
@@ -54,7 +56,7 @@ pub(super) struct FixedRegion {
     pub(super) group: u32,
     pub(super) count: u32,
     pub(super) used: u32,
-    /// What the keys of all its slots repeat: the region's number (22 bits) and its generation.
+    /// What the keys of all its slots repeat (F4).
     pub(super) stamp: u32,
 }
 

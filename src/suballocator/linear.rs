@@ -17,6 +17,7 @@
 //!
 //! Invariants, beside those of [`nodes`]:
 //! * L1: `head` is a range of its region, and not of the upper stack; or the border, and the gap is at the region's front.
+//!   Where there is no region, there is no border either, and nothing that a request may look at.
 //! * L2: `upper` counts the used ranges placed from the high end. While it is above 0, each of them lies behind the head,
 //!   and no other range does.
 //! * A1 as in [`tlsf`](super::tlsf): `used_units` and `range_count` agree with the ranges.

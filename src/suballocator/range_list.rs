@@ -190,15 +190,6 @@ impl RangeList {
         self.nodes[behind as usize].prev = index;
     }
 
-    /// Lets a range have `units` more, up to the range `behind` it.
-    #[cfg(test)]
-    pub(super) fn widen(&mut self, index: u32, units: u64, behind: u32) {
-        let node = &mut self.nodes[index as usize];
-        node.extent += units;
-        node.next = behind;
-        self.nodes[behind as usize].prev = index;
-    }
-
     /// Returns the node that a key names, unless the key is stale.
     #[inline]
     pub(super) fn resolve(&self, key: RangeKey) -> Option<&Node> {
@@ -324,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn split_and_widen_are_inverse() {
+    fn a_split_range_is_tiled_by_its_parts() {
         let mut ranges = RangeList::new();
         let (region, first) = ranges.add_region(MAX_SIZE);
         let tail = ranges.split(first, 1 << 40);
@@ -332,12 +323,6 @@ mod tests {
         let tiles: Vec<_> = ranges.walk(region).map(|(_, node)| (node.offset(), node.size())).collect();
         assert_eq!(tiles, [(0, 100), (100, (1 << 40) - 100), (1 << 40, MAX_SIZE - (1 << 40))]);
         assert_eq!(ranges.nodes[tail as usize].prev, middle);
-        for (part, behind) in [(middle, tail), (tail, NIL)] {
-            ranges.widen(first, ranges.nodes[part as usize].size(), behind);
-            ranges.put_spare(part);
-        }
-        assert_eq!(ranges.walk(region).count(), 1);
-        assert_eq!((first, ranges.nodes[first as usize].size()), (1, MAX_SIZE));
     }
 
     #[test]
@@ -352,18 +337,6 @@ mod tests {
         assert!(ranges.resolve(old).is_none() && ranges.resolve(new).is_some());
         assert!(ranges.resolve(RangeKey { index: 77, ..new }).is_none());
         assert!(ranges.resolve(ranges.key_of(NIL)).is_none(), "the border is no range");
-    }
-
-    #[test]
-    fn a_generation_wraps_into_no_other_field() {
-        let mut ranges = RangeList::new();
-        let (_, first) = ranges.add_region(8);
-        for _ in 0..(1 << 21) {
-            ranges.set_used(first, NONE);
-            ranges.set_free(first, 8, NIL);
-        }
-        let node = ranges.nodes[first as usize];
-        assert_eq!((node.size(), node.is_used(), node.stamp()), (8, false, 0));
     }
 
     #[test]

@@ -9,8 +9,8 @@
 //! * G1: a region is in the list of empty regions if and only if it is present and its `busy` count is 0.
 //! * G2: `empty_units` is the sum of the sizes in that list; `total_units` of all present ones.
 //!
-//! It does not know what lies inside a region. What counts as busy is its owner's: a used range, a slab with a used
-//! slot, a used slot.
+//! It does not know what lies inside a region. What counts as busy is its owner's: with TLSF a used range, and a slab with a
+//! used slot; in linear and fixed regions all that is used is one thing.
 
 use alloc::vec::Vec;
 
@@ -27,9 +27,9 @@ pub(super) const REGION_BITS: u32 = 22;
 pub(super) struct Region {
     /// Size in units; 0 when no region has this number.
     pub(super) units: u64,
-    /// What its owner finds it by: the first range, for one.
+    /// TLSF's first range of it.
     pub(super) first: u32,
-    /// How many live things lie in it.
+    /// How many live things lie in it, as its owner counts them.
     pub(super) busy: u32,
     pub(super) empty_prev: u32,
     pub(super) empty_next: u32,

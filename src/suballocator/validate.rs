@@ -6,9 +6,9 @@
 //! What is read is everything; nothing is trusted to be reachable or finite, so corrupted links end in a violation and
 //! never in a panic or an endless walk.
 //!
-//! Not checked, because no state shows it: R4 and S5 and F4, which say how generations change. Tests do.
+//! Not checked, because no state shows it: how generations change, as R4, S5 and F4 say it. Tests do.
 
-use super::fixed::{Bitmap, Fixed, FixedRegion, GROUP_WORDS};
+use super::fixed::{Bitmap, Fixed, FixedRegion, GENERATION_BITS, GROUP_WORDS, MAX_SLOT_COUNT};
 use super::free_lists::FreeLists;
 use super::linear::{Front, Linear, Node as LinearNode, Nodes as LinearNodes};
 use super::range_list::{NIL, Node, RangeList};
@@ -233,8 +233,13 @@ fn check_linear(linear: &Linear) -> Checked {
     let mut is_met = alloc::vec![false; linear.nodes.table.len()];
     let mut busy = alloc::vec![0; linear.regions.entries.len()];
     let (mut units, mut count) = (0, 0);
-    for (number, entry) in indexed(&linear.regions.entries).filter(|(_, entry)| entry.units > 0) {
-        let border = linear.fronts[number as usize].border;
+    ensure(linear.fronts.len() == busy.len(), "L1", "number of regions", 0u32)?;
+    for (number, entry) in indexed(&linear.regions.entries) {
+        let Front { head, border, upper } = linear.fronts[number as usize];
+        if entry.units == 0 {
+            ensure((head, border, upper) == (NONE, NONE, 0), "L1", "absent region", number)?;
+            continue;
+        }
         check_ring(&linear.nodes, (number, border, entry.units), &mut is_met)?;
         let ranges = || ring(&linear.nodes, border);
         units += ranges().map(|(_, node)| node.units()).sum::<u64>();
@@ -286,6 +291,7 @@ fn check_spare_nodes(nodes: &LinearNodes, is_met: &mut [bool]) -> Checked {
         is_met[next as usize] = true;
         next = node.next;
     }
+    ensure(next == NONE, "N2", "spare node", next)?;
     for (index, &is_met) in indexed(is_met) {
         ensure(is_met, "N2", "node", index)?;
     }
@@ -307,16 +313,19 @@ fn check_front(linear: &Linear, number: u32) -> Checked {
     ensure(counted == upper, "L2", "region", number)
 }
 
-/// F1, F2, F3, F5.
+/// F1 to F5.
 fn check_fixed(fixed: &Fixed) -> Checked {
     check_regions(&fixed.regions)?;
     check_bitmap(&fixed.open, fixed.slots.len(), NONE)?;
     ensure(fixed.lowest == fixed.open.first(), "F5", "lowest region", fixed.lowest)?;
+    ensure(fixed.slots.len() == fixed.regions.entries.len(), "F2", "number of regions", 0u32)?;
     let mut total = 0;
     for (number, slots) in indexed(&fixed.slots) {
         let free = check_slots(slots, number)?;
-        let is_open = fixed.open.contains(number as usize);
-        ensure(is_open == (fixed.regions.is_present(number) && free > 0), "F2", "region", number)?;
+        let bytes = fixed.regions.entries[number as usize].units << fixed.shift;
+        let is_whole = u64::from(slots.count) == (bytes / fixed.slot_size).min(MAX_SLOT_COUNT);
+        ensure(is_whole && fixed.open.contains(number as usize) == (free > 0), "F2", "region", number)?;
+        ensure(slots.stamp >> GENERATION_BITS == number, "F4", "region", number)?;
         let is_busy = fixed.regions.entries[number as usize].busy == u32::from(slots.used > 0);
         ensure(is_busy && slots.used == slots.count - free, "F3", "region", number)?;
         total += u64::from(slots.used);
@@ -359,7 +368,7 @@ fn check_bitmap(set: &Bitmap, capacity: usize, number: u32) -> Checked {
         }
         capacity = level.len();
     }
-    Ok(())
+    ensure(capacity <= 1, "F1", "region", number)
 }
 
 #[cfg(test)]

@@ -255,6 +255,21 @@ fn a_key_that_was_never_given_out_is_stale() {
 }
 
 #[test]
+fn a_generation_wraps_into_no_other_field() {
+    let mut subject = tlsf(64, 0, &[1_024]);
+    let take = |subject: &mut Suballocator| subject.allocate(&Request::new(512, 64)).expect("it has room").key;
+    let keys = [(); 2].map(|()| take(&mut subject));
+    let Suballocator::Tlsf(inner) = &mut subject else { unreachable!("it was made as one") };
+    let last = keys.map(|key| {
+        inner.ranges.nodes[key.index as usize].extent |= u64::MAX << (size_class::SIZE_BITS + 1);
+        inner.ranges.key_of(key.index)
+    });
+    assert!(last.into_iter().all(|key| subject.free(key).is_ok()), "one stays a node, one is merged into it");
+    subject.validate().expect("the invariants hold");
+    assert_eq!([(); 2].map(|()| take(&mut subject)), keys, "the first generation again");
+}
+
+#[test]
 fn requests_beyond_every_region_are_refused_without_overflow() {
     let mut subject = tlsf(64, 256 << 10, &[1 << 20, 1 << 40]);
     for size in [(1 << 40) + 1, 1 << 48, 1 << 63, u64::MAX - 1, u64::MAX] {

@@ -239,6 +239,22 @@ fn fronts_of_linear_regions() {
     notices("A1", &|linear| linear.used_units += 1);
     notices("A1", &|linear| linear.range_count += 1);
     notices("A2", &|linear| linear.regions.entries[0].busy += 1);
+    notices("L1", &|linear| linear.fronts.clear());
+}
+
+#[test]
+fn an_absent_region_has_no_front_and_no_slots() {
+    let mut subject = Suballocator::new(Algorithm::Linear, settings());
+    assert!((subject.add_region(1 << 12), subject.remove_region(0)) == (0, true));
+    subject.validate().expect("the invariants hold");
+    let Suballocator::Linear(mut linear) = subject else { unreachable!("it was made as one") };
+    linear.fronts[0].head = 0;
+    assert_eq!(check_linear(&linear).map_err(|violation| violation.invariant), Err("L1"));
+    let mut fixed = fixed();
+    let absent = fixed.add_region(1 << 12);
+    assert!(fixed.remove_region(absent));
+    fixed.slots[absent as usize] = FixedRegion { stamp: absent << GENERATION_BITS, ..fixed.slots[1].clone() };
+    assert_eq!(check_fixed(&fixed).map_err(|violation| violation.invariant), Err("F2"));
 }
 
 #[test]
@@ -258,6 +274,11 @@ fn nodes_of_linear_regions() {
     notices("N1", &|linear| linear.fronts[0].border = NONE);
     notices("N2", &|linear| linear.nodes.spare = 1);
     notices("N2", &|linear| linear.nodes.table.extend_from_within(0..1));
+    notices("N2", &|linear| {
+        let beyond = u32::try_from(linear.nodes.table.len()).expect("it is an index");
+        let last = linear.nodes.table.iter_mut().rfind(|node| node.next == NONE).expect("there are spare nodes");
+        last.next = beyond;
+    });
     notices("N3", &|linear| linear.nodes.table[1].stamp += 1);
     notices("N3", &|linear| {
         linear.nodes.spare = u32::try_from(linear.nodes.table.len()).expect("it is an index");
@@ -291,7 +312,10 @@ fn slots_of_fixed_regions() {
     notices("F1", &|fixed| fixed.slots[0].bits.push(0));
     notices("F1", &|fixed| fixed.slots[0].groups.remove(1));
     notices("F1", &|fixed| fixed.slots[0].groups.levels[0][0] |= 1 << 2);
+    notices("F1", &|fixed| fixed.slots[0].groups.levels.clear());
     notices("F1", &|fixed| fixed.open.levels[0].push(0));
+    notices("F2", &|fixed| fixed.slots.extend_from_within(1..2));
+    notices("F2", &|fixed| fixed.slot_size += 64);
     notices("F2", &|fixed| fixed.open.remove(1));
     notices("F3", &|fixed| fixed.slots[0].bits[64] &= !1);
     notices("F5", &|fixed| fixed.lowest = 1);
@@ -299,5 +323,6 @@ fn slots_of_fixed_regions() {
     notices("F3", &|fixed| fixed.slots[0].used += 1);
     notices("F3", &|fixed| fixed.regions.entries[0].busy = 2);
     notices("F3", &|fixed| fixed.range_count += 1);
+    notices("F4", &|fixed| fixed.slots[1].stamp = fixed.slots[0].stamp);
     notices("G2", &|fixed| fixed.regions.total_units += 1);
 }

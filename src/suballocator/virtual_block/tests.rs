@@ -122,8 +122,9 @@ fn a_key_stays_stale_however_often_the_block_is_cleared() {
 
 #[test]
 fn user_data_stay_with_their_range() {
-    for slab_limit in [0, 1_024] {
-        let info = VirtualBlockCreateInfo::new(1 << 20).slab_limit(slab_limit);
+    let info = VirtualBlockCreateInfo::new(1 << 20);
+    let slots = info.algorithm(Algorithm::Fixed { slot_size: 4_096 });
+    for info in [info, info.slab_limit(1_024), info.algorithm(Algorithm::Linear), slots] {
         let mut block = VirtualBlock::new(&info).expect("the description is sound");
         let keys: Vec<_> =
             (1..=100).map(|size| block.allocate(&Request::new(size * 30, 1)).expect("it has room").key).collect();
