@@ -298,3 +298,32 @@ fn host_memory_that_is_short_once_refuses_no_opening() {
     rig.control().fail_when(|_| None);
     rig.finish();
 }
+
+/// Small resources come and go: they have slots where others live, so the block that is empty ages, and goes back.
+#[test]
+fn an_empty_block_is_not_used_while_another_has_a_slot() {
+    let rig = Rig::new(Profile::unified());
+    let info = AllocationCreateInfo::gpu_only();
+    let small = || rig.allocate(&linear(1000), &info).expect("there is memory");
+    let first = small();
+    let memory = first.memory();
+    let (mut early, mut late) = (vec![first], vec![]);
+    while late.len() < 500 {
+        let next = small();
+        if next.memory() == memory { early.push(next) } else { late.push(next) }
+    }
+    let holes: Vec<_> = (0..late.len()).step_by(3).rev().map(|at| late.swap_remove(at)).collect();
+    free_all(&rig, holes);
+    free_all(&rig, early);
+    let before = rig.statistics().total;
+    assert_eq!((before.block_count, before.empty_bytes), (2, before.block_bytes / 2));
+    for _ in 0..301 {
+        let passing = small();
+        assert_ne!(passing.memory(), memory, "others have room");
+        rig.tick();
+        rig.free(passing).expect("it is alive");
+    }
+    assert_eq!(reserved(&rig), before.block_bytes / 2, "the empty block has gone back");
+    free_all(&rig, late);
+    rig.finish();
+}
