@@ -104,6 +104,20 @@ fn a_removed_slab_makes_its_keys_stale() {
     assert!(slabs.put(key).is_none());
 }
 
+/// The number of a slab that is gone, with the life that it had.
+#[test]
+fn the_short_way_frees_nothing_of_a_slab_that_followed() {
+    let mut slabs = Slabs::new(64, 0);
+    let slab = slabs.add(3, 2, 9, (0, 0));
+    let old = drain(&mut slabs, 3);
+    assert!(old.iter().all(|&key| slabs.put(key).is_some()));
+    slabs.remove(slab);
+    assert_eq!(slabs.add(3, 2, 9, (0, 0)), slab);
+    let new = drain(&mut slabs, 3);
+    let mut put = |keys: &[RangeKey]| [slabs.put_ready(keys[0]), slabs.put_ready(keys[1])];
+    assert_eq!((put(&old), put(&new)), ([None, None], [Some(4), None]), "the last one in use is not its business");
+}
+
 #[test]
 fn a_slab_that_is_removed_from_the_second_word_leaves_no_room() {
     let mut slabs = Slabs::new(64, 0);
