@@ -298,3 +298,72 @@ fn host_memory_that_is_short_once_refuses_no_opening() {
     rig.control().fail_when(|_| None);
     rig.finish();
 }
+
+/// Small resources come and go: they have slots where others live, so the block that is empty ages, and goes back.
+#[test]
+fn an_empty_block_is_not_used_while_another_has_a_slot() {
+    let rig = Rig::new(Profile::unified());
+    let info = AllocationCreateInfo::gpu_only();
+    let small = || rig.allocate(&linear(1000), &info).expect("there is memory");
+    let first = small();
+    let memory = first.memory();
+    let (mut early, mut late) = (vec![first], vec![]);
+    while late.len() < 500 {
+        let next = small();
+        if next.memory() == memory { early.push(next) } else { late.push(next) }
+    }
+    let holes: Vec<_> = (0..late.len()).step_by(3).rev().map(|at| late.swap_remove(at)).collect();
+    free_all(&rig, holes);
+    free_all(&rig, early);
+    let before = rig.statistics().total;
+    assert_eq!((before.block_count, before.empty_bytes), (2, before.block_bytes / 2));
+    for _ in 0..301 {
+        let passing = small();
+        assert_ne!(passing.memory(), memory, "others have room");
+        rig.tick();
+        rig.free(passing).expect("it is alive");
+    }
+    assert_eq!(reserved(&rig), before.block_bytes / 2, "the empty block has gone back");
+    free_all(&rig, late);
+    rig.finish();
+}
+
+/// The last that lies in a block is a slot of a slab that stays: that the block is kept is a matter of the bound all the same.
+#[test]
+fn blocks_that_are_empty_but_for_slabs_are_kept_within_the_bound() {
+    let rig = Rig::new(two_heaps(mib(4096), mib(64)));
+    let pool = rig.create_pool(&PoolCreateInfo::for_memory_type(0).block_size(mib(16))).expect("there is room");
+    let info = AllocationCreateInfo::gpu_only().pool(&pool);
+    let allocate = |size| rig.allocate(&linear(size), &info).expect("there is memory");
+    let elsewhere = rig.allocate(&linear(256), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    let large = mib(16) - (192 << 10);
+    // Each small one is of a class of its own, and has room in the block of its large one alone.
+    let (larges, smalls): (Vec<_>, Vec<_>) =
+        (8..13).map(|sixteenth| (allocate(large), allocate(sixteenth << 14))).unzip();
+    free_all(&rig, larges);
+    let empty_bytes = || rig.pool_statistics(&pool).map(|pool| pool.empty_bytes);
+    let kept: Vec<_> = smalls.into_iter().map(|small| (free_all(&rig, [small]), empty_bytes()).1).collect();
+    assert_eq!(kept, [16, 32, 48, 64, 64].map(|size| Some(mib(size))), "the fifth is one too many");
+    free_all(&rig, [elsewhere]);
+    rig.destroy_pool(pool).expect("nothing of it is alive");
+    rig.finish();
+}
+
+/// A block ages from when its last slot was freed, not from when it was opened.
+#[test]
+fn a_block_whose_last_slot_was_freed_ages_from_then() {
+    let rig = Rig::new(Profile::discrete_rebar());
+    let other = rig.allocate(&linear(256), &AllocationCreateInfo::upload()).expect("there is memory");
+    // The one that a block is opened for is given a range of it; the next one has a slot.
+    let [opener, last] = [256, 256].map(|size| rig.allocate(&linear(size), &AllocationCreateInfo::gpu_only()));
+    free_all(&rig, opener);
+    let before = reserved(&rig);
+    (0..400).for_each(|_| rig.tick());
+    free_all(&rig, last);
+    (0..300).for_each(|_| rig.tick());
+    assert_eq!(reserved(&rig), before);
+    rig.tick();
+    assert!(reserved(&rig) < before);
+    free_all(&rig, [other]);
+    rig.finish();
+}

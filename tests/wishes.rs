@@ -4,7 +4,7 @@
 mod common;
 
 use ash::vk;
-use common::{Rig, buffer_info, image_info, linear, mib, non_linear, requirements};
+use common::{Rig, buffer_info, image_info, linear, mib, non_linear, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
     AccessError, Algorithm, Allocation, AllocationCreateInfo, AllocationError, Buffer, DedicatedUse, Image, Intent,
@@ -61,6 +61,52 @@ fn what_a_resource_requires_is_kept_besides_the_wish() {
     let most = rig.allocate(&linear(64), &info.min_alignment(1 << 63)).expect("memory of its own lies at offset 0");
     assert_eq!(most.offset(), 0);
     free_all(&rig, [first, made, most]);
+    rig.finish();
+}
+
+/// Slots and ranges at hand, in blocks that the allocator has already, are no way past the checks.
+#[test]
+fn room_at_hand_serves_no_request_that_is_wrong() {
+    let sizes = [0, 1, 256, 70_000, 3 << 20, 1 << 63, u64::MAX - 1, u64::MAX];
+    let alignments = [0, 1, 3, 256, 257, 1 << 63, (1 << 63) + 1, u64::MAX];
+    for profile in [Profile::unified(), Profile::discrete_rebar(), Profile::noncoherent()] {
+        let (rig, info) = (Rig::new(profile), AllocationCreateInfo::gpu_only());
+        for kind in [Kind::Linear, Kind::NonLinear] {
+            let good = |size| requirements(size, 256, kind);
+            let make = |size| rig.allocate(&good(size), &info).expect("there is memory");
+            let mut live: Vec<_> = [256; 40].into_iter().chain([70_000; 9]).map(make).collect();
+            free_all(&rig, (0..live.len()).step_by(4).rev().map(|at| live.swap_remove(at)).collect::<Vec<_>>());
+            for (size, alignment) in sizes.into_iter().flat_map(|size| alignments.map(|alignment| (size, alignment))) {
+                let (request, before) = (requirements(size, alignment, kind), state_of(&rig));
+                let refusals = [
+                    rig.allocate(&request, &info).map(|served| free_all(&rig, [served])),
+                    rig.allocate_many(&[good(256), request], &info).map(|served| free_all(&rig, served)),
+                ];
+                for refusal in refusals {
+                    let is_wrong =
+                        matches!(refusal, Err(AllocationError::ZeroSize | AllocationError::BadAlignment { .. }));
+                    assert_eq!(is_wrong, size == 0 || !alignment.is_power_of_two(), "{request:?}: {refusal:?}");
+                    assert!(refusal.is_ok() || state_of(&rig) == before, "{request:?}: {refusal:?}");
+                }
+            }
+            free_all(&rig, live);
+        }
+        rig.finish();
+    }
+}
+
+/// What a driver calls a success, and is none, is the driver's error: nothing of it is counted, and the next block serves.
+#[test]
+fn memory_without_a_handle_is_an_error_of_the_driver() {
+    let rig = Rig::new(Profile::unified());
+    let info = AllocationCreateInfo::gpu_only();
+    let before = state_of(&rig);
+    rig.control().fail_when(|call| (call.function == Function::AllocateMemory).then_some(vk::Result::SUCCESS));
+    let error = rig.allocate(&linear(256), &info).expect_err("there is no handle");
+    assert!(error.to_string().contains("vkAllocateMemory"), "{error}");
+    assert_eq!(state_of(&rig), before);
+    rig.control().clear_faults();
+    free_all(&rig, [rig.allocate(&linear(256), &info).expect("there is memory")]);
     rig.finish();
 }
 

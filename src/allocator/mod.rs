@@ -171,10 +171,7 @@ impl Allocator {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline(always)]
-    #[expect(
-        clippy::inline_always,
-        reason = "the handle is written where the caller wants it: copying what was just written in words waits for these stores"
-    )]
+    #[expect(clippy::inline_always, reason = "the handle is written where it stays: a copy would wait for its stores")]
     pub fn allocate(
         &self,
         requirements: &AllocationRequirements,

@@ -58,7 +58,8 @@ impl Pool {
         Some(placement(&cut))
     }
 
-    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks and fixed slots too.
+    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks and fixed slots too; `None` also where
+    /// another thread is at work in the pool. That the alignment is a power of two is the caller's to know.
     #[inline]
     pub(crate) fn allocate_at_hand(&self, kind: Kind, size: u64, alignment: u64) -> Option<Placement> {
         if self.settings.algorithm == Algorithm::Tlsf {
@@ -71,8 +72,8 @@ impl Pool {
         Some(placement(&cut))
     }
 
-    /// Frees a range where no block may go back for it, slots of slabs or fixed ones, and those of linear blocks; `None`, and nothing changed, where
-    /// [`free`](Self::free) must look closer, or another thread is at work in the pool.
+    /// Frees a range where no block may go back for it: a slot of a slab or a fixed one, or a range of a linear block; `None`,
+    /// and nothing changed, where [`free`](Self::free) must look closer, or another thread is at work in the pool.
     #[inline]
     pub(crate) fn free_at_hand(&self, key: RangeKey, now: u64) -> Option<Left> {
         let mut held = self.try_hold()?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! class 12, 832-byte slots      room   0b01        one bit per word that is not 0
-//!                               words  0b0110 | 0  one bit per slab with a free slot, by its place in the class
+//!                               words  0b0110 | 0  one bit per slab with free slots and used ones, by its place
 //!                               places 7 2 5 9     slab numbers
 //! slab 2   one cache line       free 0b…0110, full, offset, node
 //! its range                     [ slot 0 ][ slot 1 ][ slot 2 ] … [ slot n-1 ]
@@ -13,14 +13,14 @@
 //! is cannot be predicted. The lowest place with room serves, so later slabs drain. The first slabs of a class have one
 //! slot, so a small program pays rounding only; later ones at most half as many as the class has, so no slab strands
 //! much. A slab that becomes empty stays, so that what comes and goes never rebuilds it, but one of each class only, and
-//! all of them together within a bound.
+//! all of them together within a bound. It serves when no other has room, so that an empty region stays so.
 //!
 //! Invariants:
 //! * S1: a slab's range is used, carries the slab's index as its mark, starts where slot 0 does, and is exactly
 //!   `count` slots long.
 //! * S2: `free` has no bit outside `full`, which has `count` bits.
-//! * S3: the bit of a place is set in `words` if and only if its slab has a free slot, and the bit of a word in `room` if
-//!   and only if the word is not 0. Every slab has one place in its class.
+//! * S3: the bit of a place is set in `words` if and only if its slab has a free slot and a used one, and the bit of a word
+//!   in `room` if and only if the word is not 0. Every slab has one place in its class.
 //! * S4: a class's `slots` is the sum of its slabs' slots; `empty` is its one slab without a used slot, if any;
 //!   `kept_bytes` is the size of all such slabs together.
 //! * S5: a slab's generation changes when it is given back. Keys of one slab life are told apart by slot only: that
@@ -142,7 +142,8 @@ impl Slabs {
     #[inline]
     pub(super) fn with_room(&self, class: usize) -> Option<u32> {
         let entry = self.classes.get(class)?;
-        Some(entry.places[entry.first()?])
+        let slab = entry.first().map_or(entry.empty, |place| entry.places[place]);
+        (slab != NONE).then_some(slab)
     }
 
     /// Returns how many slots the next slab of a class has: at most half of what the class has. 0 where there is no place
@@ -178,23 +179,22 @@ impl Slabs {
             (slab.class, slab.count) = (class as u8, count as u8);
             self.classes[class].slots += count as u32;
         }
-        self.classes[class].set_room(place, RoomBits::of(place));
         self.keep(index);
         index
     }
 
-    /// Takes the lowest free slot of the class's first slab with room; `None`, and nothing changed, where it has none.
+    /// Takes the lowest free slot of the class's first slab with room, of its empty one where no other has any; `None`, and
+    /// nothing changed, where it has neither.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn take(&mut self, class: usize, regions: &mut RegionTable) -> Option<Suballocation> {
         let entry = self.classes.get_mut(class)?;
         let word = entry.room.trailing_zeros() as usize;
-        let bits = entry.words.get_mut(word)?;
+        let Some(bits) = entry.words.get_mut(word) else {
+            return self.take_of_empty(class, regions);
+        };
         let index = *entry.places.get(word << 6 | bits.trailing_zeros() as usize)?;
         let slab = self.table.get_mut(index as usize)?;
-        if slab.is_empty() {
-            return Some(self.take_of_empty(class, index, regions));
-        }
         let slot = slab.next_slot();
         slab.free = without_lowest(slab.free);
         // The bits of this slab and of this word are the lowest.
@@ -205,19 +205,21 @@ impl Slabs {
         Some(Suballocation { region, offset: slab.offset_of(slot), size: u64::from(size), key })
     }
 
-    /// Takes the first slot of a slab that is empty.
+    /// Takes the first slot of the class's empty slab, if it has one.
     #[inline(never)]
-    fn take_of_empty(&mut self, class: usize, index: u32, regions: &mut RegionTable) -> Suballocation {
-        let (entry, slab) = (&mut self.classes[class], &mut self.table[index as usize]);
+    fn take_of_empty(&mut self, class: usize, regions: &mut RegionTable) -> Option<Suballocation> {
+        let entry = &mut self.classes[class];
+        let index = entry.empty;
+        let slab = self.table.get_mut(index as usize)?;
         self.kept_bytes -= slab.bytes();
         entry.empty = NONE;
         slab.free = without_lowest(slab.free);
-        if slab.free == 0 {
-            entry.clear_room(slab.place, slab.room);
+        if slab.free != 0 {
+            entry.set_room(slab.place, slab.room);
         }
         regions.occupy(slab.region);
         let key = RangeKey { index: SLAB_BIT | index << 6, generation: slab.generation };
-        Suballocation { region: slab.region, offset: slab.offset, size: u64::from(slab.slot), key }
+        Some(Suballocation { region: slab.region, offset: slab.offset, size: u64::from(slab.slot), key })
     }
 
     /// Gives a slot back where another of its slab stays in use, and returns its bytes; `None`, and nothing changed, for any
@@ -263,7 +265,7 @@ impl Slabs {
         self.kept_bytes = kept_bytes;
         entry.empty = index;
         slab.free = slab.full;
-        entry.set_room(slab.place, slab.room);
+        entry.clear_room(slab.place, slab.room);
         Some(Freed { region, offset: slab.offset_of(slot), size, is_region_empty })
     }
 
@@ -276,10 +278,11 @@ impl Slabs {
             return None;
         }
         slab.free |= bit;
-        let slab = &*slab;
-        self.classes[usize::from(slab.class)].set_room(slab.place, slab.room);
-        let Slab { region, slot: size, .. } = *slab;
         let (offset, is_empty) = (slab.offset_of(slot), slab.is_empty());
+        let Slab { region, slot: size, place, room, class, .. } = *slab;
+        let entry = &mut self.classes[usize::from(class)];
+        let note = if is_empty { SlabClass::clear_room } else { SlabClass::set_room };
+        note(entry, place, room);
         Some(Put { slab: index, region, offset, size: u64::from(size), is_empty })
     }
 
@@ -325,13 +328,13 @@ impl Slabs {
 
     /// Takes a slab without used slots out of its class and returns its range. Its keys become stale.
     pub(super) fn remove(&mut self, index: u32) -> u32 {
-        let Slab { count, node, place, room, class, .. } = self.table[index as usize];
+        let Slab { count, node, place, class, .. } = self.table[index as usize];
         if self.classes[usize::from(class)].empty == index {
             self.reuse(index);
         }
         let entry = &mut self.classes[usize::from(class)];
         entry.slots -= u32::from(count);
-        entry.leave(place, room);
+        entry.leave(place);
         self.put_spare(index);
         node
     }

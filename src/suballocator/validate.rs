@@ -174,7 +174,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
             ensure(slab.room == RoomBits::of(place), "S3", "room bits of slab", index)?;
             ensure(class.places.get(usize::from(place)) == Some(&index), "S3", "slab", index)?;
             let has_room = class.words.get(word).is_some_and(|word| word & (1 << (place & 63)) != 0);
-            ensure(has_room == (slab.free != 0), "S3", "slab", index)?;
+            ensure(has_room == (slab.free != 0 && !slab.is_empty()), "S3", "slab", index)?;
             with_room += u32::from(has_room);
             slots += slab.full.count_ones();
             if slab.is_empty() {

@@ -33,7 +33,7 @@ impl RoomBits {
 pub(in super::super) struct SlabClass {
     /// One bit for each of `words` that is not 0.
     pub(in super::super) room: u64,
-    /// One bit for each place whose slab has a free slot.
+    /// One bit for each place whose slab has a free slot and a used one.
     pub(in super::super) words: Box<[u64]>,
     /// By place: the slab; of a vacant place: the next vacant one.
     pub(in super::super) places: Vec<u32>,
@@ -50,7 +50,7 @@ impl SlabClass {
         Self { room: 0, words: Box::default(), places: Vec::new(), vacant: NONE, empty: NONE, slots: 0 }
     }
 
-    /// Returns the lowest place whose slab has a free slot.
+    /// Returns the lowest place whose slab has a free slot and a used one.
     #[inline]
     pub(super) fn first(&self) -> Option<usize> {
         let word = self.room.trailing_zeros() as usize;
@@ -90,8 +90,8 @@ impl SlabClass {
         u16::try_from(place).unwrap_or(u16::MAX)
     }
 
-    pub(super) fn leave(&mut self, place: u16, bits: RoomBits) {
-        self.clear_room(place, bits);
+    /// Vacates the place of a slab without room beside used slots: it has no bit (S3).
+    pub(super) fn leave(&mut self, place: u16) {
         self.places[usize::from(place)] = core::mem::replace(&mut self.vacant, u32::from(place));
     }
 

@@ -104,18 +104,58 @@ fn a_removed_slab_makes_its_keys_stale() {
     assert!(slabs.put(key).is_none());
 }
 
+/// The number of a slab that is gone, with the life that it had.
+#[test]
+fn the_short_way_frees_nothing_of_a_slab_that_followed() {
+    let mut slabs = Slabs::new(64, 0);
+    let slab = slabs.add(3, 2, 9, (0, 0));
+    let old = drain(&mut slabs, 3);
+    assert!(old.iter().all(|&key| slabs.put(key).is_some()));
+    slabs.remove(slab);
+    assert_eq!(slabs.add(3, 2, 9, (0, 0)), slab);
+    let new = drain(&mut slabs, 3);
+    let mut put = |keys: &[RangeKey]| [slabs.put_ready(keys[0]), slabs.put_ready(keys[1])];
+    assert_eq!((put(&old), put(&new)), ([None, None], [Some(4), None]), "the last one in use is not its business");
+}
+
 #[test]
 fn a_slab_that_is_removed_from_the_second_word_leaves_no_room() {
     let mut slabs = Slabs::new(64, 0);
     let mut newest = (0, Vec::new());
     for _ in 0..65 {
-        newest = (slabs.add(5, 1, 0, (0, 0)), drain(&mut slabs, 5));
+        newest = (slabs.add(5, 2, 0, (0, 0)), drain(&mut slabs, 5));
     }
-    assert!(slabs.put(newest.1[0]).is_some_and(|put| put.is_empty));
-    slabs.keep(newest.0);
+    assert!(slabs.put(newest.1[0]).is_some_and(|put| !put.is_empty));
     assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0b10, Some(newest.0)));
+    assert!(slabs.put(newest.1[1]).is_some_and(|put| put.is_empty));
+    assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0, None), "nobody has said that it is kept");
+    slabs.keep(newest.0);
+    assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0, Some(newest.0)));
     slabs.remove(newest.0);
     assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0, None));
+}
+
+/// An empty slab may be all that lies in its region; whoever is given a slot of it keeps the region.
+#[test]
+fn an_empty_slab_serves_when_no_other_has_room() {
+    let (mut slabs, mut regions) = (Slabs::new(64, 0), regions());
+    let slots: Vec<_> = (0..2)
+        .flat_map(|region| {
+            slabs.add(3, 2, region, (region, 0));
+            [(); 2].map(|()| slabs.take(3, &mut regions).expect("two slots are free"))
+        })
+        .collect();
+    assert_eq!(slots.iter().map(|slot| slot.region).collect::<Vec<_>>(), [0, 0, 1, 1]);
+    assert_eq!(slabs.put_ready(slots[0].key), Some(4));
+    assert!(slabs.put_last(slots[1].key, 12, &mut regions, u64::MAX).is_some_and(|freed| freed.is_region_empty));
+    assert_eq!(slabs.put_ready(slots[3].key), Some(4));
+    for region in [1, 0, 0] {
+        let slab = slabs.with_room(3).map(|slab| slabs.table[slab as usize].region);
+        let taken = slabs.take(3, &mut regions).map(|slot| slot.region);
+        assert_eq!((slab, taken), (Some(region), Some(region)));
+    }
+    assert!(slabs.with_room(3).is_none() && slabs.take(3, &mut regions).is_none());
+    assert_eq!((slabs.classes[3].room, slabs.classes[3].empty, slabs.kept_bytes), (0, NONE, 0));
 }
 
 #[test]

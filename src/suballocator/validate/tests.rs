@@ -161,8 +161,14 @@ fn slabs() {
     });
     notices_in_tlsf("S2", |tlsf| tlsf.slabs.table[0].free |= 1 << 63);
     notices_in_tlsf("S3", |tlsf| {
-        let class = tlsf.slabs.table[empty(tlsf)].class as usize;
-        tlsf.slabs.classes[class].words[0] = 0;
+        let Slab { class, place, .. } = tlsf.slabs.table[empty(tlsf)];
+        let class = &mut tlsf.slabs.classes[usize::from(class)];
+        (class.words[0], class.room) = (class.words[0] | 1 << place, class.room | 1);
+    });
+    notices_in_tlsf("S3", |tlsf| {
+        let class =
+            tlsf.slabs.classes.iter_mut().find(|class| class.room == 1).expect("one has room beside used slots");
+        (class.words[0], class.room) = (0, 0);
     });
     notices_in_tlsf("S3", |tlsf| tlsf.slabs.classes[0].room ^= 1);
     notices_in_tlsf("S3", |tlsf| tlsf.slabs.classes[0].words[0] |= 1 << 40);
