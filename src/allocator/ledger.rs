@@ -7,6 +7,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::Allocation;
 use crate::suballocator::RangeKey;
 use crate::sync::Mutex;
 
@@ -22,6 +23,10 @@ pub(crate) struct LedgerKey {
 impl LedgerKey {
     pub(crate) fn new(pool: u16, is_dedicated: bool, key: RangeKey) -> Self {
         Self { pool, is_dedicated, index: key.index(), generation: key.generation() }
+    }
+
+    pub(crate) fn of(allocation: &Allocation) -> Self {
+        Self::new(allocation.pool_index(), allocation.is_dedicated(), allocation.key())
     }
 }
 

@@ -23,6 +23,7 @@ mod custom_pool;
 mod descent;
 mod error;
 mod first_pools;
+mod free;
 mod ladder;
 mod ledger;
 #[cfg(all(test, loom))]
@@ -49,12 +50,12 @@ pub use self::error::{
     FreeErrorReason, Reason,
 };
 use self::first_pools::FirstPools;
+use self::ledger::Ledger;
 pub use self::ledger::{Leak, LeakReport};
-use self::ledger::{Ledger, LedgerKey};
 pub use self::memory_map::{MemoryMap, MemoryMapObject, MemoryMapRange, RangeUse};
 pub use self::plan::{Limits, Plan, PlannedPlacement};
 pub(crate) use self::pools::PoolRef;
-use self::pools::{NumberedPool, Pools};
+use self::pools::Pools;
 pub(crate) use self::request::AllocationRequest;
 pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
 use self::retention::IdleMemory;
@@ -66,8 +67,6 @@ pub use self::upkeep::{AllocationRange, BudgetAge};
 use crate::block::Backing;
 use crate::device::{Device, Properties};
 use crate::memory_type::{Budget, HeapUsage, Selector, Topology};
-use crate::pool::{Held, Left};
-use crate::suballocator::StaleKey;
 use crate::sync::{AtomicU64, Mutex, Ordering, StaticU32};
 
 /// Numbers allocators, so that a key of one is foreign to every other. 0 is never given out.
@@ -206,84 +205,6 @@ impl Allocator {
         Ok(allocations)
     }
 
-    /// Frees an allocation.
-    ///
-    /// Blocks that become empty are kept within a bound, or go back to the driver. Freeing works after device loss.
-    ///
-    /// # Errors
-    /// `Foreign` or `Stale`; the allocation is handed back and nothing has changed.
-    ///
-    /// # Complexity
-    /// O(1); no driver call unless a block goes back, and no heap call unless a pool becomes empty.
-    pub fn free(&self, allocation: Allocation) -> Result<(), FreeError> {
-        let stamp = allocation.stamp();
-        let Some(pool) = self.pools.get_default(stamp.pool()).filter(|_| stamp.is_plain_of(self.owner)) else {
-            return self.free_of_other(allocation);
-        };
-        let mut held = pool.try_hold();
-        if held.as_mut().is_some_and(|held| held.free_ready(allocation.key())) {
-            return Ok(());
-        }
-        self.free_from(allocation, pool, held)
-    }
-
-    /// Frees what is of a custom pool, or needs all checks.
-    #[inline(never)]
-    fn free_of_other(&self, allocation: Allocation) -> Result<(), FreeError> {
-        let (stamp, key) = (allocation.stamp(), allocation.key());
-        if stamp.is_plain_of(self.owner)
-            && let Some(left) = self.pools.free_at_hand_in_other(stamp.pool(), key, self.now())
-        {
-            return self.end_free(allocation, Ok(left));
-        }
-        self.free_checked(allocation)
-    }
-
-    /// Frees what is no slot, or the last one of its slab; with the lock of its pool, if that was had at once.
-    #[inline(never)]
-    fn free_from(&self, allocation: Allocation, pool: &NumberedPool, held: Option<Held<'_>>) -> Result<(), FreeError> {
-        let held = held.unwrap_or_else(|| pool.hold());
-        match pool.free_held(held, self.backing(), allocation.key(), self.now()) {
-            Ok(Left::Live) => Ok(()),
-            left => self.end_free(allocation, left),
-        }
-    }
-
-    /// Frees what is dedicated, in the ledger, or the last of a custom pool's block.
-    #[inline(never)]
-    fn free_checked(&self, allocation: Allocation) -> Result<(), FreeError> {
-        if !self.owns(&allocation) {
-            return Err(FreeError { reason: FreeErrorReason::Foreign, allocation });
-        }
-        let stale = FreeErrorReason::Stale;
-        let Some(pool) = self.pools.get(allocation.pool_index()) else {
-            return Err(FreeError { reason: stale, allocation });
-        };
-        if allocation.is_in_ledger() {
-            self.ledger.strike(ledger_key(&allocation));
-        }
-        let key = allocation.key();
-        let left = if allocation.is_dedicated() {
-            pool.free_dedicated(self.backing(), key)
-        } else {
-            pool.free(self.backing(), key, self.now())
-        };
-        self.end_free(allocation, left)
-    }
-
-    /// Says how a free went, and rests where it left nothing.
-    #[cold]
-    fn end_free(&self, allocation: Allocation, left: Result<Left, StaleKey>) -> Result<(), FreeError> {
-        match left {
-            Ok(Left::Live) => Ok(()),
-            Ok(Left::Nothing) => {
-                self.release_if_idle();
-                Ok(())
-            }
-            Err(StaleKey) => Err(FreeError { reason: FreeErrorReason::Stale, allocation }),
-        }
-    }
-
     /// Returns the device's memory types, heaps and limits as the allocator sees them.
     pub fn properties(&self) -> &Properties {
         self.device.properties()
@@ -310,21 +231,6 @@ impl Allocator {
         self.pools
             .all()
             .try_for_each(|pool| pool.validate().map_err(|violation| format!("pool {}: {violation}", pool.index())))
-    }
-
-    /// Takes back what was made a moment ago, because the rest of an operation failed (I3): nothing of it counts, and a
-    /// block that was opened for it goes back. Where others have freed all else meanwhile, the allocator rests.
-    #[expect(clippy::needless_pass_by_value, reason = "the key ends here")]
-    pub(crate) fn take_back(&self, allocation: Allocation) {
-        if allocation.is_in_ledger() {
-            self.ledger.strike(ledger_key(&allocation));
-        }
-        let Some(pool) = self.pools.get(allocation.pool_index()) else { return };
-        let taken = pool.take_back(self.backing(), (allocation.key(), allocation.making()), self.now());
-        debug_assert!(taken.is_ok(), "I1: the allocator takes back what it has made");
-        if taken == Ok(Left::Nothing) {
-            self.release_if_idle();
-        }
     }
 
     /// Returns whether this allocator made an allocation.
@@ -384,10 +290,6 @@ impl Allocator {
             None => log::warn!("{report}"),
         }
     }
-}
-
-fn ledger_key(allocation: &Allocation) -> LedgerKey {
-    LedgerKey::new(allocation.pool_index(), allocation.is_dedicated(), allocation.key())
 }
 
 impl fmt::Debug for Allocator {

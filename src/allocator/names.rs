@@ -1,13 +1,13 @@
 //! Names of allocations, for people: given when they are made, or later.
 
-use super::ledger::NewEntry;
-use super::{AccessError, Allocation, Allocator, ledger_key};
+use super::ledger::{LedgerKey, NewEntry};
+use super::{AccessError, Allocation, Allocator};
 
 impl Allocator {
     /// Returns the name that an allocation was given, while it is alive; empty where it is tracked without one.
     pub fn name_of(&self, allocation: &Allocation) -> Option<String> {
         let is_own = self.owns(allocation) && allocation.is_in_ledger();
-        is_own.then(|| self.ledger.name(ledger_key(allocation))).flatten()
+        is_own.then(|| self.ledger.name(LedgerKey::of(allocation))).flatten()
     }
 
     /// Names an allocation, or names it anew: as [`AllocationCreateInfo::name`](super::AllocationCreateInfo::name) does for
@@ -23,7 +23,7 @@ impl Allocator {
             return Err(AccessError::Foreign);
         }
         let (size, memory_type_index) = (allocation.size(), allocation.memory_type_index());
-        self.ledger.rename(ledger_key(allocation), &NewEntry { name, size, memory_type_index });
+        self.ledger.rename(LedgerKey::of(allocation), &NewEntry { name, size, memory_type_index });
         allocation.note_in_ledger();
         Ok(())
     }

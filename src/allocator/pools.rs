@@ -22,7 +22,7 @@ use self::template::Template;
 use super::custom_pool::{CreatePoolError, PoolCreateInfo};
 use super::stamp::{Stamp, Trait};
 use crate::device::Device;
-use crate::pool::{BlockClass, Kind, Left, MemoryPriority, Pool, PoolSettings};
+use crate::pool::{BlockClass, Kind, MemoryPriority, Pool, PoolSettings};
 use crate::suballocator::RangeKey;
 use crate::sync::{AtomicU64, OnceBox, Ordering, RwLock};
 use ash::vk;
@@ -265,14 +265,14 @@ impl Pools {
         self.others.read().get(index).map(PoolRef::Shared)
     }
 
-    /// Frees a range of a pool that is no default one, where no block may go back for it; `None`, and nothing changed,
+    /// Frees a range of a pool that is no default one, where others beside it stay in use; `false`, and nothing changed,
     /// where [`Pool::free`] must look closer, or another thread is at work in the pool. The table is read meanwhile, which no
     /// driver call prolongs.
     #[inline]
-    pub(crate) fn free_at_hand_in_other(&self, index: u16, key: RangeKey, now: u64) -> Option<Left> {
+    pub(crate) fn free_at_hand_in_other(&self, index: u16, key: RangeKey) -> bool {
         let others = self.others.read();
         let slot = usize::from(index).checked_sub(FIRST_OTHER).and_then(|slot| others.slots.get(slot));
-        slot?.as_ref()?.free_at_hand(key, now)
+        slot.and_then(Option::as_ref).is_some_and(|pool| pool.free_at_hand(key))
     }
 
     /// Goes through all pools: the default ones by memory type, each with its shards, then the others that there are now. No

@@ -64,16 +64,6 @@ impl BlockList {
         self.suballocator.free_ready(key)
     }
 
-    /// Frees the last used slot of a slab where that is kept; `None`, and nothing changed, where [`free`](Self::free) must
-    /// look closer, and where more than `most_empty_bytes` would lie in empty blocks.
-    pub(crate) fn free_last(&mut self, key: RangeKey, now: u64, most_empty_bytes: u64) -> Option<Freed> {
-        let freed = self.suballocator.free_last(key, most_empty_bytes)?;
-        if freed.is_region_empty {
-            self.note_emptied(freed.region, now);
-        }
-        Some(freed)
-    }
-
     /// Cuts a range that is at hand in blocks without slabs; `None` where [`allocate`](Self::allocate) must look further.
     #[inline]
     pub(crate) fn allocate_at_hand(&mut self, request: &Request) -> Option<Cut> {

@@ -3,7 +3,7 @@
 //! Whoever holds it neither waits nor calls the driver (I1 of [`pool`](super)).
 
 use super::{Kind, Left, Placement, Pool, State, placement};
-use crate::block::{Backing, growth};
+use crate::block::Backing;
 use crate::suballocator::{Algorithm, RangeKey, Request, StaleKey};
 use crate::sync::BriefMutexGuard;
 
@@ -62,25 +62,26 @@ impl Pool {
     /// another thread is at work in the pool. That the alignment is a power of two is the caller's to know.
     #[inline]
     pub(crate) fn allocate_at_hand(&self, kind: Kind, size: u64, alignment: u64) -> Option<Placement> {
+        let mut held = self.try_hold()?;
         if self.settings.algorithm == Algorithm::Tlsf {
-            return self.allocate_ready(&mut self.try_hold()?, kind, size, alignment);
+            return self.allocate_ready(&mut held, kind, size, alignment);
         }
         let (size, alignment) = self.round(kind, size, alignment)?;
-        let mut state = self.state.try_lock()?;
-        let cut = state.blocks.allocate_at_hand(&Request::new(size, alignment))?;
-        state.allocated += 1;
+        let cut = held.state.blocks.allocate_at_hand(&Request::new(size, alignment))?;
+        held.state.allocated += 1;
         Some(placement(&cut))
     }
 
-    /// Frees a range where no block may go back for it: a slot of a slab or a fixed one, or a range of a linear block; `None`,
-    /// and nothing changed, where [`free`](Self::free) must look closer, or another thread is at work in the pool.
+    /// Frees a slot or a linear range where others beside it stay in use; `false`, and nothing changed, where
+    /// [`free`](Self::free) must look closer, or another thread is at work in the pool.
     #[inline]
-    pub(crate) fn free_at_hand(&self, key: RangeKey, now: u64) -> Option<Left> {
-        let mut held = self.try_hold()?;
-        if self.settings.algorithm != Algorithm::Tlsf {
-            return held.state.blocks.free_at_hand(key).then_some(Left::Live);
+    pub(crate) fn free_at_hand(&self, key: RangeKey) -> bool {
+        let Some(mut held) = self.try_hold() else { return false };
+        if self.settings.algorithm == Algorithm::Tlsf {
+            held.free_ready(key)
+        } else {
+            held.state.blocks.free_at_hand(key)
         }
-        if held.free_ready(key) { Some(Left::Live) } else { held.free_last(key, now) }
     }
 
     /// Frees one allocation; blocks that are not kept go back to the driver, after the lock.
@@ -89,25 +90,14 @@ impl Pool {
     /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
     pub(crate) fn free_held(
         &self,
-        mut held: Held<'_>,
+        held: Held<'_>,
         backing: Backing<'_>,
         key: RangeKey,
         now: u64,
     ) -> Result<Left, StaleKey> {
-        if let Some(left) = held.free_last(key, now) {
-            return Ok(left);
-        }
         let Held { mut state } = held;
         let freed = state.blocks.free(key, now)?;
         // Where a block is still in use, the pool is too.
         Ok(if freed.is_region_empty { self.settle(backing, state) } else { Left::Live })
-    }
-}
-
-impl Held<'_> {
-    /// Frees the last used slot of a slab where no block may go back for it; `None`, and nothing changed, for any other key.
-    fn free_last(&mut self, key: RangeKey, now: u64) -> Option<Left> {
-        let freed = self.state.blocks.free_last(key, now, growth::RETAINED_MIN)?;
-        Some(if freed.is_region_empty { self.state.left() } else { Left::Live })
     }
 }

@@ -34,7 +34,7 @@ use alloc::vec::Vec;
 pub(super) use self::bitmap::Bitmap;
 
 use super::align::is_aligned;
-use super::region_table::{NONE, RegionTable};
+use super::region_table::{NONE, RegionTable, Way};
 use super::{Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
 
 /// Most slots of one region: a slot's number is half a key.
@@ -58,15 +58,6 @@ pub(super) struct FixedRegion {
     pub(super) used: u32,
     /// What the keys of all its slots repeat (F4).
     pub(super) stamp: u32,
-}
-
-/// How a slot is taken or freed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// Only where the region is in use before and after.
-    Short,
-    /// In any case.
-    Long,
 }
 
 impl FixedRegion {

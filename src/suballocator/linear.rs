@@ -29,12 +29,11 @@ mod nodes;
 
 use alloc::vec::Vec;
 
-use self::nodes::Which;
 pub(super) use self::nodes::{Node, Nodes, UPPER};
 
 use super::align::units_for;
 use super::free_lists::Want;
-use super::region_table::{NONE, RegionTable};
+use super::region_table::{NONE, RegionTable, Way};
 use super::size_class::MAX_SIZE;
 use super::{End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
 
@@ -139,7 +138,7 @@ impl Linear {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn free_ready(&mut self, key: RangeKey) -> bool {
-        let freed = self.nodes.unlink(key, Which::AllButLast);
+        let freed = self.nodes.unlink(key, Way::Short);
         freed.is_some_and(|node| {
             self.note_freed(key.index, &node);
             true
@@ -161,7 +160,7 @@ impl Linear {
 
     #[inline(never)]
     pub(super) fn free(&mut self, key: RangeKey) -> Result<Freed, StaleKey> {
-        let node = self.nodes.unlink(key, Which::All).ok_or(StaleKey)?;
+        let node = self.nodes.unlink(key, Way::Long).ok_or(StaleKey)?;
         self.note_freed(key.index, &node);
         let is_region_empty = node.is_last() && self.regions.vacate(node.region());
         let Spot { region, offset, size } = self.spot(node.region(), node.start, node.units());
@@ -171,7 +170,7 @@ impl Linear {
     pub(super) fn clear(&mut self) {
         for front in self.fronts.iter_mut().filter(|front| front.border != NONE) {
             while let Some(last) = Some(self.nodes.prev(front.border)).filter(|&last| last != front.border) {
-                self.nodes.unlink(self.nodes.key_of(last), Which::All);
+                self.nodes.unlink(self.nodes.key_of(last), Way::Long);
             }
             *front = Front::of(front.border);
         }

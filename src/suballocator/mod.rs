@@ -204,7 +204,7 @@ impl Suballocator {
         }
     }
 
-    /// Takes a slot of a slab in use; `None`, and nothing changed, where [`allocate`](Self::allocate) must look further.
+    /// Takes a slot that is at hand; `None`, and nothing changed, where [`allocate`](Self::allocate) must look further.
     /// What it takes is what that would take, in a tenth of its code.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
@@ -222,15 +222,6 @@ impl Suballocator {
         match self {
             Self::Tlsf(tlsf) => tlsf.free_ready(key),
             Self::Linear(_) | Self::Fixed(_) => false,
-        }
-    }
-
-    /// Frees the last used slot of a slab where that is kept; `None`, and nothing changed, for any other key, and where
-    /// more than `most_empty_bytes` would lie in empty regions.
-    pub(crate) fn free_last(&mut self, key: RangeKey, most_empty_bytes: u64) -> Option<Freed> {
-        match self {
-            Self::Tlsf(tlsf) => tlsf.free_last(key, most_empty_bytes),
-            Self::Linear(_) | Self::Fixed(_) => None,
         }
     }
 

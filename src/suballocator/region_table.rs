@@ -22,6 +22,15 @@ pub(super) const NONE: u32 = u32::MAX;
 /// Bits of a region's number.
 pub(super) const REGION_BITS: u32 = 22;
 
+/// How a slot or a linear range is taken or freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Only where its region is in use before and after.
+    Short,
+    /// In any case.
+    Long,
+}
+
 /// One region: 24 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Region {
@@ -90,23 +99,13 @@ impl RegionTable {
     /// Counts one live thing less; tells whether it was the last.
     #[inline]
     pub(super) fn vacate(&mut self, number: u32) -> bool {
-        self.vacate_within(number, u64::MAX) == Some(true)
-    }
-
-    /// Does the same, unless more than `most_empty_units` would lie in empty regions then: `None`, and nothing changed.
-    #[inline]
-    pub(super) fn vacate_within(&mut self, number: u32, most_empty_units: u64) -> Option<bool> {
         let entry = &mut self.entries[number as usize];
-        if entry.busy > 1 {
-            entry.busy -= 1;
-            return Some(false);
+        entry.busy -= 1;
+        let is_empty = entry.busy == 0;
+        if is_empty {
+            self.link_empty(number);
         }
-        if self.empty_units + entry.units > most_empty_units {
-            return None;
-        }
-        entry.busy = 0;
-        self.link_empty(number);
-        Some(true)
+        is_empty
     }
 
     /// Makes every present region empty, in ascending order: the lowest number comes first again.

@@ -38,7 +38,7 @@ pub(super) use class::{RoomBits, SlabClass};
 use super::range_list::{SLAB_BIT, reserve_quarter};
 use super::region_table::{NONE, RegionTable};
 use super::size_class::{MAX_SLAB_SLOT, slab_class, slab_slot};
-use super::{Freed, RangeKey, Spot, Suballocation};
+use super::{RangeKey, Spot, Suballocation};
 
 /// Slots of a large slab: one machine word of bits.
 const SLOT_COUNT: u64 = 64;
@@ -114,6 +114,18 @@ impl Slab {
     pub(super) const fn is_empty(&self) -> bool {
         self.free == self.full
     }
+
+    /// Returns one bit per used slot: what is not free (S2).
+    #[inline]
+    const fn used(&self) -> u64 {
+        self.full ^ self.free
+    }
+
+    /// Tells whether a key of this slab names a used slot of its life (S5).
+    #[inline]
+    const fn is_live(&self, key: RangeKey) -> bool {
+        self.generation == key.generation && self.used() >> (key.index & 63) & 1 != 0
+    }
 }
 
 /// All slabs of one suballocator.
@@ -179,7 +191,8 @@ impl Slabs {
             (slab.class, slab.count) = (class as u8, count as u8);
             self.classes[class].slots += count as u32;
         }
-        self.keep(index);
+        self.kept_bytes += slab.bytes();
+        self.classes[class].empty = index;
         index
     }
 
@@ -230,9 +243,7 @@ impl Slabs {
         // The index of a range is beyond every table then.
         let (index, slot) = ((key.index ^ SLAB_BIT) >> 6, key.index & 63);
         let slab = self.table.get_mut(index as usize)?;
-        // S2: what is not free is used.
-        let used = slab.full ^ slab.free;
-        if slab.generation != key.generation || used >> slot & 1 == 0 || without_lowest(used) == 0 {
+        if !slab.is_live(key) || without_lowest(slab.used()) == 0 {
             return None;
         }
         let entry = self.classes.get_mut(usize::from(slab.class))?;
@@ -242,78 +253,34 @@ impl Slabs {
         Some(u64::from(slab.slot))
     }
 
-    /// Gives the last used slot of a slab back, which stays; `None`, and nothing changed, for any other key, where the slab
-    /// would not be kept, and where more than `most_empty_bytes` would lie in empty regions.
-    pub(super) fn put_last(
-        &mut self,
-        key: RangeKey,
-        used_bytes: u64,
-        regions: &mut RegionTable,
-        most_empty_bytes: u64,
-    ) -> Option<Freed> {
-        let (index, slot) = split_key(key);
-        let slab = self.table.get_mut(index as usize)?;
-        if slab.generation != key.generation || slab.full ^ slab.free != 1 << slot {
-            return None;
-        }
-        let entry = self.classes.get_mut(usize::from(slab.class))?;
-        let (region, size, kept_bytes) = (slab.region, u64::from(slab.slot), self.kept_bytes + slab.bytes());
-        if entry.empty != NONE || kept_bytes > kept_bound(used_bytes - size) {
-            return None;
-        }
-        let is_region_empty = regions.vacate_within(region, most_empty_bytes >> self.shift)?;
-        self.kept_bytes = kept_bytes;
-        entry.empty = index;
-        slab.free = slab.full;
-        entry.clear_room(slab.place, slab.room);
-        Some(Freed { region, offset: slab.offset_of(slot), size, is_region_empty })
-    }
-
-    /// Gives a slot back, unless the key is stale.
+    /// Gives a slot back, unless the key is stale. A slab that becomes empty is kept, if its class has no other empty one.
     pub(super) fn put(&mut self, key: RangeKey) -> Option<Put> {
         let (index, slot) = split_key(key);
-        let slab = self.table.get_mut(index as usize)?;
-        let bit = 1 << slot;
-        if slab.generation != key.generation || slab.full & !slab.free & bit == 0 {
-            return None;
+        let slab = self.table.get_mut(index as usize).filter(|slab| slab.is_live(key))?;
+        let entry = &mut self.classes[usize::from(slab.class)];
+        slab.free |= 1 << slot;
+        let left = match (slab.is_empty(), entry.empty) {
+            (false, _) => SlabLeft::InUse,
+            (true, NONE) => SlabLeft::Kept,
+            (true, _) => SlabLeft::Surplus,
+        };
+        if left == SlabLeft::InUse {
+            entry.set_room(slab.place, slab.room);
+        } else {
+            entry.clear_room(slab.place, slab.room);
         }
-        slab.free |= bit;
-        let (offset, is_empty) = (slab.offset_of(slot), slab.is_empty());
-        let Slab { region, slot: size, place, room, class, .. } = *slab;
-        let entry = &mut self.classes[usize::from(class)];
-        let note = if is_empty { SlabClass::clear_room } else { SlabClass::set_room };
-        note(entry, place, room);
-        Some(Put { slab: index, region, offset, size: u64::from(size), is_empty })
+        if left == SlabLeft::Kept {
+            entry.empty = index;
+            self.kept_bytes += slab.bytes();
+        }
+        let Spot { region, offset, size } = slab.spot(slot);
+        Some(Put { slab: index, region, offset, size, left })
     }
 
     /// Returns the slab and slot that a key names, unless the key is stale.
     pub(super) fn resolve(&self, key: RangeKey) -> Option<(&Slab, u32)> {
         let (index, slot) = split_key(key);
-        let slab = self.table.get(index as usize)?;
-        let is_live = slab.generation == key.generation && slab.full & !slab.free & (1 << slot) != 0;
-        is_live.then_some((slab, slot))
-    }
-
-    /// Tells whether the class of a slab has an empty one already.
-    pub(super) fn has_empty(&self, index: u32) -> bool {
-        let slab = &self.table[index as usize];
-        self.classes[usize::from(slab.class)].empty != NONE
-    }
-
-    /// Remembers a slab as the empty one of its class.
-    #[inline]
-    pub(super) fn keep(&mut self, index: u32) {
-        let slab = &self.table[index as usize];
-        self.kept_bytes += slab.bytes();
-        self.classes[usize::from(slab.class)].empty = index;
-    }
-
-    /// Notes that the empty slab of a class is empty no more.
-    #[inline]
-    pub(super) fn reuse(&mut self, index: u32) {
-        let slab = &self.table[index as usize];
-        self.kept_bytes -= slab.bytes();
-        self.classes[usize::from(slab.class)].empty = NONE;
+        self.table.get(index as usize).filter(|slab| slab.is_live(key)).map(|slab| (slab, slot))
     }
 
     /// Walks the empty slabs, those of the largest slots first.
@@ -328,13 +295,14 @@ impl Slabs {
 
     /// Takes a slab without used slots out of its class and returns its range. Its keys become stale.
     pub(super) fn remove(&mut self, index: u32) -> u32 {
-        let Slab { count, node, place, class, .. } = self.table[index as usize];
-        if self.classes[usize::from(class)].empty == index {
-            self.reuse(index);
+        let slab = &self.table[index as usize];
+        let (node, entry) = (slab.node, &mut self.classes[usize::from(slab.class)]);
+        if entry.empty == index {
+            self.kept_bytes -= slab.bytes();
+            entry.empty = NONE;
         }
-        let entry = &mut self.classes[usize::from(class)];
-        entry.slots -= u32::from(count);
-        entry.leave(place);
+        entry.slots -= u32::from(slab.count);
+        entry.leave(slab.place);
         self.put_spare(index);
         node
     }
@@ -393,6 +361,17 @@ const fn without_lowest(bits: u64) -> u64 {
     bits & bits.wrapping_sub(1)
 }
 
+/// What the slab of a slot that was given back is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlabLeft {
+    /// Another slot of it is used.
+    InUse,
+    /// It is the empty one of its class.
+    Kept,
+    /// It is empty, and its class has another empty one: it is to be removed.
+    Surplus,
+}
+
 /// A slot that was given back, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Put {
@@ -400,8 +379,7 @@ pub(super) struct Put {
     pub(super) region: u32,
     pub(super) offset: u64,
     pub(super) size: u64,
-    /// Whether no slot of its slab is used any more.
-    pub(super) is_empty: bool,
+    pub(super) left: SlabLeft,
 }
 
 /// Returns how many bytes of empty slabs are kept, by what is live.

@@ -126,16 +126,10 @@ impl Shadow {
     fn free_ready(&mut self, index: usize) {
         let place = self.order[index];
         let (_, key) = self.live[&place];
-        let most_empty_bytes = (index as u64 % 4) * 4_000;
         let empty_before = self.subject.empty_region_bytes();
-        let is_ready = self.subject.free_ready(key);
-        let last = if is_ready { None } else { self.subject.free_last(key, most_empty_bytes) };
-        if is_ready || last.is_some() {
-            let is_within = self.subject.empty_region_bytes() <= most_empty_bytes;
-            let is_region_empty = last.is_some_and(|freed| freed.is_region_empty);
-            assert!(if is_region_empty { is_within } else { self.subject.empty_region_bytes() == empty_before });
+        if self.subject.free_ready(key) {
+            assert_eq!(self.subject.empty_region_bytes(), empty_before);
             assert_eq!((self.subject.resolve(key), self.subject.free_ready(key)), (None, false));
-            assert_eq!(self.subject.free_last(key, u64::MAX), None);
             self.order.remove(index);
             self.live.remove(&place);
             self.stale.push(key);
@@ -308,7 +302,6 @@ fn the_short_way_serves_from_a_slab() {
     let lone = subject.allocate(&request.end(End::Low)).expect("it has room");
     assert_eq!((first.offset, second.offset, second.size), (0, 64, 64));
     assert!(!subject.free_ready(lone.key), "a range is not freed this way");
-    assert_eq!(subject.free_last(lone.key, u64::MAX), None, "nor this way");
     assert!(subject.free_ready(first.key), "another slot is used");
     assert!(!subject.free_ready(first.key), "it is stale");
     assert_eq!(subject.allocate_ready(class), Some(first));
@@ -317,8 +310,7 @@ fn the_short_way_serves_from_a_slab() {
         subject.free(key).expect("the key is live");
     }
     assert!(!subject.free_ready(first.key), "its slab would be empty");
-    assert_eq!(subject.free_last(first.key, (64 << 10) - 1), None, "its region would be empty");
-    assert!(subject.free_last(first.key, 64 << 10).expect("that much may be empty").is_region_empty);
+    assert!(subject.free(first.key).expect("the key is live").is_region_empty);
     assert_eq!(subject.allocate_ready(class).map(|slot| slot.offset), Some(0), "the slab was kept");
     subject.validate().expect("the invariants hold");
 }
@@ -348,8 +340,7 @@ fn algorithms_without_slabs_have_no_short_way() {
         subject.add_region(64 << 10);
         let keys = [(); 2].map(|()| subject.allocate(&Request::new(64, 1)).expect("it has room").key);
         assert_eq!((subject.slot_rule().class_of(&Request::new(64, 1)), subject.allocate_ready(0)), (None, None));
-        assert_eq!((subject.free_ready(keys[0]), subject.free_last(keys[0], u64::MAX)), (false, None));
-        assert_eq!(subject.range_count(), 2);
+        assert_eq!((subject.free_ready(keys[0]), subject.range_count()), (false, 2));
     }
 }
 

@@ -14,8 +14,8 @@
 //! a request is refused: so TLSF refuses a request that fits only where many free ranges of about the same size do not
 //! hold it, and one does.
 //!
-//! A search changes nothing and says where the piece would lie ([`Spot`]); [`Tlsf::allocate`] then does that, and
-//! [`Tlsf::probe`] only tells it: one search, two users.
+//! The searches change nothing. [`Tlsf::allocate`] and [`Tlsf::probe`] make them in one order, the first doing at once what
+//! the other tells: what `probe` says is what `allocate` does, and the shadow model holds them to it.
 //!
 //! Invariants, beside those of [`range_list`](super::range_list), [`free_lists`](super::free_lists) and
 //! [`slab`](super::slab):

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 
 use super::super::RangeKey;
 use super::super::range_list::{SLAB_BIT, reserve_quarter};
-use super::super::region_table::NONE;
+use super::super::region_table::{NONE, Way};
 
 /// Marks the home of a range of the upper stack.
 pub(in super::super) const UPPER: u32 = 1 << 31;
@@ -67,14 +67,6 @@ impl Node {
     pub(super) const fn is_last(&self) -> bool {
         self.prev == self.next
     }
-}
-
-/// Which ranges may be unlinked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
-    All,
-    /// Those whose region stays in use.
-    AllButLast,
 }
 
 /// All nodes.
@@ -163,14 +155,14 @@ impl Nodes {
     }
 
     /// Unlinks the range that a key names, and returns what it was; `None`, and nothing changed, for a stale key, and for the
-    /// last range of its region unless that may go too.
+    /// last range of its region by the short way.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn unlink(&mut self, key: RangeKey, may_go: Which) -> Option<Node> {
+    pub(super) fn unlink(&mut self, key: RangeKey, way: Way) -> Option<Node> {
         let table = self.table.as_mut_slice();
         let node = table.get_mut(key.index as usize)?;
         let freed = *node;
-        let is_kept = may_go == Which::AllButLast && freed.is_last();
+        let is_kept = way == Way::Short && freed.is_last();
         if freed.stamp != key.generation || !freed.is_used() || is_kept {
             return None;
         }
@@ -253,17 +245,17 @@ mod tests {
         let mut nodes = Nodes::new();
         let border = nodes.add_border(0, 8);
         for key in [nodes.key_of(border), RangeKey { index: 77, generation: 1 }] {
-            assert!(nodes.resolve(key).is_none() && nodes.unlink(key, Which::All).is_none());
+            assert!(nodes.resolve(key).is_none() && nodes.unlink(key, Way::Long).is_none());
         }
         nodes.reserve();
         let old = nodes.insert(border, (0, 8), 0);
-        assert!(nodes.resolve(old).is_some() && nodes.unlink(old, Which::AllButLast).is_none());
-        assert!(nodes.unlink(old, Which::All).is_some_and(|node| node.units() == 8));
-        assert!(nodes.resolve(old).is_none() && nodes.unlink(old, Which::All).is_none());
+        assert!(nodes.resolve(old).is_some() && nodes.unlink(old, Way::Short).is_none());
+        assert!(nodes.unlink(old, Way::Long).is_some_and(|node| node.units() == 8));
+        assert!(nodes.resolve(old).is_none() && nodes.unlink(old, Way::Long).is_none());
         let new = nodes.insert(border, (0, 8), 0);
         assert_eq!(new.index, old.index);
         assert!(nodes.resolve(old).is_none() && nodes.resolve(new).is_some());
-        assert!(nodes.unlink(old, Which::All).is_none() && nodes.unlink(new, Which::All).is_some());
+        assert!(nodes.unlink(old, Way::Long).is_none() && nodes.unlink(new, Way::Long).is_some());
     }
 
     #[test]
@@ -273,7 +265,7 @@ mod tests {
         nodes.reserve();
         nodes.table[nodes.spare as usize].stamp = u32::MAX - 1;
         let key = nodes.insert(border, (0, 8), 0);
-        assert!(key.generation == u32::MAX && nodes.unlink(key, Which::All).is_some());
+        assert!(key.generation == u32::MAX && nodes.unlink(key, Way::Long).is_some());
         assert_eq!(nodes.table[nodes.spare as usize].stamp, 0);
     }
 }

@@ -81,8 +81,8 @@ fn slots_are_taken_once_and_put_once() {
         })
         .collect();
     assert!(slabs.with_room(class).is_none() && slabs.take(class, &mut regions()).is_none());
-    let put = slabs.put(keys[7]).map(|put| (put.offset, put.is_empty));
-    assert_eq!(put, Some((1_056, false)));
+    let put = slabs.put(keys[7]).map(|put| (put.offset, put.left));
+    assert_eq!(put, Some((1_056, SlabLeft::InUse)));
     assert!(slabs.put(keys[7]).is_none() && slabs.resolve(keys[7]).is_none());
     let spot = slabs.resolve(keys[8]).map(|(slab, slot)| slab.spot(slot));
     assert_eq!(spot, Some(Spot { region: 3, offset: 1_064, size: 8 }));
@@ -95,8 +95,7 @@ fn a_removed_slab_makes_its_keys_stale() {
     let mut slabs = Slabs::new(64, 0);
     let slab = slabs.add(3, 1, 9, (0, 0));
     let key = drain(&mut slabs, 3)[0];
-    assert!(slabs.put(key).is_some_and(|put| put.is_empty));
-    slabs.keep(slab);
+    assert!(slabs.put(key).is_some_and(|put| put.left == SlabLeft::Kept));
     assert_eq!((slabs.remove(slab), slabs.kept_bytes), (9, 0));
     let again = slabs.add(3, 1, 9, (0, 0));
     assert_eq!(again, slab);
@@ -125,11 +124,9 @@ fn a_slab_that_is_removed_from_the_second_word_leaves_no_room() {
     for _ in 0..65 {
         newest = (slabs.add(5, 2, 0, (0, 0)), drain(&mut slabs, 5));
     }
-    assert!(slabs.put(newest.1[0]).is_some_and(|put| !put.is_empty));
+    assert!(slabs.put(newest.1[0]).is_some_and(|put| put.left == SlabLeft::InUse));
     assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0b10, Some(newest.0)));
-    assert!(slabs.put(newest.1[1]).is_some_and(|put| put.is_empty));
-    assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0, None), "nobody has said that it is kept");
-    slabs.keep(newest.0);
+    assert!(slabs.put(newest.1[1]).is_some_and(|put| put.left == SlabLeft::Kept));
     assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0, Some(newest.0)));
     slabs.remove(newest.0);
     assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0, None));
@@ -147,7 +144,7 @@ fn an_empty_slab_serves_when_no_other_has_room() {
         .collect();
     assert_eq!(slots.iter().map(|slot| slot.region).collect::<Vec<_>>(), [0, 0, 1, 1]);
     assert_eq!(slabs.put_ready(slots[0].key), Some(4));
-    assert!(slabs.put_last(slots[1].key, 12, &mut regions, u64::MAX).is_some_and(|freed| freed.is_region_empty));
+    assert!(slabs.put(slots[1].key).is_some_and(|put| put.left == SlabLeft::Kept) && regions.vacate(0));
     assert_eq!(slabs.put_ready(slots[3].key), Some(4));
     for region in [1, 0, 0] {
         let slab = slabs.with_room(3).map(|slab| slabs.table[slab as usize].region);
@@ -170,7 +167,7 @@ fn the_lowest_place_with_room_serves() {
     assert_eq!(slabs.classes[5].words.len(), 4);
     for &at in &[199, 70, 64, 3] {
         let put = slabs.put(keys[at]).expect("the key is live");
-        assert_eq!((slabs.with_room(5), put.is_empty), (Some(put.slab), false));
+        assert_eq!((slabs.with_room(5), put.left), (Some(put.slab), SlabLeft::InUse));
     }
     let order: Vec<_> = drain(&mut slabs, 5).into_iter().map(|key| key.index).collect();
     assert_eq!(order, [3, 64, 70, 199].map(|at| keys[at].index));
@@ -192,49 +189,28 @@ fn a_class_that_has_all_its_places_gets_no_further_slab() {
 }
 
 #[test]
-fn the_short_way_empties_a_region_only_within_the_bound() {
-    let (mut slabs, mut regions) = (Slabs::new(64, 0), regions());
-    let units = regions.get(0).map_or(0, |region| region.units);
-    let slab = slabs.add(3, 2, 9, (0, 0));
-    let empty_units = regions.empty_units;
-    let keys: Vec<_> = (0..2).map(|_| slabs.take(3, &mut regions).expect("two slots are free").key).collect();
-    assert_eq!((regions.get(0).map(|region| region.busy), slabs.kept_bytes), (Some(1), 0));
-    assert_eq!(regions.empty_units, empty_units - units);
-    assert!(slabs.put_last(keys[0], 8, &mut regions, u64::MAX).is_none(), "another slot is used");
-    assert_eq!(slabs.put_ready(keys[0]), Some(4), "the other slot keeps the region");
+fn the_short_way_leaves_the_last_slot_of_a_slab() {
+    let mut slabs = Slabs::new(64, 0);
+    slabs.add(3, 2, 9, (0, 0));
+    let keys = drain(&mut slabs, 3);
+    assert_eq!(slabs.put_ready(keys[0]), Some(4), "the other slot is used");
     assert_eq!(slabs.put_ready(keys[0]), None, "it is stale");
-    assert!(slabs.put_last(keys[0], 4, &mut regions, u64::MAX).is_none(), "it is stale");
     assert_eq!(slabs.put_ready(keys[1]), None, "no other slot is used");
-    assert!(slabs.put_last(keys[1], 4, &mut regions, empty_units - 1).is_none(), "too much would be empty");
-    assert_eq!((regions.get(0).map(|region| region.busy), slabs.kept_bytes), (Some(1), 0), "so nothing has changed");
-    let freed = slabs.put_last(keys[1], 4, &mut regions, empty_units).expect("within the bound");
-    assert_eq!((freed.offset, freed.is_region_empty, regions.empty_units), (4, true, empty_units));
-    assert_eq!((slabs.classes[3].empty, slabs.kept_bytes), (slab, 8), "the only empty one of its class is kept");
+    assert!(slabs.resolve(keys[1]).is_some(), "so nothing has changed");
 }
 
 #[test]
-fn the_short_way_keeps_no_second_empty_slab() {
-    let (mut slabs, mut regions) = (Slabs::new(64, 0), regions());
-    regions.occupy(0);
-    slabs.add(3, 1, 9, (0, 0));
-    let first = slabs.take(3, &mut regions).expect("one slot is free").key;
-    let other = slabs.add(3, 1, 10, (0, 4));
-    assert!(slabs.has_empty(other));
-    assert!(slabs.put_last(first, 4, &mut regions, u64::MAX).is_none(), "the other one is empty");
-    let second = slabs.take(3, &mut regions).expect("one slot is free").key;
-    assert!(!slabs.has_empty(other));
-    assert!(slabs.put_last(first, 8, &mut regions, u64::MAX).is_some());
-    assert!(slabs.put_last(second, 4, &mut regions, u64::MAX).is_none(), "now the first one is");
-}
-
-#[test]
-fn the_short_way_keeps_no_more_than_the_bound() {
-    let (mut slabs, mut regions) = (Slabs::new(2 << 20, 0), regions());
-    let slot = (1 << 20) + (128 << 10);
-    slabs.add(slab_class(slot), 1, 9, (0, 0));
-    let key = slabs.take(slab_class(slot), &mut regions).expect("one slot is free").key;
-    // A 32nd of 4 MiB are the 128 KiB that the slab has beyond one MiB.
-    assert!(slabs.put_last(key, slot + (4 << 20) - 1, &mut regions, u64::MAX).is_none());
-    assert!(slabs.put_last(key, slot + (4 << 20), &mut regions, u64::MAX).is_some());
-    assert_eq!(slabs.kept_bytes, slot);
+fn a_class_keeps_one_empty_slab() {
+    let mut slabs = Slabs::new(64, 0);
+    let keys: Vec<_> = (0..2)
+        .map(|node| {
+            slabs.add(3, 1, node, (0, 0));
+            drain(&mut slabs, 3)[0]
+        })
+        .collect();
+    let mut put = |key| slabs.put(key).map(|put| (put.slab, put.left));
+    assert_eq!([put(keys[0]), put(keys[1])], [Some((0, SlabLeft::Kept)), Some((1, SlabLeft::Surplus))]);
+    assert_eq!((slabs.classes[3].empty, slabs.kept_bytes), (0, 4));
+    assert_eq!((slabs.remove(1), slabs.kept_bytes, slabs.with_room(3)), (1, 4, Some(0)));
+    assert_eq!((slabs.remove(0), slabs.kept_bytes, slabs.with_room(3)), (0, 0, None));
 }

@@ -15,7 +15,7 @@
 use super::super::free_lists::Want;
 use super::super::range_list::{Cut, Node, SLAB_BIT};
 use super::super::size_class;
-use super::super::slab::{NO_CLASS, Put, Slab, kept_bound};
+use super::super::slab::{NO_CLASS, Put, Slab, SlabLeft, kept_bound};
 use super::super::{End, Freed, RangeKey, RangeState, RangeView, Request, Spot, Suballocation};
 use super::{Found, Tlsf};
 
@@ -143,8 +143,7 @@ impl Tlsf {
         }
     }
 
-    /// Takes a slot of a slab in use; `None`, and nothing changed, where [`take_slot`](Self::take_slot) must look closer,
-    /// and for a class that there is not.
+    /// Takes a slot of a class; `None`, and nothing changed, where it has none, and for a class that there is not.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(in super::super) fn take_ready(&mut self, class: usize) -> Option<Suballocation> {
@@ -153,7 +152,7 @@ impl Tlsf {
         Some(slot)
     }
 
-    /// Takes a slot of a class; `None`, and nothing changed, where it has none, and for a class that there is not.
+    /// Does the same, as a call.
     #[inline(never)]
     pub(super) fn take_slot(&mut self, class: usize) -> Option<Suballocation> {
         self.take_ready(class)
@@ -165,18 +164,6 @@ impl Tlsf {
     pub(in super::super) fn free_ready(&mut self, key: RangeKey) -> bool {
         let size = self.slabs.put_ready(key);
         size.inspect(|&size| self.count_freed(size)).is_some()
-    }
-
-    /// Frees the last used slot of a slab where that is kept; `None`, and nothing changed, for any other key, and where
-    /// more than `most_empty_bytes` would lie in empty regions.
-    pub(in super::super) fn free_last(&mut self, key: RangeKey, most_empty_bytes: u64) -> Option<Freed> {
-        if !key.is_slot() {
-            return None;
-        }
-        let regions = &mut self.ranges.regions;
-        let freed = self.slabs.put_last(key, self.used_bytes, regions, most_empty_bytes)?;
-        self.count_freed(freed.size);
-        Some(freed)
     }
 
     #[inline(never)]
@@ -193,23 +180,15 @@ impl Tlsf {
         if !key.is_slot() {
             return None;
         }
-        let Put { slab, region, offset, size, is_empty } = self.slabs.put(key)?;
+        let Put { slab, region, offset, size, left } = self.slabs.put(key)?;
         self.count_freed(size);
-        let is_region_empty = is_empty && self.empty_slab(slab, region);
-        Some(Freed { region, offset, size, is_region_empty })
-    }
-
-    /// Keeps a slab that has become empty if its class has no other, else gives it back.
-    #[inline(never)]
-    pub(super) fn empty_slab(&mut self, slab: u32, region: u32) -> bool {
-        let is_region_empty = self.ranges.regions.vacate(region);
-        if self.slabs.has_empty(slab) {
-            self.release_slab(slab);
-        } else {
-            self.slabs.keep(slab);
-            self.bound_empty_slabs();
+        let is_region_empty = left != SlabLeft::InUse && self.ranges.regions.vacate(region);
+        match left {
+            SlabLeft::InUse => {}
+            SlabLeft::Kept => self.bound_empty_slabs(),
+            SlabLeft::Surplus => self.release_slab(slab),
         }
-        is_region_empty
+        Some(Freed { region, offset, size, is_region_empty })
     }
 
     /// Gives empty slabs back, the largest slots first, until the rest is within the bound.
