@@ -186,8 +186,6 @@ pub struct VirtualBlock {
     epoch: u32,
     /// By the key's index: ranges, then slots of slabs. Empty until the first is set.
     user_data: [Vec<u64>; 2],
-    /// Whether one was set since the block was last cleared: where none was, a free has nothing to forget.
-    has_user_data: bool,
 }
 
 impl VirtualBlock {
@@ -207,7 +205,7 @@ impl VirtualBlock {
         suballocator.add_region(info.size);
         let id = next_id().ok_or(VirtualBlockError::NoIdLeft)?;
         let rule = suballocator.slot_rule();
-        Ok(Self { suballocator, rule, id, epoch: 0, user_data: [const { Vec::new() }; 2], has_user_data: false })
+        Ok(Self { suballocator, rule, id, epoch: 0, user_data: [const { Vec::new() }; 2] })
     }
 
     /// Takes a range.
@@ -272,7 +270,6 @@ impl VirtualBlock {
             self.id = next_id().unwrap_or(self.id);
         }
         self.user_data.iter_mut().for_each(Vec::clear);
-        self.has_user_data = false;
     }
 
     /// Returns offset and size of a live range; `None` for a key that [`free`](Self::free) would refuse.
@@ -294,7 +291,6 @@ impl VirtualBlock {
             table.resize(index + 1, 0);
         }
         table[index] = value;
-        self.has_user_data = true;
         true
     }
 

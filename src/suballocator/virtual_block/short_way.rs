@@ -138,7 +138,8 @@ impl VirtualBlock {
     /// V3.
     #[inline]
     fn forget(&mut self, key: &VirtualKey) {
-        if self.has_user_data {
+        // Nearly always nobody has set any.
+        if self.user_data.iter().any(|table| !table.is_empty()) {
             self.forget_user_data(key.range);
         }
     }
