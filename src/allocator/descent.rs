@@ -6,8 +6,10 @@
 //! ```
 
 mod rehearse;
+mod room;
 
 pub(crate) use self::rehearse::Rehearse;
+use self::room::{find_anywhere, find_existing, find_instead_of_a_block, look_once_more};
 use super::error::{AllocationError, AttemptKind, AttemptRecord, Attempts, Reason};
 use super::ladder::{Facts, Ladder, LadderRules, Step, Stop};
 use super::pools::NumberedPool;
@@ -17,7 +19,7 @@ use super::{Allocator, retention};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates};
-use crate::pool::{AtLimit, Attempt, Joined, Kept, Placement, PoolRequest, Refusal};
+use crate::pool::{Attempt, Joined, Kept, Placement, PoolRequest, Refusal};
 
 /// Why an attempt ended without a placement.
 #[derive(Debug)]
@@ -183,8 +185,7 @@ impl Descent for Perform {
         request: &PoolRequest,
     ) -> Result<(Placement, Stamp), Ended> {
         if attempt == Attempt::Existing {
-            let found = find_existing(allocator, pool, request, Haste::Hurried);
-            return Ok(found.ok_or(Refusal::DoesNotFit)?);
+            return Ok(find_existing(allocator, pool, request).ok_or(Refusal::DoesNotFit)?);
         }
         let outcome = match pool.check_opening(attempt, request) {
             Ok(()) => self.grow_or_open(allocator, pool, attempt, request),
@@ -223,7 +224,7 @@ impl Perform {
         match pool.growth().join(need, bytes.saturating_sub(need)) {
             Joined::Follower(follower) => {
                 // A shard is busy for less than a driver call lasts.
-                find_existing(allocator, pool, request, Haste::Patient).ok_or_else(|| {
+                find_anywhere(allocator, pool, request).ok_or_else(|| {
                     follower.wait();
                     Ended::LookAgain
                 })
@@ -239,7 +240,7 @@ impl Perform {
         }
     }
 
-    /// Opens memory, after giving back what would raise the peak.
+    /// Opens memory, after giving back what would raise the peak; instead of a block, what other shards have empty serves.
     fn open(
         &mut self,
         allocator: &Allocator,
@@ -247,6 +248,11 @@ impl Perform {
         attempt: Attempt,
         request: &PoolRequest,
     ) -> Result<(Placement, Stamp), Refusal> {
+        if attempt != Attempt::Dedicated
+            && let Some(found) = find_instead_of_a_block(allocator, pool, request)
+        {
+            return Ok(found);
+        }
         allocator.make_room(pool, pool.opening_bytes(attempt, request));
         self.gone_before = allocator.budget().ever_gone();
         let placement = pool.attempt(allocator.backing(), attempt, request).inspect_err(|refusal| {
@@ -258,67 +264,6 @@ impl Perform {
         allocator.note_opening();
         Ok((placement, pool.stamp().with(Trait::Opener, !placement.is_dedicated)))
     }
-}
-
-/// Whether a look for room waits for a shard that is busy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Haste {
-    /// No: a block of one's own ends the collisions.
-    Hurried,
-    /// Yes: what else there is, is a refusal.
-    Patient,
-}
-
-/// Cuts a range from a block that the pool has, or another of its shards.
-fn find_existing(
-    allocator: &Allocator,
-    pool: &NumberedPool,
-    request: &PoolRequest,
-    haste: Haste,
-) -> Option<(Placement, Stamp)> {
-    let range = &request.range;
-    if let Some(placement) = pool.allocate_existing(range) {
-        return Some((placement, pool.stamp()));
-    }
-    allocator.pools().siblings(pool).find_map(|sibling| {
-        let placement = match haste {
-            Haste::Hurried => sibling.try_allocate_existing(range).ok().flatten(),
-            Haste::Patient => sibling.allocate_existing(range),
-        }?;
-        Some((placement, sibling.stamp()))
-    })
-}
-
-/// Looks for room that there is by now, and waits for what is on its way where the refusal says that this took the room.
-fn look_once_more(
-    allocator: &Allocator,
-    pool: &NumberedPool,
-    request: &PoolRequest,
-    refusal: Refusal,
-) -> Result<(Placement, Stamp), Ended> {
-    if matches!(refusal, Refusal::BlockLimit { .. }) {
-        // Pools with a limit have no shards.
-        return match pool.allocate_at_limit(&request.range) {
-            AtLimit::Placed(placement) => Ok((placement, pool.stamp())),
-            AtLimit::Changed => Err(Ended::LookAgain),
-            AtLimit::Full => Err(refusal.into()),
-        };
-    }
-    let found = find_existing(allocator, pool, request, Haste::Patient);
-    let found = found.or_else(|| match refusal {
-        Refusal::Budget(_) => await_openings(allocator, pool, request),
-        _ => None,
-    });
-    Ok(found.ok_or(refusal)?)
-}
-
-/// Waits for the blocks that other threads are opening for the pool or its shards, whether a growth has promised them or
-/// not: they have reserved what was refused here. Where they are refused too, so is this attempt, and nobody waits in
-/// turns.
-fn await_openings(allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<(Placement, Stamp)> {
-    core::iter::once(pool).chain(allocator.pools().siblings(pool)).for_each(|shard| shard.await_openings());
-    // One that has just ended is not waited for: whatever came of the openings, there may be room by now.
-    find_existing(allocator, pool, request, Haste::Patient)
 }
 
 /// An empty block that would raise the peak if it stayed.

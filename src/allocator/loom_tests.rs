@@ -9,6 +9,7 @@ use super::{
 use crate::memory_type::Intent;
 use crate::pool::{DedicatedUse, Kind};
 use crate::sim::{Function, ObjectKind, Profile, SimDevice};
+use crate::suballocator::Request;
 use crate::sync::{explore, spawn};
 use ash::vk;
 
@@ -181,5 +182,31 @@ fn loom_a_pool_that_goes_is_room_for_others() {
         let own = allocator.allocate(&request(768 << 10), &info);
         worker.join().expect("it does not panic");
         allocator.free(own.expect("the pool's block is room")).expect("it is alive");
+    });
+}
+
+/// A block moves from one pool to another while a third party trims: it is in one of them, or gone, and counted once.
+#[test]
+fn loom_an_empty_block_moves_or_goes() {
+    model("allocator: an empty block moves, another thread trims", Profile::discrete_rebar, |allocator, sim| {
+        let info = PoolCreateInfo::for_memory_type(0).block_size(64 << 10);
+        let pools = [(); 2].map(|()| Arc::new(allocator.create_pool(&info).expect("there is room for it")));
+        let one = allocate(allocator, &AllocationCreateInfo::gpu_only().pool(&pools[0]));
+        allocator.free(one).expect("it is alive");
+        let (other, [from, to]) = (Arc::clone(allocator), pools.clone());
+        let worker = spawn(move || {
+            let range = Request::new(4096, 256);
+            to.pool.take_over(other.backing(), &from.pool, &range).map(|placement| placement.key)
+        });
+        allocator.trim();
+        let moved = worker.join().expect("it does not panic");
+        assert_eq!(sim.control().live(ObjectKind::DeviceMemory), u64::from(moved.is_some()));
+        if let Some(key) = moved {
+            pools[1].pool.free(allocator.backing(), key, 0).expect("it is alive");
+        }
+        for pool in pools {
+            let pool = Arc::into_inner(pool).expect("the other thread has ended");
+            allocator.destroy_pool(pool).expect("nothing of it is alive");
+        }
     });
 }

@@ -146,7 +146,7 @@ impl Allocator {
         Ok(Plan {
             memory_type_index: found.memory_type_index,
             heap_index,
-            placement: planned(found.attempt),
+            placement: planned(found.attempt, found.output.driver_bytes),
             driver_bytes: found.output.driver_bytes,
             offset: found.output.offset,
             exceeds_budget: found.bound == Bound::WithinHeap && found.output.driver_bytes > 0,
@@ -217,8 +217,10 @@ fn any_bytes(size: u64) -> AllocationRequirements {
     }
 }
 
-fn planned(attempt: Attempt) -> PlannedPlacement {
+fn planned(attempt: Attempt, driver_bytes: u64) -> PlannedPlacement {
     match attempt {
+        // Instead of a block, room of another shard may be found.
+        _ if driver_bytes == 0 => PlannedPlacement::ExistingBlock,
         Attempt::Existing => PlannedPlacement::ExistingBlock,
         Attempt::Grow { .. } => PlannedPlacement::NewBlock,
         Attempt::Own => PlannedPlacement::OwnBlock,

@@ -16,7 +16,7 @@ use core::array;
 use core::ops::Deref;
 use std::sync::Arc;
 
-use self::shards::{SHARD_COUNT, Shards};
+use self::shards::{Borrowing, SHARD_COUNT, Shards};
 pub(crate) use self::template::BlockSizes;
 use self::template::Template;
 use super::custom_pool::{CreatePoolError, PoolCreateInfo};
@@ -48,13 +48,14 @@ pub(crate) struct Pools {
 pub(crate) struct NumberedPool {
     pool: Pool,
     stamp: Stamp,
+    borrowing: Borrowing,
 }
 
 impl NumberedPool {
     fn new(owner: u32, index: usize, settings: PoolSettings) -> Option<Self> {
         let stamp = Stamp::new(owner, u16::try_from(index).ok()?, settings.memory_type_index);
         let stamp = stamp.with(Trait::NonCoherent, settings.is_non_coherent);
-        Some(Self { pool: Pool::new(settings), stamp })
+        Some(Self { pool: Pool::new(settings), stamp, borrowing: Borrowing::new() })
     }
 
     /// Returns what every allocation of the pool is stamped with.
@@ -66,6 +67,11 @@ impl NumberedPool {
     /// Returns the pool's index.
     pub(crate) fn index(&self) -> u16 {
         self.stamp.pool()
+    }
+
+    /// Returns whether it takes room of its siblings.
+    pub(crate) fn borrowing(&self) -> &Borrowing {
+        &self.borrowing
     }
 
     /// Returns whether it was opened because threads collided in another.

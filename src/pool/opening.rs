@@ -114,6 +114,24 @@ impl Pool {
         }
     }
 
+    /// Moves an empty block of another pool with the same settings here, and cuts a range from it; `None` where that has none
+    /// that holds it. Counts as an opening meanwhile, so that who is refused waits for it.
+    pub(crate) fn take_over(&self, backing: Backing<'_>, from: &Self, range: &Request) -> Option<Placement> {
+        let least_bytes = self.need_of(range);
+        if !from.has_spare(least_bytes) {
+            return None;
+        }
+        let mut slot = self.claim_block(backing, least_bytes).ok()?;
+        let memory = from.take_out_to_move(least_bytes)?;
+        let mut state = self.state.lock();
+        let cut = state.blocks.add_with(memory, range).map_err(|memory| state.blocks.add(memory, 0));
+        state.allocated += u64::from(cut.is_ok());
+        let exchanged = slot.publish(backing, &mut state);
+        drop(state);
+        exchanged.map(Retired::finish);
+        Some(placement(&cut.ok()?))
+    }
+
     pub(super) fn open_dedicated(&self, backing: Backing<'_>, request: &PoolRequest) -> Result<Placement, Refusal> {
         let memory = self.open_memory(backing, request, (request.exact_size, request.dedicated_for))?;
         Ok(self.store_dedicated(backing, memory))

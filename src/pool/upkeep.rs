@@ -92,6 +92,24 @@ impl Pool {
         retired.map_or(0, Retired::finish)
     }
 
+    /// Returns whether the pool keeps room that was prewarmed, which is for whoever would open a block.
+    pub(crate) fn is_prewarmed(&self) -> bool {
+        self.state.lock().prewarmed_bytes > 0
+    }
+
+    /// Returns whether the pool could do without an empty block of so many bytes or more.
+    pub(super) fn has_spare(&self, least_bytes: u64) -> bool {
+        self.smallest_spare(&self.state.lock(), least_bytes).is_some()
+    }
+
+    /// Takes out the smallest empty block of so many bytes or more, for another pool.
+    pub(super) fn take_out_to_move(&self, least_bytes: u64) -> Option<Memory> {
+        let mut state = self.state.lock();
+        let region = self.smallest_spare(&state, least_bytes)?;
+        state.blocks.reclaim();
+        state.blocks.take(region)
+    }
+
     /// Charges the budget with what lazily allocated memory has committed by now.
     pub(crate) fn charge_commitments(&self, backing: Backing<'_>) {
         if !self.settings.is_lazy {
@@ -163,6 +181,16 @@ impl Pool {
         }
         let empties = state.blocks.empties().filter(|&(_, size)| size <= most_bytes);
         growth::choose_give_back(empties, u64::MAX).map(|(region, _)| region)
+    }
+
+    /// Returns the smallest empty block of so many bytes or more that lies above the pool's minimum and was not prewarmed.
+    fn smallest_spare(&self, state: &State, least_bytes: u64) -> Option<u32> {
+        if self.spare_count(state) == 0 {
+            return None;
+        }
+        let fitting = least_bytes..=unreserved_bytes(state);
+        let spare = state.blocks.empties().filter(|(_, size)| fitting.contains(size));
+        spare.min_by_key(|&(_, size)| size).map(|(region, _)| region)
     }
 
     /// Returns whether the pool has as many blocks as it may have, and none that may make way for one of so many bytes.

@@ -31,6 +31,12 @@ pub(crate) struct Rehearsed {
     pub offset: Option<u64>,
 }
 
+impl Rehearsed {
+    fn existing(offset: u64) -> Self {
+        Self { driver_bytes: 0, offset: Some(offset) }
+    }
+}
+
 impl Descent for Rehearse {
     type Output = Rehearsed;
 
@@ -44,17 +50,13 @@ impl Descent for Rehearse {
         if attempt == Attempt::Existing {
             return Ok(self.find_existing(allocator, pool, request).ok_or(Refusal::DoesNotFit)?);
         }
-        pool.check_opening(attempt, request)?;
-        let driver_bytes = pool.opening_bytes(attempt, request);
-        let heap_index = allocator.heap_of(pool.settings().memory_type_index);
-        self.given_back.extend(allocator.give_backs(pool, driver_bytes, self));
-        if attempt != Attempt::Dedicated {
-            self.make_place(allocator, pool);
+        match self.open(allocator, pool, attempt, request) {
+            // Any sibling's room is better than a refusal.
+            Err(refusal) if attempt != Attempt::Dedicated => {
+                Ok(self.find_anywhere(allocator, pool, request).ok_or(refusal)?)
+            }
+            outcome => Ok(outcome?),
         }
-        let change = self.change_on(heap_index);
-        allocator.budget().check(heap_index, driver_bytes, request.bound, change).map_err(Refusal::Budget)?;
-        let offset = (attempt == Attempt::Dedicated).then_some(0);
-        Ok(Rehearsed { driver_bytes, offset })
     }
 
     fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
@@ -77,6 +79,32 @@ impl Rehearse {
         }
     }
 
+    /// Says what would be opened, or serve instead, and notes what would go back for it.
+    fn open(
+        &mut self,
+        allocator: &Allocator,
+        pool: &NumberedPool,
+        attempt: Attempt,
+        request: &PoolRequest,
+    ) -> Result<Rehearsed, Refusal> {
+        pool.check_opening(attempt, request)?;
+        if attempt != Attempt::Dedicated
+            && let Some(found) = self.find_instead_of_a_block(allocator, pool, request)
+        {
+            return Ok(found);
+        }
+        let driver_bytes = pool.opening_bytes(attempt, request);
+        let heap_index = allocator.heap_of(pool.settings().memory_type_index);
+        self.given_back.extend(allocator.give_backs(pool, driver_bytes, self));
+        if attempt != Attempt::Dedicated {
+            self.make_place(allocator, pool);
+        }
+        let change = self.change_on(heap_index);
+        allocator.budget().check(heap_index, driver_bytes, request.bound, change).map_err(Refusal::Budget)?;
+        let offset = (attempt == Attempt::Dedicated).then_some(0);
+        Ok(Rehearsed { driver_bytes, offset })
+    }
+
     /// Gives back the block that makes way where a pool has as many as it may have.
     fn make_place(&mut self, allocator: &Allocator, pool: &NumberedPool) {
         let left = pool.counts().block_count.saturating_sub(self.gone_of(pool).len() as u64);
@@ -85,11 +113,37 @@ impl Rehearse {
         }
     }
 
-    /// Looks for room in the blocks of a pool and its shards.
+    /// Looks for room in the blocks of a pool, and of its shards where it is welcome.
     fn find_existing(&self, allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<Rehearsed> {
+        if pool.borrowing().is_welcome() {
+            return self.find_anywhere(allocator, pool, request);
+        }
+        Some(Rehearsed::existing(self.probe(pool, request)?))
+    }
+
+    /// Looks for room in the blocks of a pool and its shards.
+    fn find_anywhere(&self, allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<Rehearsed> {
         let mut shards = core::iter::once(pool).chain(allocator.pools().siblings(pool));
-        let offset = shards.find_map(|shard| self.probe(shard, request))?;
-        Some(Rehearsed { driver_bytes: 0, offset: Some(offset) })
+        shards.find_map(|shard| self.probe(shard, request)).map(Rehearsed::existing)
+    }
+
+    /// Looks at the other shards before a block is opened, as [`find_instead_of_a_block`](super::room::find_instead_of_a_block) does.
+    fn find_instead_of_a_block(
+        &self,
+        allocator: &Allocator,
+        pool: &NumberedPool,
+        request: &PoolRequest,
+    ) -> Option<Rehearsed> {
+        let least_bytes = pool.need_of(&request.range);
+        let has_spare = |sibling: &NumberedPool| {
+            let spare = sibling.spare_blocks(Kept::Prewarmed, &self.gone_of(sibling));
+            spare.iter().any(|&(_, bytes)| bytes >= least_bytes)
+        };
+        if allocator.pools().siblings(pool).any(has_spare) {
+            return Some(Rehearsed { driver_bytes: 0, offset: None });
+        }
+        let mut prewarmed = allocator.pools().siblings(pool).filter(|sibling| sibling.is_prewarmed());
+        prewarmed.find_map(|sibling| self.probe(sibling, request)).map(Rehearsed::existing)
     }
 
     /// Looks for room in the blocks of a pool that are left.

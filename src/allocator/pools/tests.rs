@@ -1,5 +1,7 @@
 //! Shards as the allocator uses them, and the pools' indices. Who contends is made up here, not left to the machine.
 
+mod borrowing;
+
 use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
