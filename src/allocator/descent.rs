@@ -9,7 +9,7 @@ mod rehearse;
 mod room;
 
 pub(crate) use self::rehearse::Rehearse;
-use self::room::{find_anywhere, find_existing, find_instead_of_a_block, look_once_more};
+use self::room::{find_existing, find_instead_of_a_block, look_once_more};
 use super::error::{AllocationError, AttemptKind, AttemptRecord, Attempts, Reason};
 use super::ladder::{Facts, Ladder, LadderRules, Step, Stop};
 use super::pools::NumberedPool;
@@ -48,6 +48,13 @@ pub(crate) trait Descent {
         attempt: Attempt,
         request: &PoolRequest,
     ) -> Result<Self::Output, Ended>;
+    /// Looks for room in the blocks of a pool and all its shards, where nothing can be opened any more.
+    fn find_anywhere(
+        &mut self,
+        allocator: &Allocator,
+        pool: &NumberedPool,
+        request: &PoolRequest,
+    ) -> Option<Self::Output>;
     /// Gives back empty blocks of one heap, or of all; returns the bytes.
     fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64;
 }
@@ -85,6 +92,9 @@ pub(crate) fn run<D: Descent>(
                 let pool = allocator.pool_for(request, memory_type_index);
                 let pool_request = request.for_pool(&pool, bound);
                 let outcome = match &pool_request {
+                    Some(pool_request) if ladder.is_existing_only() => {
+                        descent.find_anywhere(allocator, &pool, pool_request).ok_or(Refusal::DoesNotFit.into())
+                    }
                     Some(pool_request) => descent.attempt(allocator, &pool, attempt, pool_request),
                     None => Err(Refusal::TooLarge { limit: pool.settings().max_object_size }.into()),
                 };
@@ -200,6 +210,15 @@ impl Descent for Perform {
         }
     }
 
+    fn find_anywhere(
+        &mut self,
+        allocator: &Allocator,
+        pool: &NumberedPool,
+        request: &PoolRequest,
+    ) -> Option<(Placement, Stamp)> {
+        room::find_anywhere(allocator, pool, request)
+    }
+
     fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
         match allocator.trim_pools(heap_index) {
             // What another thread has given back since this one was refused is room as well.
@@ -224,7 +243,7 @@ impl Perform {
         match pool.growth().join(need, bytes.saturating_sub(need)) {
             Joined::Follower(follower) => {
                 // A shard is busy for less than a driver call lasts.
-                find_anywhere(allocator, pool, request).ok_or_else(|| {
+                room::find_anywhere(allocator, pool, request).ok_or_else(|| {
                     follower.wait();
                     Ended::LookAgain
                 })

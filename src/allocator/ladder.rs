@@ -183,6 +183,11 @@ impl Ladder {
         }
     }
 
+    /// Returns whether nothing can be opened any more: what room there is decides.
+    pub(crate) fn is_existing_only(&self) -> bool {
+        self.existing_only
+    }
+
     /// Returns whether the step repeats one, for the sake of another thread's growth: its refusal is no news.
     pub(crate) fn is_looking_again(&self) -> bool {
         matches!(self.rung, Rung::LookAgain(_))

@@ -195,6 +195,11 @@ impl Allocator {
         self.idle.lock().note_opening(self.pools.allocated());
     }
 
+    /// Hears that a block has moved from shard to shard: an idle allocator looks again at what each keeps.
+    pub(crate) fn note_move(&self) {
+        self.openings.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Gives back what an idle allocator need not keep; called when a pool has become empty.
     #[inline]
     pub(crate) fn release_if_idle(&self) {

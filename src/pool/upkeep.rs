@@ -106,7 +106,6 @@ impl Pool {
     pub(super) fn take_out_to_move(&self, least_bytes: u64) -> Option<Memory> {
         let mut state = self.state.lock();
         let region = self.smallest_spare(&state, least_bytes)?;
-        state.blocks.reclaim();
         state.blocks.take(region)
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct Rehearse {
     given_back: Vec<GiveBack>,
     /// Pools that have been trimmed in the rehearsal: their slabs without a used slot are gone, too.
     trimmed: Vec<u16>,
+    /// Pools that were refused a block in the rehearsal, and found room at their siblings.
+    welcome: Vec<u16>,
     /// The most bytes reserved at once in the rehearsal.
     pub(super) peak_bytes: u64,
 }
@@ -53,10 +55,22 @@ impl Descent for Rehearse {
         match self.open(allocator, pool, attempt, request) {
             // Any sibling's room is better than a refusal.
             Err(refusal) if attempt != Attempt::Dedicated => {
-                Ok(self.find_anywhere(allocator, pool, request).ok_or(refusal)?)
+                let found = self.find_anywhere(allocator, pool, request).ok_or(refusal)?;
+                self.welcome.push(pool.index());
+                Ok(found)
             }
             outcome => Ok(outcome?),
         }
+    }
+
+    fn find_anywhere(
+        &mut self,
+        allocator: &Allocator,
+        pool: &NumberedPool,
+        request: &PoolRequest,
+    ) -> Option<Rehearsed> {
+        let mut shards = core::iter::once(pool).chain(allocator.pools().siblings(pool));
+        shards.find_map(|shard| self.probe(shard, request)).map(Rehearsed::existing)
     }
 
     fn trim(&mut self, allocator: &Allocator, heap_index: Option<u32>) -> u64 {
@@ -114,17 +128,16 @@ impl Rehearse {
     }
 
     /// Looks for room in the blocks of a pool, and of its shards where it is welcome.
-    fn find_existing(&self, allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<Rehearsed> {
-        if pool.borrowing().is_welcome() {
+    fn find_existing(
+        &mut self,
+        allocator: &Allocator,
+        pool: &NumberedPool,
+        request: &PoolRequest,
+    ) -> Option<Rehearsed> {
+        if pool.borrowing().is_welcome() || self.welcome.contains(&pool.index()) {
             return self.find_anywhere(allocator, pool, request);
         }
         Some(Rehearsed::existing(self.probe(pool, request)?))
-    }
-
-    /// Looks for room in the blocks of a pool and its shards.
-    fn find_anywhere(&self, allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<Rehearsed> {
-        let mut shards = core::iter::once(pool).chain(allocator.pools().siblings(pool));
-        shards.find_map(|shard| self.probe(shard, request)).map(Rehearsed::existing)
     }
 
     /// Looks at the other shards before a block is opened, as [`find_instead_of_a_block`](super::room::find_instead_of_a_block) does.
@@ -142,7 +155,8 @@ impl Rehearse {
         if allocator.pools().siblings(pool).any(has_spare) {
             return Some(Rehearsed { driver_bytes: 0, offset: None });
         }
-        let mut prewarmed = allocator.pools().siblings(pool).filter(|sibling| sibling.is_prewarmed());
+        let is_prewarmed = |sibling: &&NumberedPool| sibling.is_prewarmed() && !self.trimmed.contains(&sibling.index());
+        let mut prewarmed = allocator.pools().siblings(pool).filter(is_prewarmed);
         prewarmed.find_map(|sibling| self.probe(sibling, request)).map(Rehearsed::existing)
     }
 

@@ -58,13 +58,15 @@ pub(super) fn find_instead_of_a_block(
     let (backing, range) = (allocator.backing(), &request.range);
     let siblings = || allocator.pools().siblings(pool);
     if let Some(placement) = siblings().find_map(|sibling| pool.take_over(backing, sibling, range)) {
+        allocator.note_move();
         return Some((placement, pool.stamp()));
     }
     let mut prewarmed = siblings().filter(|sibling| sibling.is_prewarmed());
     prewarmed.find_map(|sibling| Some((sibling.allocate_existing(range)?, sibling.stamp())))
 }
 
-/// Looks for room that there is by now, and waits for what is on its way where the refusal says that this took the room.
+/// Looks for room that there is by now, and waits for what is on its way where that took the room, or may be a block that moves
+/// from shard to shard.
 pub(super) fn look_once_more(
     allocator: &Allocator,
     pool: &NumberedPool,
@@ -79,11 +81,9 @@ pub(super) fn look_once_more(
             AtLimit::Full => Err(refusal.into()),
         };
     }
+    let may_be_on_its_way = matches!(refusal, Refusal::Budget(_)) || allocator.pools().siblings(pool).next().is_some();
     let found = find_anywhere(allocator, pool, request);
-    let found = found.or_else(|| match refusal {
-        Refusal::Budget(_) => await_openings(allocator, pool, request),
-        _ => None,
-    });
+    let found = found.or_else(|| may_be_on_its_way.then(|| await_openings(allocator, pool, request))?);
     let found = found.ok_or(refusal)?;
     // There is no block to be by itself with: the next ones need not be refused first.
     pool.borrowing().begin_anew();

@@ -6,7 +6,8 @@ use super::{
     allocate, allocator, best_type, further_bytes, in_the_second_shard, info, pin_a_large_block, put_away, request,
     while_busy,
 };
-use crate::allocator::Allocation;
+use crate::allocator::{Allocation, AllocationRequirements};
+use crate::device::DedicatedPreference;
 use crate::memory_type::Intent;
 use crate::pool::Kind;
 use crate::sim::{MIB, Profile, SimDevice};
@@ -114,4 +115,80 @@ fn a_shard_that_can_open_no_block_is_welcome_again() {
     });
     assert_eq!(theirs.memory(), first.memory());
     put_away(sim, allocator, [first, large, theirs]);
+}
+
+/// The one memory object that the driver grants is there: what room it has is all that there is.
+#[test]
+fn a_shard_that_keeps_away_takes_room_where_nothing_can_be_opened() {
+    let mut profile = Profile::unified();
+    profile.max_memory_allocation_count = 1;
+    let sim = SimDevice::new(profile);
+    let allocator = allocator(&sim, 64 * MIB);
+    let pinned = pin_a_large_block(&allocator);
+    let wanted = AllocationRequirements { dedicated: DedicatedPreference::Preferred, ..request(2 * MIB) };
+    let placed = in_the_second_shard(&allocator, || {
+        leave(&allocator, pinned.memory_type_index());
+        let plan = allocator.plan(&wanted, &info()).expect("a sibling has room");
+        assert_eq!(plan.placement, PlannedPlacement::ExistingBlock);
+        allocator.allocate(&wanted, &info()).expect("a sibling has room")
+    });
+    assert_eq!(placed.memory(), pinned.memory());
+    put_away(sim, allocator, [placed, pinned]);
+}
+
+#[test]
+fn an_idle_allocator_keeps_no_block_that_has_moved() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 64 * MIB);
+    let come_and_go = || allocator.free(allocate(&allocator, 512).expect("there is memory")).expect("it is alive");
+    (0..3).for_each(|_| come_and_go());
+    in_the_second_shard(&allocator, || {
+        leave(&allocator, best_type(&allocator));
+        come_and_go();
+    });
+    assert_eq!(further_bytes(&allocator), 0);
+    put_away(sim, allocator, []);
+}
+
+/// Plans several allocations of a shard that keeps away from the first one's room, and makes them; returns which open a
+/// memory object, as planned and as it was.
+fn openings_of_many(allocator: &Allocator, pinned: Allocation, sizes: &[u64]) -> [Vec<bool>; 2] {
+    let wanted: Vec<_> = sizes.iter().map(|&size| request(size)).collect();
+    let mut live = vec![pinned];
+    let openings = in_the_second_shard(allocator, || {
+        leave(allocator, live[0].memory_type_index());
+        let plans = allocator.plan_many(&wanted, &info()).expect("there is memory");
+        let memories: Vec<_> = wanted.iter().map(|wanted| allocator.allocate(wanted, &info())).collect();
+        let made = memories.into_iter().map(|made| made.expect("there is memory"));
+        let is_new = made.map(|made| {
+            let is_new = live.iter().all(|old| old.memory() != made.memory());
+            live.push(made);
+            is_new
+        });
+        [is_new.collect(), plans.iter().map(|plan| plan.driver_bytes > 0).collect()]
+    });
+    for allocation in live {
+        allocator.free(allocation).expect("it is alive");
+    }
+    openings
+}
+
+#[test]
+fn plans_of_many_know_what_those_before_them_change() {
+    let cases: [(u64, u64, &[u64], &[bool]); 2] = [
+        // The first is refused and finds room: its shard borrows again.
+        (8, 0, &[5 * MIB, 512], &[false, false]),
+        // The first has all trimmed: nothing is prewarmed any more.
+        (40, 16, &[18 * MIB, 512], &[true, true]),
+    ];
+    for (limit, prewarmed, sizes, expected) in cases {
+        let sim = SimDevice::new(Profile::unified());
+        let allocator = allocator(&sim, limit * MIB);
+        let pinned = pin_a_large_block(&allocator);
+        allocator.trim();
+        assert_eq!(allocator.prewarm(Intent::GpuOnly, prewarmed * MIB).ok(), Some(prewarmed * MIB));
+        let openings = openings_of_many(&allocator, pinned, sizes);
+        assert_eq!(openings, [expected, expected], "{limit} MiB");
+        put_away(sim, allocator, []);
+    }
 }
