@@ -92,10 +92,7 @@ pub(crate) fn run<D: Descent>(
                 let pool = allocator.pool_for(request, memory_type_index);
                 let pool_request = request.for_pool(&pool, bound);
                 let outcome = match &pool_request {
-                    Some(pool_request) if ladder.is_existing_only() => {
-                        descent.find_anywhere(allocator, &pool, pool_request).ok_or(Refusal::DoesNotFit.into())
-                    }
-                    Some(pool_request) => descent.attempt(allocator, &pool, attempt, pool_request),
+                    Some(request) => attempt_or_look(descent, allocator, &pool, (attempt, &ladder), request),
                     None => Err(Refusal::TooLarge { limit: pool.settings().max_object_size }.into()),
                 };
                 match outcome {
@@ -133,6 +130,20 @@ pub(crate) fn run<D: Descent>(
             Step::Stop(stop) => return Err(failure(stop, request.requirements.size, Attempts(records))),
         }
     }
+}
+
+/// Makes one attempt; where nothing can be opened any more, looks for room in all shards.
+fn attempt_or_look<D: Descent>(
+    descent: &mut D,
+    allocator: &Allocator,
+    pool: &NumberedPool,
+    (attempt, ladder): (Attempt, &Ladder),
+    request: &PoolRequest,
+) -> Result<D::Output, Ended> {
+    if ladder.is_existing_only() {
+        return Ok(descent.find_anywhere(allocator, pool, request).ok_or(Refusal::DoesNotFit)?);
+    }
+    descent.attempt(allocator, pool, attempt, request)
 }
 
 /// Tells the ladder what the pool of a memory type says of the request.
