@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, OnceLock, mpsc};
 use std::thread;
@@ -141,8 +142,15 @@ fn threads_one_after_another_open_no_second_shard() {
 fn two_threads_that_contend_get_shards_of_their_own() {
     let rig = Rig::new(Profile::discrete_rebar());
     let allocate = || rig.allocate(&linear(512), &AllocationCreateInfo::gpu_only()).expect("there is memory");
-    // Shards at work, whoever's: a thread whose shard has no block yet is served from the other one.
-    let at_work = || rig.statistics().pools.iter().filter(|(_, pool)| pool.counters.allocated_count > 20_000).count();
+    let counts = || rig.statistics().pools.into_iter().map(|(index, pool)| (index, pool.counters.allocated_count));
+    // What the shards had served when both threads were sent apart.
+    let before = OnceLock::new();
+    // Shards at work, whoever's: a thread whose shard has no block yet is served from the other one. They can be more than
+    // two: threads of other tests count too for how many shards open at once.
+    let at_work = || {
+        let before: &HashMap<u16, u64> = before.get_or_init(|| counts().collect());
+        counts().filter(|(index, count)| count - before.get(index).unwrap_or(&0) > 20_000).count()
+    };
     let began = Instant::now();
     let work = |mut held| {
         while at_work() < 2 && began.elapsed() < LIMIT {
@@ -153,7 +161,7 @@ fn two_threads_that_contend_get_shards_of_their_own() {
         vec![held]
     };
     if let Some((mine, theirs)) = with_two_shards(&rig, work, work) {
-        assert_eq!(at_work(), 2, "{:?}", rig.statistics().pools);
+        assert!(at_work() >= 2, "{:?}", rig.statistics().pools);
         free_all(&rig, mine.into_iter().chain(theirs));
         rig.trim();
         assert_eq!(rig.statistics().total.reserved_bytes(), 0, "a trim leaves nothing in any shard");
