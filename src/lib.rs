@@ -99,9 +99,9 @@ pub use allocator::{
     AccessError, AliasError, Allocation, AllocationCreateInfo, AllocationError, AllocationRange,
     AllocationRequirements, Allocator, AllocatorCreateInfo, AttemptKind, AttemptRecord, Attempts, BlockStatistics,
     BudgetAge, CreateError, CreatePoolError, CustomPool, DestroyPoolError, DestroyPoolReason, DetailedStatistics,
-    DeviceAddress, FreeError, FreeErrorReason, HeapStatistics, Leak, LeakReport, Limits, MemoryMap, MemoryMapObject,
-    MemoryMapRange, MemoryTypeStatistics, Plan, PlannedPlacement, PoolCreateInfo, PoolStatistics, RangeStatistics,
-    RangeUse, Reason, Statistics,
+    DeviceAddress, FreeError, FreeErrorReason, FreeManyError, HeapStatistics, Leak, LeakReport, Limits, MemoryMap,
+    MemoryMapObject, MemoryMapRange, MemoryTypeStatistics, Plan, PlannedPlacement, PoolCreateInfo, PoolStatistics,
+    RangeStatistics, RangeUse, Reason, Statistics,
 };
 #[cfg(feature = "vulkan")]
 pub use arena::{Arena, ArenaCreateInfo, ArenaError, ArenaFreeError, ArenaFreeReason, ArenaRange, ArenaStatistics};

@@ -120,6 +120,24 @@ fn a_tick_makes_no_heap_call() {
     world.finish();
 }
 
+#[test]
+fn what_is_freed_together_makes_no_heap_call() {
+    let world = Rig::new(Profile::unified());
+    let mut batch = Vec::with_capacity(200);
+    let mut run = |_| {
+        batch.extend((1..=200).map(|number| {
+            world.allocate(&common::linear(number * 100), &AllocationCreateInfo::gpu_only()).expect("there is memory")
+        }));
+        world.free_many(&mut batch).expect("all are alive");
+    };
+    let kept = world.allocate(&common::linear(64), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    (0..20).for_each(&mut run);
+    assert_eq!(calls_of(&world, || (0..100).for_each(&mut run)), (0, 0));
+    assert_eq!((batch.len(), batch.capacity()), (0, 200), "storage that can be used again");
+    world.free(kept).expect("it is alive");
+    world.finish();
+}
+
 /// The next object is where the last one was, not as many slots from the first one.
 #[test]
 fn a_tick_costs_the_same_for_each_lazy_object_however_many_there_are() {

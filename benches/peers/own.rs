@@ -39,6 +39,10 @@ impl Freestone {
     pub(crate) fn take_back(&self, handle: Allocation) {
         assert!(self.allocator.free(handle).is_ok(), "an allocation of this allocator");
     }
+
+    pub(crate) fn take_back_many(&self, handles: &mut Vec<Allocation>) {
+        assert!(self.allocator.free_many(handles).is_ok(), "allocations of this allocator");
+    }
 }
 
 impl Peer for Freestone {

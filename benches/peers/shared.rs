@@ -15,6 +15,8 @@ pub(crate) trait Shared: Sync {
     fn new(driver: &Driver) -> Self;
     fn allocate(&self, request: &Request) -> Option<Self::Handle>;
     fn free(&self, handle: Self::Handle);
+    /// Frees all, and empties the vector.
+    fn free_many(&self, handles: &mut Vec<Self::Handle>);
 }
 
 /// Gives out handles of 48 bytes and does nothing: what is left is the harness.
@@ -34,9 +36,13 @@ impl Shared for Nothing {
     fn free(&self, handle: [u64; 6]) {
         core::hint::black_box(handle);
     }
+
+    fn free_many(&self, handles: &mut Vec<[u64; 6]>) {
+        handles.drain(..).for_each(|handle| self.free(handle));
+    }
 }
 
-/// A peer that wants `&mut self`, locked for each call.
+/// A peer that wants `&mut self`, locked for each call; once for all that are freed together.
 pub(crate) struct Locked<P>(Mutex<P>);
 
 impl<P: Peer + Send> Shared for Locked<P>
@@ -56,6 +62,11 @@ where
     fn free(&self, handle: P::Handle) {
         self.0.lock().expect("no peer panics").free(handle);
     }
+
+    fn free_many(&self, handles: &mut Vec<P::Handle>) {
+        let mut peer = self.0.lock().expect("no peer panics");
+        handles.drain(..).for_each(|handle| peer.free(handle));
+    }
 }
 
 impl Shared for Freestone {
@@ -71,5 +82,9 @@ impl Shared for Freestone {
 
     fn free(&self, handle: freestone::Allocation) {
         self.take_back(handle);
+    }
+
+    fn free_many(&self, handles: &mut Vec<freestone::Allocation>) {
+        self.take_back_many(handles);
     }
 }

@@ -43,17 +43,39 @@ enum Work {
     MixedTypes,
     /// One half of the threads allocates, the other half frees.
     HandOver,
+    /// The same, and what is handed over is freed together.
+    HandOverTogether,
 }
 
-const WORKS: [(Work, &str, &str); 3] = [
+const WORKS: [(Work, &str, &str); 4] = [
     (Work::OneType, "one type", "each thread its own 1,000 resources of 256 B to 1 MiB, one memory type"),
     (Work::MixedTypes, "mixed types", "the same, three memory types"),
     (Work::HandOver, "hand-over", "allocated on one thread, freed on another, batches of 64 through a channel"),
+    (
+        Work::HandOverTogether,
+        "hand-over together",
+        "the same, each batch freed by one call (`free_many`), or under one lock",
+    ),
 ];
 
 impl Work {
     fn peers(self) -> &'static [&'static str] {
-        if self == Self::HandOver { &WITH_CHANNEL } else { &PEERS }
+        if self.is_hand_over() { &WITH_CHANNEL } else { &PEERS }
+    }
+
+    fn is_hand_over(self) -> bool {
+        matches!(self, Self::HandOver | Self::HandOverTogether)
+    }
+
+    /// Frees a batch that was handed over.
+    fn free<S: Shared>(self, peer: &S, mut batch: Vec<S::Handle>) {
+        if self == Self::HandOverTogether {
+            peer.free_many(&mut batch);
+        } else {
+            for handle in batch {
+                peer.free(handle);
+            }
+        }
     }
 }
 
@@ -219,14 +241,14 @@ fn measure<S: Shared>(work: Work, threads: usize) -> Outcome {
     let (mut outcome, live) = (Outcome::default(), Mutex::new(0));
     std::thread::scope(|scope| {
         let spawned: Vec<_> = match work {
-            Work::HandOver if threads > 1 => (0..threads / 2)
+            _ if work.is_hand_over() && threads > 1 => (0..threads / 2)
                 .flat_map(|pair| {
                     let (sender, receiver) = sync_channel(8);
                     let sends = scope.spawn(move || hand_out(run, pair, &sender));
-                    [sends, scope.spawn(move || take_back(run, &receiver))]
+                    [sends, scope.spawn(move || take_back(run, work, &receiver))]
                 })
                 .collect(),
-            Work::HandOver => vec![scope.spawn(move || hand_to_itself(run))],
+            _ if work.is_hand_over() => vec![scope.spawn(move || hand_to_itself(run, work))],
             _ => {
                 let live = &live;
                 (0..threads).map(|thread| scope.spawn(move || churn(run, work, thread, live))).collect()
@@ -305,16 +327,14 @@ fn hand_out<S: Shared>(run: Run<'_, S>, pair: usize, sender: &SyncSender<Vec<S::
 }
 
 /// Frees the batches that come; a pair counts when it is freed.
-fn take_back<S: Shared>(run: Run<'_, S>, receiver: &Receiver<Vec<S::Handle>>) -> usize {
+fn take_back<S: Shared>(run: Run<'_, S>, work: Work, receiver: &Receiver<Vec<S::Handle>>) -> usize {
     let pairs = run.repeat(|| {
         let Ok(batch) = receiver.try_recv() else {
             std::thread::yield_now();
             return 0;
         };
         let count = batch.len();
-        for handle in batch {
-            run.peer.free(handle);
-        }
+        work.free(run.peer, batch);
         count
     });
     receiver.iter().flatten().for_each(|handle| run.peer.free(handle));
@@ -322,7 +342,7 @@ fn take_back<S: Shared>(run: Run<'_, S>, receiver: &Receiver<Vec<S::Handle>>) ->
 }
 
 /// The same work on one thread, channel included.
-fn hand_to_itself<S: Shared>(run: Run<'_, S>) -> usize {
+fn hand_to_itself<S: Shared>(run: Run<'_, S>, work: Work) -> usize {
     let (sender, receiver) = sync_channel(8);
     let mut batches = Batches::new(0);
     run.repeat(|| {
@@ -330,8 +350,10 @@ fn hand_to_itself<S: Shared>(run: Run<'_, S>) -> usize {
         for _ in 0..4 {
             assert!(sender.try_send(batches.allocate(run.peer)).is_ok(), "the channel is empty");
         }
-        let freed = receiver.try_iter().flatten().map(|handle| run.peer.free(handle));
-        freed.count()
+        for batch in receiver.try_iter() {
+            work.free(run.peer, batch);
+        }
+        4 * BATCH
     })
 }
 

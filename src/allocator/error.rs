@@ -173,6 +173,16 @@ pub struct FreeError {
     pub allocation: Allocation,
 }
 
+/// Some of several allocations could not be freed: they are still in the vector, untouched. All others are freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{refused_count} allocations were not freed, and stay in the vector: of the last of them, {reason}")]
+pub struct FreeManyError {
+    /// How many were refused.
+    pub refused_count: usize,
+    /// What is wrong with the last of them.
+    pub reason: FreeErrorReason,
+}
+
 /// What is wrong with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

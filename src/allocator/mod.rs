@@ -47,7 +47,7 @@ use self::create_info::LeakCallback;
 pub use self::custom_pool::{CreatePoolError, CustomPool, DestroyPoolError, DestroyPoolReason, PoolCreateInfo};
 pub use self::error::{
     AccessError, AliasError, AllocationError, AttemptKind, AttemptRecord, Attempts, CreateError, FreeError,
-    FreeErrorReason, Reason,
+    FreeErrorReason, FreeManyError, Reason,
 };
 use self::first_pools::FirstPools;
 use self::ledger::Ledger;

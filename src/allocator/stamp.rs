@@ -34,6 +34,9 @@ const POOL_SHIFT: u32 = 32;
 const TYPE_SHIFT: u32 = 48;
 const TRAIT_SHIFT: u32 = 56;
 const OWNER_BITS: u64 = u32::MAX as u64;
+const POOL_BITS: u64 = (u16::MAX as u64) << POOL_SHIFT;
+/// What concerns more than a pool's blocks.
+const NOT_PLAIN: u64 = Trait::Dedicated.bit() | Trait::InLedger.bit();
 
 impl Trait {
     const fn bit(self) -> u64 {
@@ -79,7 +82,14 @@ impl Stamp {
     /// Returns whether it is of this allocator, and freeing it concerns its pool's blocks alone.
     #[inline]
     pub(crate) const fn is_plain_of(self, owner: u32) -> bool {
-        self.0 & (OWNER_BITS | Trait::Dedicated.bit() | Trait::InLedger.bit()) == owner as u64
+        self.0 & (OWNER_BITS | NOT_PLAIN) == owner as u64
+    }
+
+    /// Returns whether both are of one pool of one allocator, and freeing either concerns the pool's blocks alone, or neither
+    /// is so.
+    #[inline]
+    pub(crate) const fn is_freed_as(self, other: Self) -> bool {
+        (self.0 ^ other.0) & (OWNER_BITS | POOL_BITS | NOT_PLAIN) == 0
     }
 }
 

@@ -13,6 +13,15 @@ pub(crate) struct Held<'a> {
     pub(super) state: BriefMutexGuard<'a, State>,
 }
 
+/// What became of the lock with a free.
+#[derive(Debug)]
+pub(crate) enum Freed<'a> {
+    /// Still held: the block is in use.
+    Held(Held<'a>),
+    /// Given back: a block has become empty, and what was due is done.
+    Settled(Left),
+}
+
 impl Held<'_> {
     /// Frees a slot where another of its slab stays in use; `false`, and nothing changed, where
     /// [`Pool::free_held`] must look closer.
@@ -95,9 +104,26 @@ impl Pool {
         key: RangeKey,
         now: u64,
     ) -> Result<Left, StaleKey> {
-        let Held { mut state } = held;
-        let freed = state.blocks.free(key, now)?;
-        // Where a block is still in use, the pool is too.
-        Ok(if freed.is_region_empty { self.settle(backing, state) } else { Left::Live })
+        match self.free_and_hold(held, backing, key, now)? {
+            // Where a block is still in use, the pool is too.
+            Freed::Held(_) => Ok(Left::Live),
+            Freed::Settled(left) => Ok(left),
+        }
+    }
+
+    /// Does the same, and goes on holding the lock where the block stays in use.
+    ///
+    /// # Errors
+    /// As [`free_held`](Self::free_held).
+    #[inline]
+    pub(crate) fn free_and_hold<'a>(
+        &self,
+        mut held: Held<'a>,
+        backing: Backing<'_>,
+        key: RangeKey,
+        now: u64,
+    ) -> Result<Freed<'a>, StaleKey> {
+        let freed = held.state.blocks.free(key, now)?;
+        Ok(if freed.is_region_empty { Freed::Settled(self.settle(backing, held.state)) } else { Freed::Held(held) })
     }
 }

@@ -34,7 +34,7 @@ mod walk;
 pub(crate) use self::class::BlockClass;
 pub use self::class::{Kind, MemoryPriority};
 use self::dedicated::DedicatedTable;
-pub(crate) use self::held::Held;
+pub(crate) use self::held::{Freed, Held};
 use self::opening::Openings;
 pub use self::placement::DedicatedUse;
 use self::rounding::Rounding;

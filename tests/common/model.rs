@@ -86,9 +86,16 @@ impl Model {
                 self.free(held);
             }
             Step::FreeMost(keep) => {
+                let mut memory = Vec::new();
                 for (number, held) in std::mem::take(&mut self.live).into_iter().enumerate() {
-                    if number % keep == 0 { self.live.push(held) } else { self.free(held) }
+                    match held.resource {
+                        _ if number % keep == 0 => self.live.push(held),
+                        None => memory.push(self.part_with(held)),
+                        Some(_) => self.free(held),
+                    }
                 }
+                self.rig.free_many(&mut memory).expect("all are alive");
+                assert!(memory.is_empty());
             }
             Step::Plan(wish) => self.plan(wish),
             Step::CreatePool(wish) => self.create_pool(wish),
@@ -256,11 +263,17 @@ impl Model {
         check_ends(allocation, *pattern);
     }
 
-    fn free(&mut self, held: Held) {
-        let Held { allocation, pattern, resource, .. } = held;
-        check_ends(&allocation, pattern);
-        self.shadow.strike(&allocation);
-        self.loans.remove(&(allocation.memory().as_raw(), allocation.offset()));
+    /// Checks what an allocation holds, and forgets it.
+    fn part_with(&mut self, held: Held) -> Allocation {
+        check_ends(&held.allocation, held.pattern);
+        self.shadow.strike(&held.allocation);
+        self.loans.remove(&(held.allocation.memory().as_raw(), held.allocation.offset()));
+        held.allocation
+    }
+
+    fn free(&mut self, mut held: Held) {
+        let resource = held.resource.take();
+        let allocation = self.part_with(held);
         let freed = match resource {
             None => self.rig.free(allocation),
             // SAFETY: the GPU has never seen it.
