@@ -35,6 +35,13 @@ impl Freestone {
         self.allocator.allocate(&requirements(request), &self.infos[request.class as usize]).ok()
     }
 
+    /// Serves requests of one class.
+    pub(crate) fn serve_many(&self, requests: &[Request]) -> Option<Vec<Allocation>> {
+        let info = &self.infos[requests.first()?.class as usize];
+        let requirements: Vec<_> = requests.iter().map(requirements).collect();
+        self.allocator.allocate_many(&requirements, info).ok()
+    }
+
     #[inline]
     pub(crate) fn take_back(&self, handle: Allocation) {
         assert!(self.allocator.free(handle).is_ok(), "an allocation of this allocator");

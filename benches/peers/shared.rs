@@ -15,6 +15,8 @@ pub(crate) trait Shared: Sync {
     fn new(driver: &Driver) -> Self;
     fn allocate(&self, request: &Request) -> Option<Self::Handle>;
     fn free(&self, handle: Self::Handle);
+    /// Allocates for all; they are of one class.
+    fn allocate_many(&self, requests: &[Request]) -> Option<Vec<Self::Handle>>;
     /// Frees all, and empties the vector.
     fn free_many(&self, handles: &mut Vec<Self::Handle>);
 }
@@ -37,12 +39,16 @@ impl Shared for Nothing {
         core::hint::black_box(handle);
     }
 
+    fn allocate_many(&self, requests: &[Request]) -> Option<Vec<[u64; 6]>> {
+        requests.iter().map(|request| self.allocate(request)).collect()
+    }
+
     fn free_many(&self, handles: &mut Vec<[u64; 6]>) {
         handles.drain(..).for_each(|handle| self.free(handle));
     }
 }
 
-/// A peer that wants `&mut self`, locked for each call; once for all that are freed together.
+/// A peer that wants `&mut self`, locked for each call, and once for many.
 pub(crate) struct Locked<P>(Mutex<P>);
 
 impl<P: Peer + Send> Shared for Locked<P>
@@ -61,6 +67,11 @@ where
 
     fn free(&self, handle: P::Handle) {
         self.0.lock().expect("no peer panics").free(handle);
+    }
+
+    fn allocate_many(&self, requests: &[Request]) -> Option<Vec<P::Handle>> {
+        let mut peer = self.0.lock().expect("no peer panics");
+        requests.iter().map(|request| peer.allocate(request)).collect()
     }
 
     fn free_many(&self, handles: &mut Vec<P::Handle>) {
@@ -82,6 +93,10 @@ impl Shared for Freestone {
 
     fn free(&self, handle: freestone::Allocation) {
         self.take_back(handle);
+    }
+
+    fn allocate_many(&self, requests: &[Request]) -> Option<Vec<freestone::Allocation>> {
+        self.serve_many(requests)
     }
 
     fn free_many(&self, handles: &mut Vec<freestone::Allocation>) {

@@ -43,7 +43,7 @@ enum Work {
     MixedTypes,
     /// One half of the threads allocates, the other half frees.
     HandOver,
-    /// The same, and what is handed over is freed together.
+    /// The same, and what is handed over is allocated and freed together.
     HandOverTogether,
 }
 
@@ -54,7 +54,7 @@ const WORKS: [(Work, &str, &str); 4] = [
     (
         Work::HandOverTogether,
         "hand-over together",
-        "the same, each batch freed by one call (`free_many`), or under one lock",
+        "the same, each batch by `allocate_many` and `free_many`, or under one lock",
     ),
 ];
 
@@ -244,7 +244,7 @@ fn measure<S: Shared>(work: Work, threads: usize) -> Outcome {
             _ if work.is_hand_over() && threads > 1 => (0..threads / 2)
                 .flat_map(|pair| {
                     let (sender, receiver) = sync_channel(8);
-                    let sends = scope.spawn(move || hand_out(run, pair, &sender));
+                    let sends = scope.spawn(move || hand_out(run, work, pair, &sender));
                     [sends, scope.spawn(move || take_back(run, work, &receiver))]
                 })
                 .collect(),
@@ -308,8 +308,8 @@ fn churn<S: Shared>(run: Run<'_, S>, work: Work, thread: usize, live_bytes: &Mut
 }
 
 /// Allocates batches, and sends them away until time is up.
-fn hand_out<S: Shared>(run: Run<'_, S>, pair: usize, sender: &SyncSender<Vec<S::Handle>>) -> usize {
-    let mut batches = Batches::new(pair);
+fn hand_out<S: Shared>(run: Run<'_, S>, work: Work, pair: usize, sender: &SyncSender<Vec<S::Handle>>) -> usize {
+    let mut batches = Batches::new(work, pair);
     let mut waiting = None;
     let _ = run.repeat(|| {
         let batch = waiting.take().unwrap_or_else(|| batches.allocate(run.peer));
@@ -344,7 +344,7 @@ fn take_back<S: Shared>(run: Run<'_, S>, work: Work, receiver: &Receiver<Vec<S::
 /// The same work on one thread, channel included.
 fn hand_to_itself<S: Shared>(run: Run<'_, S>, work: Work) -> usize {
     let (sender, receiver) = sync_channel(8);
-    let mut batches = Batches::new(0);
+    let mut batches = Batches::new(work, 0);
     run.repeat(|| {
         // Four batches in flight, as between two threads.
         for _ in 0..4 {
@@ -359,21 +359,27 @@ fn hand_to_itself<S: Shared>(run: Run<'_, S>, work: Work) -> usize {
 
 /// The same requests again and again, in batches.
 struct Batches {
+    work: Work,
     requests: Vec<Request>,
     next: usize,
 }
 
 impl Batches {
-    fn new(pair: usize) -> Self {
+    fn new(work: Work, pair: usize) -> Self {
         let mut random = Random::new(200 + pair as u64);
-        Self { requests: (0..100 * BATCH).map(|_| draw(&mut random, Work::HandOver)).collect(), next: 0 }
+        Self { work, requests: (0..100 * BATCH).map(|_| draw(&mut random, work)).collect(), next: 0 }
     }
 
     fn allocate<S: Shared>(&mut self, peer: &S) -> Vec<S::Handle> {
         let from = self.next;
         self.next = (from + BATCH) % self.requests.len();
         let requests = &self.requests[from..from + BATCH];
-        requests.iter().map(|request| peer.allocate(request).expect("the device has room")).collect()
+        let batch = if self.work == Work::HandOverTogether {
+            peer.allocate_many(requests)
+        } else {
+            requests.iter().map(|request| peer.allocate(request)).collect()
+        };
+        batch.expect("the device has room")
     }
 }
 
