@@ -159,9 +159,6 @@ impl Pool {
     /// Gives back the empty blocks that the policy does not keep, after the lock is dropped.
     #[cold]
     fn retire_surplus(&self, backing: Backing<'_>, mut state: BriefMutexGuard<'_, State>) {
-        if state.blocks.used_bytes() == 0 {
-            state.blocks.reclaim();
-        }
         let mut retired = Vec::new();
         while surplus_bytes(&state) > 0 {
             let Some(region) = self.largest_spare(&state, unreserved_bytes(&state)) else { break };

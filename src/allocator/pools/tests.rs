@@ -310,6 +310,26 @@ fn a_block_on_its_way_to_a_sibling_is_waited_for_before_a_refusal() {
 }
 
 #[test]
+fn what_a_pool_was_used_for_counts_when_it_is_gone() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 64 * MIB);
+    let used = || {
+        let pool = allocator.create_pool(&PoolCreateInfo::for_memory_type(0)).expect("there is room");
+        let of_pool = AllocationCreateInfo::gpu_only().pool(&pool);
+        let [freed, taken_back] = [(); 2].map(|()| allocator.allocate(&request(512), &of_pool).expect("it has room"));
+        allocator.free(freed).expect("it is alive");
+        allocator.take_back(taken_back);
+        pool
+    };
+    for pool in [used(), used()] {
+        assert_eq!((allocator.pools().allocated(), allocator.pools().use_count()), (2, 4));
+        allocator.destroy_pool(pool).expect("nothing of it is alive");
+        assert_eq!((allocator.pools().allocated(), allocator.pools().use_count()), (2, 4));
+    }
+    put_away(sim, allocator, []);
+}
+
+#[test]
 fn custom_pools_have_indices_of_their_own_up_to_the_last() {
     let sim = SimDevice::new(Profile::unified());
     let allocator = allocator(&sim, 64 * MIB);

@@ -129,6 +129,21 @@ fn a_region_that_came_back_knows_no_old_key() {
 }
 
 #[test]
+fn a_region_that_came_back_often_knows_none_of_its_old_keys() {
+    let mut fixed = fixed(4, &[40, 40]);
+    let mut old = Vec::new();
+    for _ in 0..100 {
+        let new = fixed.allocate_in(1, &Request::new(1, 1)).expect("it has room").key;
+        assert!(fixed.resolve(new).is_some());
+        assert!(old.iter().all(|&key| fixed.resolve(key).is_none()), "{new:?} {old:?}");
+        old.push(new);
+        fixed.free(new).expect("the key is live");
+        assert!(fixed.remove_region(1));
+        assert_eq!(fixed.add_region(40), 1);
+    }
+}
+
+#[test]
 fn a_region_smaller_than_a_slot_serves_nothing_and_breaks_nothing() {
     let mut fixed = fixed(64, &[60, 4]);
     assert_eq!(fixed.allocate(&Request::new(1, 1)), None);

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::super::free_lists::LOOK_COUNT;
 use super::super::slab::kept_bound;
 use super::super::{Algorithm, NO_SLIVERS, Suballocator};
 use super::*;
@@ -141,6 +142,23 @@ fn an_aligned_request_takes_the_first_range_that_surely_holds_it() {
     (0..3).for_each(|region| assert!(subject.allocate_in(region, &Request::new(1, 1)).is_some()));
     let spot = subject.probe(&Request::new(100, 64)).map(|spot| (spot.region, spot.offset));
     assert_eq!(spot, Some((1, 64)), "120 bytes may not hold it, 200 do");
+}
+
+#[test]
+fn an_aligned_request_finds_what_surely_holds_it_behind_more_ranges_than_are_looked_at() {
+    let mut subject = tlsf(64, 0, &[64 << 20]);
+    subject.allocate(&Request::new(64, 1)).expect("it has room");
+    let sizes = (0..2 * LOOK_COUNT as u64).map(|number| 4096 + number % 16 * 3584);
+    let keys: Vec<_> = sizes
+        .map(|size| [size, 64].map(|size| subject.allocate(&Request::new(size, 1)).expect("it has room").key))
+        .collect();
+    for [hole, _] in keys {
+        subject.free(hole).expect("the key is live");
+    }
+    let request = Request::new(4096, 32 << 20);
+    let spot = subject.probe(&request).expect("the rest of the region surely holds it");
+    let range = subject.allocate(&request).expect("the rest of the region surely holds it");
+    assert_eq!((spot.offset, range.offset), (32 << 20, 32 << 20));
 }
 
 #[test]
