@@ -17,8 +17,8 @@ use super::pools::NumberedPool;
 use crate::pool::{Freed, Held, Left};
 use crate::suballocator::StaleKey;
 
-/// So many allocations are freed under one lock: nobody waits for longer than two microseconds.
-const LONGEST_RUN: u32 = 32;
+/// After so many allocations that are freed under one lock, others have their turn: within two microseconds.
+const TURN: usize = 32;
 
 impl Allocator {
     /// Frees an allocation.
@@ -42,16 +42,19 @@ impl Allocator {
         self.free_from(allocation, pool, held)
     }
 
-    /// Frees all allocations. What is refused stays in the vector, in its order; the vector keeps its storage.
+    /// Frees all allocations, from the last to the first, as [`free`](Self::free) would one by one. What is refused stays in
+    /// the vector, in its order; the vector keeps its storage.
     ///
-    /// Those that follow each other and lie in the same pool are freed under one lock. Where one thread allocates and
-    /// another frees, each lock taken waits for cache lines of the other core: there this is twice as fast.
+    /// Those that follow each other, share a pool, and are neither dedicated nor named (nor tracked) are freed under one
+    /// lock. Where one thread allocates and another frees, each lock taken waits for cache lines of the other core: there
+    /// this is twice as fast. What alternates between pools, by memory type or kind, gains nothing: sort it.
     ///
     /// # Errors
     /// Names how many were refused, and why the last one was; all others are freed.
     ///
     /// # Complexity
-    /// O(1) for each, as [`free`](Self::free); others wait for at most 32 of them.
+    /// O(1) for each. Who waits for the pool has a turn after every 32 of them. No heap call of its own but for what is
+    /// refused.
     ///
     /// # Examples
     /// ```
@@ -88,7 +91,8 @@ impl Allocator {
             return self.free_checked(last);
         };
         let (mut held, now) = (pool.hold(), self.now());
-        for _ in 1..LONGEST_RUN {
+        let mut freed_count = 0;
+        loop {
             if !held.free_ready(last.key()) {
                 match pool.free_and_hold(held, self.backing(), last.key(), now) {
                     Ok(Freed::Held(still)) => held = still,
@@ -98,8 +102,11 @@ impl Allocator {
             }
             let Some(next) = before.pop_if(|next| next.stamp().is_freed_as(stamp)) else { return Ok(()) };
             last = next;
+            freed_count += 1;
+            if freed_count % TURN == 0 {
+                held.let_others_in();
+            }
         }
-        self.free_from(last, &pool, Some(held))
     }
 
     /// Frees what is of a custom pool, or needs all checks.

@@ -23,7 +23,7 @@ pub enum RangeUse {
     Allocation,
     /// Free.
     Free,
-    /// A free slot that is kept for small sizes.
+    /// A free slot that is kept for small sizes, beside used ones.
     FreeSlot,
     /// The rest behind the last slot of a block of slots: it serves nobody.
     Unusable,

@@ -131,11 +131,12 @@ pub struct RangeStatistics {
     pub used_count: u64,
     /// Bytes of used ranges.
     pub used_bytes: u64,
-    /// Free ranges; free slots are not among them.
+    /// Free ranges, with those that hold nothing but free slots of small sizes: they serve any request. Other free slots are
+    /// not among them.
     pub free_count: u64,
     /// Bytes of free ranges.
     pub free_bytes: u64,
-    /// Free slots: those that are kept for small sizes, and those of pools of slots.
+    /// Free slots: those beside used ones, which are kept for small sizes, and those of pools of slots.
     pub free_slot_count: u64,
     /// Bytes of them.
     pub free_slot_bytes: u64,

@@ -170,6 +170,12 @@ impl BlockList {
         self.suballocator.empty_regions()
     }
 
+    /// Gives ranges that the suballocator keeps in stock in empty blocks back to them: a block with such a stock would be used
+    /// again sooner than one in use.
+    pub(crate) fn reclaim_in_empty(&mut self) {
+        self.suballocator.reclaim_in_empty();
+    }
+
     /// Returns an empty block of at most so many bytes that has been empty since before `tick`.
     pub(crate) fn empty_since_before(&self, tick: u64, most_bytes: u64) -> Option<u32> {
         let is_old = |region: u32| self.blocks[region as usize].as_ref().is_some_and(|block| block.emptied_at < tick);

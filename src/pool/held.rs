@@ -31,6 +31,12 @@ impl Held<'_> {
         self.state.blocks.free_ready(key)
     }
 
+    /// Lets those in who wait, between two of many steps.
+    #[inline]
+    pub(crate) fn let_others_in(&mut self) {
+        BriefMutexGuard::bump(&mut self.state);
+    }
+
     /// Cuts a range from a block that the pool has.
     pub(crate) fn allocate(mut self, range: &Request) -> Option<Placement> {
         self.state.allocate(range)

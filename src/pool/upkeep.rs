@@ -86,6 +86,7 @@ impl Pool {
     /// Gives one block back that has been empty since before a tick; returns its bytes, 0 where there is none.
     pub(crate) fn give_back_aged(&self, backing: Backing<'_>, tick: u64) -> u64 {
         let mut state = self.state.lock();
+        state.blocks.reclaim_in_empty();
         let aged = state.blocks.empty_since_before(tick, unreserved_bytes(&state));
         let retired = aged.and_then(|region| self.take_out_spare(backing, &mut state, region));
         drop(state);

@@ -126,7 +126,7 @@ pub(crate) enum RangeState {
     Used(RangeKey),
     /// Free for any request.
     Free,
-    /// A free slot, of a slab or of fixed slots.
+    /// A free slot, of a slab with used ones or of fixed slots.
     FreeSlot,
     /// The rest of a region behind its last whole slot.
     Unusable,
@@ -303,6 +303,16 @@ impl Suballocator {
     pub(crate) fn reclaim(&mut self) {
         if let Self::Tlsf(tlsf) = self {
             tlsf.reclaim();
+        }
+    }
+
+    /// Gives the empty slabs that are kept in empty regions back to these.
+    ///
+    /// # Complexity
+    /// O(classes) for each empty region and each such slab.
+    pub(crate) fn reclaim_in_empty(&mut self) {
+        if let Self::Tlsf(tlsf) = self {
+            tlsf.reclaim_in_empty();
         }
     }
 

@@ -86,9 +86,7 @@ impl Tlsf {
         if !self.ranges.regions.is_empty(region) {
             return false;
         }
-        while let Some(slab) = self.empty_slab_in(region) {
-            self.release_slab(slab);
-        }
+        self.release_slabs(|_, slab| slab.region == region);
         let first = self.ranges.regions.entries[region as usize].first;
         self.lists.unlink(&mut self.ranges, first);
         self.ranges.remove_region(region);
@@ -180,9 +178,12 @@ impl Tlsf {
 
     /// Gives every empty slab back to its range.
     pub(super) fn reclaim(&mut self) {
-        while let Some(slab) = self.slabs.largest_empty() {
-            self.release_slab(slab);
-        }
+        self.release_slabs(|_, _| true);
+    }
+
+    /// Gives the empty slabs of empty regions back to their ranges.
+    pub(super) fn reclaim_in_empty(&mut self) {
+        self.release_slabs(|regions, slab| regions.is_empty(slab.region));
     }
 
     pub(super) fn clear(&mut self) {
@@ -219,17 +220,23 @@ impl Tlsf {
     }
 
     pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
-        for region in 0..self.ranges.regions.len() {
+        for (region, &Region { units, .. }) in (0..).zip(&self.ranges.regions.entries) {
+            // What empty slabs keep serves any request, so it is shown as one with the free ranges around it.
+            let mut free_bytes = 0;
             for (index, node) in self.ranges.walk(region) {
                 let Spot { region, offset, size } = self.spot(node.place, node.size());
-                if !node.is_used() {
-                    visit(RangeView { region, offset, size, state: RangeState::Free });
-                } else if node.list_prev == NONE {
+                if self.vacant(index).is_some() {
+                    free_bytes += size;
+                    continue;
+                }
+                visit_free(region, offset, core::mem::take(&mut free_bytes), visit);
+                if node.list_prev == NONE {
                     visit(RangeView { region, offset, size, state: RangeState::Used(self.ranges.key_of(index)) });
                 } else {
                     self.for_each_slot(node.list_prev, visit);
                 }
             }
+            visit_free(region, units << self.shift, free_bytes, visit);
         }
     }
 
@@ -295,6 +302,13 @@ impl Tlsf {
     #[inline]
     const fn spot(&self, place: u64, units: u64) -> Spot {
         Spot { region: region_of(place), offset: (place & MAX_SIZE) << self.shift, size: units << self.shift }
+    }
+}
+
+/// Shows a free range by its end, unless it has no bytes.
+fn visit_free(region: u32, end: u64, size: u64, visit: &mut dyn FnMut(RangeView)) {
+    if size > 0 {
+        visit(RangeView { region, offset: end - size, size, state: RangeState::Free });
     }
 }
 

@@ -8,7 +8,8 @@
 //!
 //! A lock that parks its waiters must ask on unlocking whether there are any, by a second exchange: 5 ns more of 10 on
 //! the machine where this was measured (November 2026), which is a tenth of an allocation. Here those who wait look for
-//! themselves. So nobody may hold it across a driver call, a wait, or a callback of the user's.
+//! themselves. So nobody may hold it across a driver call, a wait, or a callback of the user's. Who holds it for many steps
+//! lets others in between them ([`MutexGuard::bump`](lock_api::MutexGuard::bump)): he would have it again before they look.
 //!
 //! Invariants:
 //! - B1: whoever changes `is_held` from false to true owns the lock until it stores false; everyone else only reads.
@@ -16,7 +17,7 @@
 
 #[cfg(not(loom))]
 use core::hint::spin_loop;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 #[cfg(loom)]
@@ -37,10 +38,15 @@ const YIELDS: u32 = 64;
 #[cfg_attr(loom, expect(dead_code, reason = "loom's threads have no clock"))]
 const SLEEP: Duration = Duration::from_micros(50);
 
+/// How often one who lets others in looks whether somebody came: until the line has crossed to another core and back.
+const COURTESY: u32 = if cfg!(loom) { 1 } else { LOOKS };
+
 /// The raw lock.
 #[derive(Debug)]
 pub(crate) struct RawBriefLock {
     is_held: Flag,
+    /// Threads that wait: advice only, which loom need not know.
+    waiting: AtomicU32,
 }
 
 /// A mutex whose waiters spin.
@@ -61,7 +67,7 @@ pub(crate) fn brief_mutex<T>(value: T) -> BriefMutex<T> {
 
 // SAFETY: B1: one owner at a time, as only the exchange from false to true makes one and only the owner ends that.
 unsafe impl lock_api::RawMutex for RawBriefLock {
-    const INIT: Self = Self { is_held: Flag::new(false) };
+    const INIT: Self = Self { is_held: Flag::new(false), waiting: AtomicU32::new(0) };
 
     type GuardMarker = lock_api::GuardSend;
 
@@ -87,22 +93,51 @@ unsafe impl lock_api::RawMutex for RawBriefLock {
     }
 }
 
+// SAFETY: it is given back as `unlock` does, and taken as `lock` does.
+unsafe impl lock_api::RawMutexFair for RawBriefLock {
+    unsafe fn unlock_fair(&self) {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        // SAFETY: the caller holds it.
+        unsafe { lock_api::RawMutex::unlock(self) };
+        let mut looks = 0..if waiting > 0 { COURTESY } else { 0 };
+        while looks.next().is_some() && self.waiting.load(Ordering::Relaxed) >= waiting {
+            spin_loop();
+        }
+    }
+
+    #[inline]
+    unsafe fn bump(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            // SAFETY: the caller holds it.
+            unsafe { self.unlock_fair() };
+            lock_api::RawMutex::lock(self);
+        }
+    }
+}
+
 impl RawBriefLock {
     /// Waits for the lock and takes it.
     #[cold]
     #[inline(never)]
     fn wait(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let mut rounds = 0;
-        loop {
-            for _ in 0..LOOKS {
-                if !self.is_held.load(Ordering::Relaxed) && lock_api::RawMutex::try_lock(self) {
-                    return;
-                }
-                spin_loop();
-            }
+        while !self.is_had_soon() {
             rounds += 1;
             if rounds <= YIELDS { thread::yield_now() } else { sleep() }
         }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes the lock if it is given back within some looks.
+    fn is_had_soon(&self) -> bool {
+        (0..LOOKS).any(|_| {
+            let is_had = !self.is_held.load(Ordering::Relaxed) && lock_api::RawMutex::try_lock(self);
+            if !is_had {
+                spin_loop();
+            }
+            is_had
+        })
     }
 }
 
@@ -166,6 +201,34 @@ mod tests {
     }
 
     #[test]
+    fn who_lets_others_in_has_it_again_and_counts_exactly() {
+        let counter = BriefMutex::new(0_u64);
+        let count = || {
+            let mut held = counter.lock();
+            for _ in 0..20_000 {
+                *held += 1;
+                BriefMutexGuard::bump(&mut held);
+            }
+        };
+        thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(count))));
+        assert_eq!(*counter.lock(), 80_000);
+    }
+
+    #[test]
+    fn a_waiter_comes_in_between() {
+        let value = BriefMutex::new(0);
+        let mut held = value.lock();
+        thread::scope(|scope| {
+            scope.spawn(|| *value.lock() = 7);
+            // For ever, if nobody is let in.
+            while *held == 0 {
+                BriefMutexGuard::bump(&mut held);
+            }
+        });
+        assert!(value.try_lock().is_none(), "it is held again");
+    }
+
+    #[test]
     fn a_waiter_outlasts_a_slow_holder() {
         let value = BriefMutex::new(0);
         let mut held = value.lock();
@@ -186,7 +249,7 @@ mod loom_tests {
     use loom::cell::Cell;
     use loom::thread;
 
-    use super::{BriefMutex, brief_mutex};
+    use super::{BriefMutex, BriefMutexGuard, brief_mutex};
     use crate::sync::explore;
 
     /// Loom's cell panics where two threads reach it at once, or one does not see what the other wrote.
@@ -204,6 +267,22 @@ mod loom_tests {
             add(&counter);
             worker.join().expect("it does not panic");
             assert_eq!(counter.lock().get(), 2);
+        });
+    }
+
+    #[test]
+    fn loom_who_lets_others_in_has_it_again() {
+        explore("brief lock: bump and lock", Some(3), || {
+            let counter = Arc::new(brief_mutex(Cell::new(0)));
+            let other = Arc::clone(&counter);
+            let worker = thread::spawn(move || add(&other));
+            let mut held = counter.lock();
+            held.set(held.get() + 1);
+            BriefMutexGuard::bump(&mut held);
+            held.set(held.get() + 1);
+            drop(held);
+            worker.join().expect("it does not panic");
+            assert_eq!(counter.lock().get(), 3);
         });
     }
 

@@ -14,6 +14,7 @@
 
 use super::super::free_lists::Want;
 use super::super::range_list::{Cut, Node, SLAB_BIT};
+use super::super::region_table::RegionTable;
 use super::super::size_class;
 use super::super::slab::{NO_CLASS, Put, Slab, SlabLeft, kept_bound};
 use super::super::{End, Freed, RangeKey, RangeState, RangeView, Request, Spot, Suballocation};
@@ -118,7 +119,7 @@ impl Tlsf {
     }
 
     /// Returns the node itself if it is a free range or an empty slab's.
-    fn vacant(&self, index: u32) -> Option<u32> {
+    pub(super) fn vacant(&self, index: u32) -> Option<u32> {
         let node = self.ranges.node(index)?;
         let is_vacant = !node.is_used() || self.is_empty_slab(node.list_prev);
         is_vacant.then_some(index)
@@ -208,8 +209,15 @@ impl Tlsf {
         self.release_range(node);
     }
 
-    pub(super) fn empty_slab_in(&self, region: u32) -> Option<u32> {
-        self.slabs.empty().find(|&slab| self.slabs.table[slab as usize].region == region)
+    /// Gives those empty slabs back that are meant, the largest slots first.
+    pub(super) fn release_slabs(&mut self, is_meant: impl Fn(&RegionTable, &Slab) -> bool) {
+        let find = |tlsf: &Self| {
+            let mut empty = tlsf.slabs.empty();
+            empty.find(|&slab| is_meant(&tlsf.ranges.regions, &tlsf.slabs.table[slab as usize]))
+        };
+        while let Some(slab) = find(self) {
+            self.release_slab(slab);
+        }
     }
 
     pub(super) fn for_each_slot(&self, index: u32, visit: &mut dyn FnMut(RangeView)) {

@@ -326,6 +326,40 @@ fn a_slab_that_is_kept_keeps_no_region() {
 }
 
 #[test]
+fn empty_slabs_are_shown_as_one_with_the_free_ranges_around_them() {
+    let mut subject = tlsf(64, 64 << 10, &[1 << 20, 1 << 20]);
+    let mut take = |size| subject.allocate(&Request::new(size, 1)).expect("it has room");
+    let [first, between, last] = [10_000, 100, 60_000].map(&mut take);
+    assert_eq!((between.region, last.region), (first.region, first.region));
+    let free = |subject: &Suballocator| {
+        let mut free = Vec::new();
+        subject.for_each_range(&mut |view| match view.state {
+            RangeState::Free => free.push((view.region, view.offset, view.size)),
+            RangeState::FreeSlot => assert!(view.offset - between.offset < 4_096, "of the slab in use"),
+            _ => {}
+        });
+        free
+    };
+    for range in [first, last] {
+        subject.free(range.key).expect("the key is live");
+    }
+    let other = (1 - first.region, 0, 1 << 20);
+    // A slab of 4 KiB is between them.
+    let behind = between.offset + 4_096;
+    let behind = (first.region, behind, (1 << 20) - behind);
+    let mut shown = [(first.region, first.offset, first.size), behind, other];
+    shown.sort_unstable();
+    assert_eq!(free(&subject), shown);
+    subject.free(between.key).expect("the key is live");
+    assert!(listed(&subject) == 1 << 20 && subject.is_region_empty(first.region));
+    assert_eq!(free(&subject), [(0, 0, 1 << 20), (1, 0, 1 << 20)]);
+    assert_eq!(subject.allocate_in(first.region, &Request::new(1 << 20, 1)), None, "slabs are kept");
+    subject.reclaim_in_empty();
+    assert!(subject.allocate_in(first.region, &Request::new(1 << 20, 1)).is_some(), "no more");
+    subject.validate().expect("the invariants hold");
+}
+
+#[test]
 fn empty_slabs_are_given_back_to_a_request_that_needs_their_room() {
     let mut subject = tlsf(64, 64 << 10, &[64 << 10]);
     let sizes = [64, 128, 192, 256, 1_024, 4_096];
