@@ -367,3 +367,28 @@ fn a_block_whose_last_slot_was_freed_ages_from_then() {
     free_all(&rig, [other]);
     rig.finish();
 }
+
+/// Slots that are kept in an empty block would be used again before room in a block that is in use, and it would never age.
+#[test]
+fn a_tick_gives_up_the_slots_that_are_kept_in_empty_blocks() {
+    for is_ticked in [false, true] {
+        let rig = Rig::with(SimDevice::new(Profile::unified()), |info| info.max_block_size(mib(1)));
+        let allocate =
+            |bytes| rig.allocate(&linear(bytes), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+        (0..300).for_each(|_| rig.tick());
+        let large: Vec<_> = (0..6).map(|_| allocate(300_000)).collect();
+        let slot = allocate(10_000);
+        let emptied = slot.memory();
+        let (beside, large): (Vec<_>, Vec<_>) = large.into_iter().partition(|one| one.memory() == emptied);
+        assert!(!beside.is_empty() && !large.is_empty(), "two blocks");
+        free_all(&rig, beside.into_iter().chain([slot]));
+        assert_eq!(rig.statistics().total.empty_bytes, mib(1), "the block stays");
+        if is_ticked {
+            rig.tick();
+        }
+        let slot = allocate(10_000);
+        assert_eq!(slot.memory() == emptied, !is_ticked);
+        free_all(&rig, large.into_iter().chain([slot]));
+        rig.finish();
+    }
+}
