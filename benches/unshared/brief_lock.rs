@@ -30,3 +30,12 @@ unsafe impl lock_api::RawMutex for RawBriefLock {
     #[inline]
     unsafe fn unlock(&self) {}
 }
+
+// SAFETY: as above.
+unsafe impl lock_api::RawMutexFair for RawBriefLock {
+    #[inline]
+    unsafe fn unlock_fair(&self) {}
+
+    #[inline]
+    unsafe fn bump(&self) {}
+}
