@@ -81,8 +81,8 @@ fn what_is_foreign_stays_in_its_order_and_all_else_is_freed() {
     assert_eq!((error.refused_count, error.reason), (3, FreeErrorReason::Foreign));
     assert_eq!(
         error.to_string(),
-        "of the allocations 3 could not be freed, and stay in the vector: of the last of these, the allocation belongs to another \
-         allocator"
+        "3 of the allocations could not be freed and stay in the vector; the last of them: the allocation belongs to \
+         another allocator"
     );
     assert_eq!(allocations.iter().map(Allocation::size).collect::<Vec<_>>(), [7, 40, 80]);
     assert_eq!(own.statistics().total.allocation_count, 0);

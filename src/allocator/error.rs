@@ -175,9 +175,7 @@ pub struct FreeError {
 
 /// Some of several allocations could not be freed: they are still in the vector, untouched. All others are freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "of the allocations {refused_count} could not be freed, and stay in the vector: of the last of these, {reason}"
-)]
+#[error("{refused_count} of the allocations could not be freed and stay in the vector; the last of them: {reason}")]
 pub struct FreeManyError {
     /// How many were refused.
     pub refused_count: usize,

@@ -17,7 +17,7 @@ use super::pools::NumberedPool;
 use crate::pool::{Freed, Held, Left};
 use crate::suballocator::StaleKey;
 
-/// After so many allocations that are freed under one lock, others have their turn: within two microseconds.
+/// After so many allocations that are freed under one lock, those who wait for it have their turn.
 const TURN: usize = 32;
 
 impl Allocator {
@@ -47,7 +47,7 @@ impl Allocator {
     ///
     /// Those that follow each other, share a pool, and are neither dedicated nor named (nor tracked) are freed under one
     /// lock. Where one thread allocates and another frees, each lock taken waits for cache lines of the other core: there
-    /// this is twice as fast. What alternates between pools, by memory type or kind, gains nothing: sort it.
+    /// this is nearly twice as fast. What alternates between pools, by memory type or kind, gains nothing: sort it.
     ///
     /// # Errors
     /// Names how many were refused, and why the last one was; all others are freed.
@@ -78,10 +78,11 @@ impl Allocator {
                 refused.push(error);
             }
         }
-        let Some(first) = refused.first().map(|error| error.reason) else { return Ok(()) };
+        // The first that was refused is the last in the vector.
+        let Some(reason) = refused.first().map(|error| error.reason) else { return Ok(()) };
         let refused_count = refused.len();
         allocations.extend(refused.into_iter().rev().map(|error| error.allocation));
-        Err(FreeManyError { refused_count, reason: first })
+        Err(FreeManyError { refused_count, reason })
     }
 
     /// Frees an allocation and, with the same lock, those of the same pool before it.

@@ -309,7 +309,7 @@ impl Suballocator {
     /// Gives the empty slabs that are kept in empty regions back to these.
     ///
     /// # Complexity
-    /// O(classes) for each empty region and each such slab.
+    /// O(classes) for each such slab, and once more.
     pub(crate) fn reclaim_in_empty(&mut self) {
         if let Self::Tlsf(tlsf) = self {
             tlsf.reclaim_in_empty();

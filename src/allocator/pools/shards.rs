@@ -34,9 +34,8 @@ const _: () = assert!(MOST_OPEN as usize == SHARD_COUNT, "one constant in two ty
 /// Models need fewer steps.
 const COLLISIONS_TO_OPEN: u32 = if cfg!(loom) { 2 } else { 32 };
 
-/// So many collisions in the room of siblings, and a shard opens blocks of its own though they have room. Measured, November
-/// 2026, million pairs/s of four threads on two cores: 2 and 8 44 to 46, 32 40 to 43, never 32 to 37; of two threads over three
-/// memory types, where a cache line takes 200 ns from core to core: 2 29, 8 24 to 29, 32 18 to 19, never 18.
+/// So many collisions in the room of siblings, and a shard opens blocks of its own though they have room: more than threads
+/// that meet once in a while have, and few enough that borrowing among threads at work ends at once.
 const COLLISIONS_TO_LEAVE: u32 = if cfg!(loom) { 1 } else { 4 };
 
 /// A default pool and, once threads collide in it, its further shards.
