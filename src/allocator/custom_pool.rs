@@ -14,8 +14,7 @@ pub use self::error::{CreatePoolError, DestroyPoolError, DestroyPoolReason};
 use super::beforehand::check_may_wait;
 use super::error::{AllocationError, Attempts};
 use super::pools::NumberedPool;
-use super::serve::stamped;
-use super::{Allocation, AllocationRequest, AllocationRequirements, Allocator};
+use super::{AllocationRequest, Allocator};
 use crate::block::growth;
 use crate::device::Mapping;
 use crate::memory_type::{Candidates, Intent, Rejection, TypeRequest, TypeVerdict, Verdict};
@@ -181,24 +180,6 @@ impl Allocator {
             return Err(rejected(memory_type_index, Rejection::Lacks(lacking)).into());
         }
         Ok(Candidates::only(memory_type_index))
-    }
-
-    /// Serves a request for a custom pool where that has what is asked for at hand.
-    #[inline(never)]
-    pub(super) fn serve_from_custom(
-        &self,
-        request: AllocationRequest<'_>,
-        custom: &CustomPool,
-    ) -> Result<Allocation, AllocationError> {
-        let pool = &*custom.pool;
-        let is_own = custom.is_of(self) && !self.tracks_all;
-        if is_own && request.is_plain_in_pool() && custom.suits(&request) {
-            let AllocationRequirements { kind, size, alignment, .. } = *request.requirements;
-            if let Some(placement) = pool.allocate_at_hand(kind, size, alignment) {
-                return Ok(stamped(&request, &placement, pool));
-            }
-        }
-        self.serve_otherwise(request)
     }
 
     /// Returns the memory type of a custom pool as the only candidate, where it suits the request.

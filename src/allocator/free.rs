@@ -4,8 +4,8 @@
 //! ```text
 //!   a slot, others of its slab in use      stamp -> pool (table lookup) -> lock -> a bit is set
 //!   of a default pool, other               the same lock goes on: a slab is kept or given back, a range merged
-//!   of a custom pool                       the pool's table -> lock -> what stays in use beside others
-//!   dedicated, named, the last of a block  all checks; the ledger; what is not kept goes back to the driver
+//!   of a custom pool                       the pool's slot -> lock -> a node is unlinked, a bit set, a range merged
+//!   dedicated, named                       all checks; the ledger; what is not kept goes back to the driver
 //!   many                                   one lock for those of a pool that follow each other
 //! ```
 
@@ -13,7 +13,7 @@ use super::Allocator;
 use super::allocation::Allocation;
 use super::error::{FreeError, FreeErrorReason, FreeManyError};
 use super::ledger::LedgerKey;
-use super::pools::NumberedPool;
+use super::pools::{HeldSlot, NumberedPool};
 use crate::pool::{Freed, Held, Left};
 use crate::suballocator::StaleKey;
 
@@ -114,10 +114,37 @@ impl Allocator {
     #[inline(never)]
     fn free_of_other(&self, allocation: Allocation) -> Result<(), FreeError> {
         let (stamp, key) = (allocation.stamp(), allocation.key());
-        if stamp.is_plain_of(self.owner) && self.pools.free_at_hand_in_other(stamp.pool(), key) {
-            return Ok(());
+        if stamp.is_plain_of(self.owner)
+            && let Some(slot) = self.pools.hold_other(stamp.pool())
+            && let Some(pool) = slot.pool()
+        {
+            let mut held = pool.hold();
+            if held.free_at_hand(key) {
+                return Ok(());
+            }
+            let is_block_empty = held.free(key, self.now());
+            return if is_block_empty == Ok(false) {
+                Ok(())
+            } else {
+                self.settle_other(allocation, is_block_empty, slot)
+            };
         }
         self.free_checked(allocation)
+    }
+
+    /// Does what is due where a block of a custom pool has become empty: the driver may be called, so its slot is given back
+    /// before.
+    #[cold]
+    #[inline(never)]
+    fn settle_other(
+        &self,
+        allocation: Allocation,
+        is_block_empty: Result<bool, StaleKey>,
+        slot: HeldSlot<'_>,
+    ) -> Result<(), FreeError> {
+        let pool = slot.release();
+        let settle = || pool.map_or(Left::Live, |pool| pool.settle_emptied(self.backing()));
+        self.end_free(allocation, is_block_empty.map(|_| settle()))
     }
 
     /// Frees what is no slot, or the last one of its slab; with the lock of its pool, if that was had at once.
@@ -130,7 +157,7 @@ impl Allocator {
         }
     }
 
-    /// Frees what is dedicated, in the ledger, or the last of a custom pool's block.
+    /// Frees what is dedicated or in the ledger.
     #[inline(never)]
     fn free_checked(&self, allocation: Allocation) -> Result<(), FreeError> {
         if !self.owns(&allocation) {

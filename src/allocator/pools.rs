@@ -10,6 +10,7 @@
 //! A pool is made when it is first needed. Finding a default pool is a table lookup without a lock.
 
 mod shards;
+mod table;
 mod template;
 
 use core::array;
@@ -17,13 +18,14 @@ use core::ops::Deref;
 use std::sync::Arc;
 
 use self::shards::{Borrowing, SHARD_COUNT, Shards};
+pub(crate) use self::table::HeldSlot;
+use self::table::PoolTable;
 pub(crate) use self::template::BlockSizes;
 use self::template::Template;
 use super::custom_pool::{CreatePoolError, PoolCreateInfo};
 use super::stamp::{Stamp, Trait};
 use crate::device::Device;
 use crate::pool::{BlockClass, Kind, MemoryPriority, Pool, PoolSettings};
-use crate::suballocator::RangeKey;
 use crate::sync::{AtomicU64, OnceBox, Ordering, RwLock};
 use ash::vk;
 
@@ -38,6 +40,8 @@ pub(crate) struct Pools {
     defaults: [OnceBox<Shards>; DEFAULT_COUNT],
     /// One bit for each default pool that there is, or will be in a moment.
     opened: AtomicU64,
+    /// The pools of other classes and the custom ones.
+    table: PoolTable,
     others: RwLock<Others>,
     template: Template,
     owner: u32,
@@ -89,9 +93,9 @@ impl Deref for NumberedPool {
     }
 }
 
+/// What is said of the pools in the table.
 #[derive(Debug, Default)]
 struct Others {
-    slots: Vec<Option<Arc<NumberedPool>>>,
     classes: Vec<(u32, BlockClass, u16)>,
     gone: Gone,
     /// How many allocations such pools had taken back.
@@ -126,6 +130,7 @@ impl Pools {
         Self {
             defaults: array::from_fn(|_| OnceBox::new()),
             opened: AtomicU64::new(0),
+            table: PoolTable::new(),
             others: RwLock::default(),
             template: Template::new(device, block_sizes),
             owner,
@@ -191,7 +196,7 @@ impl Pools {
         let class = BlockClass { priority, ..self.template.class_of(kind) };
         let find = |others: &Others| {
             let found = others.classes.iter().find(|entry| (entry.0, entry.1) == (memory_type_index, class))?;
-            others.get(found.2)
+            self.get_other(found.2)
         };
         if let Some(found) = find(&self.others.read()) {
             return Some(found);
@@ -200,7 +205,7 @@ impl Pools {
         if let Some(found) = find(&others) {
             return Some(found);
         }
-        let pool = others.insert(self.owner, self.template.default_settings(memory_type_index, class))?;
+        let pool = self.insert(self.template.default_settings(memory_type_index, class))?;
         others.classes.push((memory_type_index, class, pool.index()));
         Some(pool)
     }
@@ -221,14 +226,19 @@ impl Pools {
         defaults.growth = defaults.growth.within(defaults.max_object_size);
         let settings = info.settings(defaults)?;
         let max = u32::try_from(usize::from(u16::MAX) + 1 - FIRST_OTHER).unwrap_or(u32::MAX);
-        self.others.write().insert(self.owner, settings).ok_or(CreatePoolError::TooManyPools { max })
+        let _others = self.others.write();
+        self.insert(settings).ok_or(CreatePoolError::TooManyPools { max })
+    }
+
+    /// Adds a pool. Whoever calls has the lock of the others.
+    fn insert(&self, settings: PoolSettings) -> Option<Arc<NumberedPool>> {
+        self.table.insert(|number| NumberedPool::new(self.owner, FIRST_OTHER + number, settings))
     }
 
     /// Takes a custom pool out of the table. What it had ever allocated still counts.
     pub(crate) fn remove(&self, index: u16) {
         let mut others = self.others.write();
-        let slot = others.slots.get_mut(usize::from(index) - FIRST_OTHER);
-        if let Some(pool) = slot.and_then(Option::take) {
+        if let Some(pool) = self.table.remove(usize::from(index) - FIRST_OTHER) {
             let counts = pool.counts();
             others.gone[pool.settings().memory_type_index as usize] += counts.allocated;
             others.taken_back += counts.taken_back;
@@ -268,38 +278,35 @@ impl Pools {
         if usize::from(index) < FIRST_OTHER {
             return self.get_default(index).map(PoolRef::Borrowed);
         }
-        self.others.read().get(index).map(PoolRef::Shared)
+        self.get_other(index).map(PoolRef::Shared)
     }
 
-    /// Frees a range of a pool that is no default one, where others beside it stay in use; `false`, and nothing changed,
-    /// where [`Pool::free`] must look closer, or another thread is at work in the pool. The table is read meanwhile, which no
-    /// driver call prolongs.
+    fn get_other(&self, index: u16) -> Option<Arc<NumberedPool>> {
+        self.table.get(usize::from(index) - FIRST_OTHER)
+    }
+
+    /// Finds a pool that is no default one by its index, and keeps it where it is.
     #[inline]
-    pub(crate) fn free_at_hand_in_other(&self, index: u16, key: RangeKey) -> bool {
-        let others = self.others.read();
-        let slot = usize::from(index).checked_sub(FIRST_OTHER).and_then(|slot| others.slots.get(slot));
-        slot.and_then(Option::as_ref).is_some_and(|pool| pool.free_at_hand(key))
+    pub(crate) fn hold_other(&self, index: u16) -> Option<HeldSlot<'_>> {
+        self.table.hold(usize::from(index).checked_sub(FIRST_OTHER)?)
     }
 
     /// Goes through all pools: the default ones by memory type, each with its shards, then the others that there are now. No
     /// lock is held between two of them, and no heap call is made.
     pub(crate) fn all(&self) -> impl Iterator<Item = PoolRef<'_>> {
-        let count = self.others.read().slots.len();
-        let other = |slot: usize| self.others.read().slots.get(slot)?.clone().map(PoolRef::Shared);
-        self.defaults().map(PoolRef::Borrowed).chain((0..count).filter_map(other))
+        self.defaults().map(PoolRef::Borrowed).chain(self.table.all().map(PoolRef::Shared))
     }
 
     /// Returns the pools of one moment, and what those had allocated that are not among them.
     pub(crate) fn all_and_gone(&self) -> (Vec<PoolRef<'_>>, Gone) {
         let others = self.others.read();
-        let shared = others.slots.iter().flatten().cloned().map(PoolRef::Shared);
-        (self.defaults().map(PoolRef::Borrowed).chain(shared).collect(), others.gone)
+        (self.all().collect(), others.gone)
     }
 
     /// Counts the allocations that were ever made, also by pools that were destroyed.
     pub(crate) fn allocated(&self) -> u64 {
         let others = self.others.read();
-        self.sum_with(&others, |pool| pool.counts().allocated) + others.gone.iter().sum::<u64>()
+        self.sum(|pool| pool.counts().allocated) + others.gone.iter().sum::<u64>()
     }
 
     /// Returns a number that grows with each allocation, whatever becomes of it, and never falls: where two readings are
@@ -307,16 +314,12 @@ impl Pools {
     pub(crate) fn use_count(&self) -> u64 {
         let others = self.others.read();
         let gone = others.gone.iter().sum::<u64>() + others.taken_back;
-        self.sum_with(&others, |pool| pool.counts().use_count()) + gone
+        self.sum(|pool| pool.counts().use_count()) + gone
     }
 
     /// Adds a counter up over all pools.
     pub(crate) fn sum(&self, counter: impl Fn(&NumberedPool) -> u64) -> u64 {
-        self.sum_with(&self.others.read(), counter)
-    }
-
-    fn sum_with(&self, others: &Others, counter: impl Fn(&NumberedPool) -> u64) -> u64 {
-        self.defaults().chain(others.slots.iter().flatten().map(|pool| &**pool)).map(counter).sum()
+        self.all().map(|pool| counter(&pool)).sum()
     }
 
     /// Goes through the default pools, each with its shards.
@@ -328,22 +331,6 @@ impl Pools {
             (index < DEFAULT_COUNT).then_some(index)
         });
         indices.filter_map(|index| self.defaults[index].get()).flat_map(Shards::all)
-    }
-}
-
-impl Others {
-    fn get(&self, index: u16) -> Option<Arc<NumberedPool>> {
-        self.slots.get(usize::from(index) - FIRST_OTHER)?.clone()
-    }
-
-    fn insert(&mut self, owner: u32, settings: PoolSettings) -> Option<Arc<NumberedPool>> {
-        let vacant = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
-        let pool = Arc::new(NumberedPool::new(owner, FIRST_OTHER + vacant, settings)?);
-        if vacant == self.slots.len() {
-            self.slots.push(None);
-        }
-        self.slots[vacant] = Some(Arc::clone(&pool));
-        Some(pool)
     }
 }
 

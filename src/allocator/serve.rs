@@ -11,6 +11,7 @@
 
 use super::Allocator;
 use super::allocation::Allocation;
+use super::custom_pool::CustomPool;
 use super::descent::{self, Perform};
 use super::error::AllocationError;
 use super::ledger::{LedgerKey, NewEntry};
@@ -34,7 +35,8 @@ impl Allocator {
     pub(crate) fn allocate_request(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
         match self.serve_ready(&request) {
             Ok(allocation) => Ok(allocation),
-            Err(start) => self.serve_further(request, start),
+            Err(Some(start)) => self.serve_from(request, start),
+            Err(None) => self.serve_otherwise(request),
         }
     }
 
@@ -74,19 +76,32 @@ impl Allocator {
         info: &AllocationCreateInfo<'_>,
         start: Option<Start<'_>>,
     ) -> Result<Allocation, AllocationError> {
-        self.serve_further(AllocationRequest::new(requirements, info), start)
+        let request = AllocationRequest::new(requirements, info);
+        match (start, info.pool) {
+            (Some(start), _) => self.serve_from(request, start),
+            (None, Some(custom)) => self.allocate_in(custom, requirements, info),
+            (None, None) => self.serve_otherwise(request),
+        }
     }
 
-    #[inline]
-    fn serve_further(
+    /// Serves what names a custom pool: by what that has at hand, else by a longer way.
+    #[inline(never)]
+    fn allocate_in(
         &self,
-        request: AllocationRequest<'_>,
-        start: Option<Start<'_>>,
+        custom: &CustomPool,
+        requirements: &AllocationRequirements,
+        info: &AllocationCreateInfo<'_>,
     ) -> Result<Allocation, AllocationError> {
-        match (start, request.info.pool) {
-            (Some(start), _) => self.serve_from(request, start),
-            (None, Some(custom)) => self.serve_from_custom(request, custom),
-            (None, None) => self.serve_otherwise(request),
+        let (request, pool) = (AllocationRequest::new(requirements, info), &*custom.pool);
+        let is_own = custom.is_of(self) && !self.tracks_all;
+        if !is_own || !request.is_plain_in_pool() || !custom.suits(&request) {
+            return self.serve_otherwise(request);
+        }
+        let AllocationRequirements { kind, size, alignment, .. } = *requirements;
+        let mut held = pool.hold();
+        match pool.allocate_at_hand(&mut held, kind, size, alignment) {
+            Some(placement) => Ok(stamped(&request, &placement, pool)),
+            None => self.allocate_further(requirements, info, Some(Start { pool, held: Some(held) })),
         }
     }
 

@@ -71,8 +71,8 @@ impl BlockList {
         Some(self.cut(range))
     }
 
-    /// Frees a range of a block without slabs that stays in use; `false`, and nothing changed, where [`free`](Self::free)
-    /// must look closer.
+    /// Frees a slot beside others, or what no slab serves in a block that stays in use; `false`, and nothing changed, where
+    /// [`free`](Self::free) must look closer.
     #[inline]
     pub(crate) fn free_at_hand(&mut self, key: RangeKey) -> bool {
         self.suballocator.free_at_hand(key)

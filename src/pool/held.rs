@@ -37,6 +37,22 @@ impl Held<'_> {
         BriefMutexGuard::bump(&mut self.state);
     }
 
+    /// Frees what [`free_ready`](Self::free_ready) does, or a linear range or fixed slot where others beside it stay in use;
+    /// `false`, and nothing changed, where [`free`](Self::free) must look closer.
+    #[inline]
+    pub(crate) fn free_at_hand(&mut self, key: RangeKey) -> bool {
+        self.state.blocks.free_at_hand(key)
+    }
+
+    /// Frees a range, and tells whether its block has become empty: then [`Pool::settle_emptied`] is due.
+    ///
+    /// # Errors
+    /// `StaleKey` where the key names nothing alive in this pool; then nothing has changed.
+    #[inline(never)]
+    pub(crate) fn free(mut self, key: RangeKey, now: u64) -> Result<bool, StaleKey> {
+        Ok(self.state.blocks.free(key, now)?.is_region_empty)
+    }
+
     /// Cuts a range from a block that the pool has.
     pub(crate) fn allocate(mut self, range: &Request) -> Option<Placement> {
         self.state.allocate(range)
@@ -73,30 +89,23 @@ impl Pool {
         Some(placement(&cut))
     }
 
-    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks and fixed slots too; `None` also where
-    /// another thread is at work in the pool. That the alignment is a power of two is the caller's to know.
+    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks and fixed slots too. That the alignment is
+    /// a power of two is the caller's to know.
     #[inline]
-    pub(crate) fn allocate_at_hand(&self, kind: Kind, size: u64, alignment: u64) -> Option<Placement> {
-        let mut held = self.try_hold()?;
+    pub(crate) fn allocate_at_hand(
+        &self,
+        held: &mut Held<'_>,
+        kind: Kind,
+        size: u64,
+        alignment: u64,
+    ) -> Option<Placement> {
         if self.settings.algorithm == Algorithm::Tlsf {
-            return self.allocate_ready(&mut held, kind, size, alignment);
+            return self.allocate_ready(held, kind, size, alignment);
         }
         let (size, alignment) = self.round(kind, size, alignment)?;
         let cut = held.state.blocks.allocate_at_hand(&Request::new(size, alignment))?;
         held.state.allocated += 1;
         Some(placement(&cut))
-    }
-
-    /// Frees a slot or a linear range where others beside it stay in use; `false`, and nothing changed, where
-    /// [`free`](Self::free) must look closer, or another thread is at work in the pool.
-    #[inline]
-    pub(crate) fn free_at_hand(&self, key: RangeKey) -> bool {
-        let Some(mut held) = self.try_hold() else { return false };
-        if self.settings.algorithm == Algorithm::Tlsf {
-            held.free_ready(key)
-        } else {
-            held.state.blocks.free_at_hand(key)
-        }
     }
 
     /// Frees one allocation; blocks that are not kept go back to the driver, after the lock.

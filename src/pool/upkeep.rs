@@ -147,6 +147,11 @@ impl Pool {
         }
     }
 
+    /// Does the same when the lock was given back since.
+    pub(crate) fn settle_emptied(&self, backing: Backing<'_>) -> Left {
+        self.settle(backing, self.state.lock())
+    }
+
     /// Does what is due when a block has become empty, and says what is left.
     #[inline(never)]
     pub(super) fn settle(&self, backing: Backing<'_>, state: BriefMutexGuard<'_, State>) -> Left {

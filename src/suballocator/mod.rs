@@ -238,12 +238,16 @@ impl Suballocator {
         if let Self::Fixed(fixed) = self { fixed.allocate_ready(request) } else { None }
     }
 
-    /// Frees what no slab serves where its region stays in use; `false`, and nothing changed, for any other key and for
-    /// TLSF.
+    /// Frees what [`free_ready`](Self::free_ready) does, and a range or slot of other algorithms whose region stays in use;
+    /// `false`, and nothing changed, for any other key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn free_at_hand(&mut self, key: RangeKey) -> bool {
-        if let Self::Linear(linear) = self { linear.free_ready(key) } else { self.free_fixed(key) }
+        match self {
+            Self::Tlsf(tlsf) => tlsf.free_ready(key),
+            Self::Linear(linear) => linear.free_ready(key),
+            Self::Fixed(_) => self.free_fixed(key),
+        }
     }
 
     #[inline(never)]

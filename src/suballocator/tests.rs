@@ -191,7 +191,7 @@ impl Shadow {
         let is_region_empty = self.live.range((place.0, 0)..(place.0 + 1, 0)).next().is_none();
         let freed = Freed { region: place.0, offset: place.1, size, is_region_empty };
         if index.is_multiple_of(2) && self.subject.free_at_hand(key) {
-            assert!(!is_region_empty && !matches!(self.subject, Suballocator::Tlsf(_)));
+            assert!(!is_region_empty);
         } else {
             assert_eq!(self.subject.free(key), Ok(freed));
         }

@@ -166,11 +166,11 @@ fn the_short_ways_of_a_pool_serve_what_is_at_hand() {
         let slot = pool.allocate_ready(&mut held, Kind::Linear, 256, 256).map(|slot| held.free_ready(slot.key));
         let expected = (pool.settings().algorithm == Algorithm::Tlsf).then_some(true);
         assert_eq!(slot, expected, "only slabs have such slots");
-        drop(held);
-        let placement = pool.allocate_at_hand(Kind::Linear, 256, 256).expect("the block has room");
+        let placement = pool.allocate_at_hand(&mut held, Kind::Linear, 256, 256).expect("the block has room");
         assert_eq!(placement.site.memory(), first.memory());
-        assert!(pool.free_at_hand(placement.key));
-        assert!(!pool.free_at_hand(placement.key), "it is stale");
+        assert!(held.free_at_hand(placement.key));
+        assert!(!held.free_at_hand(placement.key), "it is stale");
+        drop(held);
         drop(pool);
         for allocation in [first, second] {
             allocator.free(allocation).expect("it is alive");
@@ -338,13 +338,14 @@ fn custom_pools_have_indices_of_their_own_up_to_the_last() {
     let first = create().expect("there is room");
     assert_eq!((first.index(), FIRST_OTHER), (1024, 1024));
     // The same pool in every slot but the last stands for 64,511 of them.
-    pools.others.write().slots.resize(usize::from(u16::MAX) - FIRST_OTHER, Some(Arc::clone(&first)));
+    let most = usize::from(u16::MAX) - FIRST_OTHER;
+    pools.table.fill(most, Some(&first));
     let last = create().expect("there is one index left");
     assert_eq!(last.index(), u16::MAX);
     assert_eq!(pools.get(u16::MAX).map(|pool| pool.index()), Some(u16::MAX));
     assert!(matches!(create(), Err(CreatePoolError::TooManyPools { max: 64_512 })));
     pools.remove(2000);
     assert_eq!(create().map(|pool| pool.index()).ok(), Some(2000));
-    pools.others.write().slots.clear();
+    pools.table.fill(most + 1, None);
     put_away(sim, allocator, []);
 }
