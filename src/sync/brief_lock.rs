@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   free ──exchange──> held ──store──> free
-//!     ▲                  │ somebody else wants it: look again 64 times, then yield the core, then sleep 50 µs at a time
-//!     ╰──────────────────╯
+//!     ▲                  │ somebody else wants it: look again 8 times, after ever longer pauses; then yield the core and
+//!     ╰──────────────────╯ look 8 times more, 64 times; then sleep 50 µs at a time
 //! ```
 //!
 //! A lock that parks its waiters must ask on unlocking whether there are any, by a second exchange: 5 ns more of 10 on
@@ -30,8 +30,12 @@ type Flag = core::sync::atomic::AtomicBool;
 #[cfg(loom)]
 type Flag = model::Flag;
 
-/// Looks at the lock before the core is yielded: about what one holder takes.
-const LOOKS: u32 = 64;
+/// Looks at the lock before the core is yielded.
+const LOOKS: u32 = 8;
+/// Between two looks a waiter pauses for so many turns at most; after the first look for one, then for twice as many each
+/// time. A look fetches the line from the holder's core, and each of his next exchanges fetches it back: who looks seldom
+/// lets him do several things meanwhile.
+const LONGEST_PAUSE: u32 = 64;
 /// Yields before a waiter sleeps: its holder has been stopped, or walks over a whole pool.
 const YIELDS: u32 = 64;
 /// How long a waiter sleeps then.
@@ -39,7 +43,7 @@ const YIELDS: u32 = 64;
 const SLEEP: Duration = Duration::from_micros(50);
 
 /// How often one who lets others in looks whether somebody came: until the line has crossed to another core and back.
-const COURTESY: u32 = if cfg!(loom) { 1 } else { LOOKS };
+const COURTESY: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// The raw lock.
 #[derive(Debug)]
@@ -130,10 +134,12 @@ impl RawBriefLock {
 
     /// Takes the lock if it is given back within some looks.
     fn is_had_soon(&self) -> bool {
+        let mut pause = 1;
         (0..LOOKS).any(|_| {
             let is_had = !self.is_held.load(Ordering::Relaxed) && lock_api::RawMutex::try_lock(self);
             if !is_had {
-                spin_loop();
+                (0..pause).for_each(|_| spin_loop());
+                pause = LONGEST_PAUSE.min(2 * pause);
             }
             is_had
         })
