@@ -90,9 +90,9 @@ pub(crate) fn run<D: Descent>(
             }
             Step::Try { memory_type_index, attempt, bound } => {
                 let pool = allocator.pool_for(request, memory_type_index);
-                let pool_request = request.for_pool(&pool, bound);
+                let pool_request = request.for_pool(pool, bound);
                 let outcome = match &pool_request {
-                    Some(request) => attempt_or_look(descent, allocator, &pool, (attempt, &ladder), request),
+                    Some(request) => attempt_or_look(descent, allocator, pool, (attempt, &ladder), request),
                     None => Err(Refusal::TooLarge { limit: pool.settings().max_object_size }.into()),
                 };
                 match outcome {
@@ -158,12 +158,12 @@ fn enter(
 ) -> Result<(), Refusal> {
     let pool = allocator.pool_for(request, memory_type_index);
     let settings = pool.settings();
-    let Some(pool_request) = request.for_pool(&pool, Bound::WithinBudget) else {
+    let Some(pool_request) = request.for_pool(pool, Bound::WithinBudget) else {
         let refusal = Refusal::TooLarge { limit: settings.max_object_size };
         ladder.refused(&refusal);
         return Err(refusal);
     };
-    let (strategy, without_dedicated) = request.strategies(&pool, &pool_request);
+    let (strategy, without_dedicated) = request.strategies(pool, &pool_request);
     let request_size = pool_request.range.size;
     let counts = pool.counts();
     let live_bytes = counts.live_bytes().saturating_add(request_size);

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Allocation;
+use super::pools::{SHARD_COUNT, shard_or_number};
 use crate::suballocator::RangeKey;
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// Names an allocation among all that are alive: the pool, whether it is dedicated, and its key there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +28,11 @@ impl LedgerKey {
 
     pub(crate) fn of(allocation: &Allocation) -> Self {
         Self::new(allocation.pool_index(), allocation.is_dedicated(), allocation.key())
+    }
+
+    /// Returns the part that it falls to.
+    fn part(self) -> usize {
+        shard_or_number(self.pool) % PART_COUNT
     }
 }
 
@@ -48,18 +54,26 @@ pub(crate) struct NewEntry<'a> {
     pub memory_type_index: u32,
 }
 
+/// Parts of the side table, each with a lock of its own: threads with shards of their own do not meet in it.
+const PART_COUNT: usize = if cfg!(loom) { 1 } else { SHARD_COUNT };
+
 /// The side table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
-    table: Mutex<Table>,
+    parts: [Part; PART_COUNT],
+    births: Births,
     records_backtraces: bool,
 }
 
+/// How many were ever entered; alone on its cache line, as every thread writes it.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Births(AtomicU64);
+
+/// The entries whose keys fall to one part; on cache lines of its own.
 #[derive(Debug, Default)]
-struct Table {
-    entries: BTreeMap<LedgerKey, Entry>,
-    births: u64,
-}
+#[repr(align(64))]
+struct Part(Mutex<BTreeMap<LedgerKey, Entry>>);
 
 /// One allocation that was never freed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,22 +125,21 @@ impl fmt::Display for LeakReport {
 impl Ledger {
     /// Creates an empty ledger.
     pub(crate) fn new(records_backtraces: bool) -> Self {
-        Self { table: Mutex::default(), records_backtraces }
+        Self { parts: core::array::from_fn(|_| Part::default()), births: Births(AtomicU64::new(0)), records_backtraces }
     }
 
     /// Enters an allocation.
     pub(crate) fn enter(&self, key: LedgerKey, entry: &NewEntry<'_>) {
         let backtrace = self.records_backtraces.then(Backtrace::force_capture);
-        let mut table = self.table.lock();
-        table.births += 1;
-        let birth = table.births;
+        let birth = self.births.0.fetch_add(1, Ordering::Relaxed) + 1;
         let NewEntry { name, size, memory_type_index } = *entry;
-        table.entries.insert(key, Entry { name: name.into(), size, memory_type_index, birth, backtrace });
+        let entry = Entry { name: name.into(), size, memory_type_index, birth, backtrace };
+        self.part(key).lock().insert(key, entry);
     }
 
     /// Names an allocation, which is entered where it is not yet; one that is, keeps its number and its backtrace.
     pub(crate) fn rename(&self, key: LedgerKey, entry: &NewEntry<'_>) {
-        if let Some(known) = self.table.lock().entries.get_mut(&key) {
+        if let Some(known) = self.part(key).lock().get_mut(&key) {
             known.name = entry.name.into();
             return;
         }
@@ -135,27 +148,36 @@ impl Ledger {
 
     /// Strikes an allocation out.
     pub(crate) fn strike(&self, key: LedgerKey) {
-        self.table.lock().entries.remove(&key);
+        // Name and backtrace are dropped after the lock.
+        let _entry = self.part(key).lock().remove(&key);
     }
 
     /// Returns the name of an allocation.
     pub(crate) fn name(&self, key: LedgerKey) -> Option<String> {
-        self.table.lock().entries.get(&key).map(|entry| entry.name.to_string())
+        self.part(key).lock().get(&key).map(|entry| entry.name.to_string())
     }
 
     /// Returns the bytes of bookkeeping on the host: entries and names, backtraces left out.
     pub(crate) fn host_bytes(&self) -> usize {
-        let entries = &self.table.lock().entries;
-        let names: usize = entries.values().map(|entry| entry.name.len()).sum();
-        entries.len() * size_of::<(LedgerKey, Entry)>() + names
+        let bytes = |entries: &BTreeMap<LedgerKey, Entry>| {
+            let names: usize = entries.values().map(|entry| entry.name.len()).sum();
+            entries.len() * size_of::<(LedgerKey, Entry)>() + names
+        };
+        self.parts.iter().map(|part| bytes(&part.0.lock())).sum()
     }
 
     /// Lists what stands in the ledger, in the order in which it was entered.
     pub(crate) fn leaks(&self) -> Vec<Leak> {
-        let table = self.table.lock();
-        let mut leaks: Vec<Leak> = table.entries.values().map(Entry::leak).collect();
+        let mut leaks = Vec::new();
+        for part in &self.parts {
+            leaks.extend(part.0.lock().values().map(Entry::leak));
+        }
         leaks.sort_by_key(|leak| leak.birth);
         leaks
+    }
+
+    fn part(&self, key: LedgerKey) -> &Mutex<BTreeMap<LedgerKey, Entry>> {
+        &self.parts[key.part()].0
     }
 }
 

@@ -9,6 +9,8 @@
 //!
 //! A pool is made when it is first needed. Finding a default pool is a table lookup without a lock.
 
+mod chunks;
+mod classes;
 mod shards;
 mod table;
 mod template;
@@ -17,7 +19,9 @@ use core::array;
 use core::ops::Deref;
 use std::sync::Arc;
 
-use self::shards::{Borrowing, SHARD_COUNT, Shards};
+use self::classes::{ClassPools, Classes};
+pub(crate) use self::shards::SHARD_COUNT;
+use self::shards::{Borrowing, Shards};
 pub(crate) use self::table::HeldSlot;
 use self::table::PoolTable;
 pub(crate) use self::template::BlockSizes;
@@ -40,7 +44,8 @@ pub(crate) struct Pools {
     defaults: [OnceBox<Shards>; DEFAULT_COUNT],
     /// One bit for each default pool that there is, or will be in a moment.
     opened: AtomicU64,
-    /// The pools of other classes and the custom ones.
+    classes: Classes,
+    /// The pools of other classes, with their shards, and the custom ones.
     table: PoolTable,
     others: RwLock<Others>,
     template: Template,
@@ -52,14 +57,30 @@ pub(crate) struct Pools {
 pub(crate) struct NumberedPool {
     pool: Pool,
     stamp: Stamp,
+    home: Home,
     borrowing: Borrowing,
 }
 
+/// Among which pools it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Home {
+    /// The default pools of its memory type, or those of its class: one that was opened because threads collided in the
+    /// first is a further shard.
+    Default {
+        is_further: bool,
+    },
+    Class {
+        is_further: bool,
+    },
+    /// It stands alone.
+    Custom,
+}
+
 impl NumberedPool {
-    fn new(owner: u32, index: usize, settings: PoolSettings) -> Option<Self> {
+    fn new(owner: u32, index: usize, home: Home, settings: PoolSettings) -> Option<Self> {
         let stamp = Stamp::new(owner, u16::try_from(index).ok()?, settings.memory_type_index);
         let stamp = stamp.with(Trait::NonCoherent, settings.is_non_coherent);
-        Some(Self { pool: Pool::new(settings), stamp, borrowing: Borrowing::new() })
+        Some(Self { pool: Pool::new(settings), stamp, home, borrowing: Borrowing::new() })
     }
 
     /// Returns what every allocation of the pool is stamped with.
@@ -80,8 +101,15 @@ impl NumberedPool {
 
     /// Returns whether it was opened because threads collided in another.
     pub(crate) fn is_further_shard(&self) -> bool {
-        (DEFAULT_COUNT..FIRST_OTHER).contains(&usize::from(self.index()))
+        matches!(self.home, Home::Default { is_further: true } | Home::Class { is_further: true })
     }
+}
+
+/// Returns which shard a default pool is, or the number of any other: what lies by it lies apart for threads that have come
+/// apart.
+pub(crate) fn shard_or_number(index: u16) -> usize {
+    let index = usize::from(index);
+    if index < FIRST_OTHER { index / DEFAULT_COUNT } else { index - FIRST_OTHER }
 }
 
 impl Deref for NumberedPool {
@@ -96,7 +124,6 @@ impl Deref for NumberedPool {
 /// What is said of the pools in the table.
 #[derive(Debug, Default)]
 struct Others {
-    classes: Vec<(u32, BlockClass, u16)>,
     gone: Gone,
     /// How many allocations such pools had taken back.
     taken_back: u64,
@@ -130,6 +157,7 @@ impl Pools {
         Self {
             defaults: array::from_fn(|_| OnceBox::new()),
             opened: AtomicU64::new(0),
+            classes: Classes::new(),
             table: PoolTable::new(),
             others: RwLock::default(),
             template: Template::new(device, block_sizes),
@@ -162,19 +190,29 @@ impl Pools {
     /// Returns the pool to use after the calling thread found one busy: another shard, if it has happened often.
     #[cold]
     pub(crate) fn own_shard_when_busy<'a>(&'a self, busy: &'a NumberedPool, kind: Kind) -> &'a NumberedPool {
-        if usize::from(busy.index()) >= FIRST_OTHER {
-            return busy;
-        }
         let memory_type_index = busy.settings().memory_type_index;
-        self.shards(memory_type_index, kind).note_collision();
-        self.own_shard(memory_type_index, kind)
+        match busy.home {
+            Home::Default { .. } => {
+                self.shards(memory_type_index, kind).note_collision();
+                self.own_shard(memory_type_index, kind)
+            }
+            Home::Class { .. } => self.classes.get(memory_type_index, busy.settings().class).map_or(busy, |pools| {
+                pools.shards.note_collision();
+                self.own_shard_of(pools)
+            }),
+            Home::Custom => busy,
+        }
     }
 
-    /// Returns the other shards of a default pool; none for a pool without.
+    /// Returns the other shards of a pool; none for a pool without.
     pub(crate) fn siblings<'a>(&'a self, pool: &'a NumberedPool) -> impl Iterator<Item = &'a NumberedPool> {
-        let index = usize::from(pool.index());
-        let shards = (index < FIRST_OTHER).then(|| self.defaults[index % DEFAULT_COUNT].get()).flatten();
-        let all = shards.into_iter().flat_map(Shards::all);
+        let (defaults, of_class) = match pool.home {
+            Home::Default { .. } => (self.defaults[usize::from(pool.index()) % DEFAULT_COUNT].get(), None),
+            Home::Class { .. } => (None, self.classes.get(pool.settings().memory_type_index, pool.settings().class)),
+            Home::Custom => (None, None),
+        };
+        let of_class = of_class.into_iter().flat_map(|pools| pools.shards.all());
+        let all = defaults.into_iter().flat_map(Shards::all).chain(of_class);
         all.filter(move |sibling| sibling.index() != pool.index())
     }
 
@@ -185,29 +223,45 @@ impl Pools {
         index % DEFAULT_COUNT
     }
 
-    /// Returns the pool of a memory type and kind whose blocks have a priority of their own; `None` where there are as
-    /// many pools as can be counted.
-    pub(crate) fn with_priority(
+    /// Returns the calling thread's shard of the pool of a memory type and kind whose blocks have a priority; `None` where
+    /// there are as many pools as can be counted.
+    pub(crate) fn own_shard_with_priority(
         &self,
         memory_type_index: u32,
         kind: Kind,
         priority: MemoryPriority,
-    ) -> Option<Arc<NumberedPool>> {
+    ) -> Option<&NumberedPool> {
         let class = BlockClass { priority, ..self.template.class_of(kind) };
-        let find = |others: &Others| {
-            let found = others.classes.iter().find(|entry| (entry.0, entry.1) == (memory_type_index, class))?;
-            self.get_other(found.2)
-        };
-        if let Some(found) = find(&self.others.read()) {
-            return Some(found);
+        if class == self.template.class_of(kind) {
+            return Some(self.own_shard(memory_type_index, kind));
         }
-        let mut others = self.others.write();
-        if let Some(found) = find(&others) {
-            return Some(found);
-        }
-        let pool = self.insert(self.template.default_settings(memory_type_index, class))?;
-        others.classes.push((memory_type_index, class, pool.index()));
-        Some(pool)
+        let found = self.classes.get(memory_type_index, class);
+        Some(self.own_shard_of(found.or_else(|| self.open_class(memory_type_index, class))?))
+    }
+
+    #[cold]
+    fn open_class(&self, memory_type_index: u32, class: BlockClass) -> Option<&ClassPools> {
+        let _others = self.others.write();
+        let found = self.classes.get(memory_type_index, class);
+        found.or_else(|| self.classes.insert(self.insert_of_class(memory_type_index, class, false)?))
+    }
+
+    /// Returns the calling thread's shard of the pools of a class. Where no more pools can be counted, the first serves.
+    fn own_shard_of<'a>(&'a self, pools: &'a ClassPools) -> &'a NumberedPool {
+        let ClassPools { memory_type_index, class, shards } = pools;
+        shards.own(|_| {
+            let _others = self.others.write();
+            self.insert_of_class(*memory_type_index, *class, true).unwrap_or_else(|| Arc::clone(shards.first()))
+        })
+    }
+
+    fn insert_of_class(
+        &self,
+        memory_type_index: u32,
+        class: BlockClass,
+        is_further: bool,
+    ) -> Option<Arc<NumberedPool>> {
+        self.insert(Home::Class { is_further }, self.template.default_settings(memory_type_index, class))
     }
 
     /// Adds a custom pool of a memory type of whose heap at most so many bytes can ever be had.
@@ -227,12 +281,12 @@ impl Pools {
         let settings = info.settings(defaults)?;
         let max = u32::try_from(usize::from(u16::MAX) + 1 - FIRST_OTHER).unwrap_or(u32::MAX);
         let _others = self.others.write();
-        self.insert(settings).ok_or(CreatePoolError::TooManyPools { max })
+        self.insert(Home::Custom, settings).ok_or(CreatePoolError::TooManyPools { max })
     }
 
     /// Adds a pool. Whoever calls has the lock of the others.
-    fn insert(&self, settings: PoolSettings) -> Option<Arc<NumberedPool>> {
-        self.table.insert(|number| NumberedPool::new(self.owner, FIRST_OTHER + number, settings))
+    fn insert(&self, home: Home, settings: PoolSettings) -> Option<Arc<NumberedPool>> {
+        self.table.insert(|number| NumberedPool::new(self.owner, FIRST_OTHER + number, home, settings))
     }
 
     /// Takes a custom pool out of the table. What it had ever allocated still counts.
@@ -259,7 +313,8 @@ impl Pools {
     fn make_default(&self, memory_type_index: u32, kind: Kind, shard: usize) -> NumberedPool {
         let index = self.default_index(memory_type_index, kind) + shard * DEFAULT_COUNT;
         let settings = self.template.default_settings(memory_type_index, self.template.class_of(kind));
-        NumberedPool::new(self.owner, index, settings).expect("the indices of default pools end at 1023")
+        let home = Home::Default { is_further: shard > 0 };
+        NumberedPool::new(self.owner, index, home, settings).expect("the indices of default pools end at 1023")
     }
 
     /// Finds a shard of a default pool by its index; `None` for any other.

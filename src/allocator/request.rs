@@ -95,10 +95,8 @@ pub struct AllocationCreateInfo<'a> {
     pub(crate) end: Option<End>,
     pub(crate) min_alignment: u64,
     pub(crate) pool: Option<&'a CustomPool>,
-    /// Whether a range of an existing block is the first choice: no flags, no priority, not always dedicated.
-    prefers_sharing: bool,
-    /// Whether any wish needs a closer look than the short way takes: what does not prefer sharing, a name, an end, an
-    /// alignment, a pool.
+    /// Whether any wish needs a closer look than the short way takes: flags, a priority, memory of its own, a name, an end,
+    /// an alignment, a pool.
     is_special: bool,
     /// Whether a pool is the only wish that needs one, if any does.
     is_plain_in_pool: bool,
@@ -120,7 +118,6 @@ impl<'a> AllocationCreateInfo<'a> {
             end: None,
             min_alignment: 1,
             pool: None,
-            prefers_sharing: true,
             is_special: false,
             is_plain_in_pool: true,
         }
@@ -181,8 +178,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn name(mut self, name: &'a str) -> Self {
         self.name = Some(name);
-        (self.is_special, self.is_plain_in_pool) = (true, false);
-        self
+        self.look_closer(true)
     }
 
     /// Says whether the memory is dedicated to one resource.
@@ -224,8 +220,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn end(mut self, end: End) -> Self {
         self.end = Some(end);
-        (self.is_special, self.is_plain_in_pool) = (true, false);
-        self
+        self.look_closer(true)
     }
 
     /// Aligns the offset in the memory object to at least this many bytes, a power of two, whatever the resource requires:
@@ -233,8 +228,7 @@ impl<'a> AllocationCreateInfo<'a> {
     #[must_use]
     pub fn min_alignment(mut self, alignment: u64) -> Self {
         self.min_alignment = alignment;
-        (self.is_special, self.is_plain_in_pool) = (true, false);
-        self
+        self.look_closer(true)
     }
 
     /// Takes the memory from a custom pool. Its memory type is the pool's, whatever the intent.
@@ -245,9 +239,8 @@ impl<'a> AllocationCreateInfo<'a> {
         self
     }
 
-    /// Notes whether a wish makes a range of an existing block anything but the first choice.
+    /// Notes whether a wish needs a closer look, also in a pool.
     fn look_closer(mut self, is_so: bool) -> Self {
-        self.prefers_sharing &= !is_so;
         self.is_special |= is_so;
         self.is_plain_in_pool &= !is_so;
         self
@@ -318,7 +311,8 @@ impl AllocationRequest<'_> {
     pub(crate) fn prefers_sharing(&self) -> bool {
         let AllocationRequirements { alignment, dedicated, .. } = *self.requirements;
         let is_aligned = alignment.is_power_of_two() && self.info.min_alignment.is_power_of_two();
-        is_aligned && dedicated == DedicatedPreference::None && self.info.prefers_sharing && !self.is_alone
+        let is_always = self.info.dedicated == DedicatedUse::Always;
+        is_aligned && dedicated == DedicatedPreference::None && !is_always && !self.is_alone
     }
 
     /// Returns whether it also names neither pool nor end nor itself, and needs no device address: then it needs no closer

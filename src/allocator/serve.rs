@@ -15,7 +15,7 @@ use super::custom_pool::CustomPool;
 use super::descent::{self, Perform};
 use super::error::AllocationError;
 use super::ledger::{LedgerKey, NewEntry};
-use super::pools::{NumberedPool, PoolRef};
+use super::pools::NumberedPool;
 use super::request::{AllocationCreateInfo, AllocationRequest, AllocationRequirements, DeviceAddress};
 use super::stamp::{Stamp, Trait};
 use crate::memory_type::{Candidates, TypeRequest};
@@ -164,12 +164,14 @@ impl Allocator {
 
     /// Returns the pool that a request looks at first.
     fn best_pool<'a>(&'a self, request: &AllocationRequest<'a>) -> Option<&'a NumberedPool> {
-        let requirements = request.requirements;
-        let Some(custom) = request.info.pool else {
-            let memory_type_index = self.selector.best(request.info.intent, requirements.memory_type_bits)?;
-            return Some(self.pools.own_shard(memory_type_index, requirements.kind));
-        };
-        (custom.is_of(self) && custom.suits(request)).then_some(&*custom.pool)
+        let info = request.info;
+        if let Some(custom) = info.pool {
+            let flags = self.properties().flags_of(custom.memory_type_index());
+            let is_suitable = custom.is_of(self) && custom.suits(request) && flags.contains(info.flags.required);
+            return is_suitable.then_some(&*custom.pool);
+        }
+        let best = self.selector.best(&info.type_request(), request.requirements.memory_type_bits)?;
+        Some(self.pool_for(request, best))
     }
 
     fn hand_out(&self, request: &AllocationRequest<'_>, placement: &Placement, stamp: Stamp) -> Allocation {
@@ -223,18 +225,15 @@ impl Allocator {
     }
 
     /// Returns the pool that serves a request in a memory type.
-    pub(crate) fn pool_for(&self, request: &AllocationRequest<'_>, memory_type_index: u32) -> PoolRef<'_> {
+    pub(crate) fn pool_for<'a>(&'a self, request: &AllocationRequest<'a>, memory_type_index: u32) -> &'a NumberedPool {
         if let Some(custom) = request.info.pool {
-            return PoolRef::Shared(custom.pool.clone());
+            return &custom.pool;
         }
         let kind = request.requirements.kind;
-        let declared = self.device.features().memory_priority;
-        if let Some(priority) = request.info.priority.filter(|_| declared)
-            && let Some(pool) = self.pools.with_priority(memory_type_index, kind, priority)
-        {
-            return PoolRef::Shared(pool);
-        }
-        PoolRef::Borrowed(self.pools.own_shard(memory_type_index, kind))
+        let priority = request.info.priority.filter(|_| self.device.features().memory_priority);
+        let of_priority =
+            priority.and_then(|priority| self.pools.own_shard_with_priority(memory_type_index, kind, priority));
+        of_priority.unwrap_or_else(|| self.pools.own_shard(memory_type_index, kind))
     }
 }
 

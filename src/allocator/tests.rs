@@ -59,7 +59,7 @@ fn the_table_of_first_pools_says_what_selector_and_pools_say() {
         let (allocator, _) = beginning(&vulkan);
         let kinds = [Kind::Linear, Kind::NonLinear];
         for (intent, kind) in Intent::ALL.into_iter().flat_map(|intent| kinds.map(|kind| (intent, kind))) {
-            let best = allocator.selector.best(intent, u32::MAX);
+            let best = allocator.selector.best(&intent.into(), u32::MAX);
             let index = best.map(|index| allocator.pools.default_index(index, kind));
             let first = |bits| allocator.first_pools.get(intent, kind, bits).map(usize::from);
             assert_eq!(first(u32::MAX), index);

@@ -163,10 +163,18 @@ impl Selector {
         self.orders[intent as usize].first()
     }
 
-    /// Returns the best type for an intent, where the user adds no flags: the first of
-    /// [`candidates`](Self::candidates), without the others.
-    pub(crate) fn best(&self, intent: Intent, memory_type_bits: u32) -> Option<u32> {
-        self.orders[intent as usize].iter().find(|index| memory_type_bits & (1 << index) != 0)
+    /// Returns the best type for a request: the first of [`candidates`](Self::candidates), without the others.
+    ///
+    /// # Complexity
+    /// A step for each type, without a heap call.
+    pub(crate) fn best(&self, request: &TypeRequest, memory_type_bits: u32) -> Option<u32> {
+        let is_allowed = |index: &u32| memory_type_bits & (1 << index) != 0;
+        if request.extra.is_empty() {
+            return self.orders[request.intent as usize].iter().find(is_allowed);
+        }
+        let ask = Ask::new(request);
+        let admitted = self.indices().filter(is_allowed).filter(|&index| self.reject(index, &ask).is_none());
+        admitted.min_by_key(|&index| (self.cost(index, &ask), index))
     }
 
     /// Returns the types that may serve the request, best first.

@@ -1,4 +1,4 @@
-//! The shards of a default pool: pools of one memory type and class that share nothing but their settings.
+//! The shards of a pool: pools of one memory type and class that share nothing but their settings.
 //!
 //! ```text
 //!   one thread       open = 1   every thread -> first
@@ -18,6 +18,7 @@
 //! - H2: a shard is made before anybody is sent to it, or by the first who is.
 
 use core::array;
+use core::borrow::Borrow;
 
 use super::NumberedPool;
 use crate::sync::{AtomicU32, OnceLock, Ordering, known_thread_number, most_threads, thread_number};
@@ -38,35 +39,35 @@ const COLLISIONS_TO_OPEN: u32 = if cfg!(loom) { 2 } else { 32 };
 /// that meet once in a while have, and few enough that borrowing among threads at work ends at once.
 const COLLISIONS_TO_LEAVE: u32 = if cfg!(loom) { 1 } else { 4 };
 
-/// A default pool and, once threads collide in it, its further shards.
+/// A pool and, once threads collide in it, its further shards.
 #[derive(Debug)]
-pub(crate) struct Shards {
-    first: NumberedPool,
+pub(crate) struct Shards<P = NumberedPool> {
+    first: P,
     open: AtomicU32,
     collisions: AtomicU32,
-    more: OnceLock<Box<[OnceLock<NumberedPool>; SHARD_COUNT - 1]>>,
+    more: OnceLock<Box<[OnceLock<P>; SHARD_COUNT - 1]>>,
 }
 
-impl Shards {
-    pub(super) fn new(first: NumberedPool) -> Self {
+impl<P: Borrow<NumberedPool>> Shards<P> {
+    pub(super) fn new(first: P) -> Self {
         Self { first, open: AtomicU32::new(1), collisions: AtomicU32::new(0), more: OnceLock::new() }
     }
 
     /// Returns the shard that serves everybody as long as nobody collides.
     #[inline]
-    pub(super) const fn first(&self) -> &NumberedPool {
+    pub(super) const fn first(&self) -> &P {
         &self.first
     }
 
     /// Returns the shard of the calling thread, if thread and shard have met before.
     #[inline]
-    pub(super) fn own_if_ready(&self) -> Option<&NumberedPool> {
+    pub(super) fn own_if_ready(&self) -> Option<&P> {
         let open = self.open.load(Ordering::Relaxed);
         if open == 1 { Some(&self.first) } else { self.get((known_thread_number()? & (open - 1)) as usize) }
     }
 
     /// Returns the shard of the calling thread. `make` makes the pool of a shard that nobody has used yet.
-    pub(super) fn own(&self, make: impl FnOnce(usize) -> NumberedPool) -> &NumberedPool {
+    pub(super) fn own(&self, make: impl FnOnce(usize) -> P) -> &P {
         let open = self.open.load(Ordering::Relaxed);
         let shard = (thread_number() & (open - 1)) as usize;
         let Some(index) = shard.checked_sub(1) else { return &self.first };
@@ -76,7 +77,7 @@ impl Shards {
 
     /// Returns a shard that there is.
     #[inline]
-    pub(super) fn get(&self, shard: usize) -> Option<&NumberedPool> {
+    pub(super) fn get(&self, shard: usize) -> Option<&P> {
         match shard.checked_sub(1) {
             None => Some(&self.first),
             Some(index) => self.more.get()?.get(index)?.get(),
@@ -86,7 +87,7 @@ impl Shards {
     /// Returns all shards that there are, in order.
     pub(super) fn all(&self) -> impl Iterator<Item = &NumberedPool> {
         let more = self.more.get().into_iter().flat_map(|more| more.iter());
-        core::iter::once(&self.first).chain(more.filter_map(OnceLock::get))
+        core::iter::once(&self.first).chain(more.filter_map(OnceLock::get)).map(Borrow::borrow)
     }
 
     /// Hears that the calling thread found its shard busy. A thread that collides has a number from then on.

@@ -215,7 +215,7 @@ fn any_request() -> impl Strategy<Value = TypeRequest> {
 fn no_device_is_served_badly() {
     for device in layouts::names() {
         let (properties, selector) = (layouts::of(&device), selector(&device));
-        let first = |intent: Intent| properties.flags_of(selector.best(intent, u32::MAX).expect("a type"));
+        let first = |intent: Intent| properties.flags_of(selector.best(&intent.into(), u32::MAX).expect("a type"));
         let has = |wanted: Flags| (0..32).any(|index| properties.flags_of(index).contains(wanted));
         let cached = Flags::HOST_VISIBLE | Flags::HOST_CACHED;
         assert!(!has(cached) || first(Intent::Readback).contains(cached), "{device}: reads what is not cached");
@@ -275,6 +275,7 @@ proptest! {
         let selector = Selector::new(&properties, features);
         let candidates = selector.candidates(&request, bits);
         prop_assert_eq!(candidates, Selector::new(&properties, features).candidates(&request, bits));
+        prop_assert_eq!(candidates.first(), selector.best(&request, bits));
         let said = selector.explain(&request, bits);
         prop_assert_eq!(said.len(), properties.memory_types.len());
         for type_verdict in said {
@@ -294,7 +295,7 @@ proptest! {
             let order = selector.rank(&Ask::new(&intent.into()));
             let ranked = order.within(bits);
             prop_assert_eq!(selector.candidates(&intent.into(), bits), ranked);
-            prop_assert_eq!(selector.best(intent, bits), ranked.first());
+            prop_assert_eq!(selector.best(&intent.into(), bits), ranked.first());
             prop_assert_eq!(selector.first(intent), order.first());
         }
     }
