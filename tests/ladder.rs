@@ -9,7 +9,7 @@ use common::{Rig, attempts, linear, mib, non_linear, state_of, steps, two_heaps}
 use freestone::sim::{Function, KIB, ObjectKind, Profile, SimDevice};
 use freestone::{
     Allocation, AllocationCreateInfo, AllocationError, AllocationRequirements, AttemptKind, DedicatedPreference,
-    DedicatedUse, PoolCreateInfo, Reason, Refused,
+    DedicatedUse, PlannedPlacement, PoolCreateInfo, Reason, Refused,
 };
 
 use AttemptKind::{Dedicated, ExistingBlock, NewBlock, OwnBlock, TrimAll, TrimHeap};
@@ -199,6 +199,31 @@ fn over_budget_the_next_type_comes_before_the_excess() {
     let opened: Vec<_> = attempts(&error).iter().filter(|record| record.attempt == OwnBlock).collect();
     assert!(is_budget(&opened[0].reason) && is_budget(&opened[1].reason), "{error}");
     assert!(opened[2..].iter().all(|record| matches!(record.reason, Reason::Driver(_))), "{error}");
+    rig.finish();
+}
+
+/// The next type may have room in it.
+#[test]
+fn an_empty_block_does_not_go_back_for_an_opening_that_the_budget_refuses() {
+    let rig = Rig::new(two_heaps(mib(1024), mib(1024)));
+    let info = AllocationCreateInfo::gpu_only().within_budget();
+    let budget = |heap_index, bytes| {
+        rig.control().set_budget(heap_index, Some(bytes));
+        rig.update_budget();
+    };
+    budget(0, 1);
+    let spill = |bytes| rig.allocate(&linear(bytes), &info).expect("the other heap has room");
+    let [kept, freed] = [spill(mib(15)), spill(mib(15))];
+    assert_eq!((freed.memory_type_index(), kept.memory() == freed.memory()), (1, false));
+    free_all(&rig, [freed]);
+    assert_eq!(rig.statistics().total.empty_bytes, mib(15));
+    budget(1, 1);
+    let freed_before = rig.control().count(Function::FreeMemory);
+    let plan = rig.plan(&linear(mib(8)), &info).expect("the empty block has room");
+    let again = rig.allocate(&linear(mib(8)), &info).expect("the empty block has room");
+    assert_eq!((again.memory_type_index(), plan.placement), (1, PlannedPlacement::ExistingBlock));
+    assert_eq!(rig.control().count(Function::FreeMemory), freed_before);
+    free_all(&rig, [again, kept]);
     rig.finish();
 }
 

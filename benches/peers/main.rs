@@ -61,6 +61,7 @@ mod traces;
 mod unshared;
 mod values;
 mod verdicts;
+mod wishes;
 mod workloads;
 
 #[global_allocator]

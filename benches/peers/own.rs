@@ -4,7 +4,7 @@ use ash::vk;
 use ash::vk::Handle as _;
 use freestone::{
     Algorithm, Allocation, AllocationCreateInfo, AllocationRequirements, Allocator, AllocatorCreateInfo, CustomPool,
-    DeviceAddress, Intent, Kind, PoolCreateInfo,
+    DeviceAddress, Features, Intent, Kind, PoolCreateInfo,
 };
 
 use crate::driver::{Driver, MIB};
@@ -121,10 +121,16 @@ impl Drop for LinearPool {
 
 /// Opens an allocator on a driver that outlives it.
 pub(crate) fn open(driver: &Driver) -> Allocator {
+    open_with(driver, Features::default())
+}
+
+/// Does the same and declares features. Those that the driver lacks change what calls say, and it looks at nothing here.
+pub(crate) fn open_with(driver: &Driver, features: Features) -> Allocator {
     let sim = &driver.sim;
     let info = AllocatorCreateInfo::new(sim.entry(), sim.instance(), sim.physical_device(), sim.device());
-    // SAFETY: the objects belong together, and a workload's driver outlives its allocator; no feature is declared.
-    unsafe { Allocator::new(info.api_version(vk::API_VERSION_1_3)) }.expect("the simulated driver has every function")
+    let info = info.api_version(vk::API_VERSION_1_3).features(features);
+    // SAFETY: the objects belong together, and a workload's driver outlives its allocator; its checks are off.
+    unsafe { Allocator::new(info) }.expect("the simulated driver has every function")
 }
 
 /// Returns what a driver would say a resource needs.

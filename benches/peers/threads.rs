@@ -20,10 +20,13 @@ use crate::request::{Class, Request, Sizes, buffer_or_image};
 use crate::rivals::{GpuAlloc, GpuAllocator};
 use crate::shared::{Locked, Nothing, Shared};
 use crate::values::note_all;
+use crate::wishes::{Flagged, Named, OnePool, OwnPool, Urgent, Wishing};
 
 const PEERS: [&str; 3] = ["freestone", "gpu-alloc", "gpu-allocator"];
 /// Where resources are handed over, what the channel takes alone stands beside the peers.
 const WITH_CHANNEL: [&str; 4] = ["freestone", "gpu-alloc", "gpu-allocator", "channel alone"];
+/// freestone, asked for more than memory.
+const WITH_WISHES: [&str; 6] = ["freestone", "a name", "flags", "a priority", "a pool each", "one pool for all"];
 /// Resources that each thread keeps alive.
 const LIVE: usize = 1000;
 /// Pairs between two looks at the clock.
@@ -45,9 +48,11 @@ enum Work {
     HandOver,
     /// The same, and what is handed over is allocated and freed together.
     HandOverTogether,
+    /// As with one type, and each request has a wish.
+    Wishes,
 }
 
-const WORKS: [(Work, &str, &str); 4] = [
+const WORKS: [(Work, &str, &str); 5] = [
     (Work::OneType, "one type", "each thread its own 1,000 resources of 256 B to 1 MiB, one memory type"),
     (Work::MixedTypes, "mixed types", "the same, three memory types"),
     (Work::HandOver, "hand-over", "allocated on one thread, freed on another, batches of 64 through a channel"),
@@ -56,11 +61,16 @@ const WORKS: [(Work, &str, &str); 4] = [
         "hand-over together",
         "the same, each batch by `allocate_many` and `free_many`, or under one lock",
     ),
+    (Work::Wishes, "wishes", "as the first, of freestone, with a wish for each"),
 ];
 
 impl Work {
     fn peers(self) -> &'static [&'static str] {
-        if self.is_hand_over() { &WITH_CHANNEL } else { &PEERS }
+        match self {
+            Self::OneType | Self::MixedTypes => &PEERS,
+            Self::HandOver | Self::HandOverTogether => &WITH_CHANNEL,
+            Self::Wishes => &WITH_WISHES,
+        }
     }
 
     fn is_hand_over(self) -> bool {
@@ -198,6 +208,11 @@ fn by_name(peer: &str, work: Work, threads: usize) -> Outcome {
         "gpu-alloc" => measure::<Locked<GpuAlloc>>(work, threads),
         "gpu-allocator" => measure::<Locked<GpuAllocator>>(work, threads),
         "channel alone" => measure::<Nothing>(work, threads),
+        "a name" => measure::<Wishing<Named>>(work, threads),
+        "flags" => measure::<Wishing<Flagged>>(work, threads),
+        "a priority" => measure::<Wishing<Urgent>>(work, threads),
+        "a pool each" => measure::<Wishing<OwnPool>>(work, threads),
+        "one pool for all" => measure::<Wishing<OnePool>>(work, threads),
         other => panic!("there is no peer {other:?} for threads"),
     }
 }

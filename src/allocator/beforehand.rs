@@ -55,7 +55,7 @@ impl Allocator {
         let spot = (memory_type_index, self.heap_of(memory_type_index));
         let mut records = Vec::new();
         loop {
-            self.make_room(pool, bytes);
+            self.make_room(pool, bytes, Bound::WithinBudget);
             let mut gone_before = self.budget.ever_gone();
             let opened = pool.open_empty(self.backing(), bytes, Bound::WithinBudget, self.now());
             let Err(refusal) = opened else {

@@ -283,7 +283,7 @@ impl Perform {
         {
             return Ok(found);
         }
-        allocator.make_room(pool, pool.opening_bytes(attempt, request));
+        allocator.make_room(pool, pool.opening_bytes(attempt, request), request.bound);
         self.gone_before = allocator.budget().ever_gone();
         let placement = pool.attempt(allocator.backing(), attempt, request).inspect_err(|refusal| {
             if matches!(refusal, Refusal::Driver(error) if error.is_of_mapping()) {
@@ -307,22 +307,35 @@ pub(crate) struct GiveBack {
 
 impl Allocator {
     /// Gives back the empty blocks that stand between an opening and the all-time peak.
-    pub(crate) fn make_room(&self, own: &NumberedPool, opening_bytes: u64) {
-        for give_back in self.give_backs(own, opening_bytes, &Rehearse::default()) {
+    pub(crate) fn make_room(&self, own: &NumberedPool, opening_bytes: u64, bound: Bound) {
+        for give_back in self.give_backs(own, (opening_bytes, bound), &Rehearse::default()) {
             if let Some(pool) = self.pools().get(give_back.pool) {
                 pool.give_back(self.backing(), give_back.region);
             }
         }
     }
 
-    /// Chooses what an opening has given back first: of its own pool, then of any. What a rehearsal has given back
-    /// already is gone.
-    fn give_backs(&self, own: &NumberedPool, opening_bytes: u64, rehearsed: &Rehearse) -> Vec<GiveBack> {
+    /// Chooses what an opening has given back first: of its own pool, then of any. What a rehearsal has given back already is
+    /// gone. Nothing is given back for an opening that the budget refuses all the same: the blocks may be what serves the
+    /// request further down the ladder.
+    fn give_backs(
+        &self,
+        own: &NumberedPool,
+        (opening_bytes, bound): (u64, Bound),
+        rehearsed: &Rehearse,
+    ) -> Vec<GiveBack> {
         let peak_bytes = self.budget().peak_bytes().max(rehearsed.peak_bytes);
-        let mut excess = retention::excess(rehearsed.reserved_bytes(self), opening_bytes, peak_bytes);
+        let excess = retention::excess(rehearsed.reserved_bytes(self), opening_bytes, peak_bytes);
         if excess == 0 || self.pools().sum(|pool| pool.counts().empty_bytes) == 0 {
             return Vec::new();
         }
+        let chosen = self.choose_give_backs(own, excess, rehearsed);
+        let heap_index = self.heap_of(own.settings().memory_type_index);
+        let change = rehearsed.change_with(heap_index, &chosen);
+        if self.budget().check(heap_index, opening_bytes, bound, change).is_ok() { chosen } else { Vec::new() }
+    }
+
+    fn choose_give_backs(&self, own: &NumberedPool, mut excess: u64, rehearsed: &Rehearse) -> Vec<GiveBack> {
         let mut chosen = Vec::new();
         let (mut of_own, mut of_others) = self.spare_blocks(own, rehearsed);
         for spare in [&mut of_own, &mut of_others] {

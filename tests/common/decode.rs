@@ -8,7 +8,7 @@ use freestone::sim::Profile;
 use freestone::{Algorithm, DedicatedPreference, DedicatedUse, Intent, Kind};
 
 use super::mib;
-use super::program::{PoolWish, Step, Wish};
+use super::program::{More, PoolWish, Step, Wish};
 
 /// Returns a program; it ends where the bytes do, or after so many steps.
 pub(crate) fn program(u: &mut Unstructured<'_>, max_steps: usize) -> Vec<Step> {
@@ -99,7 +99,22 @@ fn wish(u: &mut Unstructured<'_>) -> Result<Wish> {
         dedicated,
         within_budget: flags & 0b10 != 0,
         may_spill: flags & 0b1100 != 0,
+        more: more(flags >> 4),
     })
+}
+
+/// What else there is to wish for, by four bits.
+fn more(bits: u8) -> More {
+    match bits {
+        9 => More::Required(vk::MemoryPropertyFlags::HOST_VISIBLE),
+        10 => More::Required(vk::MemoryPropertyFlags::DEVICE_LOCAL),
+        11 => More::Preferred(vk::MemoryPropertyFlags::HOST_CACHED),
+        12 => More::Preferred(vk::MemoryPropertyFlags::DEVICE_LOCAL),
+        13 => More::Avoided(vk::MemoryPropertyFlags::DEVICE_LOCAL),
+        14 => More::Priority(0),
+        15 => More::Priority(2),
+        _ => More::Nothing,
+    }
 }
 
 fn pool_wish(u: &mut Unstructured<'_>) -> Result<PoolWish> {

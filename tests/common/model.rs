@@ -136,7 +136,7 @@ impl Model {
                 self.hold(allocation, wish, None, pool);
             }
             Err(error) => {
-                check_refusal(&error, wish, pool.is_some());
+                check_refusal(&error, wish, pool.is_some() || wish.is_choosy());
                 let after = self.rig.statistics().total;
                 assert_eq!(
                     (before.allocation_count, before.allocation_bytes, before.allocated_count, before.dedicated_bytes),
@@ -155,11 +155,11 @@ impl Model {
             Ok(allocations) => {
                 assert_eq!(allocations.len(), wishes.len());
                 for (allocation, wish) in allocations.into_iter().zip(wishes) {
-                    self.hold(allocation, &Wish { intent: first.intent, ..wish.clone() }, None, None);
+                    self.hold(allocation, &Wish { intent: first.intent, more: first.more, ..wish.clone() }, None, None);
                 }
             }
             Err(error) => {
-                check_refusal(&error, first, false);
+                check_refusal(&error, first, first.is_choosy());
                 let after = self.rig.statistics().total;
                 assert_eq!(
                     (before.allocation_count, before.allocation_bytes, before.allocated_count),
@@ -175,6 +175,8 @@ impl Model {
             assert_eq!(allocation.offset() % wish.alignment, 0, "{wish:?}");
             assert_eq!(allocation.size(), wish.size, "{wish:?}");
         }
+        let flags = self.rig.properties().flags_of(allocation.memory_type_index());
+        assert!(flags.contains(wish.required_flags()), "{wish:?}");
         self.shadow.enter(&allocation, self.rig.properties().buffer_image_granularity);
         assert!(allocation.mapped_ptr().is_some() || !wish.intent.needs_host_access(), "{wish:?}");
         self.made += 1;
@@ -196,7 +198,7 @@ impl Model {
                 let bits = self.rig.properties().memory_types.len();
                 assert!((plan.memory_type_index as usize) < bits && plan.verdicts.len() == bits, "{plan:?}");
             }
-            Err(error) => check_refusal(&error, wish, false),
+            Err(error) => check_refusal(&error, wish, wish.is_choosy()),
         }
         assert_eq!(state_of(&self.rig), before);
         assert_eq!(self.rig.control().total_calls(), calls);
@@ -234,7 +236,7 @@ impl Model {
         // SAFETY: the create-info is valid; nothing is submitted.
         match unsafe { self.rig.create_buffer(&buffer_info(wish.size), &wish.info()) } {
             Ok((buffer, allocation)) => self.hold(allocation, wish, Some(Resource::Buffer(buffer)), None),
-            Err(error) => check_refusal(&error, wish, false),
+            Err(error) => check_refusal(&error, wish, wish.is_choosy()),
         }
     }
 
@@ -244,7 +246,7 @@ impl Model {
         // SAFETY: the create-info is valid; nothing is submitted.
         match unsafe { self.rig.create_image(&image_info(edge).tiling(tiling), &wish.info()) } {
             Ok((image, allocation)) => self.hold(allocation, wish, Some(Resource::Image(image)), None),
-            Err(error) => check_refusal(&error, wish, false),
+            Err(error) => check_refusal(&error, wish, wish.is_choosy()),
         }
     }
 
@@ -314,18 +316,18 @@ impl Model {
 
 /// An error of a well-formed request has one of these causes.
 #[track_caller]
-fn check_refusal(error: &AllocationError, wish: &impl Debug, is_in_pool: bool) {
+fn check_refusal(error: &AllocationError, wish: &impl Debug, may_lack_type: bool) {
     let is_expected = match error {
         AllocationError::OutOfMemory { .. }
         | AllocationError::Driver { .. }
         | AllocationError::DedicatedConflict { .. }
         | AllocationError::Resource(_) => true,
         // A pool's memory type may be one that the request's intent cannot use, or whose blocks are none: lazy memory. And
-        // it may be for the other kind.
+        // it may be for the other kind. Flags that are required no memory type may have.
         AllocationError::NoMemoryType { .. }
         | AllocationError::UnsupportedFlags(_)
         | AllocationError::Unsupported { .. }
-        | AllocationError::OtherKind { .. } => is_in_pool,
+        | AllocationError::OtherKind { .. } => may_lack_type,
         _ => false,
     };
     assert!(is_expected, "{wish:?}: {error}");

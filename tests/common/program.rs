@@ -4,7 +4,7 @@ use ash::vk;
 use freestone::sim::Profile;
 use freestone::{
     Algorithm, AllocationCreateInfo, AllocationRequirements, DedicatedPreference, DedicatedUse, Intent, Kind,
-    PoolCreateInfo,
+    MemoryPriority, PoolCreateInfo,
 };
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
@@ -23,6 +23,17 @@ pub(crate) struct Wish {
     pub(crate) dedicated: DedicatedUse,
     pub(crate) within_budget: bool,
     pub(crate) may_spill: bool,
+    pub(crate) more: More,
+}
+
+/// What else a request may wish for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum More {
+    Nothing,
+    Required(vk::MemoryPropertyFlags),
+    Preferred(vk::MemoryPropertyFlags),
+    Avoided(vk::MemoryPropertyFlags),
+    Priority(u8),
 }
 
 impl Wish {
@@ -31,11 +42,28 @@ impl Wish {
         AllocationRequirements { dedicated: self.preference, ..requirements(self.size, self.alignment, kind) }
     }
 
+    /// Returns the flags without which no memory type will do.
+    pub(crate) fn required_flags(&self) -> vk::MemoryPropertyFlags {
+        if let More::Required(flags) = self.more { flags } else { vk::MemoryPropertyFlags::empty() }
+    }
+
+    /// Returns whether there may be no memory type for it.
+    pub(crate) fn is_choosy(&self) -> bool {
+        !self.required_flags().is_empty()
+    }
+
     pub(crate) fn info(&self) -> AllocationCreateInfo<'static> {
         let mut info = AllocationCreateInfo::new(self.intent).dedicated(self.dedicated);
         if self.within_budget {
             info = info.within_budget();
         }
+        info = match self.more {
+            More::Nothing => info,
+            More::Required(flags) => info.required_flags(flags),
+            More::Preferred(flags) => info.preferred_flags(flags),
+            More::Avoided(flags) => info.avoided_flags(flags),
+            More::Priority(step) => info.priority(MemoryPriority::new(f32::from(step) / 2.0)),
+        };
         if self.may_spill { info } else { info.without_spilling() }
     }
 }
@@ -118,6 +146,17 @@ fn intent() -> impl Strategy<Value = Intent> {
     (0..Intent::ALL.len()).prop_map(|index| Intent::ALL[index])
 }
 
+fn more() -> impl Strategy<Value = More> {
+    let flags = || (0_u32..16).prop_map(vk::MemoryPropertyFlags::from_raw);
+    prop_oneof![
+        8 => Just(More::Nothing),
+        1 => flags().prop_map(More::Required),
+        1 => flags().prop_map(More::Preferred),
+        1 => flags().prop_map(More::Avoided),
+        1 => (0_u8..3).prop_map(More::Priority),
+    ]
+}
+
 fn wish() -> impl Strategy<Value = Wish> {
     let preference = prop_oneof![
         8 => Just(DedicatedPreference::None),
@@ -127,8 +166,8 @@ fn wish() -> impl Strategy<Value = Wish> {
     let dedicated =
         prop_oneof![8 => Just(DedicatedUse::Auto), 1 => Just(DedicatedUse::Always), 1 => Just(DedicatedUse::Never)];
     let flags = (any::<bool>(), any::<bool>(), 0_u32..4);
-    (size(), 0_u32..17, intent(), preference, dedicated, flags).prop_map(
-        |(size, alignment, intent, preference, dedicated, (is_linear, within_budget, spill))| Wish {
+    (size(), 0_u32..17, intent(), preference, dedicated, flags, more()).prop_map(
+        |(size, alignment, intent, preference, dedicated, (is_linear, within_budget, spill), more)| Wish {
             size,
             alignment: 1 << alignment,
             is_linear,
@@ -137,6 +176,7 @@ fn wish() -> impl Strategy<Value = Wish> {
             dedicated,
             within_budget,
             may_spill: spill > 0,
+            more,
         },
     )
 }

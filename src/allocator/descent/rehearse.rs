@@ -109,7 +109,7 @@ impl Rehearse {
         }
         let driver_bytes = pool.opening_bytes(attempt, request);
         let heap_index = allocator.heap_of(pool.settings().memory_type_index);
-        self.given_back.extend(allocator.give_backs(pool, driver_bytes, self));
+        self.given_back.extend(allocator.give_backs(pool, (driver_bytes, request.bound), self));
         if attempt != Attempt::Dedicated {
             self.make_place(allocator, pool);
         }
@@ -175,12 +175,18 @@ impl Rehearse {
 
     /// Returns what has been opened and given back: bytes of one heap, and objects of all.
     pub(crate) fn change_on(&self, heap_index: u32) -> Change {
-        let on_heap = self.given_back.iter().filter(|block| block.heap_index == heap_index);
+        self.change_with(heap_index, &[])
+    }
+
+    /// Returns the same if these blocks went back as well.
+    pub(super) fn change_with(&self, heap_index: u32, more: &[GiveBack]) -> Change {
+        let given_back = || self.given_back.iter().chain(more);
+        let on_heap = given_back().filter(|block| block.heap_index == heap_index);
         Change {
             opened: self.opened[heap_index as usize],
             given_back: on_heap.map(|block| block.bytes).sum(),
             objects_opened: self.objects_opened,
-            objects_given_back: u32::try_from(self.given_back.len()).unwrap_or(u32::MAX),
+            objects_given_back: u32::try_from(given_back().count()).unwrap_or(u32::MAX),
         }
     }
 

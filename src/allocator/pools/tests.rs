@@ -1,6 +1,7 @@
 //! Shards as the allocator uses them, and the pools' indices. Who contends is made up here, not left to the machine.
 
 mod borrowing;
+mod classes;
 
 use std::sync::{Barrier, mpsc};
 use std::thread;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::allocator::{Allocation, AllocationCreateInfo, AllocationRequirements, AllocatorCreateInfo, DeviceAddress};
-use crate::device::Memory;
+use crate::device::{Features, Memory};
 use crate::memory_type::Intent;
 use crate::pool::{Joined, PoolVisitor};
 use crate::sim::{Function, MIB, Profile, SimDevice};
@@ -16,9 +17,14 @@ use crate::suballocator::{Algorithm, RangeKey, RangeState, RangeView};
 use crate::sync::thread_number;
 use crate::{AllocationError, Allocator, PlannedPlacement};
 
-/// An allocator on a device with one heap, of which it may use so many bytes.
+/// An allocator on a device of whose first heap it may use so many bytes.
 fn allocator(sim: &SimDevice, limit: u64) -> Allocator {
+    allocator_with(sim, limit, Features::default())
+}
+
+fn allocator_with(sim: &SimDevice, limit: u64, features: Features) -> Allocator {
     let info = AllocatorCreateInfo::new(sim.entry(), sim.instance(), sim.physical_device(), sim.device());
+    let info = info.features(features);
     #[expect(unsafe_code, reason = "makes an allocator of a simulated device")]
     // SAFETY: the objects belong together; the tests drop the allocator before `sim`, and all that came from it.
     unsafe { Allocator::new(info.heap_limit(0, limit)) }.expect("a simulated device serves an allocator")
@@ -54,6 +60,17 @@ fn put_away(sim: SimDevice, allocator: Allocator, live: impl IntoIterator<Item =
 /// Runs `work` on a thread of the second shard, after collisions that opened it. Whoever came before has the first.
 fn in_the_second_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T + Send) -> T {
     let type_index = best_type(allocator);
+    on_an_odd_thread(|| {
+        let shards = allocator.pools().shards(type_index, Kind::Linear);
+        (0..32).for_each(|_| shards.note_collision());
+        let index = allocator.pools().own_shard(type_index, Kind::Linear).index();
+        assert!((64..128).contains(&index), "shard {index}");
+        work()
+    })
+}
+
+/// Runs `work` on a thread with an odd number, which has the second of two shards.
+fn on_an_odd_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let mut work = Some(work);
     thread::scope(|scope| {
         // Those with an even number live on, so that the next has another.
@@ -69,10 +86,6 @@ fn in_the_second_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T 
                     return None;
                 }
                 sender.send(None).expect("the test listens");
-                let shards = allocator.pools().shards(type_index, Kind::Linear);
-                (0..32).for_each(|_| shards.note_collision());
-                let index = allocator.pools().own_shard(type_index, Kind::Linear).index();
-                assert!((64..128).contains(&index), "shard {index}");
                 own_work.map(|work| work())
             });
             match receiver.recv().expect("the thread speaks") {

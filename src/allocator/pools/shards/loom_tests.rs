@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use loom::thread;
 
+use super::super::Home;
 use super::*;
 use crate::block::growth::GrowthSettings;
 use crate::device::Mapping;
@@ -29,7 +30,7 @@ fn make(shard: usize) -> NumberedPool {
         may_own: true,
         priority: None,
     };
-    NumberedPool::new(1, 64 * shard, settings).expect("a small index")
+    NumberedPool::new(1, 64 * shard, Home::Default { is_further: shard > 0 }, settings).expect("a small index")
 }
 
 /// Collides until a shard opens, and looks for its own as the allocator does.
