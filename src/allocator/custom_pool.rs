@@ -22,6 +22,8 @@ use crate::pool::Kind;
 
 /// A pool of the user's own: blocks of one memory type that nothing else shares.
 ///
+/// It has one lock, and no shards: threads that share one wait for each other. Where several allocate much, give each a pool.
+///
 /// Hand it to [`AllocationCreateInfo::pool`](super::AllocationCreateInfo::pool), and back to
 /// [`Allocator::destroy_pool`](super::Allocator::destroy_pool) when nothing of it is alive.
 #[must_use = "a pool is destroyed by handing it to the allocator, not by dropping it"]
