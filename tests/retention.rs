@@ -274,6 +274,39 @@ fn first_blocks_and_prewarmed_ones_raise_no_peak_while_memory_lies_empty() {
     rig.finish();
 }
 
+/// What goes back counts as room for the opening: no trim is needed, and what need not go stays.
+#[test]
+fn an_opening_that_fits_by_what_goes_back_leaves_the_rest() {
+    let rig = limited(Profile::unified(), mib(17));
+    let info = AllocationCreateInfo::gpu_only();
+    let anchor = rig.allocate(&linear(256), &info).expect("there is memory");
+    let blocks = [5, 5, 6].map(|size| rig.allocate(&linear(mib(size)), &info).expect("there is memory"));
+    free_all(&rig, blocks);
+    assert_eq!((reserved(&rig), rig.statistics().total.empty_bytes), (mib(17), mib(16)));
+    let plan = rig.plan(&linear(mib(7)), &info).expect("two blocks make room");
+    assert!(plan.attempts.records().iter().all(|record| record.attempt != AttemptKind::TrimHeap), "{plan:?}");
+    let large = rig.allocate(&linear(mib(7)), &info).expect("two blocks make room");
+    assert_eq!((reserved(&rig), rig.statistics().total.empty_bytes), (mib(13), mib(5)));
+    free_all(&rig, [anchor, large]);
+    rig.finish();
+}
+
+/// Above the budget as well.
+#[test]
+fn an_opening_above_the_budget_raises_no_peak_while_memory_lies_empty() {
+    let rig = Rig::new(two_heaps(mib(1024), mib(1024)));
+    let anchor = rig.allocate(&linear(256), &AllocationCreateInfo::gpu_only()).expect("there is memory");
+    use_once(&rig, mib(8), &AllocationCreateInfo::upload());
+    assert_eq!(reserved(&rig), mib(9));
+    rig.control().set_budget(0, Some(1));
+    rig.update_budget();
+    let info = AllocationCreateInfo::gpu_only().without_spilling();
+    let large = rig.allocate(&linear(mib(9)), &info).expect("the heap has room");
+    assert_eq!((reserved(&rig), rig.statistics().peak_reserved_bytes), (mib(10), mib(10)));
+    free_all(&rig, [anchor, large]);
+    rig.finish();
+}
+
 #[test]
 fn what_was_prewarmed_goes_back_at_the_idle_moment_after_a_trim() {
     let rig = Rig::new(Profile::discrete_rebar());

@@ -1,4 +1,4 @@
-//! Shards of a default pool: none without contention, one for each thread with it, and no byte out of reach of any.
+//! Shards of a pool: none without contention, one for each thread with it, and no byte out of reach of any.
 
 mod common;
 

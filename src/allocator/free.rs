@@ -4,7 +4,7 @@
 //! ```text
 //!   a slot, others of its slab in use      stamp -> pool (table lookup) -> lock -> a bit is set
 //!   of a default pool, other               the same lock goes on: a slab is kept or given back, a range merged
-//!   of a custom pool                       the pool's slot -> lock -> a node is unlinked, a bit set, a range merged
+//!   of a custom pool, or with a priority   the pool's slot -> lock -> a node is unlinked, a bit set, a range merged
 //!   dedicated, named                       all checks; the ledger; what is not kept goes back to the driver
 //!   many                                   one lock for those of a pool that follow each other
 //! ```
@@ -110,7 +110,7 @@ impl Allocator {
         }
     }
 
-    /// Frees what is of a custom pool, or needs all checks.
+    /// Frees what is of a custom pool or a priority's, or needs all checks.
     #[inline(never)]
     fn free_of_other(&self, allocation: Allocation) -> Result<(), FreeError> {
         let (stamp, key) = (allocation.stamp(), allocation.key());
@@ -132,7 +132,7 @@ impl Allocator {
         self.free_checked(allocation)
     }
 
-    /// Does what is due where a block of a custom pool has become empty: the driver may be called, so its slot is given back
+    /// Does what is due where a block of such a pool has become empty: the driver may be called, so its slot is given back
     /// before.
     #[cold]
     #[inline(never)]

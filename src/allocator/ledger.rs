@@ -139,11 +139,11 @@ impl Ledger {
 
     /// Names an allocation, which is entered where it is not yet; one that is, keeps its number and its backtrace.
     pub(crate) fn rename(&self, key: LedgerKey, entry: &NewEntry<'_>) {
-        if let Some(known) = self.part(key).lock().get_mut(&key) {
-            known.name = entry.name.into();
-            return;
+        let name: Box<str> = entry.name.into();
+        let old = self.part(key).lock().get_mut(&key).map(|known| core::mem::replace(&mut known.name, name));
+        if old.is_none() {
+            self.enter(key, entry);
         }
-        self.enter(key, entry);
     }
 
     /// Strikes an allocation out.

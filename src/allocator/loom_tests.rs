@@ -163,6 +163,31 @@ fn loom_an_idle_allocator_keeps_no_large_block() {
     });
 }
 
+/// Whoever frees the last of a pool has given its slot back when the rest is settled: the pool may be gone by then, and
+/// another have its number.
+#[test]
+fn loom_a_pool_goes_while_its_last_allocation_is_freed() {
+    model("allocator: one frees the last of a pool, another destroys it", Profile::discrete_rebar, |allocator, _| {
+        let info = PoolCreateInfo::for_memory_type(0).block_size(64 << 10);
+        let pool = allocator.create_pool(&info).expect("there is room for it");
+        let index = pool.index();
+        let one = allocate(allocator, &AllocationCreateInfo::gpu_only().pool(&pool));
+        let other = Arc::clone(allocator);
+        let worker = spawn(move || other.free(one).expect("it is alive"));
+        let left = match allocator.destroy_pool(pool) {
+            Ok(()) => {
+                let next = allocator.create_pool(&info).expect("there is room for it");
+                assert_eq!(next.index(), index);
+                next
+            }
+            Err(in_use) => in_use.pool,
+        };
+        worker.join().expect("it does not panic");
+        assert_eq!(left.pool.counts().live_count(), 0);
+        allocator.destroy_pool(left).expect("nothing of it is alive");
+    });
+}
+
 /// A pool that goes holds what another thread needs: it is given back in any case, and never overlooked.
 #[test]
 fn loom_a_pool_that_goes_is_room_for_others() {

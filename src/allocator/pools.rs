@@ -4,7 +4,7 @@
 //!   index 0..31       default pools: linear, or both kinds
 //!   index 32..63      default pools of non-linear resources, where the granularity is too large for rounding
 //!   index 64..1023    their further shards, 64 a round, where threads collide
-//!   index 1024..      pools of other classes, and custom pools
+//!   index 1024..      pools of other classes and their further shards, and custom pools, as they come
 //! ```
 //!
 //! A pool is made when it is first needed. Finding a default pool is a table lookup without a lock.
@@ -47,7 +47,7 @@ pub(crate) struct Pools {
     classes: Classes,
     /// The pools of other classes, with their shards, and the custom ones.
     table: PoolTable,
-    others: RwLock<Others>,
+    departed: RwLock<Departed>,
     template: Template,
     owner: u32,
 }
@@ -121,11 +121,11 @@ impl Deref for NumberedPool {
     }
 }
 
-/// What is said of the pools in the table.
+/// What pools that were destroyed had counted. Its lock is that of the table as well, so that none is counted twice or
+/// overlooked that goes meanwhile.
 #[derive(Debug, Default)]
-struct Others {
-    gone: Gone,
-    /// How many allocations such pools had taken back.
+struct Departed {
+    allocated: Gone,
     taken_back: u64,
 }
 
@@ -159,7 +159,7 @@ impl Pools {
             opened: AtomicU64::new(0),
             classes: Classes::new(),
             table: PoolTable::new(),
-            others: RwLock::default(),
+            departed: RwLock::default(),
             template: Template::new(device, block_sizes),
             owner,
         }
@@ -241,27 +241,23 @@ impl Pools {
 
     #[cold]
     fn open_class(&self, memory_type_index: u32, class: BlockClass) -> Option<&ClassPools> {
-        let _others = self.others.write();
+        let mut departed = self.departed.write();
         let found = self.classes.get(memory_type_index, class);
-        found.or_else(|| self.classes.insert(self.insert_of_class(memory_type_index, class, false)?))
-    }
-
-    /// Returns the calling thread's shard of the pools of a class. Where no more pools can be counted, the first serves.
-    fn own_shard_of<'a>(&'a self, pools: &'a ClassPools) -> &'a NumberedPool {
-        let ClassPools { memory_type_index, class, shards } = pools;
-        shards.own(|_| {
-            let _others = self.others.write();
-            self.insert_of_class(*memory_type_index, *class, true).unwrap_or_else(|| Arc::clone(shards.first()))
+        found.or_else(|| {
+            let settings = self.template.default_settings(memory_type_index, class);
+            self.classes.insert(self.insert(&mut departed, Home::Class { is_further: false }, settings)?)
         })
     }
 
-    fn insert_of_class(
-        &self,
-        memory_type_index: u32,
-        class: BlockClass,
-        is_further: bool,
-    ) -> Option<Arc<NumberedPool>> {
-        self.insert(Home::Class { is_further }, self.template.default_settings(memory_type_index, class))
+    /// Returns the calling thread's shard of the pools of a class. Where no more pools can be counted, the first serves, and
+    /// stands for that shard from then on.
+    fn own_shard_of<'a>(&'a self, pools: &'a ClassPools) -> &'a NumberedPool {
+        let ClassPools { memory_type_index, class, shards } = pools;
+        shards.own(|_| {
+            let settings = self.template.default_settings(*memory_type_index, *class);
+            let further = self.insert(&mut self.departed.write(), Home::Class { is_further: true }, settings);
+            further.unwrap_or_else(|| Arc::clone(shards.first()))
+        })
     }
 
     /// Adds a custom pool of a memory type of whose heap at most so many bytes can ever be had.
@@ -280,22 +276,20 @@ impl Pools {
         defaults.growth = defaults.growth.within(defaults.max_object_size);
         let settings = info.settings(defaults)?;
         let max = u32::try_from(usize::from(u16::MAX) + 1 - FIRST_OTHER).unwrap_or(u32::MAX);
-        let _others = self.others.write();
-        self.insert(Home::Custom, settings).ok_or(CreatePoolError::TooManyPools { max })
+        self.insert(&mut self.departed.write(), Home::Custom, settings).ok_or(CreatePoolError::TooManyPools { max })
     }
 
-    /// Adds a pool. Whoever calls has the lock of the others.
-    fn insert(&self, home: Home, settings: PoolSettings) -> Option<Arc<NumberedPool>> {
-        self.table.insert(|number| NumberedPool::new(self.owner, FIRST_OTHER + number, home, settings))
+    fn insert(&self, departed: &mut Departed, home: Home, settings: PoolSettings) -> Option<Arc<NumberedPool>> {
+        self.table.insert(departed, |number| NumberedPool::new(self.owner, FIRST_OTHER + number, home, settings))
     }
 
     /// Takes a custom pool out of the table. What it had ever allocated still counts.
     pub(crate) fn remove(&self, index: u16) {
-        let mut others = self.others.write();
-        if let Some(pool) = self.table.remove(usize::from(index) - FIRST_OTHER) {
+        let mut departed = self.departed.write();
+        if let Some(pool) = self.table.remove(&mut departed, usize::from(index) - FIRST_OTHER) {
             let counts = pool.counts();
-            others.gone[pool.settings().memory_type_index as usize] += counts.allocated;
-            others.taken_back += counts.taken_back;
+            departed.allocated[pool.settings().memory_type_index as usize] += counts.allocated;
+            departed.taken_back += counts.taken_back;
         }
     }
 
@@ -354,27 +348,27 @@ impl Pools {
 
     /// Returns the pools of one moment, and what those had allocated that are not among them.
     pub(crate) fn all_and_gone(&self) -> (Vec<PoolRef<'_>>, Gone) {
-        let others = self.others.read();
-        (self.all().collect(), others.gone)
+        let departed = self.departed.read();
+        (self.all().collect(), departed.allocated)
     }
 
     /// Counts the allocations that were ever made, also by pools that were destroyed.
     pub(crate) fn allocated(&self) -> u64 {
-        let others = self.others.read();
-        self.sum(|pool| pool.counts().allocated) + others.gone.iter().sum::<u64>()
+        let departed = self.departed.read();
+        self.sum(|pool| pool.counts().allocated) + departed.allocated.iter().sum::<u64>()
     }
 
     /// Returns a number that grows with each allocation, whatever becomes of it, and never falls: where two readings are
     /// the same, nothing was allocated between them in any pool.
     pub(crate) fn use_count(&self) -> u64 {
-        let others = self.others.read();
-        let gone = others.gone.iter().sum::<u64>() + others.taken_back;
+        let departed = self.departed.read();
+        let gone = departed.allocated.iter().sum::<u64>() + departed.taken_back;
         self.sum(|pool| pool.counts().use_count()) + gone
     }
 
     /// Adds a counter up over all pools.
     pub(crate) fn sum(&self, counter: impl Fn(&NumberedPool) -> u64) -> u64 {
-        self.all().map(|pool| counter(&pool)).sum()
+        self.defaults().map(&counter).sum::<u64>() + self.table.sum(&counter)
     }
 
     /// Goes through the default pools, each with its shards.

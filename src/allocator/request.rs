@@ -315,7 +315,7 @@ impl AllocationRequest<'_> {
         is_aligned && dedicated == DedicatedPreference::None && !is_always && !self.is_alone
     }
 
-    /// Returns whether it also names neither pool nor end nor itself, and needs no device address: then it needs no closer
+    /// Returns whether it wishes for nothing but memory of its intent, and needs no device address: then it needs no closer
     /// look, but at its size and its alignment.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {

@@ -5,7 +5,7 @@
 //!   plain, a slot at hand      first pool (table lookup) -> lock -> slot -> handle     one function without a call
 //!   plain, other               the same lock goes on: a slab is made, or a range cut
 //!   of a custom pool           the pool is in the request -> lock -> what is at hand -> handle
-//!   with a wish                name, end; or another memory type than the best of all
+//!   with a wish                name, end, flags, a priority; or another memory type than the best of all
 //!   no room                    checks -> candidates -> descent of the ladder -> handle
 //! ```
 
@@ -22,7 +22,7 @@ use crate::memory_type::{Candidates, TypeRequest};
 use crate::pool::{Attempt, Busy, Held, Kind, Placement};
 use crate::suballocator::Request;
 
-/// Where the longer way goes on for a plain request.
+/// Where the longer way goes on for what has found nothing at hand.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     pool: &'a NumberedPool,
@@ -101,11 +101,12 @@ impl Allocator {
         let mut held = pool.hold();
         match pool.allocate_at_hand(&mut held, kind, size, alignment) {
             Some(placement) => Ok(stamped(&request, &placement, pool)),
+            // Where the ways part again, so that this one saves no registers for it.
             None => self.allocate_further(requirements, info, Some(Start { pool, held: Some(held) })),
         }
     }
 
-    /// Serves a plain request that no slot at hand can serve.
+    /// Serves what has found nothing at hand in its first pool: a plain request, or one whose only wish is a pool.
     #[inline]
     fn serve_from(&self, request: AllocationRequest<'_>, start: Start<'_>) -> Result<Allocation, AllocationError> {
         let Start { pool, held } = start;

@@ -108,8 +108,8 @@ pub struct Statistics {
     pub heaps: Vec<HeapStatistics>,
     /// One entry for each memory type.
     pub memory_types: Vec<MemoryTypeStatistics>,
-    /// Pools by their index, with memory type; that of a custom pool is [`CustomPool::index`]. A default pool in which
-    /// threads collided has further shards, each an entry of its own.
+    /// Pools by their index, with memory type; that of a custom pool is [`CustomPool::index`]. A default pool, or
+    /// one of a priority, in which threads collided has further shards, each an entry of its own.
     pub pools: Vec<(u16, MemoryTypeStatistics)>,
     /// The sum over all heaps.
     pub total: PoolStatistics,

@@ -32,8 +32,7 @@ type Flag = model::Flag;
 
 /// Looks at the lock before the core is yielded.
 const LOOKS: u32 = 8;
-/// Between two looks a waiter pauses for so many turns at most; after the first look for one, then for twice as many each
-/// time. A look fetches the line from the holder's core, and each of his next exchanges fetches it back: who looks seldom
+/// Before a look a waiter pauses for so many turns at most; before the first for one, then for twice as many each time. A look fetches the line from the holder's core, and each of his next exchanges fetches it back: who looks seldom
 /// lets him do several things meanwhile.
 const LONGEST_PAUSE: u32 = 64;
 /// Yields before a waiter sleeps: its holder has been stopped, or walks over a whole pool.
@@ -43,7 +42,7 @@ const YIELDS: u32 = 64;
 const SLEEP: Duration = Duration::from_micros(50);
 
 /// How often one who lets others in looks whether somebody came: until the line has crossed to another core and back.
-const COURTESY: u32 = if cfg!(loom) { 1 } else { 64 };
+const COURTESY: u32 = if cfg!(loom) { 1 } else { LONGEST_PAUSE };
 
 /// The raw lock.
 #[derive(Debug)]
@@ -134,14 +133,9 @@ impl RawBriefLock {
 
     /// Takes the lock if it is given back within some looks.
     fn is_had_soon(&self) -> bool {
-        let mut pause = 1;
-        (0..LOOKS).any(|_| {
-            let is_had = !self.is_held.load(Ordering::Relaxed) && lock_api::RawMutex::try_lock(self);
-            if !is_had {
-                (0..pause).for_each(|_| spin_loop());
-                pause = LONGEST_PAUSE.min(2 * pause);
-            }
-            is_had
+        (0..LOOKS).any(|look| {
+            (0..LONGEST_PAUSE.min(1 << look)).for_each(|_| spin_loop());
+            !self.is_held.load(Ordering::Relaxed) && lock_api::RawMutex::try_lock(self)
         })
     }
 }

@@ -2,13 +2,14 @@
 //! different pools share no cache line.
 //!
 //! Invariants:
-//! - T1: `len` is above the number of every slot that has ever had a pool.
-//! - T2: slots change hands under the lock of [`Others`](super::Others), which is taken before that of a slot.
+//! - T1: slots change hands, and `len` and `first_vacant` with them, under the lock of [`Departed`] alone, which is taken
+//!   before that of a slot; a slot's before its pool's.
+//! - T2: no slot from `len` on has a pool, and none below `first_vacant` is without.
 
 use std::sync::Arc;
 
-use super::NumberedPool;
 use super::chunks::Chunks;
+use super::{Departed, NumberedPool};
 use crate::sync::{AtomicU32, BriefMutex, BriefMutexGuard, Ordering, brief_mutex};
 
 /// A place for a pool.
@@ -44,15 +45,16 @@ impl HeldSlot<'_> {
 pub(super) struct PoolTable {
     slots: Chunks<Slot>,
     len: AtomicU32,
+    first_vacant: AtomicU32,
 }
 
 impl PoolTable {
     pub(super) fn new() -> Self {
-        Self { slots: Chunks::new(), len: AtomicU32::new(0) }
+        Self { slots: Chunks::new(), len: AtomicU32::new(0), first_vacant: AtomicU32::new(0) }
     }
 
-    /// Returns one more than the highest number so far.
-    fn len(&self) -> usize {
+    /// Returns one more than the highest number in use.
+    pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Acquire) as usize
     }
 
@@ -73,22 +75,39 @@ impl PoolTable {
         (0..self.len()).filter_map(|number| self.get(number))
     }
 
+    /// Adds a counter up over all pools.
+    pub(super) fn sum(&self, counter: impl Fn(&NumberedPool) -> u64) -> u64 {
+        let slots = (0..self.len()).filter_map(|number| self.hold(number));
+        slots.filter_map(|slot| slot.pool().map(&counter)).sum()
+    }
+
     /// Puts a pool under the lowest free number, which is told to whom makes it; `None` where that makes none.
-    pub(super) fn insert(&self, make: impl FnOnce(usize) -> Option<NumberedPool>) -> Option<Arc<NumberedPool>> {
-        let len = self.len();
-        let number = (0..len).find(|&number| self.get(number).is_none()).unwrap_or(len);
+    pub(super) fn insert(
+        &self,
+        _lock: &mut Departed,
+        make: impl FnOnce(usize) -> Option<NumberedPool>,
+    ) -> Option<Arc<NumberedPool>> {
+        let (len, first) = (self.len(), self.first_vacant.load(Ordering::Relaxed) as usize);
+        let number = (first..len).find(|&number| self.hold(number).is_none()).unwrap_or(len);
         let pool = Arc::new(make(number)?);
         let slot = self.slots.get_or_make(number, Slot::vacant)?;
         *slot.0.lock() = Some(Arc::clone(&pool));
-        if number == len {
-            self.len.fetch_add(1, Ordering::Release);
-        }
+        self.note(len.max(number + 1), number + 1);
         Some(pool)
     }
 
     /// Takes a pool out.
-    pub(super) fn remove(&self, number: usize) -> Option<Arc<NumberedPool>> {
-        self.slots.get(number)?.0.lock().take()
+    pub(super) fn remove(&self, _lock: &mut Departed, number: usize) -> Option<Arc<NumberedPool>> {
+        let pool = self.slots.get(number)?.0.lock().take()?;
+        let len = (0..self.len()).rev().find(|&number| self.hold(number).is_some()).map_or(0, |last| last + 1);
+        self.note(len, number.min(self.first_vacant.load(Ordering::Relaxed) as usize).min(len));
+        Some(pool)
+    }
+
+    fn note(&self, len: usize, first_vacant: usize) {
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        self.first_vacant.store(small(first_vacant), Ordering::Relaxed);
+        self.len.store(small(len), Ordering::Release);
     }
 
     /// Fills the slots up to a number, or vacates them all: one pool stands for many.
@@ -97,6 +116,7 @@ impl PoolTable {
         for number in 0..len {
             *self.slots.get_or_make(number, Slot::vacant).expect("the table is as long").0.lock() = pool.cloned();
         }
-        self.len.store(u32::try_from(len).expect("the table is not as long"), Ordering::Release);
+        let filled = if pool.is_some() { len } else { 0 };
+        self.note(filled, filled);
     }
 }

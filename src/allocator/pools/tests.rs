@@ -343,6 +343,30 @@ fn what_a_pool_was_used_for_counts_when_it_is_gone() {
 }
 
 #[test]
+fn a_custom_pool_has_the_lowest_free_index_and_the_table_ends_behind_the_last() {
+    let sim = SimDevice::new(Profile::unified());
+    let allocator = allocator(&sim, 64 * MIB);
+    let pools = allocator.pools();
+    let create = || {
+        let pool = pools.add_custom(&PoolCreateInfo::for_memory_type(0), 0, u64::MAX).expect("there is room");
+        usize::from(pool.index()) - FIRST_OTHER
+    };
+    let all = || pools.table.all().map(|pool| usize::from(pool.index()) - FIRST_OTHER).collect::<Vec<_>>();
+    assert_eq!(((0..40).map(|_| create()).collect::<Vec<_>>(), pools.table.len()), ((0..40).collect(), 40));
+    for number in [20, 38, 3, 39] {
+        pools.remove(u16::try_from(FIRST_OTHER + number).expect("small"));
+    }
+    let left: Vec<_> = (0..38).filter(|number| ![3, 20].contains(number)).collect();
+    assert_eq!((all(), pools.table.len(), pools.sum(|_| 1)), (left, 38, 36));
+    assert_eq!([(); 4].map(|()| create()), [3, 20, 38, 39]);
+    for number in (0..40).rev() {
+        pools.remove(u16::try_from(FIRST_OTHER + number).expect("small"));
+    }
+    assert_eq!((all(), pools.table.len(), create()), (vec![], 0, 0));
+    put_away(sim, allocator, []);
+}
+
+#[test]
 fn custom_pools_have_indices_of_their_own_up_to_the_last() {
     let sim = SimDevice::new(Profile::unified());
     let allocator = allocator(&sim, 64 * MIB);
