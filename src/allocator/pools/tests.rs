@@ -7,6 +7,7 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use super::shards::COLLISIONS_TO_OPEN;
 use super::*;
 use crate::allocator::{Allocation, AllocationCreateInfo, AllocationRequirements, AllocatorCreateInfo, DeviceAddress};
 use crate::device::{Features, Memory};
@@ -62,7 +63,7 @@ fn in_the_second_shard<T: Send>(allocator: &Allocator, work: impl FnOnce() -> T 
     let type_index = best_type(allocator);
     on_an_odd_thread(|| {
         let shards = allocator.pools().shards(type_index, Kind::Linear);
-        (0..32).for_each(|_| shards.note_collision());
+        (0..COLLISIONS_TO_OPEN).for_each(|_| shards.note_collision());
         let index = allocator.pools().own_shard(type_index, Kind::Linear).index();
         assert!((64..128).contains(&index), "shard {index}");
         work()

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::super::FIRST_OTHER;
+use super::super::shards::COLLISIONS_TO_OPEN;
 use super::{NumberedPool, allocator_with, info, on_an_odd_thread, put_away, request, while_busy};
 use crate::allocator::{Allocation, AllocationCreateInfo};
 use crate::device::Features;
@@ -31,10 +32,10 @@ fn own(allocator: &Allocator, priority: MemoryPriority) -> Option<&NumberedPool>
     allocator.pools().own_shard_with_priority(0, Kind::Linear, priority)
 }
 
-/// Opens the second shard, as 32 collisions do.
+/// Opens the second shard, as so many collisions do.
 fn collide(allocator: &Allocator) {
     let pool = own(allocator, high()).expect("there is room for it");
-    (0..32).for_each(|_| {
+    (0..COLLISIONS_TO_OPEN).for_each(|_| {
         allocator.pools().own_shard_when_busy(pool, Kind::Linear);
     });
 }
