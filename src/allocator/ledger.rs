@@ -198,6 +198,18 @@ impl Entry {
 mod tests {
     use super::*;
 
+    /// What threads with a shard each name, or with a custom pool each, lies apart; what lies in one pool, together.
+    #[test]
+    fn shards_and_neighbouring_pools_have_parts_of_their_own() {
+        let part = |pool, index| LedgerKey::new(pool, false, RangeKey::new(index, 1)).part();
+        let parts =
+            |pools: core::iter::StepBy<core::ops::Range<u16>>| pools.map(|pool| part(pool, 7)).collect::<Vec<_>>();
+        let all: Vec<_> = (0..SHARD_COUNT).collect();
+        assert_eq!(parts((5..1024).step_by(64)), all, "the shards of memory type 5");
+        assert_eq!(parts((1024..1040).step_by(1)), all, "the first custom pools");
+        assert_eq!((part(1023, 1), part(1023, 9), part(1024, 1), part(1040, 1)), (15, 15, 0, 0));
+    }
+
     #[test]
     fn the_host_pays_for_entries_and_for_their_names() {
         let ledger = Ledger::new(false);
