@@ -64,14 +64,10 @@ pub(crate) struct NumberedPool {
 /// Among which pools it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Home {
-    /// The default pools of its memory type, or those of its class: one that was opened because threads collided in the
-    /// first is a further shard.
-    Default {
-        is_further: bool,
-    },
-    Class {
-        is_further: bool,
-    },
+    /// The default pools of its memory type; a further shard where it was opened because threads collided in the first.
+    Default { is_further: bool },
+    /// The pools of its class, in the same way.
+    Class { is_further: bool },
     /// It stands alone.
     Custom,
 }

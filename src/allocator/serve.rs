@@ -120,7 +120,7 @@ impl Allocator {
     }
 
     #[inline(never)]
-    pub(super) fn serve_otherwise(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
+    fn serve_otherwise(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
         match self.place_in_existing(&request) {
             Some((placement, stamp)) => Ok(self.hand_out(&request, &placement, stamp)),
             None => self.descend(request),
@@ -240,7 +240,7 @@ impl Allocator {
 
 /// Makes the handle of a plain request.
 #[inline]
-pub(super) fn stamped(request: &AllocationRequest<'_>, placement: &Placement, pool: &NumberedPool) -> Allocation {
+fn stamped(request: &AllocationRequest<'_>, placement: &Placement, pool: &NumberedPool) -> Allocation {
     let AllocationRequirements { size, kind, .. } = *request.requirements;
     Allocation::new(placement, size, pool.stamp().with(Trait::NonLinear, kind == Kind::NonLinear))
 }
