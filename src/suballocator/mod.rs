@@ -41,8 +41,8 @@ pub(crate) mod virtual_block;
 
 use fixed::Fixed;
 use linear::Linear;
+pub(crate) use request::Settings;
 pub use request::{Algorithm, End, InvalidRequest, Request};
-pub(crate) use request::{NO_SLIVERS, Settings};
 pub(crate) use tlsf::SlotRule;
 use tlsf::Tlsf;
 pub(crate) use validate::Violation;

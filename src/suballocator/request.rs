@@ -98,8 +98,11 @@ pub enum Algorithm {
 pub(crate) struct Settings {
     /// Every offset and size is a multiple of this; a power of two.
     pub(crate) unit: u64,
-    /// Largest size in bytes that TLSF serves from slabs; 0 for none.
+    /// Largest size in bytes that TLSF serves from slabs, however little is live; 0 for none.
     pub(crate) slab_limit: u64,
+    /// TLSF serves larger sizes from slabs too, where they are at most one part in `1 << large_slot_shift` of what is live;
+    /// [`NO_LARGE_SLOTS`] for none.
+    pub(crate) large_slot_shift: u32,
     /// TLSF places sizes from here on at the high end of a free range, smaller ones at the low end.
     pub(crate) high_end_from: u64,
     /// TLSF serves what would be left of a free range with it, where that is at most one part in `1 << sliver_shift` of
@@ -107,13 +110,22 @@ pub(crate) struct Settings {
     pub(crate) sliver_shift: u32,
 }
 
+/// The `large_slot_shift` of slabs for small sizes alone.
+pub(crate) const NO_LARGE_SLOTS: u32 = 63;
+
 /// The `sliver_shift` of exact cuts.
 pub(crate) const NO_SLIVERS: u32 = 63;
 
 impl Settings {
     /// Settings of an algorithm that knows neither slabs, ends nor slivers.
     pub(crate) const fn plain(unit: u64) -> Self {
-        Self { unit, slab_limit: 0, high_end_from: u64::MAX, sliver_shift: NO_SLIVERS }
+        Self {
+            unit,
+            slab_limit: 0,
+            large_slot_shift: NO_LARGE_SLOTS,
+            high_end_from: u64::MAX,
+            sliver_shift: NO_SLIVERS,
+        }
     }
 
     /// Returns the size of the largest region, in bytes.

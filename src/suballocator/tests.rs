@@ -253,7 +253,7 @@ impl Shadow {
 }
 
 fn settings(unit: u64, slab_limit: u64) -> Settings {
-    Settings { unit, slab_limit, high_end_from: 64 * unit, sliver_shift: 5 }
+    Settings { slab_limit, high_end_from: 64 * unit, sliver_shift: 5, ..Settings::plain(unit) }
 }
 
 fn run(algorithm: Algorithm, settings: Settings, program: &[Step]) {
@@ -359,6 +359,15 @@ proptest! {
     #[test]
     fn tlsf_with_slabs_agrees_with_its_shadow(program in program(), shift in 0..17u32, limit in 1..6_000u64) {
         run(Algorithm::Tlsf, settings(1 << shift, limit.max(8 << shift)), &program);
+    }
+
+    /// A request of a quarter or a 32nd of what is live is a large one's, so that there are some.
+    #[test]
+    fn tlsf_with_large_slots_agrees_with_its_shadow(
+        program in program(), shift in 0..13u32, limit in 0..400u64, large_slot_shift in 2..6u32,
+    ) {
+        let settings = Settings { large_slot_shift, ..settings(1 << shift, limit.max(1 << shift)) };
+        run(Algorithm::Tlsf, settings, &program);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! allocate ──> slab of the class with a free slot? ──yes──> its lowest free slot
 //!                  │ no                                            ▲
-//!                  ├─ a new slab fits? ──────────> cut its range ──┘
+//!                  ├─ a new slab fits? ──────────> cut its range ──┘  (large slots: where the free range is twice as long)
 //!                  ├─ a free range fits? ────────> cut: [ front stays free ][ used ][ tail becomes free ]
 //!                  └─ one would, merged with slabs that are empty? ──> give those back, cut
 //! free ──────> slot: set its bit          range: merge with the free neighbours, store in the list of the new size
@@ -66,7 +66,7 @@ impl Tlsf {
         Self {
             ranges: RangeList::new(),
             lists: FreeLists::new(),
-            slabs: Slabs::new(settings.slab_limit, shift),
+            slabs: Slabs::new(settings),
             shift,
             high_end_from: settings.high_end_from,
             sliver_shift: settings.sliver_shift,
@@ -97,7 +97,13 @@ impl Tlsf {
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let class = self.slot_class(request);
         if class != NO_CLASS {
-            let slot = self.take_slot(class).or_else(|| self.take_new_slot(class, request));
+            let slot = self.take_slot(class);
+            if slot.is_some() {
+                return slot;
+            }
+        }
+        if self.is_for_slabs(class) {
+            let slot = self.take_new_slot(class, request);
             if slot.is_some() {
                 return slot;
             }
@@ -106,6 +112,12 @@ impl Tlsf {
         let Some(fit) = self.lists.find(&self.ranges.nodes, &want) else {
             return self.take_exactly(request);
         };
+        if self.is_for_large_slab(class, fit.node) {
+            let slot = self.take_new_slot(class, request);
+            if slot.is_some() {
+                return slot;
+            }
+        }
         Some(self.take_range(fit, &want))
     }
 
@@ -266,16 +278,16 @@ impl Tlsf {
     /// Searches where no slab has a slot.
     fn find(&self, want: &Want, class: usize) -> Option<Found> {
         let rounded = want.rounded();
-        if class != NO_CLASS {
-            let found = self.find_slab(class, want.end);
-            if found.is_some() {
-                return found;
-            }
+        let slab = if self.is_for_slabs(class) { self.find_slab(class, want.end) } else { None };
+        if slab.is_some() {
+            return slab;
         }
-        if let Some(cut) = self.lists.find_apart(&self.ranges, &rounded) {
-            return Some(Found::Range(self.with_sliver(cut, want)));
-        }
-        self.find_exactly(want, &rounded)
+        let Some(cut) = self.lists.find_apart(&self.ranges, &rounded) else {
+            return self.find_exactly(want, &rounded);
+        };
+        let is_for_slab = self.is_for_large_slab(class, cut.node);
+        let slab = if is_for_slab { self.find_slab(class, want.end) } else { None };
+        slab.or_else(|| Some(Found::Range(self.with_sliver(cut, want))))
     }
 
     /// Searches for room for no more than what was asked, where there is none for the rounded size.

@@ -26,9 +26,7 @@ use short_way::Refused;
 use super::fixed::MAX_SLOT_COUNT;
 use super::range_list::SLAB_BIT;
 use super::size_class::MAX_SIZE;
-use super::{
-    Algorithm, NO_SLIVERS, RangeKey, RangeState, Request, Settings, SlotRule, Spot, Suballocator, Violation, align,
-};
+use super::{Algorithm, RangeKey, RangeState, Request, Settings, SlotRule, Spot, Suballocator, Violation, align};
 
 /// Sizes from here on are placed at the high end of a free range, so that small and large do not mix: 64 KiB did best
 /// on recorded applications.
@@ -195,12 +193,8 @@ impl VirtualBlock {
     /// [`VirtualBlockError`] when the description makes no sense; it says why.
     pub fn new(info: &VirtualBlockCreateInfo) -> Result<Self, VirtualBlockError> {
         info.check()?;
-        let settings = Settings {
-            unit: info.unit,
-            slab_limit: info.slab_limit,
-            high_end_from: HIGH_END_FROM,
-            sliver_shift: NO_SLIVERS,
-        };
+        let settings =
+            Settings { slab_limit: info.slab_limit, high_end_from: HIGH_END_FROM, ..Settings::plain(info.unit) };
         let mut suballocator = Suballocator::new(info.algorithm, settings);
         suballocator.add_region(info.size);
         let id = next_id().ok_or(VirtualBlockError::NoIdLeft)?;

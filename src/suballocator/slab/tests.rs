@@ -12,9 +12,14 @@ fn a_class_is_one_cache_line() {
     assert_eq!((size_of::<SlabClass>(), align_of::<SlabClass>()), (64, 64));
 }
 
+/// Slabs for sizes of up to 64 bytes.
+fn small() -> Slabs {
+    Slabs::new(&Settings { slab_limit: 64, ..Settings::plain(1) })
+}
+
 #[test]
 fn the_host_pays_a_cache_line_for_each_class_and_each_slab() {
-    let mut slabs = Slabs::new(64, 0);
+    let mut slabs = small();
     let classes = slabs.classes.len();
     assert_eq!(slabs.host_bytes(), 64 * classes);
     for _ in 0..100 {
@@ -46,31 +51,48 @@ fn drain(slabs: &mut Slabs, class: usize) -> Vec<RangeKey> {
 
 #[test]
 fn slabs_grow_with_their_class() {
-    let mut slabs = Slabs::new(256 << 10, 6);
+    let mut slabs = Slabs::new(&Settings { slab_limit: 256 << 10, ..Settings::plain(64) });
     let class = slab_class(64);
     let counts: Vec<u64> = (0..13)
         .map(|_| {
-            let count = slabs.next_count(class);
+            let count = slabs.next_count(class, 0);
             slabs.add(class, count, 0, (0, 0));
             assert_eq!(drain(&mut slabs, class).len() as u64, count);
             count
         })
         .collect();
     assert_eq!(counts, [1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 16], "a quarter from 64 on");
-    assert_eq!(slabs.next_count(slab_class(1)), 64, "4 KiB hold 64 slots of 64 bytes");
-    assert_eq!(slabs.next_count(slab_class(16)), 4, "and 4 of 1 KiB");
+    assert_eq!(slabs.next_count(slab_class(1), 0), 64, "4 KiB hold 64 slots of 64 bytes");
+    assert_eq!(slabs.next_count(slab_class(16), 0), 4, "and 4 of 1 KiB");
     let large = slab_class(1 << 12);
     slabs.classes[large].slots = 100;
-    assert_eq!(slabs.next_count(large), 2, "512 KiB hold two slots of 256 KiB");
+    assert_eq!(slabs.next_count(large, 0), 2, "512 KiB hold two slots of 256 KiB");
     slabs.classes[large].slots = 1_024;
-    assert_eq!(slabs.next_count(large), 16, "a 64th of 256 MiB holds 16");
+    assert_eq!(slabs.next_count(large, 0), 16, "a 64th of 256 MiB holds 16");
     slabs.classes[large].slots = u32::MAX;
-    assert_eq!(slabs.next_count(large), 64);
+    assert_eq!(slabs.next_count(large, 0), 64);
+}
+
+#[test]
+fn large_slots_come_in_eights_where_so_much_is_live() {
+    let settings = Settings { slab_limit: 256 << 10, large_slot_shift: 13, ..Settings::plain(64) };
+    let mut slabs = Slabs::new(&settings);
+    let (class, slot) = (slab_class(0x4000), 1 << 20);
+    assert_eq!((slabs.is_large(class), slabs.is_large(slab_class(0x1000))), (true, false));
+    assert_eq!([(slot << 13) - 1, slot << 13].map(|live| slabs.next_count(class, live)), [0, 8]);
+    assert_eq!([0, 8 << 30].map(|live| slabs.most(live)), [256 << 10, 1 << 20]);
+    let paid = slabs.host_bytes();
+    slabs.add(class, 8, 0, (0, 0));
+    assert_eq!(slabs.most(0), 1 << 20, "its slots serve, however little is live by now");
+    assert!(slabs.host_bytes() >= paid + 64 * (class - slab_class(0x1000)), "classes come with the first slab");
+    assert_eq!(slabs.most(u64::MAX), 1 << 31);
+    let plain = Slabs::new(&Settings { slab_limit: 256 << 10, ..Settings::plain(64) });
+    assert_eq!((plain.next_count(class, 1 << 60), plain.most(1 << 60)), (0, 256 << 10));
 }
 
 #[test]
 fn slots_are_taken_once_and_put_once() {
-    let mut slabs = Slabs::new(64, 0);
+    let mut slabs = small();
     let class = slab_class(8);
     let slab = slabs.add(class, 64, 0, (3, 1_000));
     let keys: Vec<_> = (0..64)
@@ -92,7 +114,7 @@ fn slots_are_taken_once_and_put_once() {
 
 #[test]
 fn a_removed_slab_makes_its_keys_stale() {
-    let mut slabs = Slabs::new(64, 0);
+    let mut slabs = small();
     let slab = slabs.add(3, 1, 9, (0, 0));
     let key = drain(&mut slabs, 3)[0];
     assert!(slabs.put(key).is_some_and(|put| put.left == SlabLeft::Kept));
@@ -106,7 +128,7 @@ fn a_removed_slab_makes_its_keys_stale() {
 /// The number of a slab that is gone, with the life that it had.
 #[test]
 fn the_short_way_frees_nothing_of_a_slab_that_followed() {
-    let mut slabs = Slabs::new(64, 0);
+    let mut slabs = small();
     let slab = slabs.add(3, 2, 9, (0, 0));
     let old = drain(&mut slabs, 3);
     assert!(old.iter().all(|&key| slabs.put(key).is_some()));
@@ -119,7 +141,7 @@ fn the_short_way_frees_nothing_of_a_slab_that_followed() {
 
 #[test]
 fn a_slab_that_is_removed_from_the_second_word_leaves_no_room() {
-    let mut slabs = Slabs::new(64, 0);
+    let mut slabs = small();
     let mut newest = (0, Vec::new());
     for _ in 0..65 {
         newest = (slabs.add(5, 2, 0, (0, 0)), drain(&mut slabs, 5));
@@ -135,7 +157,7 @@ fn a_slab_that_is_removed_from_the_second_word_leaves_no_room() {
 /// An empty slab may be all that lies in its region; whoever is given a slot of it keeps the region.
 #[test]
 fn an_empty_slab_serves_when_no_other_has_room() {
-    let (mut slabs, mut regions) = (Slabs::new(64, 0), regions());
+    let (mut slabs, mut regions) = (small(), regions());
     let slots: Vec<_> = (0..2)
         .flat_map(|region| {
             slabs.add(3, 2, region, (region, 0));
@@ -157,7 +179,7 @@ fn an_empty_slab_serves_when_no_other_has_room() {
 
 #[test]
 fn the_lowest_place_with_room_serves() {
-    let mut slabs = Slabs::new(64, 0);
+    let mut slabs = small();
     let keys: Vec<_> = (0..200)
         .flat_map(|_| {
             slabs.add(5, 2, 0, (0, 0));
@@ -175,22 +197,22 @@ fn the_lowest_place_with_room_serves() {
 
 #[test]
 fn a_class_that_has_all_its_places_gets_no_further_slab() {
-    let mut slabs = Slabs::new(64, 0);
+    let mut slabs = small();
     for _ in 0..PLACE_COUNT {
-        assert!(slabs.next_count(2) > 0);
+        assert!(slabs.next_count(2, 0) > 0);
         slabs.add(2, 1, 0, (0, 0));
         drain(&mut slabs, 2);
     }
-    assert_eq!(slabs.next_count(2), 0);
+    assert_eq!(slabs.next_count(2, 0), 0);
     slabs.remove(77);
-    assert!(slabs.next_count(2) > 0);
+    assert!(slabs.next_count(2, 0) > 0);
     slabs.add(2, 1, 0, (0, 0));
-    assert_eq!((slabs.table[77].place, slabs.next_count(2)), (77, 0));
+    assert_eq!((slabs.table[77].place, slabs.next_count(2, 0)), (77, 0));
 }
 
 #[test]
 fn the_short_way_leaves_the_last_slot_of_a_slab() {
-    let mut slabs = Slabs::new(64, 0);
+    let mut slabs = small();
     slabs.add(3, 2, 9, (0, 0));
     let keys = drain(&mut slabs, 3);
     assert_eq!(slabs.put_ready(keys[0]), Some(4), "the other slot is used");
@@ -201,7 +223,7 @@ fn the_short_way_leaves_the_last_slot_of_a_slab() {
 
 #[test]
 fn a_class_keeps_one_empty_slab() {
-    let mut slabs = Slabs::new(64, 0);
+    let mut slabs = small();
     let keys: Vec<_> = (0..2)
         .map(|node| {
             slabs.add(3, 1, node, (0, 0));

@@ -4,14 +4,12 @@ use alloc::vec::Vec;
 
 use super::super::free_lists::LOOK_COUNT;
 use super::super::slab::kept_bound;
-use super::super::{Algorithm, NO_SLIVERS, Suballocator};
+use super::super::{Algorithm, Suballocator};
 use super::*;
 
 fn tlsf(unit: u64, slab_limit: u64, region_sizes: &[u64]) -> Suballocator {
-    let mut subject = Suballocator::new(
-        Algorithm::Tlsf,
-        Settings { unit, slab_limit, high_end_from: 64 << 10, sliver_shift: NO_SLIVERS },
-    );
+    let mut subject =
+        Suballocator::new(Algorithm::Tlsf, Settings { slab_limit, high_end_from: 64 << 10, ..Settings::plain(unit) });
     for &size in region_sizes {
         subject.add_region(size);
     }
@@ -210,7 +208,6 @@ fn slots_serve_up_to_the_limit_and_to_the_alignment_of_a_page() {
     let rule = subject.slot_rule();
     let is_served = |size, alignment| rule.class_of(&Request::new(size, alignment)).is_some();
     assert_eq!([is_served(16 << 10, 4_096), is_served(16 << 10, 8_192)], [true, false]);
-    assert_eq!([is_served(64 << 10, 64), is_served((64 << 10) + 1, 64)], [true, false]);
     let is_slot = [64 << 10, (64 << 10) + 1].map(|size| {
         let range = subject.allocate(&Request::new(size, 64)).expect("it has room");
         range.key.is_slot()
@@ -414,6 +411,36 @@ fn allocating_and_freeing_in_turn_reuses_one_slab() {
     assert_eq!(tlsf.slabs.table.len(), 1);
 }
 
+/// A slot of 1 MiB is an eighth of what is live. There is a hole of 15 MiB for the first request and one of 16 for the second.
+#[test]
+fn a_slab_of_large_slots_is_cut_only_out_of_a_range_of_twice_its_size() {
+    const MIB: u64 = 1 << 20;
+    let settings = Settings { slab_limit: 256 << 10, large_slot_shift: 3, ..Settings::plain(64) };
+    let mut subject = Suballocator::new(Algorithm::Tlsf, settings);
+    let request = Request::new(MIB, 64);
+    let take = |subject: &mut Suballocator| {
+        let spot = subject.probe(&request).expect("it has room");
+        let got = subject.allocate(&request).expect("it has room");
+        assert_eq!((spot.region, spot.offset, spot.size), (got.region, got.offset, got.size));
+        subject.validate().expect("the invariants hold");
+        (got.region, got.key)
+    };
+    for size in [8 * MIB, 15 * MIB] {
+        subject.add_region(size);
+    }
+    let live = subject.allocate(&Request::new(8 * MIB, 1)).expect("it has room");
+    let (region, key) = take(&mut subject);
+    assert_eq!((live.region, region, key.is_slot()), (0, 1, false), "the hole is too small for a slab");
+    subject.free(key).expect("the key is live");
+    subject.allocate_in(1, &Request::new(15 * MIB, 1)).expect("it is free");
+    subject.add_region(16 * MIB);
+    assert_eq!(
+        (0..9).map(|_| take(&mut subject).1.is_slot()).filter(|&is_slot| is_slot).count(),
+        8,
+        "then a hole of 8"
+    );
+}
+
 #[test]
 fn many_empty_regions_cost_nothing_to_know() {
     let mut subject = tlsf(64, 0, &[1 << 16; 1_000]);
@@ -457,7 +484,7 @@ fn a_region_as_large_as_the_request_serves_it_at_any_alignment() {
 
 #[test]
 fn slivers_are_served_with_what_they_would_be_left_of() {
-    let settings = Settings { unit: 64, slab_limit: 0, high_end_from: 64 << 10, sliver_shift: 5 };
+    let settings = Settings { high_end_from: 64 << 10, sliver_shift: 5, ..Settings::plain(64) };
     let mut subject = Suballocator::new(Algorithm::Tlsf, settings);
     subject.add_region(33 << 16);
     let whole = Request::new(32 << 16, 1 << 16);

@@ -1,16 +1,16 @@
 //! Does `validate` notice? Each invariant is broken by hand, and must be named.
 
-use super::super::{Algorithm, NO_SLIVERS, Request, Settings};
+use super::super::{Algorithm, Request, Settings};
 use super::*;
 
 fn settings() -> Settings {
-    Settings { unit: 16, slab_limit: 256, high_end_from: 1 << 20, sliver_shift: NO_SLIVERS }
+    Settings { slab_limit: 256, high_end_from: 1 << 20, ..Settings::plain(16) }
 }
 
 /// Ranges of two regions, used and free, with slabs of several classes, one of them empty.
 fn tlsf() -> Tlsf {
     // Slots of a page and more: their first slabs have one slot.
-    let large = Settings { unit: 16 << 8, slab_limit: 256 << 8, high_end_from: 1 << 28, sliver_shift: NO_SLIVERS };
+    let large = Settings { slab_limit: 256 << 8, high_end_from: 1 << 28, ..Settings::plain(16 << 8) };
     let mut subject = Suballocator::new(Algorithm::Tlsf, large);
     subject.add_region(256 << 16);
     subject.add_region(256 << 12);
@@ -198,7 +198,7 @@ fn each_algorithm_is_checked() {
 
 #[test]
 fn a_class_of_more_than_64_slabs_is_checked() {
-    let settings = Settings { unit: 64, slab_limit: 256 << 10, high_end_from: 1 << 28, sliver_shift: NO_SLIVERS };
+    let settings = Settings { slab_limit: 256 << 10, high_end_from: 1 << 28, ..Settings::plain(64) };
     let mut subject = Suballocator::new(Algorithm::Tlsf, settings);
     subject.add_region(256 << 20);
     let request = Request::new(256 << 10, 64);
