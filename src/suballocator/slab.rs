@@ -31,43 +31,19 @@
 //! What it does not do: it never touches ranges. [`tlsf`](super::tlsf) cuts them, and gives them back.
 
 mod class;
+mod growth;
 
 use alloc::vec::Vec;
 
 use class::PLACE_COUNT;
 pub(super) use class::{RoomBits, SlabClass};
+pub(super) use growth::{is_worth_a_large_slab, kept_bound};
+use growth::{large_count, small_count};
 
 use super::range_list::{SLAB_BIT, reserve_quarter};
 use super::region_table::{NONE, RegionTable};
 use super::size_class::{MAX_SLAB_SLOT, slab_class, slab_slot};
 use super::{RangeKey, Settings, Spot, Suballocation};
-
-/// Slots of a large slab: one machine word of bits.
-const SLOT_COUNT: u64 = 64;
-
-/// Largest slab in bytes while its class is small: what one remaining slot can pin. Two slots of the largest class: with
-/// one, mixed sizes of up to 1 MiB take 8 % more instructions and half as many host bytes again, and the recorded
-/// applications save nothing.
-const SLAB_BYTES: u64 = 512 << 10;
-
-/// Smallest slab in bytes, so that sizes of no account cost few slabs.
-const SLAB_LEAST: u64 = 4 << 10;
-
-/// A class of so many slots has no account of a small program to keep: its next slab has a quarter of them, not a half.
-/// Measured on uploads of four frames in flight: 1.14 reserved / live instead of 1.36, at the same cost; recorded
-/// applications 1.155 instead of 1.154. From 32 slots on 1.158, for every class 1.155 and 13 % more instructions.
-const MANY_SLOTS: u64 = 64;
-
-/// A slab of a class with many slots may take this share (1/n) of them: so a class of any size has few slabs.
-const SLAB_SHARE: u64 = 64;
-
-/// Slots of every slab of large ones. Measured on the workloads of `LARGE_SLOT_SHIFT`: with up to 64, as large as a 1,024th of
-/// what is live, 0.2 % more memory in the same time; with four, of twice the size, 0.2 % more in 4 % less.
-pub(super) const LARGE_SLOT_COUNT: u64 = 8;
-
-/// Empty slabs are kept up to this many bytes and a 32nd of what is live: one of each class, nearly. With 1 MiB 10 live of up
-/// to 1 MiB take a fifth more instructions.
-const KEPT_BYTES: u64 = 4 << 20;
 
 /// "Not for slabs": a class that no table reaches.
 pub(super) const NO_CLASS: usize = usize::MAX;
@@ -193,14 +169,9 @@ impl Slabs {
         }
         let (slot, slots) = (slab_slot(class) << self.shift, entry.map_or(0, |entry| u64::from(entry.slots)));
         if self.is_large(class) {
-            return if slot <= used_bytes >> self.large_slot_shift { LARGE_SLOT_COUNT } else { 0 };
+            return large_count(slot, used_bytes >> self.large_slot_shift);
         }
-        let largest = SLAB_BYTES.max(slots * slot / SLAB_SHARE);
-        let count = (slots / if slots < MANY_SLOTS { 2 } else { 4 })
-            .max(SLAB_LEAST / slot)
-            .min(largest / slot)
-            .clamp(1, SLOT_COUNT);
-        1 << count.ilog2()
+        small_count(slot, slots)
     }
 
     /// Adds a slab of `count` free slots in the used range `node`: the empty slab of its class.
@@ -413,12 +384,6 @@ pub(super) struct Put {
     pub(super) offset: u64,
     pub(super) size: u64,
     pub(super) left: SlabLeft,
-}
-
-/// Returns how many bytes of empty slabs are kept, by what is live.
-#[inline]
-pub(super) const fn kept_bound(used_bytes: u64) -> u64 {
-    (used_bytes >> 5) + KEPT_BYTES
 }
 
 #[inline]

@@ -16,17 +16,12 @@ use super::super::free_lists::Want;
 use super::super::range_list::{Cut, Node, SLAB_BIT};
 use super::super::region_table::RegionTable;
 use super::super::size_class;
-use super::super::slab::{LARGE_SLOT_COUNT, NO_CLASS, Put, Slab, SlabLeft, kept_bound};
+use super::super::slab::{NO_CLASS, Put, Slab, SlabLeft, is_worth_a_large_slab, kept_bound};
 use super::super::{End, Freed, RangeKey, RangeState, RangeView, Request, Spot, Suballocation};
 use super::{Found, Tlsf};
 
 /// Largest alignment that slabs serve, in bytes: starting every slab of large slots at more would tear holes.
 const SLAB_ALIGNMENT: u64 = 4096;
-
-/// A slab of large slots is cut only out of a free range that holds so many of them: twice the slab. The gaps that large
-/// resources leave stay for single ones. Wherever it fits instead, a level that streams reserves 1.15 of what is live, not
-/// 1.09, and mixed sizes of up to 16 MiB 1.2, not 1.07.
-const LARGE_SLAB_ROOM: u64 = 2 * LARGE_SLOT_COUNT;
 
 /// Which requests are served by slots, and of which class: what never changes, so that no lock is needed to know it.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +87,7 @@ impl Tlsf {
     #[inline]
     pub(super) fn is_for_large_slab(&self, class: usize, node: u32) -> bool {
         class != NO_CLASS
-            && size_class::slab_slot(class) * LARGE_SLAB_ROOM <= self.ranges.nodes[node as usize].size()
+            && is_worth_a_large_slab(size_class::slab_slot(class), self.ranges.nodes[node as usize].size())
             && self.slabs.next_count(class, self.used_bytes) > 0
     }
 
