@@ -18,13 +18,13 @@
 //! Sizes above the limit are *large*: they have slabs of eight slots, once so much is live that one of these weighs little.
 //!
 //! Invariants:
-//! * S1: a slab's range is used, carries the slab's index as its mark, starts where slot 0 does, and is exactly
+//! * S1: a slab's range is used, carries the slab's index as its mark, starts where its first slot does, and is exactly
 //!   `count` slots long.
-//! * S2: `free` has no bit outside `full`, which has `count` bits.
+//! * S2: `free` has no bit outside `full`, which has `count` bits side by side: slot 0 may have been cut off.
 //! * S3: the bit of a place is set in `words` if and only if its slab has a free slot and a used one, and the bit of a word
 //!   in `room` if and only if the word is not 0. Every slab has one place in its class.
 //! * S4: a class's `slots` is the sum of its slabs' slots; `empty` is its one slab without a used slot, if any;
-//!   `kept_bytes` is the size of all such slabs together.
+//!   `kept_bytes` is the size of all such slabs together, `large_bytes` that of all slabs of large slots.
 //! * S5: a slab's generation changes when it is given back. Keys of one slab life are told apart by slot only: that
 //!   one slot serves two owners is excluded by its bit, that an owner keeps a key after freeing it by move-only keys.
 //!
@@ -43,7 +43,7 @@ use growth::{large_count, small_count};
 use super::range_list::{SLAB_BIT, reserve_quarter};
 use super::region_table::{NONE, RegionTable};
 use super::size_class::{MAX_SLAB_SLOT, slab_class, slab_slot};
-use super::{RangeKey, Settings, Spot, Suballocation};
+use super::{End, RangeKey, Settings, Spot, Suballocation};
 
 /// "Not for slabs": a class that no table reaches.
 pub(super) const NO_CLASS: usize = usize::MAX;
@@ -56,7 +56,7 @@ pub(super) struct Slab {
     pub(super) free: u64,
     /// One bit per slot; 0 marks a spare slab.
     pub(super) full: u64,
-    /// Offset of slot 0 in its region, in bytes.
+    /// Offset of slot 0 in its region, in bytes, be it cut off or not.
     pub(super) offset: u64,
     /// The bits of its place.
     pub(super) room: RoomBits,
@@ -98,6 +98,19 @@ impl Slab {
         self.free == self.full
     }
 
+    /// Returns how many slots at one end are free; the slab has a used one.
+    pub(super) const fn free_at(&self, side: End) -> u32 {
+        match side {
+            End::Low => self.used().trailing_zeros() - self.full.trailing_zeros(),
+            End::High => self.used().leading_zeros() - self.full.leading_zeros(),
+        }
+    }
+
+    /// Returns where its first slot lies, in bytes.
+    pub(super) fn start(&self) -> u64 {
+        self.offset_of(self.full.trailing_zeros())
+    }
+
     /// Returns one bit per used slot: what is not free (S2).
     #[inline]
     const fn used(&self) -> u64 {
@@ -126,6 +139,7 @@ pub(super) struct Slabs {
     large_slot_shift: u32,
     shift: u32,
     pub(super) kept_bytes: u64,
+    pub(super) large_bytes: u64,
 }
 
 impl Slabs {
@@ -136,7 +150,17 @@ impl Slabs {
         let small_count = if units == 0 { 0 } else { slab_class(units) + 1 };
         let largest = small_count.checked_sub(1).map_or(0, |last| slab_slot(last) << shift);
         let classes = alloc::vec![SlabClass::new(); small_count];
-        Self { table: Vec::new(), spare: NONE, classes, small_count, largest, large_slot_shift, shift, kept_bytes: 0 }
+        Self {
+            table: Vec::new(),
+            spare: NONE,
+            classes,
+            small_count,
+            largest,
+            large_slot_shift,
+            shift,
+            kept_bytes: 0,
+            large_bytes: 0,
+        }
     }
 
     /// Returns a slab of the class that has a free slot: the one that [`take`](Self::take) takes from.
@@ -161,7 +185,7 @@ impl Slabs {
     }
 
     /// Returns how many slots the next slab of a class has, where `used_bytes` are live: at most half of what the class has,
-    /// or eight large ones. 0 where there is no place for it, or less live than large slots ask for.
+    /// or eight large ones. 0 where there is no place for it, or too little live for large slots, or for more of them.
     pub(super) fn next_count(&self, class: usize, used_bytes: u64) -> u64 {
         let entry = self.classes.get(class);
         if entry.is_some_and(|entry| entry.vacant == NONE && entry.places.len() == PLACE_COUNT) {
@@ -169,7 +193,8 @@ impl Slabs {
         }
         let (slot, slots) = (slab_slot(class) << self.shift, entry.map_or(0, |entry| u64::from(entry.slots)));
         if self.is_large(class) {
-            return large_count(slot, used_bytes >> self.large_slot_shift);
+            let most = used_bytes >> self.large_slot_shift;
+            return if slot <= most { large_count(slot, self.large_bytes, used_bytes) } else { 0 };
         }
         small_count(slot, slots)
     }
@@ -195,7 +220,9 @@ impl Slabs {
             (slab.class, slab.count) = (class as u16, count as u8);
             self.classes[class].slots += count as u32;
         }
-        self.kept_bytes += slab.bytes();
+        let bytes = slab.bytes();
+        self.kept_bytes += bytes;
+        self.large_bytes += if self.is_large(class) { bytes } else { 0 };
         self.classes[class].empty = index;
         index
     }
@@ -230,13 +257,14 @@ impl Slabs {
         let slab = self.table.get_mut(index as usize)?;
         self.kept_bytes -= slab.bytes();
         entry.empty = NONE;
+        let slot = slab.next_slot();
         slab.free = without_lowest(slab.free);
         if slab.free != 0 {
             entry.set_room(slab.place, slab.room);
         }
         regions.occupy(slab.region);
-        let key = RangeKey { index: SLAB_BIT | index << 6, generation: slab.generation };
-        Some(Suballocation { region: slab.region, offset: slab.offset, size: u64::from(slab.slot), key })
+        let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
+        Some(Suballocation { region: slab.region, offset: slab.offset_of(slot), size: u64::from(slab.slot), key })
     }
 
     /// Gives a slot back where another of its slab stays in use, and returns its bytes; `None`, and nothing changed, for any
@@ -297,16 +325,48 @@ impl Slabs {
         self.empty().next()
     }
 
+    /// Walks the slabs in use that have a free slot, those of the largest slots first.
+    pub(super) fn partly_used(&self) -> impl Iterator<Item = u32> {
+        self.classes.iter().rev().flat_map(SlabClass::with_room)
+    }
+
+    /// Takes the free slots at one end of a slab in use out of it, and returns how many there were.
+    pub(super) fn cut_off(&mut self, index: u32, side: End) -> u64 {
+        let slab = &mut self.table[index as usize];
+        let class = usize::from(slab.class);
+        let entry = &mut self.classes[class];
+        let used = slab.used();
+        let kept = match side {
+            End::Low => u64::MAX << used.trailing_zeros(),
+            End::High => u64::MAX >> used.leading_zeros(),
+        };
+        let count = slab.free_at(side);
+        (slab.full, slab.free) = (slab.full & kept, slab.free & kept);
+        #[expect(clippy::cast_possible_truncation, reason = "a slab has at most 64 slots")]
+        {
+            slab.count = slab.full.count_ones() as u8;
+        }
+        entry.slots -= count;
+        if slab.free == 0 {
+            entry.clear_room(slab.place, slab.room);
+        }
+        let bytes = u64::from(count) * u64::from(slab.slot);
+        self.large_bytes -= if self.is_large(class) { bytes } else { 0 };
+        u64::from(count)
+    }
+
     /// Takes a slab without used slots out of its class and returns its range. Its keys become stale.
     pub(super) fn remove(&mut self, index: u32) -> u32 {
         let slab = &self.table[index as usize];
-        let (node, entry) = (slab.node, &mut self.classes[usize::from(slab.class)]);
+        let (node, bytes, class) = (slab.node, slab.bytes(), usize::from(slab.class));
+        let entry = &mut self.classes[class];
         if entry.empty == index {
-            self.kept_bytes -= slab.bytes();
+            self.kept_bytes -= bytes;
             entry.empty = NONE;
         }
         entry.slots -= u32::from(slab.count);
         entry.leave(slab.place);
+        self.large_bytes -= if self.is_large(class) { bytes } else { 0 };
         self.put_spare(index);
         node
     }
@@ -318,7 +378,7 @@ impl Slabs {
             self.put_spare(u32::try_from(index).unwrap_or(NONE));
         }
         self.classes.fill(SlabClass::new());
-        self.kept_bytes = 0;
+        (self.kept_bytes, self.large_bytes) = (0, 0);
     }
 
     pub(super) fn host_bytes(&self) -> usize {

@@ -5,7 +5,8 @@
 //!                  │ no                                            ▲
 //!                  ├─ a new slab fits? ──────────> cut its range ──┘  (large slots: where the free range is twice as long)
 //!                  ├─ a free range fits? ────────> cut: [ front stays free ][ used ][ tail becomes free ]
-//!                  └─ one would, merged with slabs that are empty? ──> give those back, cut
+//!                  ├─ one would, merged with slabs that are empty? ──> give those back, cut
+//!                  └─ or with the free end of a slab in use? ──> cut that off, cut
 //! free ──────> slot: set its bit          range: merge with the free neighbours, store in the list of the new size
 //! ```
 //!
@@ -24,6 +25,7 @@
 //!
 //! Source: M. Masmano et al., "TLSF: a new dynamic memory allocator for real-time systems" (2004).
 
+mod ends;
 mod ranges;
 mod slots;
 
@@ -45,6 +47,8 @@ enum Found {
     Range(Cut),
     /// A piece of a free range that appears when the empty slabs from `cut.node` on are given back.
     Reclaimed(Cut),
+    /// A piece of a free range that appears when the free slots at one end of a slab are cut off; `cut.node` is the slab's.
+    AtEnd { slab: u32, side: End, cut: Cut },
 }
 
 /// The suballocator.
@@ -148,6 +152,7 @@ impl Tlsf {
                 self.release_span(cut.node);
                 cut
             }
+            Found::AtEnd { slab, side, cut } => Cut { node: self.cut_end_off(slab, side), ..cut },
         };
         Some(self.take_cut(cut))
     }
@@ -168,7 +173,7 @@ impl Tlsf {
         }
         let (cut, units) = match self.find(&self.want(request)?, class)? {
             Found::Slab { cut, class, .. } => (cut, size_class::slab_slot(class)),
-            Found::Range(cut) | Found::Reclaimed(cut) => (cut, cut.units),
+            Found::Range(cut) | Found::Reclaimed(cut) | Found::AtEnd { cut, .. } => (cut, cut.units),
         };
         let node = &self.ranges.nodes[cut.node as usize];
         Some(self.spot(node.place - node.offset() + cut.offset, units))
@@ -228,7 +233,7 @@ impl Tlsf {
     }
 
     fn largest_of(&self, most: usize) -> u64 {
-        self.lists.largest(&self.ranges, most).max(self.largest_reclaimed()) << self.shift
+        self.lists.largest(&self.ranges, most).max(self.largest_reclaimed()).max(self.largest_end()) << self.shift
     }
 
     pub(super) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
@@ -296,7 +301,7 @@ impl Tlsf {
         let is_rounded = want.units < rounded.units;
         let cut = if is_rounded { self.lists.find_apart(&self.ranges, want) } else { None };
         let cut = cut.or_else(|| self.lists.find_widely(&self.ranges, want));
-        cut.map(Found::Range).or_else(|| self.find_reclaimed(want))
+        cut.map(Found::Range).or_else(|| self.find_reclaimed(want)).or_else(|| self.find_at_end(want))
     }
 
     #[inline]

@@ -152,10 +152,12 @@ fn check_slabs(slabs: &Slabs, ranges: &RangeList, shift: u32) -> Checked {
         if slab.full == 0 {
             continue;
         }
+        let is_in_one = slab.full.count_ones() + slab.full.leading_zeros() + slab.full.trailing_zeros() == u64::BITS;
+        ensure(is_in_one, "S2", "slab", index)?;
         count += 1;
         let fits = |node: &Node| {
             let (offset, bytes) = (node.offset() << shift, node.size() << shift);
-            node.is_used() && (node.region(), offset, bytes) == (slab.region, slab.offset, slab.bytes())
+            node.is_used() && (node.region(), offset, bytes) == (slab.region, slab.start(), slab.bytes())
         };
         ensure(ranges.nodes.get(slab.node as usize).is_some_and(fits), "S1", "slab", index)?;
     }
@@ -164,7 +166,7 @@ fn check_slabs(slabs: &Slabs, ranges: &RangeList, shift: u32) -> Checked {
 
 /// S3, S4.
 fn check_slab_classes(slabs: &Slabs) -> Checked {
-    let mut kept = 0;
+    let (mut kept, mut large) = (0, 0);
     for (number, class) in indexed(&slabs.classes) {
         check_rooms(class, number)?;
         let own = indexed(&slabs.table).filter(|(_, slab)| slab.full != 0 && u32::from(slab.class) == number);
@@ -177,6 +179,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
             ensure(has_room == (slab.free != 0 && !slab.is_empty()), "S3", "slab", index)?;
             with_room += u32::from(has_room);
             slots += slab.full.count_ones();
+            large += if slabs.is_large(number as usize) { slab.bytes() } else { 0 };
             if slab.is_empty() {
                 ensure(empty == NONE, "S4", "slab", index)?;
                 empty = index;
@@ -187,6 +190,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
         ensure(bits == with_room, "S3", "class", number)?;
         ensure(slots == class.slots && empty == class.empty, "S4", "class", number)?;
     }
+    ensure(large == slabs.large_bytes, "S4", "large bytes", large)?;
     ensure(kept == slabs.kept_bytes, "S4", "kept bytes", kept)
 }
 

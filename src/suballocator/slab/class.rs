@@ -58,6 +58,15 @@ impl SlabClass {
         Some(word << 6 | self.words.get(word)?.trailing_zeros() as usize)
     }
 
+    /// Walks the slabs that have a free slot and a used one.
+    pub(super) fn with_room(&self) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.words).flat_map(move |(word, &bits)| {
+            let set = core::iter::successors(Some(bits), |bits| Some(bits & bits.wrapping_sub(1)));
+            let set = set.take_while(|&bits| bits != 0).map(u64::trailing_zeros);
+            set.map(move |bit| self.places[word << 6 | bit as usize])
+        })
+    }
+
     #[inline]
     pub(super) fn set_room(&mut self, place: u16, bits: RoomBits) {
         self.words[usize::from(place >> 6)] |= bits.place;

@@ -87,6 +87,7 @@ impl Tlsf {
     #[inline]
     pub(super) fn is_for_large_slab(&self, class: usize, node: u32) -> bool {
         class != NO_CLASS
+            && self.slabs.is_large(class)
             && is_worth_a_large_slab(size_class::slab_slot(class), self.ranges.nodes[node as usize].size())
             && self.slabs.next_count(class, self.used_bytes) > 0
     }
@@ -236,7 +237,8 @@ impl Tlsf {
 
     pub(super) fn for_each_slot(&self, index: u32, visit: &mut dyn FnMut(RangeView)) {
         let slab = &self.slabs.table[index as usize];
-        for slot in 0..slab.full.count_ones() {
+        let first = slab.full.trailing_zeros();
+        for slot in first..first + slab.full.count_ones() {
             let Spot { region, offset, size } = slab.spot(slot);
             let is_free = slab.free & (1 << slot) != 0;
             let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };

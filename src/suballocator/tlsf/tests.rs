@@ -411,11 +411,12 @@ fn allocating_and_freeing_in_turn_reuses_one_slab() {
     assert_eq!(tlsf.slabs.table.len(), 1);
 }
 
-/// A slot of 1 MiB is an eighth of what is live. There is a hole of 15 MiB for the first request and one of 16 for the second.
+/// A slab of eight slots of 1 MiB is an eighth of what is live. There is a hole of 15 MiB for the first request and one of 16
+/// for the second.
 #[test]
 fn a_slab_of_large_slots_is_cut_only_out_of_a_range_of_twice_its_size() {
     const MIB: u64 = 1 << 20;
-    let settings = Settings { slab_limit: 256 << 10, large_slot_shift: 3, ..Settings::plain(64) };
+    let settings = Settings { slab_limit: 256 << 10, large_slot_shift: 6, ..Settings::plain(64) };
     let mut subject = Suballocator::new(Algorithm::Tlsf, settings);
     let request = Request::new(MIB, 64);
     let take = |subject: &mut Suballocator| {
@@ -425,10 +426,10 @@ fn a_slab_of_large_slots_is_cut_only_out_of_a_range_of_twice_its_size() {
         subject.validate().expect("the invariants hold");
         (got.region, got.key)
     };
-    for size in [8 * MIB, 15 * MIB] {
+    for size in [64 * MIB, 15 * MIB] {
         subject.add_region(size);
     }
-    let live = subject.allocate(&Request::new(8 * MIB, 1)).expect("it has room");
+    let live = subject.allocate(&Request::new(64 * MIB, 1)).expect("it has room");
     let (region, key) = take(&mut subject);
     assert_eq!((live.region, region, key.is_slot()), (0, 1, false), "the hole is too small for a slab");
     subject.free(key).expect("the key is live");
@@ -439,6 +440,42 @@ fn a_slab_of_large_slots_is_cut_only_out_of_a_range_of_twice_its_size() {
         8,
         "then a hole of 8"
     );
+}
+
+/// A slab of 16 slots of 256 bytes, a free range of as much before or behind it, and nothing else. One slot is kept.
+#[test]
+fn free_slots_at_an_end_of_a_slab_serve_what_nothing_else_holds() {
+    const SLOT: u64 = 256;
+    for (before, kept, wanted, offset) in
+        [(0, 4, 12, 5), (0, 11, 11, 0), (0, 4, 4, 0), (0, 15, 15, 0), (1, 11, 12, 0), (1, 4, 11, 6), (1, 0, 15, 2)]
+    {
+        let mut subject = tlsf(64, SLOT, &[17 * SLOT]);
+        let request = |slots| Request::new(slots * SLOT, 1).end(End::Low);
+        let first = (0..before).map(|_| subject.allocate(&request(1)).expect("all is free").key).next();
+        let keys: Vec<_> =
+            (0..16).map(|_| subject.allocate(&Request::new(SLOT, 1)).expect("a slot is free").key).collect();
+        first.iter().for_each(|&key| _ = subject.free(key).expect("the key is live"));
+        let others = || (0..16).filter(|&slot| slot != kept).map(|slot| keys[slot as usize]);
+        others().for_each(|key| _ = subject.free(key).expect("the key is live"));
+        let place = before + kept;
+        assert_eq!(subject.largest_free_range(), place.max(16 - place) * SLOT);
+        assert_eq!(subject.allocate(&request(16)), None, "the kept slot is in the way");
+        let spot = subject.probe(&request(wanted)).expect("an end is free");
+        let range = subject.allocate(&request(wanted)).expect("an end is free");
+        assert_eq!((spot.offset, spot.size), (offset * SLOT, wanted * SLOT));
+        assert_eq!((range.offset, range.size), (offset * SLOT, wanted * SLOT));
+        subject.validate().expect("the invariants hold");
+        assert_eq!(subject.resolve(keys[kept as usize]).map(|spot| spot.offset), Some(place * SLOT));
+        assert!(others().all(|key| subject.free(key).is_err()), "what was cut off names nothing");
+        subject.free(keys[kept as usize]).expect("the key is live");
+        let again = subject.allocate(&Request::new(SLOT, 1)).expect("the slab was kept");
+        assert!(again.key.is_slot());
+        for key in [again.key, range.key] {
+            subject.free(key).expect("the key is live");
+            subject.validate().expect("the invariants hold");
+        }
+        assert_eq!(subject.largest_free_range(), 17 * SLOT);
+    }
 }
 
 #[test]
