@@ -182,6 +182,29 @@ fn limits_are_what_an_allocation_gets() {
     }
 }
 
+/// Nothing is free but one slot of a slab whose other slots are in use.
+#[test]
+fn limits_promise_a_slot_that_is_free() {
+    let rig = Rig::new(common::two_heaps(mib(1024), mib(1024)));
+    let info = AllocationCreateInfo::gpu_only().within_budget();
+    let allocate = |size| rig.allocate(&linear(size), &info).ok();
+    let size = 4 * KIB;
+    let mut made: Vec<Allocation> = (0..400).filter_map(|_| allocate(size)).collect();
+    for heap_index in 0..2 {
+        rig.control().set_budget(heap_index, Some(1));
+    }
+    rig.update_budget();
+    let halves = core::iter::successors(Some(mib(8)), |&size| (size > 64).then_some(size / 2));
+    made.extend(halves.flat_map(|size| core::iter::from_fn(move || allocate(size))));
+    assert_eq!(rig.limits(Intent::GpuOnly).map(|limits| limits.largest_allocation).ok(), Some(0));
+    rig.free(made.swap_remove(201)).expect("it is alive");
+    assert_limits_hold(&rig, Intent::GpuOnly);
+    assert_eq!(rig.limits(Intent::GpuOnly).map(|limits| limits.largest_allocation).ok(), Some(size));
+    made.extend(Some(allocate(size).expect("it was promised")));
+    rig.free_many(&mut made).expect("all are alive");
+    rig.finish();
+}
+
 /// Of many free ranges of one class a search may miss the largest: what it surely finds is promised, a sixteenth less.
 #[test]
 fn limits_promise_a_sixteenth_less_where_a_search_misses_the_largest() {

@@ -231,6 +231,11 @@ impl BlockList {
         self.suballocator_without(regions).largest_free_range()
     }
 
+    /// Returns the largest slot that is free in a slab in use, in bytes; 0 for none.
+    pub(crate) fn largest_free_slot(&self) -> u64 {
+        self.suballocator.largest_free_slot()
+    }
+
     /// Visits every range of every block, in region and offset order.
     pub(crate) fn for_each_range(&self, visit: &mut dyn FnMut(&RangeView)) {
         self.suballocator.for_each_range(&mut |range| visit(&range));

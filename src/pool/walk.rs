@@ -29,6 +29,11 @@ impl Pool {
         self.state.lock().blocks.largest_free_range_without(regions)
     }
 
+    /// Returns the largest slot that a request of its size would be given now, in bytes; 0 for none.
+    pub(crate) fn largest_free_slot(&self) -> u64 {
+        self.state.lock().blocks.largest_free_slot()
+    }
+
     /// Visits every range of every block, and every dedicated memory object.
     pub(crate) fn walk(&self, visitor: &mut dyn PoolVisitor) {
         let state = self.state.lock();

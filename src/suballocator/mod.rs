@@ -375,10 +375,10 @@ impl Suballocator {
     }
 
     /// Returns the size in bytes of the largest free range that a request may be given. Slabs that are kept empty count as
-    /// free: a request gets their room.
+    /// free, and so do free slots at the ends of some hundred others: a request gets their room.
     ///
     /// # Complexity
-    /// TLSF walks its topmost list and what lies around each empty slab, linear its regions.
+    /// TLSF walks its topmost list, what lies around each empty slab, and some hundred slabs; linear its regions.
     pub(crate) fn largest_free_range(&self) -> u64 {
         each!(self, inner => inner.largest_free_range())
     }
@@ -386,11 +386,23 @@ impl Suballocator {
     /// Returns the same, or up to a 16th less where many free ranges are about as large: for who was just refused.
     ///
     /// # Complexity
-    /// TLSF: O(1), and what lies around each empty slab. Linear walks its regions.
+    /// TLSF: O(1), what lies around each empty slab, and some hundred others. Linear walks its regions.
     pub(crate) fn largest_at_a_glance(&self) -> u64 {
         match self {
             Self::Tlsf(tlsf) => tlsf.largest_at_a_glance(),
             Self::Linear(_) | Self::Fixed(_) => self.largest_free_range(),
+        }
+    }
+
+    /// Returns the size in bytes of the largest slot that is free in a slab in use: no range, but a request of its size gets it.
+    /// 0 where there is none.
+    ///
+    /// # Complexity
+    /// O(classes).
+    pub(crate) fn largest_free_slot(&self) -> u64 {
+        match self {
+            Self::Tlsf(tlsf) => tlsf.slabs.largest_free_slot(),
+            Self::Linear(_) | Self::Fixed(_) => 0,
         }
     }
 

@@ -325,6 +325,12 @@ impl Slabs {
         self.empty().next()
     }
 
+    /// Returns the size of the largest free slot of a slab in use, in bytes; 0 where there is none.
+    pub(super) fn largest_free_slot(&self) -> u64 {
+        let class = self.classes.iter().rposition(|class| class.room != 0);
+        class.map_or(0, |class| slab_slot(class) << self.shift)
+    }
+
     /// Walks the slabs in use that have a free slot, those of the largest slots first.
     pub(super) fn partly_used(&self) -> impl Iterator<Item = u32> {
         self.classes.iter().rev().flat_map(SlabClass::with_room)

@@ -163,14 +163,18 @@ impl Rehearse {
     /// Looks for room in the blocks of a pool that are left.
     fn probe(&self, pool: &NumberedPool, request: &PoolRequest) -> Option<u64> {
         let gone = self.gone_of(pool);
-        let is_as_ever = gone.is_empty() && !self.trimmed.contains(&pool.index());
-        if is_as_ever { pool.probe(request) } else { pool.probe_without(request, &gone) }
+        if self.is_as_ever(pool, &gone) { pool.probe(request) } else { pool.probe_without(request, &gone) }
+    }
+
+    /// Tells whether nothing of a pool has been given back: no block, and no slab that is kept.
+    fn is_as_ever(&self, pool: &NumberedPool, gone: &[u32]) -> bool {
+        gone.is_empty() && !self.trimmed.contains(&pool.index())
     }
 
     /// Returns the largest range free in a pool, in bytes, and the largest in the blocks that are left of it.
     pub(crate) fn largest_free_ranges(&self, pool: &NumberedPool) -> [u64; 2] {
         let (gone, largest) = (self.gone_of(pool), pool.largest_free_range());
-        [largest, if gone.is_empty() { largest } else { pool.largest_free_range_without(&gone) }]
+        [largest, if self.is_as_ever(pool, &gone) { largest } else { pool.largest_free_range_without(&gone) }]
     }
 
     /// Returns what has been opened and given back: bytes of one heap, and objects of all.

@@ -446,17 +446,19 @@ fn a_slab_of_large_slots_is_cut_only_out_of_a_range_of_twice_its_size() {
 #[test]
 fn free_slots_at_an_end_of_a_slab_serve_what_nothing_else_holds() {
     const SLOT: u64 = 256;
+    let index_of = |slot| usize::try_from(slot).expect("there are 16");
     for (before, kept, wanted, offset) in
         [(0, 4, 12, 5), (0, 11, 11, 0), (0, 4, 4, 0), (0, 15, 15, 0), (1, 11, 12, 0), (1, 4, 11, 6), (1, 0, 15, 2)]
     {
         let mut subject = tlsf(64, SLOT, &[17 * SLOT]);
         let request = |slots| Request::new(slots * SLOT, 1).end(End::Low);
-        let first = (0..before).map(|_| subject.allocate(&request(1)).expect("all is free").key).next();
+        let front: Vec<_> = (0..before).map(|_| subject.allocate(&request(1)).expect("all is free").key).collect();
         let keys: Vec<_> =
             (0..16).map(|_| subject.allocate(&Request::new(SLOT, 1)).expect("a slot is free").key).collect();
-        first.iter().for_each(|&key| _ = subject.free(key).expect("the key is live"));
-        let others = || (0..16).filter(|&slot| slot != kept).map(|slot| keys[slot as usize]);
-        others().for_each(|key| _ = subject.free(key).expect("the key is live"));
+        let others = || (0..16).filter(|&slot| slot != kept).map(|slot| keys[index_of(slot)]);
+        for key in front.into_iter().chain(others()) {
+            subject.free(key).expect("the key is live");
+        }
         let place = before + kept;
         assert_eq!(subject.largest_free_range(), place.max(16 - place) * SLOT);
         assert_eq!(subject.allocate(&request(16)), None, "the kept slot is in the way");
@@ -465,9 +467,9 @@ fn free_slots_at_an_end_of_a_slab_serve_what_nothing_else_holds() {
         assert_eq!((spot.offset, spot.size), (offset * SLOT, wanted * SLOT));
         assert_eq!((range.offset, range.size), (offset * SLOT, wanted * SLOT));
         subject.validate().expect("the invariants hold");
-        assert_eq!(subject.resolve(keys[kept as usize]).map(|spot| spot.offset), Some(place * SLOT));
+        assert_eq!(subject.resolve(keys[index_of(kept)]).map(|spot| spot.offset), Some(place * SLOT));
         assert!(others().all(|key| subject.free(key).is_err()), "what was cut off names nothing");
-        subject.free(keys[kept as usize]).expect("the key is live");
+        subject.free(keys[index_of(kept)]).expect("the key is live");
         let again = subject.allocate(&Request::new(SLOT, 1)).expect("the slab was kept");
         assert!(again.key.is_slot());
         for key in [again.key, range.key] {
