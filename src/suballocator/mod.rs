@@ -280,12 +280,6 @@ impl Suballocator {
         each!(self, inner => inner.probe(request))
     }
 
-    #[cfg(test)]
-    /// Tells whether [`allocate`](Self::allocate) would find room.
-    pub(crate) fn can_allocate(&self, request: &Request) -> bool {
-        self.probe(request).is_some()
-    }
-
     /// Gives a range back.
     ///
     /// # Errors
@@ -394,11 +388,7 @@ impl Suballocator {
         }
     }
 
-    /// Returns the size in bytes of the largest slot that is free in a slab in use: no range, but a request of its size gets it.
-    /// 0 where there is none.
-    ///
-    /// # Complexity
-    /// O(classes).
+    /// Returns the size in bytes of the largest slot that is free in a slab in use, 0 for none: a request of its size gets it.
     pub(crate) fn largest_free_slot(&self) -> u64 {
         match self {
             Self::Tlsf(tlsf) => tlsf.slabs.largest_free_slot(),

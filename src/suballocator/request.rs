@@ -101,7 +101,7 @@ pub(crate) struct Settings {
     /// Largest size in bytes that TLSF serves from slabs, however little is live; 0 for none.
     pub(crate) slab_limit: u64,
     /// TLSF serves larger sizes from slabs too, where they are at most one part in `1 << large_slot_shift` of what is live;
-    /// [`NO_LARGE_SLOTS`] for none.
+    /// [`NO_LARGE_SLOTS`] for none. Nothing where the limit is 0.
     pub(crate) large_slot_shift: u32,
     /// TLSF places sizes from here on at the high end of a free range, smaller ones at the low end.
     pub(crate) high_end_from: u64,

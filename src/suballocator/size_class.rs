@@ -26,7 +26,8 @@ pub(crate) const MAX_SIZE: u64 = (1 << SIZE_BITS) - 1;
 /// Largest slot of a slab, in units and in bytes: it fits a `u32`.
 pub(crate) const MAX_SLAB_SLOT: u64 = 1 << 31;
 
-/// So many slab classes, of up to 4,096 units, have 8 steps per power of two; those above have 16. Measured on sizes of 256
+/// So many slab classes, of up to 4,096 units (256 KiB where a unit has 64 bytes), have 8 steps per power of two; those above
+/// have 16. Measured on sizes of 256
 /// bytes to 1 MiB, 100,000 alive, six draws: 1.057 reserved / live instead of 1.067 with 8 everywhere; six instructions.
 const COARSE_COUNT: u32 = 80;
 

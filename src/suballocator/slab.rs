@@ -32,6 +32,7 @@
 
 mod class;
 mod growth;
+mod slots;
 
 use alloc::vec::Vec;
 
@@ -39,6 +40,8 @@ use class::PLACE_COUNT;
 pub(super) use class::{RoomBits, SlabClass};
 pub(super) use growth::{is_worth_a_large_slab, kept_bound};
 use growth::{large_count, small_count};
+pub(super) use slots::Slab;
+use slots::without_lowest;
 
 use super::range_list::{SLAB_BIT, reserve_quarter};
 use super::region_table::{NONE, RegionTable};
@@ -47,82 +50,6 @@ use super::{End, RangeKey, Settings, Spot, Suballocation};
 
 /// "Not for slabs": a class that no table reaches.
 pub(super) const NO_CLASS: usize = usize::MAX;
-
-/// One slab: 64 bytes, one cache line.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-pub(super) struct Slab {
-    /// One bit per free slot.
-    pub(super) free: u64,
-    /// One bit per slot; 0 marks a spare slab.
-    pub(super) full: u64,
-    /// Offset of slot 0 in its region, in bytes, be it cut off or not.
-    pub(super) offset: u64,
-    /// The bits of its place.
-    pub(super) room: RoomBits,
-    /// Bytes of one slot.
-    pub(super) slot: u32,
-    pub(super) region: u32,
-    pub(super) generation: u32,
-    /// The range it lies in. Of a spare slab: the next spare one.
-    pub(super) node: u32,
-    /// Its place among the slabs of its class.
-    pub(super) place: u16,
-    pub(super) class: u16,
-    /// Its slots, free or not.
-    pub(super) count: u8,
-}
-
-impl Slab {
-    pub(super) const fn bytes(&self) -> u64 {
-        self.count as u64 * self.slot as u64
-    }
-
-    #[inline]
-    const fn offset_of(&self, slot: u32) -> u64 {
-        self.offset + slot as u64 * self.slot as u64
-    }
-
-    /// Returns where a slot lies, in bytes.
-    pub(super) fn spot(&self, slot: u32) -> Spot {
-        Spot { region: self.region, offset: self.offset_of(slot), size: u64::from(self.slot) }
-    }
-
-    /// Returns which slot is taken next; the slab has one.
-    #[inline]
-    pub(super) const fn next_slot(&self) -> u32 {
-        self.free.trailing_zeros()
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.free == self.full
-    }
-
-    /// Returns how many slots at one end are free; the slab has a used one.
-    pub(super) const fn free_at(&self, side: End) -> u32 {
-        match side {
-            End::Low => self.used().trailing_zeros() - self.full.trailing_zeros(),
-            End::High => self.used().leading_zeros() - self.full.leading_zeros(),
-        }
-    }
-
-    /// Returns where its first slot lies, in bytes.
-    pub(super) fn start(&self) -> u64 {
-        self.offset_of(self.full.trailing_zeros())
-    }
-
-    /// Returns one bit per used slot: what is not free (S2).
-    #[inline]
-    const fn used(&self) -> u64 {
-        self.full ^ self.free
-    }
-
-    /// Tells whether a key of this slab names a used slot of its life (S5).
-    #[inline]
-    const fn is_live(&self, key: RangeKey) -> bool {
-        self.generation == key.generation && self.used() >> (key.index & 63) & 1 != 0
-    }
-}
 
 /// All slabs of one suballocator.
 #[derive(Clone, Debug)]
@@ -133,7 +60,7 @@ pub(super) struct Slabs {
     pub(super) classes: Vec<SlabClass>,
     /// Classes that are not of large slots.
     small_count: usize,
-    /// Largest slot in bytes of the classes that there are; 0 where there are none.
+    /// Largest slot in bytes of the classes that there are, 0 where there are none. It never shrinks.
     largest: u64,
     /// A large slot is at most one part in `1 << large_slot_shift` of what is live.
     large_slot_shift: u32,
@@ -174,7 +101,7 @@ impl Slabs {
     /// Returns how large a request may be, in bytes, for which there may be a slot or room for a slab, where `used_bytes` are
     /// live.
     #[inline]
-    pub(super) fn most(&self, used_bytes: u64) -> u64 {
+    pub(super) fn largest_request(&self, used_bytes: u64) -> u64 {
         self.largest.max(used_bytes >> self.large_slot_shift).min(MAX_SLAB_SLOT)
     }
 
@@ -424,11 +351,6 @@ impl Slabs {
         slab.generation = slab.generation.wrapping_add(1);
         slab.node = core::mem::replace(&mut self.spare, index);
     }
-}
-
-#[inline]
-const fn without_lowest(bits: u64) -> u64 {
-    bits & bits.wrapping_sub(1)
 }
 
 /// What the slab of a slot that was given back is now.

@@ -9,11 +9,10 @@
 //!
 //! Pure functions of plain numbers: no slab, no range, no state.
 
-/// Slots of a slab: as many as a machine word has bits.
+/// Most slots of a slab: as many as a machine word has bits.
 const SLOT_COUNT: u64 = 64;
 
-/// Largest slab in bytes while its class is small: what one remaining slot can pin. Two slots of the largest class: with
-/// one, mixed sizes of up to 1 MiB take 8 % more instructions and half as many host bytes again, and the recorded
+/// Largest slab in bytes while its class has few slots: what one remaining slot can pin. Two slots of 256 KiB: with one, mixed sizes of up to 1 MiB take 8 % more instructions and half as many host bytes again, and the recorded
 /// applications save nothing.
 const SLAB_BYTES: u64 = 512 << 10;
 

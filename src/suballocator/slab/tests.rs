@@ -80,14 +80,14 @@ fn large_slots_come_in_eights_where_so_much_is_live() {
     let (class, slot) = (slab_class(0x4000), 1 << 20);
     assert_eq!((slabs.is_large(class), slabs.is_large(slab_class(0x1000))), (true, false));
     assert_eq!([(slot << 13) - 1, slot << 13].map(|live| slabs.next_count(class, live)), [0, 8]);
-    assert_eq!([0, 8 << 30].map(|live| slabs.most(live)), [256 << 10, 1 << 20]);
+    assert_eq!([0, 8 << 30].map(|live| slabs.largest_request(live)), [256 << 10, 1 << 20]);
     let paid = slabs.host_bytes();
     slabs.add(class, 8, 0, (0, 0));
-    assert_eq!(slabs.most(0), 1 << 20, "its slots serve, however little is live by now");
+    assert_eq!(slabs.largest_request(0), 1 << 20, "its slots serve, however little is live by now");
     assert!(slabs.host_bytes() >= paid + 64 * (class - slab_class(0x1000)), "classes come with the first slab");
-    assert_eq!(slabs.most(u64::MAX), 1 << 31);
+    assert_eq!(slabs.largest_request(u64::MAX), 1 << 31);
     let plain = Slabs::new(&Settings { slab_limit: 256 << 10, ..Settings::plain(64) });
-    assert_eq!((plain.next_count(class, 1 << 60), plain.most(1 << 60)), (0, 256 << 10));
+    assert_eq!((plain.next_count(class, 1 << 60), plain.largest_request(1 << 60)), (0, 256 << 10));
 }
 
 #[test]
@@ -197,17 +197,22 @@ fn the_lowest_place_with_room_serves() {
 
 #[test]
 fn a_class_that_has_all_its_places_gets_no_further_slab() {
-    let mut slabs = small();
-    for _ in 0..PLACE_COUNT {
-        assert!(slabs.next_count(2, 0) > 0);
-        slabs.add(2, 1, 0, (0, 0));
-        drain(&mut slabs, 2);
+    let (small, large) = (2, slab_class(1_000));
+    for class in [small, large] {
+        let settings = Settings { slab_limit: 64, large_slot_shift: 13, ..Settings::plain(1) };
+        let mut slabs = Slabs::new(&settings);
+        let next_count = |slabs: &Slabs| slabs.next_count(class, 1 << 40);
+        for _ in 0..PLACE_COUNT {
+            assert!(next_count(&slabs) > 0);
+            slabs.add(class, 1, 0, (0, 0));
+            drain(&mut slabs, class);
+        }
+        assert_eq!(next_count(&slabs), 0);
+        slabs.remove(77);
+        assert!(next_count(&slabs) > 0);
+        slabs.add(class, 1, 0, (0, 0));
+        assert_eq!((slabs.table[77].place, next_count(&slabs)), (77, 0));
     }
-    assert_eq!(slabs.next_count(2, 0), 0);
-    slabs.remove(77);
-    assert!(slabs.next_count(2, 0) > 0);
-    slabs.add(2, 1, 0, (0, 0));
-    assert_eq!((slabs.table[77].place, slabs.next_count(2, 0)), (77, 0));
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl Tlsf {
     /// Returns the class of the slot that may serve a request, or one that there is not.
     #[inline]
     pub(super) fn slot_class(&self, request: &Request) -> usize {
-        if request.size > self.slabs.most(self.used_bytes) {
+        if request.size > self.slabs.largest_request(self.used_bytes) {
             return NO_CLASS;
         }
         self.slot_rule().class_of(request).unwrap_or(NO_CLASS)
@@ -83,7 +83,8 @@ impl Tlsf {
     }
 
     /// Tells whether a slab of large slots is to be made, now that a request of their class would be cut out of a free range:
-    /// a smaller one is better filled by the request itself.
+    /// a smaller one is better filled by the request itself. The slab is sought anew, and so may lie in another range: as the
+    /// lists are in the order of sizes, no smaller one.
     #[inline]
     pub(super) fn is_for_large_slab(&self, class: usize, node: u32) -> bool {
         class != NO_CLASS

@@ -111,7 +111,7 @@ fn a_range_that_just_fits_is_never_missed() {
         subject.free(range.key).expect("the key is live");
         assert!(subject.remove_region(0));
         assert_eq!(subject.add_region(units), 0);
-        assert!(subject.can_allocate(&Request::new(units, 1)));
+        assert!(subject.probe(&Request::new(units, 1)).is_some());
     }
 }
 
