@@ -369,7 +369,7 @@ impl Suballocator {
     }
 
     /// Returns the size in bytes of the largest free range that a request may be given. Slabs that are kept empty count as
-    /// free, and so do free slots at the ends of some hundred others: a request gets their room.
+    /// free, and so do free slots at the ends of some hundred of large slots: a request gets their room.
     ///
     /// # Complexity
     /// TLSF walks its topmost list, what lies around each empty slab, and some hundred slabs; linear its regions.

@@ -258,9 +258,9 @@ impl Slabs {
         class.map_or(0, |class| slab_slot(class) << self.shift)
     }
 
-    /// Walks the slabs in use that have a free slot, those of the largest slots first.
-    pub(super) fn partly_used(&self) -> impl Iterator<Item = u32> {
-        self.classes.iter().rev().flat_map(SlabClass::with_room)
+    /// Walks the slabs of large slots that are in use and have a free slot, those of the largest first.
+    pub(super) fn large_partly_used(&self) -> impl Iterator<Item = u32> {
+        self.classes[self.small_count..].iter().rev().flat_map(SlabClass::with_room)
     }
 
     /// Takes the free slots at one end of a slab in use out of it, and returns how many there were.

@@ -1,4 +1,4 @@
-//! Free slots at the ends of slabs in use: a request that nothing else holds may have their room.
+//! Free slots at the ends of slabs of large slots in use: a request that nothing else holds may have their room.
 //!
 //! ```text
 //! [ free range ][ slab in use:  free slots | used, free, used | free slots ][ free range ]
@@ -7,7 +7,8 @@
 //!
 //! A slab that one slot keeps in use keeps all others from every size but its own: where sizes change while something stays,
 //! most of what is reserved would be such slots. They are cut off only before a request is refused, and only where that
-//! serves it: what a class may need again soon is not given away for nothing.
+//! serves it: what a class may need again soon is not given away for nothing. Slabs of small slots keep theirs: they hold
+//! little, and looking at them would cost mixed sizes of up to 1 MiB 4 % more instructions.
 
 use super::super::End;
 use super::super::free_lists::{LOOK_COUNT, Want};
@@ -62,7 +63,7 @@ impl Tlsf {
     }
 
     fn free_ends(&self) -> impl Iterator<Item = FreeEnd> {
-        let slabs = self.slabs.partly_used().take(LOOK_COUNT);
+        let slabs = self.slabs.large_partly_used().take(LOOK_COUNT);
         slabs.flat_map(move |slab| [End::Low, End::High].into_iter().filter_map(move |side| self.free_end(slab, side)))
     }
 

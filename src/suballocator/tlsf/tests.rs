@@ -442,37 +442,52 @@ fn a_slab_of_large_slots_is_cut_only_out_of_a_range_of_twice_its_size() {
     );
 }
 
-/// A slab of 16 slots of 256 bytes, a free range of as much before or behind it, and nothing else. One slot is kept.
+/// A region with free slots before a slab of eight and behind it, and a range that fills the rest. One slot is kept.
 #[test]
 fn free_slots_at_an_end_of_a_slab_serve_what_nothing_else_holds() {
     const SLOT: u64 = 256;
-    let index_of = |slot| usize::try_from(slot).expect("there are 16");
-    for (before, kept, wanted, offset) in
-        [(0, 4, 12, 5), (0, 11, 11, 0), (0, 4, 4, 0), (0, 15, 15, 0), (1, 11, 12, 0), (1, 4, 11, 6), (1, 0, 15, 2)]
-    {
-        let mut subject = tlsf(64, SLOT, &[17 * SLOT]);
-        let request = |slots| Request::new(slots * SLOT, 1).end(End::Low);
-        let front: Vec<_> = (0..before).map(|_| subject.allocate(&request(1)).expect("all is free").key).collect();
-        let keys: Vec<_> =
-            (0..16).map(|_| subject.allocate(&Request::new(SLOT, 1)).expect("a slot is free").key).collect();
-        let others = || (0..16).filter(|&slot| slot != kept).map(|slot| keys[index_of(slot)]);
-        for key in front.into_iter().chain(others()) {
+    let settings = Settings { slab_limit: 64, large_slot_shift: 6, ..Settings::plain(64) };
+    let ranges = |slots, end| Request::new(slots * SLOT, 1).end(end);
+    for (before, behind, kept, wanted, offset) in [
+        (0, 1, 2, 6, 3),
+        (0, 1, 2, 4, 3),
+        (0, 0, 5, 5, 0),
+        (1, 0, 5, 6, 0),
+        (1, 0, 2, 5, 4),
+        (1, 0, 0, 7, 2),
+        (0, 1, 7, 7, 0),
+    ] {
+        let mut subject = Suballocator::new(Algorithm::Tlsf, settings);
+        let take = |subject: &mut Suballocator, request: &Request| {
+            let spot = subject.probe(request).expect("it has room");
+            let range = subject.allocate(request).expect("it has room");
+            assert_eq!((spot.offset, spot.size), (range.offset, range.size));
+            subject.validate().expect("the invariants hold");
+            range
+        };
+        assert_eq!([64 * SLOT, 17 * SLOT].map(|size| subject.add_region(size)), [0, 1]);
+        take(&mut subject, &ranges(64, End::Low));
+        let mut gone: Vec<_> = (0..before).map(|_| take(&mut subject, &ranges(1, End::Low)).key).collect();
+        let keys: Vec<_> = (0..8).map(|_| take(&mut subject, &Request::new(SLOT, 1)).key).collect();
+        let fill = take(&mut subject, &ranges(9 - before - behind, End::High)).key;
+        assert!(keys.iter().all(|key| key.is_slot()));
+        let (others, own): (Vec<_>, Vec<_>) = keys.iter().enumerate().partition(|&(slot, _)| slot != kept);
+        gone.extend(others.iter().map(|&(_, &key)| key));
+        for &key in &gone {
             subject.free(key).expect("the key is live");
         }
-        let place = before + kept;
-        assert_eq!(subject.largest_free_range(), place.max(16 - place) * SLOT);
-        assert_eq!(subject.allocate(&request(16)), None, "the kept slot is in the way");
-        let spot = subject.probe(&request(wanted)).expect("an end is free");
-        let range = subject.allocate(&request(wanted)).expect("an end is free");
-        assert_eq!((spot.offset, spot.size), (offset * SLOT, wanted * SLOT));
-        assert_eq!((range.offset, range.size), (offset * SLOT, wanted * SLOT));
-        subject.validate().expect("the invariants hold");
-        assert_eq!(subject.resolve(keys[index_of(kept)]).map(|spot| spot.offset), Some(place * SLOT));
-        assert!(others().all(|key| subject.free(key).is_err()), "what was cut off names nothing");
-        subject.free(keys[index_of(kept)]).expect("the key is live");
-        let again = subject.allocate(&Request::new(SLOT, 1)).expect("the slab was kept");
-        assert!(again.key.is_slot());
-        for key in [again.key, range.key] {
+        let place = before + kept as u64;
+        assert_eq!(subject.largest_free_range(), place.max(7 + before - place + behind) * SLOT);
+        assert_eq!(subject.allocate(&ranges(8, End::Low)), None, "the kept slot is in the way");
+        let range = take(&mut subject, &ranges(wanted, End::Low));
+        assert_eq!((range.region, range.offset, range.size), (1, offset * SLOT, wanted * SLOT));
+        assert!(gone.iter().all(|&key| subject.free(key).is_err()), "what was cut off names nothing");
+        let kept = *own[0].1;
+        assert_eq!(subject.resolve(kept).map(|spot| spot.offset), Some(place * SLOT));
+        subject.free(kept).expect("the key is live");
+        let again = take(&mut subject, &Request::new(SLOT, 1)).key;
+        assert!(again.is_slot(), "the slab was kept");
+        for key in [again, range.key, fill] {
             subject.free(key).expect("the key is live");
             subject.validate().expect("the invariants hold");
         }
