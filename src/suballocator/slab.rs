@@ -140,11 +140,11 @@ impl Slabs {
         (slab.node, slab.place, slab.room) = (node, place, RoomBits::of(place));
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "slots have at most 2^31 bytes, classes are below 512, slabs have at most 64 slots"
+            reason = "slots have at most 2^31 bytes, classes are below 256, slabs have at most 64 slots"
         )]
         {
             slab.slot = (slab_slot(class) << self.shift) as u32;
-            (slab.class, slab.count) = (class as u16, count as u8);
+            (slab.class, slab.count) = (class as u8, count as u8);
             self.classes[class].slots += count as u32;
         }
         let bytes = slab.bytes();

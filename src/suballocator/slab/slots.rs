@@ -25,7 +25,7 @@ pub(in super::super) struct Slab {
     pub(in super::super) node: u32,
     /// Its place among the slabs of its class.
     pub(in super::super) place: u16,
-    pub(in super::super) class: u16,
+    pub(in super::super) class: u8,
     /// Its slots, free or not.
     pub(in super::super) count: u8,
 }
