@@ -166,8 +166,8 @@ impl Allocator {
 
     /// Returns sizes of which the largest that a plan confirms is what a memory type gives, in bytes. A search looks at
     /// a few ranges of the largest class only: where it misses the largest, every range of the class serves a
-    /// sixteenth less. A slot that is free is no range, but serves its size. What other shards have is within reach too. An empty block may be gone before the ladder comes to it:
-    /// a memory type that it tries before has its heap trimmed.
+    /// sixteenth less. A slot that is free is no range, but serves its size. What other shards have is within reach too. An
+    /// empty block may be gone before the ladder comes to it: a memory type that it tries before has its heap trimmed.
     fn promising_sizes(&self, memory_type_index: u32, trimmed: &Rehearse) -> Vec<u64> {
         let pool = self.pools().own_shard(memory_type_index, Kind::Linear);
         let shards = || core::iter::once(pool).chain(self.pools().siblings(pool));

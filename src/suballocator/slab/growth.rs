@@ -12,8 +12,9 @@
 /// Most slots of a slab: as many as a machine word has bits.
 const SLOT_COUNT: u64 = 64;
 
-/// Largest slab in bytes while its class has few slots: what one remaining slot can pin. Two slots of 256 KiB: with one, mixed sizes of up to 1 MiB take 8 % more instructions and half as many host bytes again, and the recorded
-/// applications save nothing.
+/// Largest slab in bytes while its class has few slots: what one remaining slot can pin. Two slots of 256 KiB: with one, mixed
+/// sizes of up to 1 MiB take 8 % more instructions and half as many host bytes again, and the recorded applications save
+/// nothing.
 const SLAB_BYTES: u64 = 512 << 10;
 
 /// Smallest slab, as a share (1/n) of the largest: 4 KiB, so that sizes of no account cost few slabs.
