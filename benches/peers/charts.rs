@@ -117,7 +117,7 @@ fn threads(values: &Values) -> Chart {
     let value = |peer: &str, index: usize| rate(peer, counts[index]);
     Chart {
         title: "Threads on one allocator, one memory type, 256 B to 1 MiB".into(),
-        across: "threads (VMA: in another run, on another machine)".into(),
+        across: "threads (VMA: in another run)".into(),
         positions: counts.iter().map(ToString::to_string).collect(),
         up: "million pairs a second".into(),
         scale: Scale::Linear,
