@@ -90,6 +90,50 @@ fn large_slots_come_in_eights_where_so_much_is_live() {
     assert_eq!((plain.next_count(class, 1 << 60), plain.largest_request(1 << 60)), (0, 256 << 10));
 }
 
+/// Slabs of small sizes, of up to 64 bytes, and of large ones.
+fn with_large() -> Slabs {
+    Slabs::new(&Settings { slab_limit: 64, large_slot_shift: 13, ..Settings::plain(1) })
+}
+
+#[test]
+fn slabs_of_large_slots_with_room_are_walked_from_the_largest_on() {
+    let mut slabs = with_large();
+    let mut keys = Vec::new();
+    for (class, count) in [(slab_class(1_000), 70), (slab_class(5_000), 1), (slab_class(8), 1)] {
+        for _ in 0..count {
+            slabs.add(class, 8, 0, (0, 0));
+            keys.extend(drain(&mut slabs, class));
+        }
+    }
+    assert_eq!(slabs.large_partly_used().next(), None);
+    for slab in [65, 1, 71, 70, 3] {
+        assert!(slabs.put(keys[slab * 8 + 2]).is_some());
+    }
+    assert_eq!(slabs.large_partly_used().collect::<Vec<_>>(), [70, 1, 3, 65]);
+}
+
+#[test]
+fn what_is_cut_off_at_an_end_is_no_slot_any_more() {
+    let (mut slabs, class) = (with_large(), slab_class(1_024));
+    let slab = slabs.add(class, 8, 0, (0, 4_096));
+    let keys = drain(&mut slabs, class);
+    let free = |slabs: &mut Slabs, slots: &[usize]| {
+        assert!(slots.iter().all(|&slot| slabs.put(keys[slot]).is_some()));
+        [End::Low, End::High].map(|side| slabs.table[slab as usize].free_at(side))
+    };
+    assert_eq!(free(&mut slabs, &[0, 1, 6, 7]), [2, 2]);
+    assert_eq!(slabs.cut_off(slab, End::Low), 2);
+    assert_eq!(free(&mut slabs, &[2]), [1, 2]);
+    assert_eq!((slabs.cut_off(slab, End::High), slabs.cut_off(slab, End::Low)), (2, 1));
+    assert_eq!((slabs.table[slab as usize].start(), slabs.table[slab as usize].count), (4_096 + 3 * 1_024, 3));
+    assert_eq!((slabs.classes[class].slots, slabs.large_bytes, slabs.large_partly_used().next()), (3, 3_072, None));
+    assert!(keys[..3].iter().chain(&keys[6..]).all(|&key| slabs.put(key).is_none()));
+    assert_eq!(free(&mut slabs, &[4]), [0, 0]);
+    assert!(slabs.put(keys[3]).is_some() && slabs.put(keys[5]).is_some_and(|put| put.left == SlabLeft::Kept));
+    let again = slabs.take(class, &mut regions()).map(|slot| slot.offset);
+    assert_eq!(again, Some(4_096 + 3 * 1_024), "its first slot is the fourth");
+}
+
 #[test]
 fn slots_are_taken_once_and_put_once() {
     let mut slabs = small();
@@ -199,8 +243,7 @@ fn the_lowest_place_with_room_serves() {
 fn a_class_that_has_all_its_places_gets_no_further_slab() {
     let (small, large) = (2, slab_class(1_000));
     for class in [small, large] {
-        let settings = Settings { slab_limit: 64, large_slot_shift: 13, ..Settings::plain(1) };
-        let mut slabs = Slabs::new(&settings);
+        let mut slabs = with_large();
         let next_count = |slabs: &Slabs| slabs.next_count(class, 1 << 40);
         for _ in 0..PLACE_COUNT {
             assert!(next_count(&slabs) > 0);
