@@ -65,7 +65,9 @@ pub(super) struct Slabs {
     /// A large slot is at most one part in `1 << large_slot_shift` of what is live.
     large_slot_shift: u32,
     shift: u32,
+    /// Bytes of all slabs without a used slot.
     pub(super) kept_bytes: u64,
+    /// Bytes of all slabs of large slots.
     pub(super) large_bytes: u64,
 }
 
@@ -111,6 +113,11 @@ impl Slabs {
         class >= self.small_count
     }
 
+    /// Returns what so many bytes of a class count in `large_bytes`.
+    pub(super) const fn if_large(&self, class: usize, bytes: u64) -> u64 {
+        if self.is_large(class) { bytes } else { 0 }
+    }
+
     /// Returns how many slots the next slab of a class has, where `used_bytes` are live: at most half of what the class has,
     /// or eight large ones. 0 where there is no place for it, or too little live for large slots, or for more of them.
     pub(super) fn next_count(&self, class: usize, used_bytes: u64) -> u64 {
@@ -149,7 +156,7 @@ impl Slabs {
         }
         let bytes = slab.bytes();
         self.kept_bytes += bytes;
-        self.large_bytes += if self.is_large(class) { bytes } else { 0 };
+        self.large_bytes += self.if_large(class, bytes);
         self.classes[class].empty = index;
         index
     }
@@ -284,7 +291,7 @@ impl Slabs {
             entry.clear_room(slab.place, slab.room);
         }
         let bytes = u64::from(count) * u64::from(slab.slot);
-        self.large_bytes -= if self.is_large(class) { bytes } else { 0 };
+        self.large_bytes -= self.if_large(class, bytes);
         u64::from(count)
     }
 
@@ -299,7 +306,7 @@ impl Slabs {
         }
         entry.slots -= u32::from(slab.count);
         entry.leave(slab.place);
-        self.large_bytes -= if self.is_large(class) { bytes } else { 0 };
+        self.large_bytes -= self.if_large(class, bytes);
         self.put_spare(index);
         node
     }

@@ -179,7 +179,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
             ensure(has_room == (slab.free != 0 && !slab.is_empty()), "S3", "slab", index)?;
             with_room += u32::from(has_room);
             slots += slab.full.count_ones();
-            large += if slabs.is_large(number as usize) { slab.bytes() } else { 0 };
+            large += slabs.if_large(number as usize, slab.bytes());
             if slab.is_empty() {
                 ensure(empty == NONE, "S4", "slab", index)?;
                 empty = index;

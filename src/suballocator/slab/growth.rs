@@ -29,7 +29,7 @@ const MANY_SLOTS: u64 = 64;
 const SLAB_SHARE: u64 = 64;
 
 /// Slots of every slab of large ones. Measured on a level that streams, and on mixed sizes of up to 1 and 16 MiB, with 10 GiB
-/// and more live: with up to 64, as large as a 1,024th of what is live, 0.2 % more memory in the same time; with four, of
+/// and more live, before their share was bound: with up to 64, as large as a 1,024th of what is live, 0.2 % more memory in the same time; with four, of
 /// twice the size, 0.2 % more in 4 % less.
 const LARGE_SLOT_COUNT: u64 = 8;
 
@@ -41,7 +41,7 @@ const LARGE_SHARE: u64 = 8;
 
 /// A slab of large slots is cut only out of a free range that holds so many of them. The gaps that large resources leave stay
 /// for single ones: wherever a slab fits instead, a level that streams reserves 1.15 of what is live, not 1.09, and mixed sizes
-/// of up to 16 MiB 1.2, not 1.07.
+/// of up to 16 MiB 1.2, not 1.07 (without a bound on their share).
 const LARGE_SLAB_ROOM: u64 = 2 * LARGE_SLOT_COUNT;
 
 /// Empty slabs are kept up to this many bytes and a 32nd of what is live: one of each class, nearly. With 1 MiB 10 live of up

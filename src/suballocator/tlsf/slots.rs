@@ -82,7 +82,7 @@ impl Tlsf {
         class != NO_CLASS && !self.slabs.is_large(class)
     }
 
-    /// Tells whether a slab of large slots is to be made, now that a request of their class would be cut out of a free range:
+    /// Tells whether a slab of large slots is to be made, if it may be, now that a request of their class would be cut out of a free range:
     /// a smaller one is better filled by the request itself. The slab is sought anew, and so may lie in another range: as the
     /// lists are in the order of sizes, no smaller one.
     #[inline]
@@ -90,7 +90,6 @@ impl Tlsf {
         class != NO_CLASS
             && self.slabs.is_large(class)
             && is_worth_a_large_slab(size_class::slab_slot(class), self.ranges.nodes[node as usize].size())
-            && self.slabs.next_count(class, self.used_bytes) > 0
     }
 
     /// Finds room for a new slab, aligned so that its slots are as aligned as their size.
