@@ -133,32 +133,45 @@ impl Slabs {
         small_count(slot, slots)
     }
 
-    /// Adds a slab of `count` free slots in the used range `node`: the empty slab of its class.
-    pub(super) fn add(&mut self, class: usize, count: u64, node: u32, (region, offset): (u32, u64)) -> u32 {
+    /// Tells whether a slab of the class has a free slot: then [`take`](Self::take) takes one.
+    #[inline]
+    pub(super) fn has_slot(&self, class: usize) -> bool {
+        self.classes.get(class).is_some_and(|entry| entry.room != 0 || entry.empty != NONE)
+    }
+
+    /// Adds a slab of `count` slots in the used range `node`, takes the first of them, and returns the slab's index with it.
+    pub(super) fn open(
+        &mut self,
+        class: usize,
+        count: u64,
+        node: u32,
+        (region, offset): (u32, u64),
+    ) -> (u32, Suballocation) {
         if class >= self.classes.len() {
             self.classes.resize_with(class + 1, SlabClass::new);
             self.largest = slab_slot(class) << self.shift;
         }
         let index = self.take_spare();
-        let place = self.classes[class].enter(index);
-        let full = u64::MAX >> (64 - count);
+        let entry = &mut self.classes[class];
+        let place = entry.enter(index);
+        let (full, room) = (u64::MAX >> (64 - count), RoomBits::of(place));
         let slab = &mut self.table[index as usize];
-        (slab.free, slab.full, slab.offset, slab.region) = (full, full, offset, region);
-        (slab.node, slab.place, slab.room) = (node, place, RoomBits::of(place));
         #[expect(
             clippy::cast_possible_truncation,
             reason = "slots have at most 2^31 bytes, classes are below 256, slabs have at most 64 slots"
         )]
-        {
-            slab.slot = (slab_slot(class) << self.shift) as u32;
-            (slab.class, slab.count) = (class as u8, count as u8);
-            self.classes[class].slots += count as u32;
+        let (slot, own_class, slots) = ((slab_slot(class) << self.shift) as u32, class as u8, count as u8);
+        let (free, generation) = (without_lowest(full), slab.generation);
+        *slab =
+            Slab { free, full, offset, room, slot, region, generation, node, place, class: own_class, count: slots };
+        entry.slots += u32::from(slots);
+        if free != 0 {
+            entry.set_room(place, room);
         }
         let bytes = slab.bytes();
-        self.kept_bytes += bytes;
         self.large_bytes += self.if_large(class, bytes);
-        self.classes[class].empty = index;
-        index
+        let key = RangeKey { index: SLAB_BIT | index << 6, generation };
+        (index, Suballocation { region, offset, size: u64::from(slot), key })
     }
 
     /// Takes the lowest free slot of the class's first slab with room, of its empty one where no other has any; `None`, and

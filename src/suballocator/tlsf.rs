@@ -34,21 +34,27 @@ pub(crate) use slots::SlotRule;
 use super::free_lists::{FreeLists, LIST_LOOK_COUNT, Want};
 use super::range_list::{Cut, Node, RangeList, region_of};
 use super::region_table::{NONE, Region};
-use super::size_class::{self, MAX_SIZE};
-use super::slab::{NO_CLASS, Slabs};
+use super::size_class::MAX_SIZE;
+use super::slab::Slabs;
 use super::{End, Freed, RangeKey, RangeState, RangeView, Request, Settings, Spot, StaleKey, Suballocation};
 
-/// Where a search ended.
+/// Where a search for what no slot serves ended.
 #[derive(Clone, Copy, Debug)]
 enum Found {
-    /// A new slab of `count` slots.
-    Slab { cut: Cut, class: usize, count: u64 },
     /// A piece of a free range.
     Range(Cut),
     /// A piece of a free range that appears when the empty slabs from `cut.node` on are given back.
     Reclaimed(Cut),
     /// A piece of a free range that appears when the free slots at one end of a slab are cut off; `cut.node` is the slab's.
     AtEnd { slab: u32, side: End, cut: Cut },
+}
+
+impl Found {
+    const fn cut(self) -> Cut {
+        match self {
+            Self::Range(cut) | Self::Reclaimed(cut) | Self::AtEnd { cut, .. } => cut,
+        }
+    }
 }
 
 /// The suballocator.
@@ -100,24 +106,22 @@ impl Tlsf {
     /// Takes a slot, or a range; a slab may be made for it.
     pub(super) fn allocate(&mut self, request: &Request) -> Option<Suballocation> {
         let class = self.slot_class(request);
-        if class != NO_CLASS {
-            let slot = self.take_slot(class);
-            if slot.is_some() {
-                return slot;
-            }
+        if self.slabs.has_slot(class) {
+            return self.take_slot(class);
         }
+        let want = self.want(request)?;
         if self.is_for_slabs(class) {
-            let slot = self.take_new_slot(class, request);
+            let slot = self.take_new_slot(class, want.end);
             if slot.is_some() {
                 return slot;
             }
         }
-        let want = self.want(request)?.rounded();
+        let want = want.rounded();
         let Some(fit) = self.lists.find(&self.ranges.nodes, &want) else {
             return self.take_exactly(request);
         };
         if self.is_for_large_slab(class, fit.node) {
-            let slot = self.take_new_slot(class, request);
+            let slot = self.take_new_slot(class, want.end);
             if slot.is_some() {
                 return slot;
             }
@@ -125,29 +129,13 @@ impl Tlsf {
         Some(self.take_range(fit, &want))
     }
 
-    /// Makes a slab, if there is room for one, and takes its first slot.
-    #[inline(never)]
-    fn take_new_slot(&mut self, class: usize, request: &Request) -> Option<Suballocation> {
-        let found = self.find_slab(class, self.want(request)?.end)?;
-        self.take_found(found)
-    }
-
     /// Takes a range no longer than what was asked for, where none holds the rounded size.
     #[cold]
     #[inline(never)]
     fn take_exactly(&mut self, request: &Request) -> Option<Suballocation> {
         let want = self.want(request)?;
-        let found = self.find_exactly(&want, &want.rounded())?;
-        self.take_found(found)
-    }
-
-    fn take_found(&mut self, found: Found) -> Option<Suballocation> {
-        let cut = match found {
+        let cut = match self.find_exactly(&want, &want.rounded())? {
             Found::Range(cut) => cut,
-            Found::Slab { cut, class, count } => {
-                self.add_slab(cut, class, count);
-                return self.take_slot(class);
-            }
             Found::Reclaimed(cut) => {
                 self.release_span(cut.node);
                 cut
@@ -171,10 +159,7 @@ impl Tlsf {
             let slab = &self.slabs.table[slab as usize];
             return Some(slab.spot(slab.next_slot()));
         }
-        let (cut, units) = match self.find(&self.want(request)?, class)? {
-            Found::Slab { cut, class, .. } => (cut, size_class::slab_slot(class)),
-            Found::Range(cut) | Found::Reclaimed(cut) | Found::AtEnd { cut, .. } => (cut, cut.units),
-        };
+        let (cut, units) = self.find(&self.want(request)?, class)?;
         let node = &self.ranges.nodes[cut.node as usize];
         Some(self.spot(node.place - node.offset() + cut.offset, units))
     }
@@ -280,19 +265,22 @@ impl Tlsf {
         free.find_map(|(index, node)| want.cut_from(index, node))
     }
 
-    /// Searches where no slab has a slot.
-    fn find(&self, want: &Want, class: usize) -> Option<Found> {
+    /// Searches where no slab has a slot: returns what would be cut, and how many units of it the request would get.
+    fn find(&self, want: &Want, class: usize) -> Option<(Cut, u64)> {
         let rounded = want.rounded();
         let slab = if self.is_for_slabs(class) { self.find_slab(class, want.end) } else { None };
         if slab.is_some() {
             return slab;
         }
         let Some(cut) = self.lists.find_apart(&self.ranges, &rounded) else {
-            return self.find_exactly(want, &rounded);
+            let cut = self.find_exactly(want, &rounded)?.cut();
+            return Some((cut, cut.units));
         };
-        let is_for_slab = self.is_for_large_slab(class, cut.node);
-        let slab = if is_for_slab { self.find_slab(class, want.end) } else { None };
-        slab.or_else(|| Some(Found::Range(self.with_sliver(cut, want))))
+        let slab = if self.is_for_large_slab(class, cut.node) { self.find_slab(class, want.end) } else { None };
+        slab.or_else(|| {
+            let cut = self.with_sliver(cut, want);
+            Some((cut, cut.units))
+        })
     }
 
     /// Searches for room for no more than what was asked, where there is none for the rounded size.

@@ -23,7 +23,7 @@ fn the_host_pays_a_cache_line_for_each_class_and_each_slab() {
     let classes = slabs.classes.len();
     assert_eq!(slabs.host_bytes(), 64 * classes);
     for _ in 0..100 {
-        slabs.add(5, 1, 0, (0, 0));
+        add(&mut slabs, 5, 1, 0, (0, 0));
         drain(&mut slabs, 5);
     }
     // Two words of bits, and a place of four bytes and more for each slab.
@@ -44,6 +44,13 @@ fn regions() -> RegionTable {
     regions
 }
 
+/// Adds a slab of free slots to a class that has no other with room.
+fn add(slabs: &mut Slabs, class: usize, count: u64, node: u32, spot: (u32, u64)) -> u32 {
+    let (index, first) = slabs.open(class, count, node, spot);
+    assert!(slabs.put(first.key).is_some_and(|put| put.left == SlabLeft::Kept));
+    index
+}
+
 /// Takes every slot of a class and returns their keys.
 fn drain(slabs: &mut Slabs, class: usize) -> Vec<RangeKey> {
     core::iter::from_fn(|| Some(slabs.take(class, &mut regions())?.key)).collect()
@@ -56,7 +63,7 @@ fn slabs_grow_with_their_class() {
     let counts: Vec<u64> = (0..13)
         .map(|_| {
             let count = slabs.next_count(class, 0);
-            slabs.add(class, count, 0, (0, 0));
+            add(&mut slabs, class, count, 0, (0, 0));
             assert_eq!(drain(&mut slabs, class).len() as u64, count);
             count
         })
@@ -82,7 +89,7 @@ fn large_slots_come_in_eights_where_so_much_is_live() {
     assert_eq!([(slot << 13) - 1, slot << 13].map(|live| slabs.next_count(class, live)), [0, 8]);
     assert_eq!([0, 8 << 30].map(|live| slabs.largest_request(live)), [256 << 10, 1 << 20]);
     let paid = slabs.host_bytes();
-    slabs.add(class, 8, 0, (0, 0));
+    add(&mut slabs, class, 8, 0, (0, 0));
     assert_eq!(slabs.largest_request(0), 1 << 20, "its slots serve, however little is live by now");
     assert!(slabs.host_bytes() >= paid + 64 * (class - slab_class(0x1000)), "classes come with the first slab");
     assert_eq!(slabs.largest_request(u64::MAX), 1 << 31);
@@ -101,7 +108,7 @@ fn slabs_of_large_slots_with_room_are_walked_from_the_largest_on() {
     let mut keys = Vec::new();
     for (class, count) in [(slab_class(1_000), 70), (slab_class(5_000), 1), (slab_class(8), 1)] {
         for _ in 0..count {
-            slabs.add(class, 8, 0, (0, 0));
+            add(&mut slabs, class, 8, 0, (0, 0));
             keys.extend(drain(&mut slabs, class));
         }
     }
@@ -115,7 +122,7 @@ fn slabs_of_large_slots_with_room_are_walked_from_the_largest_on() {
 #[test]
 fn what_is_cut_off_at_an_end_is_no_slot_any_more() {
     let (mut slabs, class) = (with_large(), slab_class(1_024));
-    let slab = slabs.add(class, 8, 0, (0, 4_096));
+    let slab = add(&mut slabs, class, 8, 0, (0, 4_096));
     let keys = drain(&mut slabs, class);
     let free = |slabs: &mut Slabs, slots: &[usize]| {
         assert!(slots.iter().all(|&slot| slabs.put(keys[slot]).is_some()));
@@ -135,10 +142,22 @@ fn what_is_cut_off_at_an_end_is_no_slot_any_more() {
 }
 
 #[test]
+fn a_slab_is_opened_with_its_first_slot_taken() {
+    for count in [1, 64] {
+        let (mut slabs, class) = (small(), slab_class(8));
+        let (slab, first) = slabs.open(class, count, 9, (3, 1_000));
+        assert_eq!((first.region, first.offset, first.size, slabs.kept_bytes), (3, 1_000, 8, 0));
+        assert_eq!((slabs.table[slab as usize].node, slabs.has_slot(class)), (9, count > 1));
+        assert_eq!(drain(&mut slabs, class).len() as u64, count - 1);
+        assert!(!slabs.has_slot(class) && slabs.put(first.key).is_some() && slabs.has_slot(class));
+    }
+}
+
+#[test]
 fn slots_are_taken_once_and_put_once() {
     let mut slabs = small();
     let class = slab_class(8);
-    let slab = slabs.add(class, 64, 0, (3, 1_000));
+    let slab = add(&mut slabs, class, 64, 0, (3, 1_000));
     let keys: Vec<_> = (0..64)
         .map(|slot| {
             let taken = slabs.take(class, &mut regions()).expect("64 slots are free");
@@ -159,11 +178,11 @@ fn slots_are_taken_once_and_put_once() {
 #[test]
 fn a_removed_slab_makes_its_keys_stale() {
     let mut slabs = small();
-    let slab = slabs.add(3, 1, 9, (0, 0));
+    let slab = add(&mut slabs, 3, 1, 9, (0, 0));
     let key = drain(&mut slabs, 3)[0];
     assert!(slabs.put(key).is_some_and(|put| put.left == SlabLeft::Kept));
     assert_eq!((slabs.remove(slab), slabs.kept_bytes), (9, 0));
-    let again = slabs.add(3, 1, 9, (0, 0));
+    let again = add(&mut slabs, 3, 1, 9, (0, 0));
     assert_eq!(again, slab);
     drain(&mut slabs, 3);
     assert!(slabs.put(key).is_none());
@@ -173,11 +192,11 @@ fn a_removed_slab_makes_its_keys_stale() {
 #[test]
 fn the_short_way_frees_nothing_of_a_slab_that_followed() {
     let mut slabs = small();
-    let slab = slabs.add(3, 2, 9, (0, 0));
+    let slab = add(&mut slabs, 3, 2, 9, (0, 0));
     let old = drain(&mut slabs, 3);
     assert!(old.iter().all(|&key| slabs.put(key).is_some()));
     slabs.remove(slab);
-    assert_eq!(slabs.add(3, 2, 9, (0, 0)), slab);
+    assert_eq!(add(&mut slabs, 3, 2, 9, (0, 0)), slab);
     let new = drain(&mut slabs, 3);
     let mut put = |keys: &[RangeKey]| [slabs.put_ready(keys[0]), slabs.put_ready(keys[1])];
     assert_eq!((put(&old), put(&new)), ([None, None], [Some(4), None]), "the last one in use is not its business");
@@ -188,7 +207,7 @@ fn a_slab_that_is_removed_from_the_second_word_leaves_no_room() {
     let mut slabs = small();
     let mut newest = (0, Vec::new());
     for _ in 0..65 {
-        newest = (slabs.add(5, 2, 0, (0, 0)), drain(&mut slabs, 5));
+        newest = (add(&mut slabs, 5, 2, 0, (0, 0)), drain(&mut slabs, 5));
     }
     assert!(slabs.put(newest.1[0]).is_some_and(|put| put.left == SlabLeft::InUse));
     assert_eq!((slabs.classes[5].room, slabs.with_room(5)), (0b10, Some(newest.0)));
@@ -204,7 +223,7 @@ fn an_empty_slab_serves_when_no_other_has_room() {
     let (mut slabs, mut regions) = (small(), regions());
     let slots: Vec<_> = (0..2)
         .flat_map(|region| {
-            slabs.add(3, 2, region, (region, 0));
+            add(&mut slabs, 3, 2, region, (region, 0));
             [(); 2].map(|()| slabs.take(3, &mut regions).expect("two slots are free"))
         })
         .collect();
@@ -226,7 +245,7 @@ fn the_lowest_place_with_room_serves() {
     let mut slabs = small();
     let keys: Vec<_> = (0..200)
         .flat_map(|_| {
-            slabs.add(5, 2, 0, (0, 0));
+            add(&mut slabs, 5, 2, 0, (0, 0));
             drain(&mut slabs, 5).into_iter().take(1)
         })
         .collect();
@@ -247,13 +266,13 @@ fn a_class_that_has_all_its_places_gets_no_further_slab() {
         let next_count = |slabs: &Slabs| slabs.next_count(class, 1 << 40);
         for _ in 0..PLACE_COUNT {
             assert!(next_count(&slabs) > 0);
-            slabs.add(class, 1, 0, (0, 0));
+            add(&mut slabs, class, 1, 0, (0, 0));
             drain(&mut slabs, class);
         }
         assert_eq!(next_count(&slabs), 0);
         slabs.remove(77);
         assert!(next_count(&slabs) > 0);
-        slabs.add(class, 1, 0, (0, 0));
+        add(&mut slabs, class, 1, 0, (0, 0));
         assert_eq!((slabs.table[77].place, next_count(&slabs)), (77, 0));
     }
 }
@@ -261,7 +280,7 @@ fn a_class_that_has_all_its_places_gets_no_further_slab() {
 #[test]
 fn the_short_way_leaves_the_last_slot_of_a_slab() {
     let mut slabs = small();
-    slabs.add(3, 2, 9, (0, 0));
+    add(&mut slabs, 3, 2, 9, (0, 0));
     let keys = drain(&mut slabs, 3);
     assert_eq!(slabs.put_ready(keys[0]), Some(4), "the other slot is used");
     assert_eq!(slabs.put_ready(keys[0]), None, "it is stale");
@@ -274,7 +293,7 @@ fn a_class_keeps_one_empty_slab() {
     let mut slabs = small();
     let keys: Vec<_> = (0..2)
         .map(|node| {
-            slabs.add(3, 1, node, (0, 0));
+            add(&mut slabs, 3, 1, node, (0, 0));
             drain(&mut slabs, 3)[0]
         })
         .collect();

@@ -18,6 +18,9 @@ use super::super::size_class::{self, MAX_SIZE};
 use super::super::{End, RangeKey, Spot, Suballocation};
 use super::Tlsf;
 
+/// The shift by which no rest is a sliver: no size has so many bits.
+const NO_SLIVER: u32 = 63;
+
 const _: () =
     assert!(NONE == !NIL, "what one part of a split range is marked with is the complement of the other's mark");
 
@@ -35,8 +38,17 @@ impl Tlsf {
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn take_range(&mut self, fit: Fit, want: &Want) -> Suballocation {
         self.range_count += 1;
-        let taken = self.use_range(fit, want);
+        let taken = self.use_range(fit, want, self.sliver_shift);
         self.count_taken(taken)
+    }
+
+    /// Takes just what is wanted out of a free range that holds it, for a slab; returns its place and its node. Nothing is
+    /// counted.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "few live make slabs again and again")]
+    pub(super) fn use_just(&mut self, fit: Fit, want: &Want) -> (u64, u32) {
+        let Taken { place, key, .. } = self.use_range(fit, want, NO_SLIVER);
+        (place, key.index)
     }
 
     /// Takes a piece of a free range, wherever it lies.
@@ -61,13 +73,13 @@ impl Tlsf {
     /// Takes the whole range where the rest would be a sliver, else a piece at one end; what is left stays free and listed.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a part of `take_range`")]
-    fn use_range(&mut self, fit: Fit, want: &Want) -> Taken {
+    fn use_range(&mut self, fit: Fit, want: &Want, sliver_shift: u32) -> Taken {
         let Fit { node: index, class } = fit;
         let nodes = self.ranges.nodes.as_mut_slice();
         let Node { place, extent, .. } = nodes[index as usize];
         let (size, units) = (extent & MAX_SIZE, want.units);
         let rest = size - units;
-        if is_sliver(rest, units, self.sliver_shift) && place & want.mask == 0 {
+        if is_sliver(rest, units, sliver_shift) && place & want.mask == 0 {
             self.lists.unlink_of(class, nodes, index);
             let node = &mut nodes[index as usize];
             (node.extent, node.list_prev) = (extent | USED, NONE);

@@ -92,17 +92,37 @@ impl Tlsf {
             && is_worth_a_large_slab(size_class::slab_slot(class), self.ranges.nodes[node as usize].size())
     }
 
-    /// Finds room for a new slab, aligned so that its slots are as aligned as their size.
+    /// Finds room for a new slab of a class, and tells the units of its slots.
     #[inline(never)]
-    pub(super) fn find_slab(&self, class: usize, end: End) -> Option<Found> {
+    pub(super) fn find_slab(&self, class: usize, end: End) -> Option<(Cut, u64)> {
+        let (want, _) = self.wanted_slab(class, end)?;
+        Some((self.lists.find_apart(&self.ranges, &want)?, size_class::slab_slot(class)))
+    }
+
+    /// Makes a slab, if there is room for one, and takes its first slot.
+    #[inline(never)]
+    pub(super) fn take_new_slot(&mut self, class: usize, end: End) -> Option<Suballocation> {
+        let (want, count) = self.wanted_slab(class, end)?;
+        let fit = self.lists.find(&self.ranges.nodes, &want)?;
+        let (place, node) = self.use_just(fit, &want);
+        let Spot { region, offset, .. } = self.spot(place, want.units);
+        let (slab, slot) = self.slabs.open(class, count, node, (region, offset));
+        self.ranges.nodes[node as usize].list_prev = slab;
+        self.ranges.regions.occupy(region);
+        self.count_used(slot.size);
+        Some(slot)
+    }
+
+    /// Returns what the next slab of a class needs, aligned so that its slots are as aligned as their size, and how many
+    /// slots it has; `None` where none may be made.
+    #[inline]
+    fn wanted_slab(&self, class: usize, end: End) -> Option<(Want, u64)> {
         let (slot, count) = (size_class::slab_slot(class), self.slabs.next_count(class, self.used_bytes));
         if count == 0 {
             return None;
         }
-        let largest_mask = self.slot_rule().largest_mask;
-        let want = Want { units: slot * count, mask: ((1 << slot.trailing_zeros()) - 1) & largest_mask, end };
-        let cut = self.lists.find_apart(&self.ranges, &want)?;
-        Some(Found::Slab { cut, class, count })
+        let mask = ((1 << slot.trailing_zeros()) - 1) & self.slot_rule().largest_mask;
+        Some((Want { units: slot * count, mask, end }, count))
     }
 
     /// Finds room that would appear if empty slabs were given back: at most one slab per class is looked at.
@@ -180,14 +200,6 @@ impl Tlsf {
     pub(in super::super) fn free_ready(&mut self, key: RangeKey) -> bool {
         let size = self.slabs.put_ready(key);
         size.inspect(|&size| self.count_freed(size)).is_some()
-    }
-
-    #[inline(never)]
-    pub(super) fn add_slab(&mut self, cut: Cut, class: usize, count: u64) {
-        let node = self.carve(cut);
-        let Spot { region, offset, .. } = self.spot(self.ranges.nodes[node as usize].place, cut.units);
-        let slab = self.slabs.add(class, count, node, (region, offset));
-        self.ranges.set_used(node, slab);
     }
 
     /// Frees a slot; `None` for the key of a range, and for one that is stale.

@@ -6,6 +6,7 @@ use super::super::free_lists::LOOK_COUNT;
 use super::super::slab::kept_bound;
 use super::super::{Algorithm, Suballocator};
 use super::*;
+use crate::suballocator::size_class;
 
 fn tlsf(unit: u64, slab_limit: u64, region_sizes: &[u64]) -> Suballocator {
     let mut subject =
