@@ -18,8 +18,10 @@ const WORKLOADS: [(&str, &str); 10] = [
     ("d", "d. a level of 20,000 resources, a tenth streamed out and in"),
     ("e-large", "e. every large resource freed, slightly larger ones asked for"),
 ];
-const MORE_WORKLOADS: [(&str, &str); 1] =
-    [("e-small", "e. every small resource freed, slightly larger ones asked for")];
+const MORE_WORKLOADS: [(&str, &str); 2] = [
+    ("e-small", "e. every small resource freed, slightly larger ones asked for"),
+    ("f", "f. a level of 500 resources, unloaded and loaded, again and again"),
+];
 const BARE: [(&str, &str); 4] = [
     ("g-1M", "g. bare range of 256 MiB: 256 B to 1 MiB, 1,000 live"),
     ("g-64K", "g. bare range: 256 B to 64 KiB, 10,000 live"),
@@ -115,7 +117,7 @@ fn check(workload: &str, peer: &str) {
     with_peer!(peer, Checked => match (workload, steady::by_name(workload)) {
         (_, Some(steady)) => steady.check::<Checked>(if is_slow { 1000 } else { 2 * steady.live_count }),
         ("c", _) => frames::check_frames::<Checked>(),
-        _ => level::check_level::<Checked>(if is_slow { 1000 } else { 8000 }),
+        _ => level::Level::check::<Checked>(if is_slow { 1000 } else { 8000 }),
     });
 }
 
@@ -126,12 +128,12 @@ pub(crate) fn run(workload: &str, peer: &str, effort: Effort) -> Row {
     }
     let is_slow = peer == "gpu-allocator";
     let pairs = if is_slow { effort.slow_pairs } else { effort.pairs };
-    with_peer!(peer, Measured => match (workload, steady::by_name(workload)) {
-        (_, Some(steady)) => steady.run::<Measured>(pairs),
-        ("c", _) => frames::run::<Measured>(if effort.is_full { 400 } else { 80 }),
-        ("d", _) => level::run_level::<Measured>(if is_slow { 20 } else if effort.is_full { 200 } else { 60 }),
-        ("e-large", _) => level::run_holes::<Measured>(level::Holes::Large),
-        ("e-small", _) => level::run_holes::<Measured>(level::Holes::Small),
+    with_peer!(peer, Measured => match (workload, steady::by_name(workload), level::by_name(workload)) {
+        (_, Some(steady), _) => steady.run::<Measured>(pairs),
+        (_, _, Some(level)) => level.run::<Measured>(if is_slow { 20 } else if effort.is_full { 200 } else { 60 }),
+        ("c", ..) => frames::run::<Measured>(if effort.is_full { 400 } else { 80 }),
+        ("e-large", ..) => level::run_holes::<Measured>(level::Holes::Large),
+        ("e-small", ..) => level::run_holes::<Measured>(level::Holes::Small),
         _ => panic!("there is no workload {workload:?}"),
     })
 }
@@ -146,8 +148,8 @@ pub(crate) fn count(workload: &str, peer: &str, pairs: usize) {
         ring::count(pairs);
     } else if workload == "c" {
         with_peer!(peer, Counted => frames::count::<Counted>(pairs));
-    } else if workload == "d" {
-        with_peer!(peer, Counted => level::count::<Counted>(pairs));
+    } else if let Some(level) = level::by_name(workload) {
+        with_peer!(peer, Counted => level.count::<Counted>(pairs));
     } else if !scaling::count(workload, peer, pairs) {
         panic!("there is no count of instructions for {workload:?}");
     }
@@ -156,7 +158,8 @@ pub(crate) fn count(workload: &str, peer: &str, pairs: usize) {
 /// Prints the instructions per pair of the workloads whose name contains the word.
 pub(crate) fn instructions(word: &str) {
     println!("\n### Instructions per pair (callgrind, the harness taken off)\n");
-    let counted = workloads(word).filter(|(name, _)| steady::by_name(name).is_some() || matches!(*name, "c" | "d"));
+    let is_counted = |name| steady::by_name(name).is_some() || level::by_name(name).is_some() || name == "c";
+    let counted = workloads(word).filter(|(name, _)| is_counted(name));
     for (workload, _) in counted {
         let peers = peers_of(workload, FULL).into_iter().filter(|peer| {
             // Ten seconds of its own become minutes under valgrind.

@@ -16,7 +16,7 @@ use super::pools::NumberedPool;
 use super::request::AllocationRequest;
 use super::stamp::{Stamp, Trait};
 use super::{Allocator, retention};
-use crate::block::growth;
+use crate::block::retention::choose_give_back;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates};
 use crate::pool::{Attempt, Joined, Kept, Placement, PoolRequest, Refusal};
@@ -341,7 +341,7 @@ impl Allocator {
         for spare in [&mut of_own, &mut of_others] {
             while excess > 0 {
                 let sizes = spare.iter().enumerate().map(|(position, give_back)| (position, give_back.bytes));
-                let Some((position, bytes)) = growth::choose_give_back(sizes, excess) else { break };
+                let Some((position, bytes)) = choose_give_back(sizes, excess) else { break };
                 excess = excess.saturating_sub(bytes);
                 chosen.push(spare.remove(position));
             }

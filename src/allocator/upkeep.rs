@@ -7,7 +7,7 @@ use super::allocation::Allocation;
 use super::error::AccessError;
 use super::pools::{NumberedPool, PoolRef};
 use super::retention::AGED_AFTER;
-use crate::block::growth;
+use crate::block::retention::{self, Regret};
 use crate::device::{DriverError, MemoryRange};
 use crate::pool::{Kept, Pool};
 use crate::sync::Ordering;
@@ -139,7 +139,7 @@ impl Allocator {
     ///
     /// Custom pools keep their `min_block_count`.
     pub fn trim(&self) -> u64 {
-        self.idle.lock().forget();
+        *self.idle.lock() = Regret::default();
         self.trim_pools(None)
     }
 
@@ -248,6 +248,6 @@ impl Allocator {
 /// and one small block; of a further shard not even that.
 fn idle_release(pool: &NumberedPool) -> impl Iterator<Item = u32> + use<> {
     let spare = pool.spare_blocks(Kept::Prewarmed, &[]);
-    let keep = if pool.is_further_shard() { None } else { growth::choose_idle_keep(spare.iter().copied()) };
+    let keep = if pool.is_further_shard() { None } else { retention::choose_idle_keep(spare.iter().copied()) };
     spare.into_iter().map(|(region, _)| region).filter(move |&region| Some(region) != keep)
 }

@@ -1,4 +1,4 @@
-//! *Policy*: how large the next block is, and which empty blocks are kept.
+//! *Policy*: how large the next block is.
 //!
 //! ```text
 //!   live bytes of the pool   0 ........ 16 MiB ........ 48 MiB ......
@@ -47,13 +47,6 @@ const REQUEST_MULTIPLE: u64 = 3;
 /// over six draws of sizes of 256 bytes to 1 MiB, 10,000 alive, November 2026: at most 1.109 reserved / live instead of 1.118; a
 /// level that streams 1.098 instead of 1.113. The recorded applications reserve 1.141 instead of 1.137.
 const FREE_SHARE: u64 = 4;
-/// Empty blocks below this sum are kept in a pool, in bytes. 16 to 64 MiB are all sound.
-pub(crate) const RETAINED_MIN: u64 = 64 << 20;
-/// Empty blocks below this share (1/n) of a pool's blocks in use are kept.
-pub(crate) const RETAINED_SHARE: u64 = 8;
-/// The largest block that a pool keeps when the whole allocator is idle, in bytes.
-pub(crate) const IDLE_BLOCK_MAX: u64 = 2 << 20;
-
 /// Every block is a multiple of this, in bytes: the largest nonCoherentAtomSize that the specification allows.
 const ATOM_MAX: u64 = 256;
 
@@ -184,36 +177,6 @@ fn round_to_pages(bytes: u64) -> u64 {
     align_up(bytes, PAGE).unwrap_or(align_down(u64::MAX, PAGE))
 }
 
-/// Returns how many bytes of empty blocks a pool keeps beside `used_block_bytes` of blocks in use.
-pub(crate) fn retained_bound(used_block_bytes: u64) -> u64 {
-    RETAINED_MIN.max(used_block_bytes / RETAINED_SHARE)
-}
-
-/// Chooses which empty block to give back so that `excess` bytes go: the smallest that is enough, else the largest.
-///
-/// Ties go to the first in the order given, so the choice is the same on every run.
-pub(crate) fn choose_give_back<K: Copy>(empties: impl Iterator<Item = (K, u64)>, excess: u64) -> Option<(K, u64)> {
-    let mut enough: Option<(K, u64)> = None;
-    let mut largest: Option<(K, u64)> = None;
-    for (key, size) in empties {
-        if size >= excess && enough.is_none_or(|(_, best)| size < best) {
-            enough = Some((key, size));
-        }
-        if largest.is_none_or(|(_, best)| size > best) {
-            largest = Some((key, size));
-        }
-    }
-    enough.or(largest)
-}
-
-/// Chooses the one empty block that a pool keeps when nothing at all is alive: the largest of at most 2 MiB.
-pub(crate) fn choose_idle_keep<K: Copy>(empties: impl Iterator<Item = (K, u64)>) -> Option<K> {
-    empties
-        .filter(|&(_, size)| size <= IDLE_BLOCK_MAX)
-        .reduce(|best, next| if next.1 > best.1 { next } else { best })
-        .map(|(key, _)| key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,11 +232,6 @@ mod tests {
         let fixed = GrowthSettings { fixed_size: Some(3 * MIB), ..SETTINGS };
         assert_eq!((prewarm_block(MIB, &fixed), fixed.block_size(MIB, MIB, 0)), (3 * MIB, 3 * MIB));
         assert_eq!(fixed.smaller(3 * MIB, MIB, None), None, "a pool of fixed blocks opens no others");
-    }
-
-    #[test]
-    fn an_eighth_of_what_is_in_use_is_kept_and_64_mebibytes_at_least() {
-        assert_eq!([0, 512 * MIB, 520 * MIB, 4096 * MIB].map(retained_bound), [64, 64, 65, 512].map(|size| size * MIB));
     }
 
     #[test]
@@ -341,23 +299,5 @@ mod tests {
         assert_eq!(GrowthSettings::for_heap(MIB, u64::MAX).cap, 2 * PAGE);
         assert_eq!(GrowthSettings::for_heap(1000, u64::MAX).cap, 768);
         assert_eq!(GrowthSettings::for_heap(8 << 30, 16 * MIB).cap, 16 * MIB);
-    }
-
-    #[test]
-    fn gives_back_the_smallest_that_is_enough() {
-        let empties = [(0, 8), (1, 2), (2, 4)];
-        assert_eq!(choose_give_back(empties.into_iter(), 3), Some((2, 4)));
-        assert_eq!(choose_give_back(empties.into_iter(), 100), Some((0, 8)));
-        assert_eq!(choose_give_back(empties.into_iter(), 4), Some((2, 4)));
-        assert_eq!(choose_give_back([(0, 8), (1, 8)].into_iter(), 5), Some((0, 8)), "the first of equals");
-        assert_eq!(choose_give_back([(0, 8), (1, 8)].into_iter(), 9), Some((0, 8)), "the first of equals");
-        assert_eq!(choose_give_back(core::iter::empty::<(u32, u64)>(), 1), None);
-    }
-
-    #[test]
-    fn an_idle_pool_keeps_one_small_block() {
-        assert_eq!(choose_idle_keep([(0, 8 * MIB), (1, MIB), (2, 2 * MIB)].into_iter()), Some(2));
-        assert_eq!(choose_idle_keep([(0, MIB), (1, MIB)].into_iter()), Some(0), "the first of equals");
-        assert_eq!(choose_idle_keep([(0, 8 * MIB)].into_iter()), None);
     }
 }

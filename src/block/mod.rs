@@ -16,6 +16,7 @@
 
 pub(crate) mod block_list;
 pub(crate) mod growth;
+pub(crate) mod retention;
 
 use ash::vk;
 

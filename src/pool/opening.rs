@@ -99,6 +99,8 @@ impl Pool {
         let mut state = self.state.lock();
         match state.blocks.add_with(memory, &request.range) {
             Ok(cut) => {
+                let allocated = state.allocated;
+                state.retention.note_opening(allocated);
                 state.allocated += 1;
                 let exchanged = slot.publish(backing, &mut state);
                 drop(state);
