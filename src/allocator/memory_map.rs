@@ -126,7 +126,7 @@ impl Allocator {
         let mut sketch = Sketch::default();
         pool.walk(&mut sketch);
         let memory_type_index = pool.settings().memory_type_index;
-        let finish = |Outline { memory, size, is_dedicated, ranges, .. }: Outline| {
+        let finish = |Outline { memory, size, is_dedicated, ranges }: Outline| {
             let name = |key| self.ledger.name(LedgerKey::new(pool_index, is_dedicated, key));
             let ranges = ranges.iter().map(|range| mapped(range, &name)).collect();
             MemoryMapObject { pool_index, memory_type_index, memory, size, is_dedicated, ranges }
@@ -148,7 +148,6 @@ fn mapped(range: &RangeView, name_of: &dyn Fn(RangeKey) -> Option<String>) -> Me
 /// A memory object as it is met, without names.
 #[derive(Debug)]
 struct Outline {
-    region: u32,
     memory: vk::DeviceMemory,
     size: u64,
     is_dedicated: bool,
@@ -162,20 +161,20 @@ struct Sketch {
 }
 
 impl PoolVisitor for Sketch {
-    fn block(&mut self, region: u32, memory: &Memory) {
+    fn block(&mut self, memory: &Memory) {
         let (memory, size) = (memory.handle(), memory.size());
-        self.objects.push(Outline { region, memory, size, is_dedicated: false, ranges: Vec::new() });
+        self.objects.push(Outline { memory, size, is_dedicated: false, ranges: Vec::new() });
     }
 
     fn range(&mut self, range: &RangeView) {
-        if let Ok(position) = self.objects.binary_search_by_key(&range.region, |object| object.region) {
-            self.objects[position].ranges.push(*range);
+        if let Some(object) = self.objects.last_mut() {
+            object.ranges.push(*range);
         }
     }
 
     fn dedicated(&mut self, key: RangeKey, memory: &Memory) {
         let whole = RangeView { region: 0, offset: 0, size: memory.size(), state: RangeState::Used(key) };
         let (memory, size) = (memory.handle(), memory.size());
-        self.objects.push(Outline { region: u32::MAX, memory, size, is_dedicated: true, ranges: vec![whole] });
+        self.objects.push(Outline { memory, size, is_dedicated: true, ranges: vec![whole] });
     }
 }

@@ -269,8 +269,6 @@ impl Allocator {
         for pool in self.pools().all() {
             walk.pool_index = pool.index();
             walk.memory_type_index = pool.settings().memory_type_index;
-            walk.first_block = walk.found.blocks.len();
-            walk.regions.clear();
             pool.walk(&mut walk);
             walk.found.host_bytes += pool.host_bytes();
         }
@@ -292,21 +290,17 @@ struct Walk {
     found: DetailedStatistics,
     pool_index: u16,
     memory_type_index: u32,
-    first_block: usize,
-    /// Region numbers of the present pool's blocks, in the order in which they were met.
-    regions: Vec<u32>,
 }
 
 impl PoolVisitor for Walk {
-    fn block(&mut self, region: u32, memory: &Memory) {
-        self.regions.push(region);
+    fn block(&mut self, memory: &Memory) {
         self.push(memory, false);
     }
 
     fn range(&mut self, range: &RangeView) {
         self.found.ranges.add(range);
-        if let Ok(position) = self.regions.binary_search(&range.region) {
-            self.found.blocks[self.first_block + position].ranges.add(range);
+        if let Some(block) = self.found.blocks.last_mut() {
+            block.ranges.add(range);
         }
     }
 

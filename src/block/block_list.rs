@@ -237,11 +237,11 @@ impl BlockList {
     }
 
     /// Visits every range of every block, in region and offset order.
-    pub(crate) fn for_each_range(&self, visit: &mut dyn FnMut(&RangeView)) {
-        self.suballocator.for_each_range(&mut |range| visit(&range));
+    pub(crate) fn for_each_range(&self, visit: &mut dyn FnMut(RangeView)) {
+        self.suballocator.for_each_range(visit);
     }
 
-    /// Returns (region, memory object, bytes) of each block.
+    /// Returns region and memory object of each block, in the order of regions.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = (u32, &Memory)> + '_ {
         (0u32..).zip(&self.blocks).filter_map(|(region, block)| Some((region, &block.as_ref()?.memory)))
     }

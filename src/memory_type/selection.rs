@@ -60,7 +60,7 @@ impl From<Intent> for TypeRequest {
 
 /// Property flags were required that cannot be served as the device was declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("memory with {flags:?} needs {feature}, which was not declared")]
+#[error("memory with {flags:?} needs {feature}")]
 pub struct UnsupportedFlags {
     /// The flags.
     pub flags: Flags,

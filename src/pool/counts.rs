@@ -72,7 +72,7 @@ impl Pool {
 }
 
 impl State {
-    fn live_count(&self) -> u64 {
+    pub(super) fn live_count(&self) -> u64 {
         self.blocks.range_count() + self.dedicated.count()
     }
 

@@ -72,6 +72,10 @@ impl Pool {
         Held { state: self.state.lock() }
     }
 
+    fn is_held_by(&self, held: &Held<'_>) -> bool {
+        core::ptr::eq(BriefMutexGuard::mutex(&held.state), &raw const self.state)
+    }
+
     /// Cuts a slot that is at hand; `None` where [`Held::allocate`] must look further, and for a size or an alignment that
     /// is wrong.
     #[inline(always)]
@@ -83,6 +87,7 @@ impl Pool {
         size: u64,
         alignment: u64,
     ) -> Option<Placement> {
+        debug_assert!(self.is_held_by(held), "the lock is this pool's");
         let class = self.class_for(kind, size, alignment)?;
         let cut = held.state.blocks.allocate_ready(class)?;
         held.state.allocated += 1;

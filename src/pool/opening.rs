@@ -126,12 +126,21 @@ impl Pool {
         let mut slot = self.claim_block(backing, least_bytes).ok()?;
         let memory = from.take_out_to_move(least_bytes)?;
         let mut state = self.state.lock();
-        let cut = state.blocks.add_with(memory, range).map_err(|memory| state.blocks.add(memory, 0));
-        state.allocated += u64::from(cut.is_ok());
+        let cut = match state.blocks.add_with(memory, range) {
+            Ok(cut) => {
+                state.allocated += 1;
+                Some(cut)
+            }
+            // Long enough, but not at this alignment: it stays here, empty.
+            Err(memory) => {
+                state.blocks.add(memory, 0);
+                None
+            }
+        };
         let exchanged = slot.publish(backing, &mut state);
         drop(state);
         exchanged.map(Retired::finish);
-        Some(placement(&cut.ok()?))
+        Some(placement(&cut?))
     }
 
     pub(super) fn open_dedicated(&self, backing: Backing<'_>, request: &PoolRequest) -> Result<Placement, Refusal> {

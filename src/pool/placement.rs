@@ -4,7 +4,7 @@
 //!   driver requires, or the caller asks ........................ dedicated (info attached, exact size)
 //!   driver prefers, from 1 MiB, and nothing aliases ............ dedicated, else as below
 //!   lazily allocated memory, or all blocks are too small ....... memory of its own, never shared
-//!   from max(4 MiB, live / 16), or above half the largest block  own block
+//!   from max(4 MiB, live / 16), or above half the growth cap ... own block
 //!   everything else ............................................ shared block
 //! ```
 //!
@@ -53,7 +53,8 @@ pub(crate) struct PlacementInput {
     pub size: u64,
     /// Bytes alive in the pool, this request counted.
     pub live_bytes: u64,
-    /// The largest shared block of the pool, in bytes.
+    /// The cap of the pool's growth, in bytes. Where much is live shared blocks are larger, up to four times the cap;
+    /// the border for own blocks does not move with them.
     pub block_cap: u64,
     /// What the driver says.
     pub driver: DedicatedPreference,

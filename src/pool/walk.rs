@@ -11,8 +11,8 @@ use crate::suballocator::{RangeKey, RangeView};
 /// What a walk over a pool meets.
 pub(crate) trait PoolVisitor {
     /// One block.
-    fn block(&mut self, region: u32, memory: &Memory);
-    /// One range of a block.
+    fn block(&mut self, memory: &Memory);
+    /// One range of the block met last.
     fn range(&mut self, range: &RangeView);
     /// One dedicated memory object.
     fn dedicated(&mut self, key: RangeKey, memory: &Memory);
@@ -37,10 +37,14 @@ impl Pool {
     /// Visits every range of every block, and every dedicated memory object.
     pub(crate) fn walk(&self, visitor: &mut dyn PoolVisitor) {
         let state = self.state.lock();
-        for (region, memory) in state.blocks.blocks() {
-            visitor.block(region, memory);
-        }
-        state.blocks.for_each_range(&mut |range| visitor.range(range));
+        let mut blocks = state.blocks.blocks().peekable();
+        state.blocks.for_each_range(&mut |range| {
+            // A block has a range at least, and both come in the order of their regions (block list I1).
+            if let Some((_, memory)) = blocks.next_if(|&(region, _)| region == range.region) {
+                visitor.block(memory);
+            }
+            visitor.range(&range);
+        });
         for (key, object) in state.dedicated.iter() {
             visitor.dedicated(key, &object.memory);
         }
@@ -57,7 +61,7 @@ impl Pool {
         let state = self.state.lock();
         state.blocks.validate()?;
         state.dedicated.validate()?;
-        let live_count = state.blocks.range_count() + state.dedicated.count();
+        let live_count = state.live_count();
         if live_count > state.allocated {
             return Err(format!("pool I2: {live_count} allocations are alive, {} were ever made", state.allocated));
         }

@@ -170,7 +170,7 @@ impl Slabs {
         }
         let bytes = slab.bytes();
         self.large_bytes += self.if_large(class, bytes);
-        let key = RangeKey { index: SLAB_BIT | index << 6, generation };
+        let key = slot_key(index, 0, generation);
         (index, Suballocation { region, offset, size: u64::from(slot), key })
     }
 
@@ -191,7 +191,7 @@ impl Slabs {
         // The bits of this slab and of this word are the lowest.
         *bits = if slab.free == 0 { without_lowest(*bits) } else { *bits };
         entry.room = if *bits == 0 { without_lowest(entry.room) } else { entry.room };
-        let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
+        let key = slot_key(index, slot, slab.generation);
         let Slab { region, slot: size, .. } = *slab;
         Some(Suballocation { region, offset: slab.offset_of(slot), size: u64::from(size), key })
     }
@@ -210,7 +210,7 @@ impl Slabs {
             entry.set_room(slab.place, slab.room);
         }
         regions.occupy(slab.region);
-        let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
+        let key = slot_key(index, slot, slab.generation);
         Some(Suballocation { region: slab.region, offset: slab.offset_of(slot), size: u64::from(slab.slot), key })
     }
 
@@ -394,6 +394,13 @@ pub(super) struct Put {
     pub(super) left: SlabLeft,
 }
 
+/// Makes the key of a slot: the slab bit, the slab's index, the slot's number (6 bits); the slab's generation.
+#[inline]
+pub(super) const fn slot_key(slab: u32, slot: u32, generation: u32) -> RangeKey {
+    RangeKey { index: SLAB_BIT | slab << 6 | slot, generation }
+}
+
+/// Returns the slab and slot that a slot's key names.
 #[inline]
 const fn split_key(key: RangeKey) -> (u32, u32) {
     ((key.index & !SLAB_BIT) >> 6, key.index & 63)

@@ -33,8 +33,9 @@ type Flag = model::Flag;
 
 /// Looks at the lock before the core is yielded.
 const LOOKS: u32 = 8;
-/// Before a look a waiter pauses for so many turns at most; before the first for one, then for twice as many each time. A look fetches the line from the holder's core, and each of his next exchanges fetches it back: who looks seldom
-/// lets him do several things meanwhile.
+/// The longest pause before a look, in turns of `spin_loop`: the first is 1, each further one twice as long. A look takes
+/// the cache line from the holder's core, and the holder's next exchange takes it back: waiters that look seldom disturb
+/// less.
 const LONGEST_PAUSE: u32 = 64;
 /// Yields before a waiter sleeps: its holder has been stopped, or walks over a whole pool.
 const YIELDS: u32 = 64;

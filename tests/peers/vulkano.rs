@@ -58,7 +58,7 @@ fn vulkano_2834_both_neighbours_of_a_hole_count() {
 
 /// #2832: when neighbours were merged, those next to them still pointed to what was gone.
 ///
-/// Seen to fail with: `RangeList::set_free` and `RangeList::widen` that leave the following range's `prev` as it was.
+/// Seen to fail with: a `Tlsf::release_range` that leaves the following range's `prev` as it was.
 #[test]
 fn vulkano_2832_merging_leaves_no_dangling_neighbour() {
     let orders: Vec<Vec<usize>> = permutations(5);

@@ -198,7 +198,7 @@ fn the_short_ways_of_a_pool_serve_what_is_at_hand() {
 struct Slots(Vec<u64>);
 
 impl PoolVisitor for Slots {
-    fn block(&mut self, _: u32, _: &Memory) {}
+    fn block(&mut self, _: &Memory) {}
 
     fn range(&mut self, range: &RangeView) {
         if matches!(range.state, RangeState::Used(_)) && range.size < 64 << 10 {
@@ -235,7 +235,7 @@ struct Pause {
 }
 
 impl PoolVisitor for Pause {
-    fn block(&mut self, _: u32, _: &Memory) {
+    fn block(&mut self, _: &Memory) {
         let _ = self.begun.send(());
         let _ = self.ended.recv();
     }

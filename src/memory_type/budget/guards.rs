@@ -11,7 +11,8 @@ pub(crate) struct Reservation<'a> {
     budget: &'a Budget,
     heap_index: u32,
     bytes: u64,
-    /// All bytes that were reserved with it. All that it ever shares the driver with was reserved before it, or counts it.
+    /// All bytes reserved right after this reservation, itself included: `commit` raises the peak to it. What is held
+    /// beside it was reserved before, and is counted here, or later, and then counts this one.
     reserved: u64,
 }
 

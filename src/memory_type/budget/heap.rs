@@ -77,7 +77,8 @@ pub(super) struct HeapFacts {
     pub(super) cap: u64,
 }
 
-/// What changes about a heap. `own = settled + pending + leaving`: see [`HeapState::settled`].
+/// What changes about a heap. `own` is `settled`, `leaving`, and what the driver is not known to count yet: reserved and
+/// not committed, or lazily allocated and not looked at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HeapState {
     /// Bytes reserved, held, or about to be freed.

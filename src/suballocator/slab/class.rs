@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::super::range_list::reserve_quarter;
 use super::super::region_table::NONE;
+use super::slots::without_lowest;
 
 /// Slabs of one class: as many as two levels of bits count.
 pub(super) const PLACE_COUNT: usize = 64 * 64;
@@ -61,7 +62,7 @@ impl SlabClass {
     /// Walks the slabs that have a free slot and a used one.
     pub(super) fn with_room(&self) -> impl Iterator<Item = u32> {
         (0..).zip(&self.words).flat_map(move |(word, &bits)| {
-            let set = core::iter::successors(Some(bits), |bits| Some(bits & bits.wrapping_sub(1)));
+            let set = core::iter::successors(Some(bits), |&bits| Some(without_lowest(bits)));
             let set = set.take_while(|&bits| bits != 0).map(u64::trailing_zeros);
             set.map(move |bit| self.places[word << 6 | bit as usize])
         })

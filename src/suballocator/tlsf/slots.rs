@@ -13,10 +13,10 @@
 //! else may merge.
 
 use super::super::free_lists::Want;
-use super::super::range_list::{Cut, Node, SLAB_BIT};
+use super::super::range_list::{Cut, Node};
 use super::super::region_table::RegionTable;
 use super::super::size_class;
-use super::super::slab::{NO_CLASS, Put, Slab, SlabLeft, is_worth_a_large_slab, kept_bound};
+use super::super::slab::{NO_CLASS, Put, Slab, SlabLeft, is_worth_a_large_slab, kept_bound, slot_key};
 use super::super::{End, Freed, RangeKey, RangeState, RangeView, Request, Spot, Suballocation};
 use super::{Found, Tlsf};
 
@@ -253,7 +253,7 @@ impl Tlsf {
         for slot in first..first + slab.full.count_ones() {
             let Spot { region, offset, size } = slab.spot(slot);
             let is_free = slab.free & (1 << slot) != 0;
-            let key = RangeKey { index: SLAB_BIT | index << 6 | slot, generation: slab.generation };
+            let key = slot_key(index, slot, slab.generation);
             let state = if is_free { RangeState::FreeSlot } else { RangeState::Used(key) };
             visit(RangeView { region, offset, size, state });
         }
