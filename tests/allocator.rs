@@ -95,13 +95,13 @@ fn a_custom_pool_refuses_what_its_memory_type_cannot_do() {
     let device_only = PoolCreateInfo::for_intent(Intent::GpuOnly).algorithm(Algorithm::Fixed { slot_size: 3 << 20 });
     let pool = allocator.create_pool(&device_only).expect("there is device memory");
     let refused = allocator.allocate(&linear(100), &AllocationCreateInfo::upload().pool(&pool));
-    assert!(matches!(refused, Err(AllocationError::NoMemoryType { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(AllocationError::PoolMismatch { .. })), "{refused:?}");
     let in_slot = AllocationCreateInfo::gpu_only().pool(&pool);
     let allocation = allocator.allocate(&linear(100), &in_slot).expect("a block holds at least one slot");
     let room = allocator.allocate(&linear(100), &in_slot).expect("there is memory");
     allocator.free(room).expect("it is alive");
     let refused = allocator.allocate(&linear(100), &AllocationCreateInfo::upload().pool(&pool));
-    assert!(matches!(refused, Err(AllocationError::NoMemoryType { .. })), "room does not help: {refused:?}");
+    assert!(matches!(refused, Err(AllocationError::PoolMismatch { .. })), "room does not help: {refused:?}");
     allocator.free(allocation).expect("it is alive");
     allocator.destroy_pool(pool).expect("nothing is alive");
     let too_small = device_only.block_size(1 << 20);

@@ -190,7 +190,7 @@ fn a_resource_that_does_not_allow_the_pools_type_is_refused() {
     let pool = pool_of(&rig, &PoolCreateInfo::for_memory_type(1));
     let request = AllocationRequirements { memory_type_bits: 0b1, ..linear(100) };
     let error = rig.allocate(&request, &AllocationCreateInfo::gpu_only().pool(&pool)).expect_err("type 0 only");
-    assert!(matches!(error, AllocationError::NoMemoryType { .. }), "{error}");
+    assert!(matches!(error, AllocationError::PoolMismatch { .. }), "{error}");
     rig.destroy_pool(pool).expect("nothing of it is alive");
     rig.finish();
 }
@@ -214,8 +214,8 @@ fn room_at_hand_changes_no_refusal_and_no_name() {
         let foreign = other.allocate(&good, &wishes).expect_err("another allocator's");
         assert!(matches!(empty, AllocationError::ZeroSize), "{empty}");
         assert!(matches!(crooked, AllocationError::BadAlignment { alignment: 3 }), "{crooked}");
-        assert!(matches!(barred, AllocationError::NoMemoryType { .. }), "{barred}");
-        assert!(matches!(hidden, AllocationError::NoMemoryType { .. }), "{hidden}");
+        assert!(matches!(barred, AllocationError::PoolMismatch { .. }), "{barred}");
+        assert!(matches!(hidden, AllocationError::PoolMismatch { .. }), "{hidden}");
         assert!(matches!(foreign, AllocationError::ForeignPool), "{foreign}");
         assert_eq!(state_of(&rig), before, "{algorithm:?}");
         live.push(rig.allocate(&good, &wishes.name("mesh")).expect("there is memory"));

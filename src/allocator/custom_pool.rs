@@ -24,6 +24,8 @@ use crate::pool::Kind;
 ///
 /// It has one lock, and no shards: threads that share one wait for each other. Where several allocate much, give each a pool.
 ///
+/// One that is dropped instead of destroyed keeps its place, and its minimum of blocks, until the allocator goes.
+///
 /// Hand it to [`AllocationCreateInfo::pool`](super::AllocationCreateInfo::pool), and back to
 /// [`Allocator::destroy_pool`](super::Allocator::destroy_pool) when nothing of it is alive.
 #[must_use = "a pool is destroyed by handing it to the allocator, not by dropping it"]
@@ -207,8 +209,8 @@ impl Allocator {
         } else {
             return Ok(Candidates::only(memory_type_index));
         };
-        let verdicts = vec![TypeVerdict { memory_type_index, verdict: Verdict::Rejected(rejection) }];
-        Err(AllocationError::NoMemoryType { memory_type_bits, verdicts })
+        let verdict = TypeVerdict { memory_type_index, verdict: Verdict::Rejected(rejection) };
+        Err(AllocationError::PoolMismatch { verdict })
     }
 
     fn open_first_blocks(&self, custom: &CustomPool, count: u32) -> Result<(), AllocationError> {

@@ -34,6 +34,13 @@ pub enum AllocationError {
         /// Every type with the reason against it.
         verdicts: Vec<TypeVerdict>,
     },
+    /// The custom pool's memory type does not serve the resource or the intent. Make the pool for what it is to serve, or name
+    /// another one.
+    #[error("the custom pool's memory does not serve this: {verdict}; make a pool for it, or name another")]
+    PoolMismatch {
+        /// The pool's memory type, with the reason against it.
+        verdict: TypeVerdict,
+    },
     /// A flag was required whose feature was not declared when the allocator was created.
     #[error(transparent)]
     UnsupportedFlags(#[from] UnsupportedFlags),
@@ -335,7 +342,7 @@ pub enum Reason {
         granularity: u64,
     },
     /// The custom pool has all the blocks it may have.
-    #[error("the pool has its {max} blocks")]
+    #[error("the pool has all the {max} blocks that its max_block_count allows")]
     BlockLimit {
         /// The pool's limit.
         max: u32,

@@ -145,7 +145,7 @@ impl Allocator {
     ///
     /// # Errors
     /// - `ZeroSize`, `BadAlignment`, `DedicatedConflict`, `UnsupportedFlags`, `Unsupported`, `NoMemoryType`, `ForeignPool`,
-    ///   `OtherKind`: the request cannot be served by any amount of memory.
+    ///   `PoolMismatch`, `OtherKind`: the request cannot be served by any amount of memory.
     /// - `OutOfMemory`: every candidate refused; the error lists each attempt with its reason.
     /// - `Driver`: the driver reported something that no other attempt mends.
     ///
@@ -215,7 +215,8 @@ impl Allocator {
         self.selector.topology()
     }
 
-    /// Returns usage, budget and limits of a heap, as of the last [`update_budget`](Self::update_budget).
+    /// Returns usage, budget and limits of a heap; zeros for a heap that the device does not have. What the allocator holds is
+    /// current; the budget, and what others use, are as of the last [`update_budget`](Self::update_budget).
     pub fn heap_usage(&self, heap_index: u32) -> HeapUsage {
         self.budget.heap(heap_index)
     }

@@ -70,7 +70,7 @@ impl Allocator {
     /// Returns the memory types that all wishes together allow, best first; at least one.
     ///
     /// # Errors
-    /// `Unsupported` or `NoMemoryType` where the wishes allow none, `ForeignPool`.
+    /// `Unsupported`, `NoMemoryType` or `PoolMismatch` where the wishes allow none, `ForeignPool`.
     pub(crate) fn memory_types_for(&self, info: &AllocationCreateInfo<'_>) -> Result<Candidates, AllocationError> {
         // Of the kind that a custom pool may be for.
         let kind = info.pool.and_then(CustomPool::kind).unwrap_or(Kind::Linear);

@@ -16,6 +16,14 @@ pub enum FrameRingError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The ring may not become as large as one aligned push.
+    #[error("a ring of {max_size} bytes at most holds no push of {unit}, the least: raise max_size")]
+    TooSmall {
+        /// The largest size that was allowed or that a buffer may have, in bytes.
+        max_size: u64,
+        /// Bytes of the smallest push: what the buffer's usage and the memory's atoms align to.
+        unit: u64,
+    },
     /// As many frames as may be are open, or ended and not reclaimed. Reclaim one, or allow more.
     #[error("{limit} frames are in flight, which is the ring's limit: reclaim one whose work is complete")]
     FramesInFlight {

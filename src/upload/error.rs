@@ -131,6 +131,12 @@ pub enum TransferError {
         /// The layout named, or none.
         layout: vk::ImageLayout,
     },
+    /// A ring of no bytes was asked for.
+    #[error("a ring of 0 bytes was asked for: it needs {least} at least")]
+    RingEmpty {
+        /// Bytes of the smallest ring.
+        least: u64,
+    },
     /// The staging memory cannot hold the smallest piece into which the copy may be cut. Make the ring larger.
     #[error("the ring can hold {available} bytes in one piece, but this copy cannot be cut below {needed}")]
     RingTooSmall {
@@ -171,7 +177,7 @@ pub enum TransferError {
     #[error("the transfer was finished before")]
     Finished,
     /// Staging memory could not be had.
-    #[error("no staging memory")]
+    #[error("staging memory: {0}")]
     Allocation(#[from] AllocationError),
     /// Staging memory, or a target in place, could not be written or read.
     #[error(transparent)]

@@ -154,7 +154,7 @@ impl<A: AllocatorRef> Readback<A> {
     /// Makes a readback with one block of memory, in the intent `readback`.
     ///
     /// # Errors
-    /// `RingTooSmall` for a ring of no bytes, `RingTooLarge`, or `Allocation`.
+    /// `RingEmpty`, `RingTooLarge`, or `Allocation`.
     ///
     /// # Safety
     /// 1. The device is done with all that was recorded through the readback before it is dropped.

@@ -62,7 +62,7 @@ impl<A: AllocatorRef> Ring<A> {
     /// Makes a ring of one block.
     ///
     /// # Errors
-    /// `RingTooSmall` for a ring of no bytes, `RingTooLarge`, or `Allocation`.
+    /// `RingEmpty`, `RingTooLarge`, or `Allocation`.
     ///
     /// # Safety
     /// 1. The device is done with the blocks before the ring is dropped.
@@ -73,7 +73,7 @@ impl<A: AllocatorRef> Ring<A> {
         let largest = allocator.properties().max_buffer_size.min(LARGEST_BLOCK);
         let (asked, max) = (settings.block_bytes, largest - largest % unit);
         if asked == 0 {
-            return Err(TransferError::RingTooSmall { needed: unit, available: 0 });
+            return Err(TransferError::RingEmpty { least: unit });
         }
         let whole = asked.checked_next_multiple_of(unit).filter(|&bytes| bytes <= max);
         settings.block_bytes = whole.ok_or(TransferError::RingTooLarge { asked, max })?;

@@ -109,7 +109,7 @@ impl<A: AllocatorRef> Uploader<A> {
     /// Makes an uploader with one block of staging memory, in the intent `upload`.
     ///
     /// # Errors
-    /// `RingTooSmall` for a ring of no bytes, `RingTooLarge`, or `Allocation`.
+    /// `RingEmpty`, `RingTooLarge`, or `Allocation`.
     ///
     /// # Safety
     /// 1. The device is done with all that was recorded through the uploader before it is dropped.

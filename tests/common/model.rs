@@ -325,6 +325,7 @@ fn check_refusal(error: &AllocationError, wish: &impl Debug, may_lack_type: bool
         // A pool's memory type may be one that the request's intent cannot use, or whose blocks are none: lazy memory. And
         // it may be for the other kind. Flags that are required no memory type may have.
         AllocationError::NoMemoryType { .. }
+        | AllocationError::PoolMismatch { .. }
         | AllocationError::UnsupportedFlags(_)
         | AllocationError::Unsupported { .. }
         | AllocationError::OtherKind { .. } => may_lack_type,

@@ -144,13 +144,15 @@ fn what_makes_no_ring() {
         good().frames_in_flight(0),
         good().frames_in_flight(257),
         good().frames_in_flight(u32::MAX),
-        good().max_size(0),
-        good().max_size(255),
         FrameRingCreateInfo::new(vk::BufferUsageFlags::empty()),
     ];
     for info in bad {
         let error = try_make(&world, &info).expect_err("no ring");
         assert!(matches!(error, FrameRingError::InvalidCreateInfo { .. }), "{info:?}: {error}");
+    }
+    for size in [0, 255] {
+        let error = try_make(&world, &good().max_size(size)).expect_err("no push has room");
+        assert!(matches!(error, FrameRingError::TooSmall { max_size, unit: 256 } if max_size == size), "{error}");
     }
     for intent in [Intent::GpuOnly, Intent::Transient, Intent::Readback] {
         assert!(matches!(try_make(&world, &good().intent(intent)), Err(FrameRingError::NotMapped)));

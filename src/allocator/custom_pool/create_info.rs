@@ -207,7 +207,7 @@ impl PoolCreateInfo {
                 let rounded = align_up(slot_size, self.min_alignment.max(SLOT_ALIGNMENT));
                 let slot_size = rounded
                     .filter(|&bytes| bytes <= max_object_size)
-                    .ok_or(CreatePoolError::SlotTooLarge { slot_size })?;
+                    .ok_or(CreatePoolError::SlotTooLarge { slot_size, max: max_object_size })?;
                 Ok(Algorithm::Fixed { slot_size })
             }
             algorithm => Ok(algorithm),

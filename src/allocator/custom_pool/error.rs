@@ -34,7 +34,9 @@ pub enum CreatePoolError {
         max: u64,
     },
     /// More blocks must be kept than may be opened.
-    #[error("at least {min} and at most {max} blocks contradict each other")]
+    #[error(
+        "at least {min} and at most {max} blocks cannot be: the maximum is 1 or more, and no less than the minimum"
+    )]
     BadBlockCount {
         /// The least number of blocks.
         min: u32,
@@ -45,10 +47,12 @@ pub enum CreatePoolError {
     #[error("slots of 0 bytes cannot be: give the size of what the pool is for")]
     ZeroSlotSize,
     /// Slots cannot be so large.
-    #[error("slots of {slot_size} bytes cannot be: no memory object holds one")]
+    #[error("slots of {slot_size} bytes cannot be: a memory object holds {max} at most")]
     SlotTooLarge {
         /// The size asked for, in bytes.
         slot_size: u64,
+        /// The largest memory object, in bytes.
+        max: u64,
     },
     /// The allocator has as many pools as it can count.
     #[error("an allocator has at most {max} pools")]
@@ -79,7 +83,7 @@ pub enum DestroyPoolReason {
     #[error("the pool belongs to another allocator")]
     Foreign,
     /// Free these first.
-    #[error("{count} allocations of the pool are alive")]
+    #[error("{count} allocations of the pool are alive: free them first")]
     InUse {
         /// How many allocations are alive.
         count: u64,

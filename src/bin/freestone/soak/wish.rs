@@ -164,7 +164,7 @@ impl Wish {
             }
             AllocationError::Driver { .. } | AllocationError::Resource(_) => has_upsets,
             AllocationError::DedicatedConflict { .. } => self.can_alias || self.dedicated == DedicatedUse::Never,
-            AllocationError::NoMemoryType { .. } => self.pool.is_some(),
+            AllocationError::PoolMismatch { .. } => self.pool.is_some(),
             _ => false,
         }
     }
