@@ -8,7 +8,8 @@
 //!   --threads        threads that share one allocator           --growth      cost with what is alive, and with blocks
 //!   --behaviour      W1 to W9, block boundaries, openings       --churn       a day of frames, levels in and out
 //!   --unshared EXE   against a build whose lock does nothing    --constants EXE  growth constants, leave-one-trace-out
-//!   --goals, --charts   what the record says
+//!   --goals, --charts   what the record says                --replays      what the recorded applications do
+//!   --ns WORKLOAD PEER  time of one workload                --count WORKLOAD PEER PAIRS  for callgrind
 //!
 //!   --full           more pairs and rounds                      --record      into benches/values.csv
 //! ```

@@ -59,6 +59,7 @@ fn figure(values: &Values, goal: &Goal) -> Option<f64> {
         Measure::Figure(place) => values.get(place, goal.own),
         Measure::By(place, peer) => Some(values.get(place, goal.own)? / values.get(place, peer)?),
         Measure::Between(place, basis) => Some(values.get(place, goal.own)? / values.get(basis, goal.own)?),
+        Measure::Across(place, theirs, peer) => Some(values.get(place, goal.own)? / values.get(theirs, peer)?),
     }
 }
 
@@ -90,10 +91,11 @@ fn bound(goal: &Goal) -> String {
 /// Returns a peer's own figure at the place that the goal looks at.
 fn peer_cell(values: &Values, goal: &Goal, peer: &str) -> String {
     let value = match goal.measure {
-        Measure::By(place, other) if other == peer => {
-            values.get(place, peer).map(|value| format!("{} {}", short(value), place.2))
+        // A part of a peer is named behind a comma.
+        Measure::By(place, other) | Measure::Across(_, place, other) if other.split(',').next() == Some(peer) => {
+            values.get(place, other).map(|value| format!("{} {}", short(value), unit(place.2)))
         }
-        Measure::By(..) => None,
+        Measure::By(..) | Measure::Across(..) => None,
         Measure::Figure(place) => of_peer(values, place, peer).map(precise),
         Measure::Between(place, basis) => {
             let (value, basis) = (of_peer(values, place, peer), of_peer(values, basis, peer));
@@ -101,6 +103,11 @@ fn peer_cell(values: &Values, goal: &Goal, peer: &str) -> String {
         }
     };
     value.unwrap_or_else(|| "-".to_owned())
+}
+
+/// Returns the unit of a metric whose name is none.
+fn unit(metric: &str) -> &str {
+    if metric == "rate" { "M pairs/s" } else { metric }
 }
 
 /// VMA's figures come from the one run in which it took part.

@@ -5,7 +5,8 @@ use std::sync::{Arc, Barrier, Mutex};
 use ash::vk;
 use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
-    AllocationCreateInfo, Intent, Kind, LeakReport, PoolCreateInfo, Request, VirtualBlock, VirtualBlockCreateInfo,
+    Allocation, AllocationCreateInfo, Intent, Kind, LeakReport, PoolCreateInfo, Request, VirtualBlock,
+    VirtualBlockCreateInfo,
 };
 
 use super::common::{Random, Rig, Shadow, buffer_info, linear, mib, requirements};
@@ -286,12 +287,19 @@ fn vma_83_27_91_no_atom_has_two_owners() {
     let request = |n: u64| requirements(n * 13, 1, Kind::Linear);
     let mut neighbours: Vec<_> = (1..30).map(|n| allocate(&rig, &request(n), &info)).collect();
     assert!(neighbours.iter().all(|one| one.is_non_coherent() && one.offset() % atom == 0));
-    for (value, allocation) in (1..).zip(&mut neighbours) {
-        allocation.fill(0, allocation.size(), value).expect("it is mapped");
-    }
-    // An invalidate discards what was not flushed, atom by atom: the neighbours must not notice.
+    let fill_from = |first: usize, neighbours: &mut [Allocation]| {
+        for (value, allocation) in (1..).zip(neighbours).skip(first).step_by(2) {
+            allocation.fill(0, allocation.size(), value).expect("it is mapped");
+        }
+    };
+    // Every second one is written and flushed, then the others, and these stay in the host's cache.
+    fill_from(0, &mut neighbours);
     for allocation in neighbours.iter().step_by(2) {
         rig.flush(allocation, 0, allocation.size()).expect("in bounds");
+    }
+    fill_from(1, &mut neighbours);
+    // An invalidate discards what was not flushed, atom by atom: the neighbours must not notice.
+    for allocation in neighbours.iter().step_by(2) {
         rig.invalidate(allocation, 0, allocation.size()).expect("in bounds");
     }
     for (value, allocation) in (1..).zip(&neighbours) {
