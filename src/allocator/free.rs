@@ -47,8 +47,8 @@ impl Allocator {
     /// the vector, in its order; the vector keeps its storage.
     ///
     /// Those that follow each other, share a pool, and are neither dedicated nor named (nor tracked) are freed under one
-    /// lock. Where one thread allocates and another frees, each lock taken waits for cache lines of the other core: there
-    /// this is nearly twice as fast. What alternates between pools, by memory type or kind, gains nothing: sort it.
+    /// lock. Where one thread allocates and another frees, each lock taken waits for cache lines of the other core: where
+    /// these take long to cross, this is up to twice as fast. What alternates between pools, by memory type or kind, gains nothing: sort it.
     ///
     /// # Errors
     /// Names how many were refused, and why the last one was; all others are freed.
