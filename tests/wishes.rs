@@ -3,12 +3,14 @@
 
 mod common;
 
+use std::collections::HashMap;
+
 use ash::vk;
 use common::{Rig, buffer_info, image_info, linear, mib, non_linear, requirements, state_of};
 use freestone::sim::{Function, KIB, Profile, SimDevice};
 use freestone::{
     AccessError, Algorithm, Allocation, AllocationCreateInfo, AllocationError, Buffer, DedicatedUse, Image, Intent,
-    Kind, PoolCreateInfo, RangeUse,
+    Kind, MemoryPriority, PoolCreateInfo, RangeUse,
 };
 
 fn free_all(rig: &Rig, live: impl IntoIterator<Item = Allocation>) {
@@ -363,4 +365,39 @@ fn preferred_flags_choose_among_existing_blocks() {
     assert_eq!(live.each_ref().map(is_visible), [false, true, false, true, false, true]);
     free_all(&rig, live);
     rig.finish();
+}
+
+/// Blocks of the short-lived hold nothing else, whatever else is wished for; what a custom pool holds stays there.
+#[test]
+fn the_short_lived_lie_apart() {
+    for profile in Profile::all() {
+        let rig = Rig::new(profile.clone());
+        let wishes = Intent::ALL.map(AllocationCreateInfo::new);
+        let pool = rig.create_pool(&PoolCreateInfo::for_intent(Intent::Upload)).expect("there is memory");
+        let high = MemoryPriority::new(1.0);
+        let (mut short, mut others) = (Vec::new(), Vec::new());
+        for number in 0..40 {
+            for info in wishes.into_iter().flat_map(|info| [info, info.priority(high), info.name("named")]) {
+                let kind = if number % 2 == 0 { Kind::Linear } else { Kind::NonLinear };
+                let request = requirements(1_000 * (number + 1), 256, kind);
+                short.push(rig.allocate(&request, &info.short_lived()).expect("there is memory"));
+                others.push(rig.allocate(&request, &info).expect("there is memory"));
+            }
+            let in_pool = AllocationCreateInfo::upload().pool(&pool);
+            let pooled = [in_pool, in_pool.short_lived()];
+            others.extend(pooled.map(|info| rig.allocate(&linear(1_000), &info).expect("there is memory")));
+        }
+        let mut owners = HashMap::new();
+        for (allocation, is_short) in short.iter().map(|one| (one, true)).chain(others.iter().map(|one| (one, false))) {
+            let owner = *owners.entry(allocation.memory()).or_insert(is_short);
+            assert_eq!(owner, is_short, "{}: {allocation:?}", profile.name);
+        }
+        assert!(short.iter().any(|one| !one.is_dedicated()) && rig.validate().is_ok());
+        free_all(&rig, short);
+        rig.trim();
+        assert_eq!(rig.statistics().total.empty_bytes, 0, "{}: nothing stays in their blocks", profile.name);
+        free_all(&rig, others);
+        rig.destroy_pool(pool).expect("nothing of it is alive");
+        rig.finish();
+    }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //!   a slot, others of its slab in use      stamp -> pool (table lookup) -> lock -> a bit is set
 //!   of a default pool, other               the same lock goes on: a slab is kept or given back, a range merged
-//!   of a custom pool, or with a priority   the pool's slot -> lock -> a node is unlinked, a bit set, a range merged
+//!   of a custom pool or another class      the pool's slot -> lock -> a node is unlinked, a bit set, a range merged
 //!   dedicated, named                       all checks; the ledger; what is not kept goes back to the driver
 //!   many                                   one lock for those of a pool that follow each other
 //! ```
@@ -111,7 +111,7 @@ impl Allocator {
         }
     }
 
-    /// Frees what is of a custom pool or a priority's, or needs all checks.
+    /// Frees what is of a custom pool or of another class than the default ones, or needs all checks.
     #[inline(never)]
     fn free_of_other(&self, allocation: Allocation) -> Result<(), FreeError> {
         let (stamp, key) = (allocation.stamp(), allocation.key());

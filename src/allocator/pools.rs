@@ -29,7 +29,7 @@ use self::template::Template;
 use super::custom_pool::{CreatePoolError, PoolCreateInfo};
 use super::stamp::{Stamp, Trait};
 use crate::device::Device;
-use crate::pool::{BlockClass, Kind, MemoryPriority, Pool, PoolSettings};
+use crate::pool::{BlockClass, Kind, Lifetime, MemoryPriority, Pool, PoolSettings};
 use crate::sync::{AtomicU64, OnceBox, Ordering, RwLock};
 use ash::vk;
 
@@ -219,15 +219,15 @@ impl Pools {
         index % DEFAULT_COUNT
     }
 
-    /// Returns the calling thread's shard of the pool of a memory type and kind whose blocks have a priority; `None` where
-    /// there are as many pools as can be counted.
-    pub(crate) fn own_shard_with_priority(
+    /// Returns the calling thread's shard of the pool of a memory type and kind whose blocks have this priority and hold what
+    /// stays so long; `None` where there are as many pools as can be counted.
+    pub(crate) fn own_shard_with(
         &self,
         memory_type_index: u32,
         kind: Kind,
-        priority: MemoryPriority,
+        (priority, lifetime): (MemoryPriority, Lifetime),
     ) -> Option<&NumberedPool> {
-        let class = BlockClass { priority, ..self.template.class_of(kind) };
+        let class = BlockClass { priority, lifetime, ..self.template.class_of(kind) };
         if class == self.template.class_of(kind) {
             return Some(self.own_shard(memory_type_index, kind));
         }

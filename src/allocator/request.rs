@@ -17,7 +17,7 @@ use super::error::AllocationError;
 use crate::device::{DedicatedFor, DedicatedPreference, Requirements};
 use crate::memory_type::{Bound, ExtraFlags, Intent, TypeRequest};
 use crate::pool::placement::{self, PlacementInput, Strategy};
-use crate::pool::{DedicatedUse, HostAccess, Kind, MemoryPriority, Pool, PoolRequest};
+use crate::pool::{DedicatedUse, HostAccess, Kind, Lifetime, MemoryPriority, Pool, PoolRequest};
 use crate::suballocator::{End, Request};
 
 /// Whether a buffer's memory needs a device address.
@@ -92,11 +92,12 @@ pub struct AllocationCreateInfo<'a> {
     pub(crate) within_budget: bool,
     pub(crate) may_spill: bool,
     pub(crate) priority: Option<MemoryPriority>,
+    pub(crate) lifetime: Lifetime,
     pub(crate) end: Option<End>,
     pub(crate) min_alignment: u64,
     pub(crate) pool: Option<&'a CustomPool>,
-    /// Whether any wish needs a closer look than the short way takes: flags, a priority, memory of its own, a name, an end,
-    /// an alignment, a pool.
+    /// Whether any wish needs a closer look than the short way takes: flags, a priority, a lifetime, memory of its own, a name,
+    /// an end, an alignment, a pool.
     is_special: bool,
     /// Whether a pool is the only wish that needs one, if any does.
     is_plain_in_pool: bool,
@@ -115,6 +116,7 @@ impl<'a> AllocationCreateInfo<'a> {
             within_budget: false,
             may_spill: true,
             priority: None,
+            lifetime: Lifetime::Any,
             end: None,
             min_alignment: 1,
             pool: None,
@@ -217,6 +219,18 @@ impl<'a> AllocationCreateInfo<'a> {
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);
         self.look_closer(true)
+    }
+
+    /// Says that the resource will be freed soon: within some frames, or when a level has been loaded.
+    ///
+    /// It shares blocks with others of which that was said, and with nothing else. So what stays does not lie scattered over
+    /// blocks that the short-lived have left, none of which can go back. Such blocks are at least one more of each memory type
+    /// in use: say it where much comes and goes between what stays. In a custom pool it has no effect.
+    #[must_use]
+    pub fn short_lived(mut self) -> Self {
+        self.lifetime = Lifetime::Short;
+        self.is_special = true;
+        self
     }
 
     /// Places the range at one end of free space: the two stacks of a linear pool, or a hint to TLSF.

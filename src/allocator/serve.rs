@@ -5,7 +5,7 @@
 //!   plain, a slot at hand      first pool (table lookup) -> lock -> slot -> handle     one function without a call
 //!   plain, other               the same lock goes on: a slab is made, or a range cut
 //!   of a custom pool           the pool is in the request -> lock -> what is at hand -> handle
-//!   with a wish                name, end, flags, a priority; or another memory type than the best of all
+//!   with a wish                name, end, flags, a priority, a short life; or another memory type than the best of all
 //!   no room                    checks -> candidates -> descent of the ladder -> handle
 //! ```
 
@@ -230,11 +230,10 @@ impl Allocator {
         if let Some(custom) = request.info.pool {
             return &custom.pool;
         }
-        let kind = request.requirements.kind;
-        let priority = request.info.priority.filter(|_| self.device.features().memory_priority);
-        let of_priority =
-            priority.and_then(|priority| self.pools.own_shard_with_priority(memory_type_index, kind, priority));
-        of_priority.unwrap_or_else(|| self.pools.own_shard(memory_type_index, kind))
+        let (info, kind) = (request.info, request.requirements.kind);
+        let priority = info.priority.filter(|_| self.device.features().memory_priority).unwrap_or_default();
+        let of_class = self.pools.own_shard_with(memory_type_index, kind, (priority, info.lifetime));
+        of_class.unwrap_or_else(|| self.pools.own_shard(memory_type_index, kind))
     }
 }
 

@@ -50,6 +50,16 @@ impl fmt::Debug for MemoryPriority {
     }
 }
 
+/// How long what lies in a block stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Lifetime {
+    /// Nobody has said.
+    #[default]
+    Any,
+    /// Not long: its owner says so.
+    Short,
+}
+
 /// The properties in which all blocks of a pool agree, beside the memory type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct BlockClass {
@@ -57,6 +67,8 @@ pub(crate) struct BlockClass {
     pub device_address: bool,
     /// Blocks carry this priority, where `VK_EXT_memory_priority` is declared.
     pub priority: MemoryPriority,
+    /// Blocks hold only what stays so long.
+    pub lifetime: Lifetime,
     /// Blocks hold one kind of resource only, where the granularity is too large for rounding.
     pub kind: Option<Kind>,
 }

@@ -31,7 +31,7 @@ mod ticket;
 mod upkeep;
 mod walk;
 
-pub(crate) use self::class::BlockClass;
+pub(crate) use self::class::{BlockClass, Lifetime};
 pub use self::class::{Kind, MemoryPriority};
 use self::dedicated::DedicatedTable;
 pub(crate) use self::held::{Freed, Held};

@@ -106,6 +106,7 @@ fn wish(u: &mut Unstructured<'_>) -> Result<Wish> {
 /// What else there is to wish for, by four bits.
 fn more(bits: u8) -> More {
     match bits {
+        8 => More::ShortLived,
         9 => More::Required(vk::MemoryPropertyFlags::HOST_VISIBLE),
         10 => More::Required(vk::MemoryPropertyFlags::DEVICE_LOCAL),
         11 => More::Preferred(vk::MemoryPropertyFlags::HOST_CACHED),

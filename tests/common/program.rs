@@ -34,6 +34,7 @@ pub(crate) enum More {
     Preferred(vk::MemoryPropertyFlags),
     Avoided(vk::MemoryPropertyFlags),
     Priority(u8),
+    ShortLived,
 }
 
 impl Wish {
@@ -63,6 +64,7 @@ impl Wish {
             More::Preferred(flags) => info.preferred_flags(flags),
             More::Avoided(flags) => info.avoided_flags(flags),
             More::Priority(step) => info.priority(MemoryPriority::new(f32::from(step) / 2.0)),
+            More::ShortLived => info.short_lived(),
         };
         if self.may_spill { info } else { info.without_spilling() }
     }
@@ -154,6 +156,7 @@ fn more() -> impl Strategy<Value = More> {
         1 => flags().prop_map(More::Preferred),
         1 => flags().prop_map(More::Avoided),
         1 => (0_u8..3).prop_map(More::Priority),
+        1 => Just(More::ShortLived),
     ]
 }
 

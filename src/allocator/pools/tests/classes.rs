@@ -9,7 +9,7 @@ use super::super::shards::COLLISIONS_TO_OPEN;
 use super::{NumberedPool, allocator_with, info, on_an_odd_thread, put_away, request, while_busy};
 use crate::allocator::{Allocation, AllocationCreateInfo};
 use crate::device::Features;
-use crate::pool::{Kind, MemoryPriority};
+use crate::pool::{Kind, Lifetime, MemoryPriority};
 use crate::sim::{MIB, Profile, SimDevice};
 use crate::{Allocator, PoolCreateInfo};
 
@@ -29,7 +29,7 @@ fn allocate(allocator: &Allocator, info: &AllocationCreateInfo<'_>) -> Allocatio
 
 /// Returns the calling thread's pool for a priority in the first memory type.
 fn own(allocator: &Allocator, priority: MemoryPriority) -> Option<&NumberedPool> {
-    allocator.pools().own_shard_with_priority(0, Kind::Linear, priority)
+    allocator.pools().own_shard_with(0, Kind::Linear, (priority, Lifetime::Any))
 }
 
 /// Opens the second shard, as so many collisions do.

@@ -30,6 +30,7 @@ pub(crate) enum Order {
 
 /// The wishes that go with an order.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one wish")]
 pub(crate) struct Wish {
     pub(crate) intent: Intent,
     pub(crate) name: Option<String>,
@@ -39,6 +40,7 @@ pub(crate) struct Wish {
     pub(crate) may_spill: bool,
     pub(crate) dedicated: DedicatedUse,
     priority: Option<MemoryPriority>,
+    is_short_lived: bool,
     end: Option<End>,
 }
 
@@ -133,6 +135,7 @@ impl Wish {
                 _ => DedicatedUse::Auto,
             },
             priority: random.one_in(20).then(|| MemoryPriority::new(0.8)),
+            is_short_lived: random.one_in(10),
             end: random.one_in(10).then(|| random.pick(&[End::Low, End::High])),
         }
     }
@@ -144,6 +147,9 @@ impl Wish {
         }
         if let Some(pool) = self.pool.and_then(|place| pools[place].as_ref()) {
             info = info.pool(pool);
+        }
+        if self.is_short_lived {
+            info = info.short_lived();
         }
         if let Some(priority) = self.priority {
             info = info.priority(priority);
