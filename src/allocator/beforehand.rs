@@ -63,8 +63,7 @@ impl Allocator {
                 self.note_opening();
                 return Ok(());
             };
-            if matches!(&refusal, Refusal::Driver(error) if error.is_of_mapping()) {
-                // What was opened has gone back itself: that is no room.
+            if refusal.is_of_mapping() {
                 gone_before = self.budget.ever_gone();
             }
             let fatal = ladder::fatal_result(&refusal).filter(|&result| result != vk::Result::ERROR_TOO_MANY_OBJECTS);

@@ -286,8 +286,7 @@ impl Perform {
         allocator.make_room(pool, pool.opening_bytes(attempt, request), request.bound);
         self.gone_before = allocator.budget().ever_gone();
         let placement = pool.attempt(allocator.backing(), attempt, request).inspect_err(|refusal| {
-            if matches!(refusal, Refusal::Driver(error) if error.is_of_mapping()) {
-                // What was opened has gone back itself: that is no room.
+            if refusal.is_of_mapping() {
                 self.gone_before = allocator.budget().ever_gone();
             }
         })?;

@@ -263,7 +263,7 @@ impl Allocator {
     }
 
     pub(crate) fn heap_of(&self, memory_type_index: u32) -> u32 {
-        self.properties().memory_type(memory_type_index).map_or(0, |memory_type| memory_type.heap_index)
+        self.properties().heap_index_of(memory_type_index)
     }
 
     #[inline]

@@ -42,7 +42,7 @@ pub(crate) enum OpenError {
 impl<'a> Backing<'a> {
     /// Returns the heap of a memory type.
     pub(crate) fn heap_of(self, memory_type_index: u32) -> u32 {
-        self.device.properties().memory_type(memory_type_index).map_or(0, |memory_type| memory_type.heap_index)
+        self.device.properties().heap_index_of(memory_type_index)
     }
 
     /// Reserves, allocates and commits one memory object.

@@ -169,6 +169,11 @@ impl Properties {
         self.memory_heaps.get(self.memory_type(memory_type_index)?.heap_index as usize)
     }
 
+    /// Returns the index of the heap of a memory type; 0 for a type that does not exist; callers have checked.
+    pub(crate) fn heap_index_of(&self, memory_type_index: u32) -> u32 {
+        self.memory_type(memory_type_index).map_or(0, |memory_type| memory_type.heap_index)
+    }
+
     /// Returns the property flags of a memory type; none for an index that does not exist.
     pub fn flags_of(&self, memory_type_index: u32) -> vk::MemoryPropertyFlags {
         self.memory_type(memory_type_index).map_or(vk::MemoryPropertyFlags::empty(), |found| found.property_flags)
@@ -317,6 +322,7 @@ mod tests {
             ..Default::default()
         };
         assert_eq!((properties.heap_of(0), properties.heap_of(1)), (None, None));
+        assert_eq!((properties.heap_index_of(0), properties.heap_index_of(1)), (1, 0));
     }
 
     #[test]

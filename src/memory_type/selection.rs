@@ -16,6 +16,8 @@
 mod candidates;
 mod verdict;
 
+use core::ops::Range;
+
 use ash::vk::{self, MemoryPropertyFlags as Flags};
 
 use super::intent::{Intent, Preferences, Wish};
@@ -141,10 +143,9 @@ impl Selector {
     /// Ranks the types of a device for each intent.
     pub(crate) fn new(properties: &Properties, features: Features) -> Self {
         let has_heap = |index: &u32| properties.heap_of(*index).is_some_and(|heap| heap.size > 0);
-        let indices = 0..u32::try_from(properties.memory_types.len().min(vk::MAX_MEMORY_TYPES)).unwrap_or(0);
         let mut selector = Self {
             memory_types: properties.memory_types.clone(),
-            with_heap: indices.filter(has_heap).fold(0, |bits, index| bits | 1 << index),
+            with_heap: indices_of(&properties.memory_types).filter(has_heap).fold(0, |bits, index| bits | 1 << index),
             features,
             topology: Topology::of(properties),
             orders: [Candidates::NONE; Intent::ALL.len()],
@@ -173,7 +174,8 @@ impl Selector {
             return self.orders[request.intent as usize].iter().find(is_allowed);
         }
         let ask = Ask::new(request);
-        let admitted = self.indices().filter(is_allowed).filter(|&index| self.reject(index, &ask).is_none());
+        let admitted =
+            indices_of(&self.memory_types).filter(is_allowed).filter(|&index| self.reject(index, &ask).is_none());
         admitted.min_by_key(|&index| (self.cost(index, &ask), index))
     }
 
@@ -200,7 +202,7 @@ impl Selector {
                 None => Verdict::Rejected(Rejection::NotInMemoryTypeBits),
             },
         };
-        self.indices()
+        indices_of(&self.memory_types)
             .map(|memory_type_index| TypeVerdict { memory_type_index, verdict: verdict(memory_type_index) })
             .collect()
     }
@@ -231,10 +233,6 @@ impl Selector {
         Some((flags & guard.flags, guard.feature))
     }
 
-    fn indices(&self) -> impl Iterator<Item = u32> + use<> {
-        0..u32::try_from(self.memory_types.len().min(vk::MAX_MEMORY_TYPES)).unwrap_or(0)
-    }
-
     /// Admits a type or says why not (I1, I2). The request's type bits are looked at last, by the caller.
     fn reject(&self, memory_type_index: u32, ask: &Ask) -> Option<Rejection> {
         let MemoryType { property_flags: flags, heap_index } = self.memory_types[memory_type_index as usize];
@@ -260,7 +258,7 @@ impl Selector {
     fn rank(&self, ask: &Ask) -> Candidates {
         let mut costs = [(u32::MAX, 0); vk::MAX_MEMORY_TYPES];
         let mut count = 0;
-        for memory_type_index in self.indices().filter(|&index| self.reject(index, ask).is_none()) {
+        for memory_type_index in indices_of(&self.memory_types).filter(|&index| self.reject(index, ask).is_none()) {
             costs[count] = (self.cost(memory_type_index, ask), memory_type_index);
             count += 1;
         }
@@ -308,6 +306,11 @@ impl Selector {
             is_precious,
         }
     }
+}
+
+/// Returns the indices of memory types: of as many as Vulkan can have.
+fn indices_of(types: &[MemoryType]) -> Range<u32> {
+    0..u32::try_from(types.len().min(vk::MAX_MEMORY_TYPES)).unwrap_or(0)
 }
 
 /// The flags of `wanted` that `present` does not have; unknown bits are kept.

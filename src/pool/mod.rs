@@ -152,6 +152,13 @@ pub(crate) enum Refusal {
     Driver(DriverError),
 }
 
+impl Refusal {
+    /// Tells whether memory was opened, could not be mapped, and has gone back: that is no room.
+    pub(crate) fn is_of_mapping(&self) -> bool {
+        matches!(self, Self::Driver(error) if error.is_of_mapping())
+    }
+}
+
 impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Self {
         match error {
