@@ -13,7 +13,7 @@ use super::{Allocator, ladder};
 use crate::block::growth;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Intent};
-use crate::pool::{Kind, PoolSettings, Refusal};
+use crate::pool::{Kind, PoolSettings};
 
 impl Allocator {
     /// Opens empty blocks, so that allocations of this intent find `bytes` of room without a driver call.
@@ -67,7 +67,7 @@ impl Allocator {
                 gone_before = self.budget.ever_gone();
             }
             let fatal = ladder::fatal_result(&refusal).filter(|&result| result != vk::Result::ERROR_TOO_MANY_OBJECTS);
-            let trim = trim_after(&refusal).filter(|_| records.is_empty());
+            let trim = ladder::trim_after(&refusal).filter(|_| records.is_empty());
             records.push(record(AttemptKind::NewBlock, spot, bytes, refusal.into()));
             let given_back = trim.map_or(0, |trim| {
                 let given_back = self.trim_others(pool, trim, &gone_before);
@@ -107,13 +107,4 @@ pub(super) fn check_may_wait(settings: &PoolSettings) -> Result<(), AllocationEr
         });
     }
     Ok(())
-}
-
-/// Returns what may make room after a refusal, as the ladder has it; `None` where nothing does.
-fn trim_after(refusal: &Refusal) -> Option<AttemptKind> {
-    match ladder::fatal_result(refusal) {
-        Some(vk::Result::ERROR_TOO_MANY_OBJECTS | vk::Result::ERROR_OUT_OF_HOST_MEMORY) => Some(AttemptKind::TrimAll),
-        Some(_) => None,
-        None => matches!(refusal, Refusal::Budget(_) | Refusal::Driver(_)).then_some(AttemptKind::TrimHeap),
-    }
 }

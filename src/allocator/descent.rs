@@ -5,21 +5,21 @@
 //!                    <-outcome-      <-outcome---  Rehearse: pools are probed, the budget is asked, nothing changes
 //! ```
 
+mod give_back;
 mod rehearse;
 mod room;
 
 pub(crate) use self::rehearse::Rehearse;
 use self::room::{find_existing, find_instead_of_a_block, look_once_more};
+use super::Allocator;
 use super::error::{AllocationError, AttemptKind, AttemptRecord, Attempts, Reason};
 use super::ladder::{Facts, Ladder, LadderRules, Step, Stop};
 use super::pools::NumberedPool;
 use super::request::AllocationRequest;
 use super::stamp::{Stamp, Trait};
-use super::{Allocator, retention};
-use crate::block::retention::choose_give_back;
 use crate::device::MAX_HEAPS;
 use crate::memory_type::{Bound, Candidates};
-use crate::pool::{Attempt, Joined, Kept, Placement, PoolRequest, Refusal};
+use crate::pool::{Attempt, Joined, Placement, PoolRequest, Refusal};
 
 /// Why an attempt ended without a placement.
 #[derive(Debug)]
@@ -292,79 +292,5 @@ impl Perform {
         })?;
         allocator.note_opening();
         Ok((placement, pool.stamp().with(Trait::Opener, !placement.is_dedicated)))
-    }
-}
-
-/// An empty block that would raise the peak if it stayed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GiveBack {
-    pub pool: u16,
-    pub region: u32,
-    pub heap_index: u32,
-    pub bytes: u64,
-}
-
-impl Allocator {
-    /// Gives back the empty blocks that stand between an opening and the all-time peak.
-    pub(crate) fn make_room(&self, own: &NumberedPool, opening_bytes: u64, bound: Bound) {
-        for give_back in self.give_backs(own, (opening_bytes, bound), &Rehearse::default()) {
-            if let Some(pool) = self.pools().get(give_back.pool) {
-                pool.give_back(self.backing(), give_back.region);
-            }
-        }
-    }
-
-    /// Chooses what an opening has given back first: of its own pool, then of any. What a rehearsal has given back already is
-    /// gone. Nothing is given back for an opening that the budget refuses all the same: the blocks may be what serves the
-    /// request further down the ladder. (Where another thread's release lets it through all the same, the peak rises by them.)
-    fn give_backs(
-        &self,
-        own: &NumberedPool,
-        (opening_bytes, bound): (u64, Bound),
-        rehearsed: &Rehearse,
-    ) -> Vec<GiveBack> {
-        let peak_bytes = self.budget().peak_bytes().max(rehearsed.peak_bytes);
-        let excess = retention::excess(rehearsed.reserved_bytes(self), opening_bytes, peak_bytes);
-        if excess == 0 || self.pools().sum(|pool| pool.counts().empty_bytes) == 0 {
-            return Vec::new();
-        }
-        let chosen = self.choose_give_backs(own, excess, rehearsed);
-        let heap_index = self.heap_of(own.settings().memory_type_index);
-        let change = rehearsed.change_with(heap_index, &chosen);
-        if self.budget().check(heap_index, opening_bytes, bound, change).is_ok() { chosen } else { Vec::new() }
-    }
-
-    fn choose_give_backs(&self, own: &NumberedPool, mut excess: u64, rehearsed: &Rehearse) -> Vec<GiveBack> {
-        let mut chosen = Vec::new();
-        let (mut of_own, mut of_others) = self.spare_blocks(own, rehearsed);
-        for spare in [&mut of_own, &mut of_others] {
-            while excess > 0 {
-                let sizes = spare.iter().enumerate().map(|(position, give_back)| (position, give_back.bytes));
-                let Some((position, bytes)) = choose_give_back(sizes, excess) else { break };
-                excess = excess.saturating_sub(bytes);
-                chosen.push(spare.remove(position));
-            }
-        }
-        chosen
-    }
-
-    /// Lists the spare blocks of one pool, and those of all others.
-    fn spare_blocks(&self, own: &NumberedPool, rehearsed: &Rehearse) -> (Vec<GiveBack>, Vec<GiveBack>) {
-        let mut of_own = Vec::new();
-        let mut of_others = Vec::new();
-        for pool in self.pools().all() {
-            if pool.counts().empty_bytes == 0 {
-                continue;
-            }
-            let list = if pool.index() == own.index() { &mut of_own } else { &mut of_others };
-            list.extend(self.spare_blocks_of(&pool, Kept::Prewarmed, rehearsed));
-        }
-        (of_own, of_others)
-    }
-
-    fn spare_blocks_of(&self, pool: &NumberedPool, kept: Kept, rehearsed: &Rehearse) -> Vec<GiveBack> {
-        let heap_index = self.heap_of(pool.settings().memory_type_index);
-        let named = |(region, bytes)| GiveBack { pool: pool.index(), region, heap_index, bytes };
-        pool.spare_blocks(kept, &rehearsed.gone_of(pool)).into_iter().map(named).collect()
     }
 }

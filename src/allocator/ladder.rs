@@ -21,6 +21,7 @@
 
 use ash::vk;
 
+use super::error::AttemptKind;
 use crate::block::growth::GrowthSettings;
 use crate::memory_type::{Bound, Candidates, Refused};
 use crate::pool::placement::Strategy;
@@ -300,6 +301,15 @@ pub(super) fn fatal_result(refusal: &Refusal) -> Option<vk::Result> {
             other => Some(other),
         },
         _ => None,
+    }
+}
+
+/// Returns which trim may make room after a refusal, for openings that have no rungs; `None` where none does.
+pub(super) fn trim_after(refusal: &Refusal) -> Option<AttemptKind> {
+    match fatal_result(refusal) {
+        Some(vk::Result::ERROR_TOO_MANY_OBJECTS | vk::Result::ERROR_OUT_OF_HOST_MEMORY) => Some(AttemptKind::TrimAll),
+        Some(_) => None,
+        None => matches!(refusal, Refusal::Budget(_) | Refusal::Driver(_)).then_some(AttemptKind::TrimHeap),
     }
 }
 

@@ -1,7 +1,8 @@
 //! A descent that changes nothing: pools are probed, the budget is asked, and what would be opened and given back is
 //! noted, so that the next step finds it so.
 
-use super::{Descent, Ended, GiveBack};
+use super::give_back::GiveBack;
+use super::{Descent, Ended};
 use crate::allocator::Allocator;
 use crate::allocator::pools::NumberedPool;
 use crate::device::MAX_HEAPS;

@@ -285,6 +285,22 @@ fn other_results_stop_at_once() {
 }
 
 #[test]
+fn a_trim_follows_what_it_may_mend() {
+    let trims = [
+        (over_budget(0), Some(AttemptKind::TrimHeap)),
+        (driver(vk::Result::ERROR_OUT_OF_DEVICE_MEMORY), Some(AttemptKind::TrimHeap)),
+        (driver(vk::Result::ERROR_OUT_OF_HOST_MEMORY), Some(AttemptKind::TrimAll)),
+        (too_many(), Some(AttemptKind::TrimAll)),
+        (driver(vk::Result::ERROR_DEVICE_LOST), None),
+        (Refusal::BlockLimit { max: 1 }, None),
+        (Refusal::TooLarge { limit: 1 }, None),
+    ];
+    for (refusal, trim) in trims {
+        assert_eq!(trim_after(&refusal), trim, "{refusal:?}");
+    }
+}
+
+#[test]
 fn no_candidate_is_the_end() {
     assert_eq!(Ladder::new(candidates(0), DEFAULT).step(), Step::Stop(Stop::Exhausted));
 }

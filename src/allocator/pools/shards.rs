@@ -109,11 +109,7 @@ impl<P: Borrow<NumberedPool>> Shards<P> {
     }
 }
 
-/// *Policy*: whether a shard without room takes some of its siblings': until their threads have met there too often. From
-/// then on it opens blocks, as long as it can have any.
-///
-/// What is borrowed saves memory, and costs a collision whenever its user and the sibling's thread are at work at once: when
-/// it is cut, and when it is freed.
+/// How often a shard without room has found its siblings busy, which decides whether it takes some of theirs.
 #[derive(Debug)]
 pub(crate) struct Borrowing {
     /// How often a sibling was busy that was asked for room.
@@ -127,7 +123,7 @@ impl Borrowing {
 
     /// Returns whether the shard looks for room at its siblings before it opens a block.
     pub(crate) fn is_welcome(&self) -> bool {
-        self.collisions.load(Ordering::Relaxed) < COLLISIONS_TO_LEAVE
+        may_borrow(self.collisions.load(Ordering::Relaxed))
     }
 
     /// Hears that a sibling was busy.
@@ -141,6 +137,15 @@ impl Borrowing {
     pub(crate) fn begin_anew(&self) {
         self.collisions.store(0, Ordering::Relaxed);
     }
+}
+
+/// *Policy*: whether a shard without room takes some of its siblings', after so many collisions there. Once they are too many
+/// it opens blocks, as long as it can have any.
+///
+/// What is borrowed saves memory, and costs a collision whenever its user and the sibling's thread are at work at once: when
+/// it is cut, and when it is freed.
+const fn may_borrow(collisions: u32) -> bool {
+    collisions < COLLISIONS_TO_LEAVE
 }
 
 /// *Policy*: how many shards are open after so many collisions since the last opening; `None` for as many as before.
@@ -165,5 +170,10 @@ mod tests {
         assert_eq!(next_open(8, 8, 1_000), Some(16));
         assert_eq!(next_open(16, 8, u32::MAX), None);
         assert_eq!(next_open(1, 8, 1), None, "a thread does not collide with itself");
+    }
+
+    #[test]
+    fn a_shard_borrows_until_the_4th_collision() {
+        assert_eq!([0, 3, 4, u32::MAX].map(may_borrow), [true, true, false, false]);
     }
 }
