@@ -15,6 +15,7 @@
 
 #![deny(unsafe_code)]
 
+mod access;
 #[expect(unsafe_code, reason = "lends mapped memory, whose validity ownership proves")]
 mod allocation;
 mod beforehand;
@@ -41,6 +42,7 @@ mod upkeep;
 
 use core::fmt;
 
+pub use self::access::AllocationRange;
 pub use self::allocation::Allocation;
 pub use self::create_info::AllocatorCreateInfo;
 use self::create_info::LeakCallback;
@@ -62,7 +64,7 @@ pub use self::statistics::{
     BlockStatistics, DetailedStatistics, HeapStatistics, MemoryTypeStatistics, PoolStatistics, RangeStatistics,
     Statistics,
 };
-pub use self::upkeep::{AllocationRange, BudgetAge};
+pub use self::upkeep::BudgetAge;
 use crate::block::Backing;
 use crate::block::retention::Regret;
 use crate::device::{Device, Properties};
