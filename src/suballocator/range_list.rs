@@ -181,15 +181,6 @@ impl RangeList {
         RangeKey { index, generation: node.stamp() }
     }
 
-    /// Marks a used range as free, now `units` long with the range `behind` it; its keys become stale.
-    #[cfg(test)]
-    pub(super) fn set_free(&mut self, index: u32, units: u64, behind: u32) {
-        let node = &mut self.nodes[index as usize];
-        node.extent = (node.extent & !(MAX_SIZE | USED)).wrapping_add(GENERATION) | units;
-        node.next = behind;
-        self.nodes[behind as usize].prev = index;
-    }
-
     /// Returns the node that a key names, unless the key is stale.
     #[inline]
     pub(super) fn resolve(&self, key: RangeKey) -> Option<&Node> {
@@ -276,7 +267,6 @@ pub(super) fn reserve_quarter<T>(elements: &mut Vec<T>, least: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::region_table::NONE;
     use super::*;
 
     #[test]
@@ -323,20 +313,6 @@ mod tests {
         let tiles: Vec<_> = ranges.walk(region).map(|(_, node)| (node.offset(), node.size())).collect();
         assert_eq!(tiles, [(0, 100), (100, (1 << 40) - 100), (1 << 40, MAX_SIZE - (1 << 40))]);
         assert_eq!(ranges.nodes[tail as usize].prev, middle);
-    }
-
-    #[test]
-    fn a_freed_node_refuses_its_old_key() {
-        let mut ranges = RangeList::new();
-        let (_, first) = ranges.add_region(8);
-        let old = ranges.set_used(first, NONE);
-        assert!(ranges.resolve(old).is_some());
-        ranges.set_free(first, 8, NIL);
-        assert!(ranges.resolve(old).is_none());
-        let new = ranges.set_used(first, NONE);
-        assert!(ranges.resolve(old).is_none() && ranges.resolve(new).is_some());
-        assert!(ranges.resolve(RangeKey { index: 77, ..new }).is_none());
-        assert!(ranges.resolve(ranges.key_of(NIL)).is_none(), "the border is no range");
     }
 
     #[test]

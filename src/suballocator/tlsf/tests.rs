@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::super::free_lists::LOOK_COUNT;
+use super::super::range_list::NIL;
 use super::super::slab::kept_bound;
 use super::super::{Algorithm, Suballocator};
 use super::*;
@@ -271,6 +272,22 @@ fn a_key_that_was_never_given_out_is_stale() {
 }
 
 #[test]
+fn a_freed_node_refuses_its_old_key() {
+    let mut subject = tlsf(64, 0, &[512]);
+    let request = Request::new(512, 1);
+    let old = subject.allocate(&request).expect("it has room").key;
+    assert!(subject.resolve(old).is_some());
+    subject.free(old).expect("the key is live");
+    assert_eq!((subject.resolve(old), subject.free(old)), (None, Err(StaleKey)));
+    let new = subject.allocate(&request).expect("it has room").key;
+    assert_eq!(new.index, old.index, "the node is the same");
+    assert!(subject.resolve(old).is_none() && subject.resolve(new).is_some());
+    assert!(subject.resolve(RangeKey { index: 77, ..new }).is_none());
+    let Suballocator::Tlsf(tlsf) = &subject else { unreachable!("it was made as one") };
+    assert!(subject.resolve(tlsf.ranges.key_of(NIL)).is_none(), "the border is no range");
+}
+
+#[test]
 fn a_generation_wraps_into_no_other_field() {
     let mut subject = tlsf(64, 0, &[1_024]);
     let take = |subject: &mut Suballocator| subject.allocate(&Request::new(512, 64)).expect("it has room").key;
@@ -497,7 +514,7 @@ fn free_slots_at_an_end_of_a_slab_serve_what_nothing_else_holds() {
 }
 
 #[test]
-fn many_empty_regions_cost_nothing_to_know() {
+fn empty_regions_are_counted_and_listed_newest_first() {
     let mut subject = tlsf(64, 0, &[1 << 16; 1_000]);
     assert_eq!((subject.empty_regions().count(), subject.empty_region_bytes()), (1_000, 1_000 << 16));
     let range = subject.allocate(&Request::new(100, 1)).expect("it has room");

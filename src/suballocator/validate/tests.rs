@@ -1,5 +1,6 @@
 //! Does `validate` notice? Each invariant is broken by hand, and must be named.
 
+use super::super::range_list::TO_FREE;
 use super::super::{Algorithm, Request, Settings};
 use super::*;
 
@@ -22,6 +23,11 @@ fn tlsf() -> Tlsf {
     subject.validate().expect("the invariants hold");
     let Suballocator::Tlsf(tlsf) = subject else { unreachable!("it was made as one") };
     tlsf
+}
+
+/// Marks a used range as free, and joins it with no neighbour.
+fn set_free(node: &mut Node) {
+    node.extent = node.extent.wrapping_add(TO_FREE);
 }
 
 fn linear() -> Linear {
@@ -101,9 +107,8 @@ fn ranges() {
         tlsf.ranges.set_used(index, NIL);
     });
     notices_in_tlsf("R2", |tlsf| {
-        let index = u32::try_from(used_behind_free(tlsf)).expect("it is an index");
-        let Node { extent, next, .. } = tlsf.ranges.nodes[index as usize];
-        tlsf.ranges.set_free(index, extent & size_class::MAX_SIZE, next);
+        let index = used_behind_free(tlsf);
+        set_free(&mut tlsf.ranges.nodes[index]);
     });
     notices_in_tlsf("R3", |tlsf| tlsf.ranges.spare = 1);
     notices_in_tlsf("R3", |tlsf| tlsf.ranges.nodes[0].extent = 0);
