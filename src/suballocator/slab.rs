@@ -4,7 +4,7 @@
 //! class 12, 832-byte slots      room   0b01        one bit per word that is not 0
 //!                               words  0b0110 | 0  one bit per slab with free slots and used ones, by its place
 //!                               places 7 2 5 9     slab numbers
-//! slab 2   one cache line       free 0b…0110, full, offset, node
+//! slab 2   one cache line       free 0b…0110, slots, offset, node
 //! its range                     [ slot 0 ][ slot 1 ][ slot 2 ] … [ slot n-1 ]
 //! ```
 //!
@@ -19,11 +19,11 @@
 //!
 //! Invariants:
 //! * S1: a slab's range is used, carries the slab's index as its mark, starts where its first slot does, and is exactly
-//!   `count` slots long.
-//! * S2: `free` has no bit outside `full`, which has `count` bits side by side: slot 0 may have been cut off.
+//!   `slot_count` slots long.
+//! * S2: `free` has no bit outside `slots`, which has `slot_count` bits side by side: slot 0 may have been cut off.
 //! * S3: the bit of a place is set in `words` if and only if its slab has a free slot and a used one, and the bit of a word
 //!   in `room` if and only if the word is not 0. Every slab has one place in its class.
-//! * S4: a class's `slots` is the sum of its slabs' slots; `empty` is its one slab without a used slot, if any;
+//! * S4: a class's `slot_count` is the sum of its slabs' slots; `empty` is its one slab without a used slot, if any;
 //!   `kept_bytes` is the size of all such slabs together, `large_bytes` that of all slabs of large slots.
 //! * S5: a slab's generation changes when it is given back. Keys of one slab life are told apart by slot only: that
 //!   one slot serves two owners is excluded by its bit, that an owner keeps a key after freeing it by move-only keys.
@@ -39,7 +39,7 @@ use alloc::vec::Vec;
 use class::PLACE_COUNT;
 pub(super) use class::{RoomBits, SlabClass};
 pub(super) use growth::{is_worth_a_large_slab, kept_bound};
-use growth::{large_count, small_count};
+use growth::{large_slab_slots, small_slab_slots};
 pub(super) use slots::Slab;
 use slots::without_lowest;
 
@@ -59,7 +59,7 @@ pub(super) struct Slabs {
     /// Those of sizes up to the limit, and of larger ones up to the largest that ever had a slab.
     pub(super) classes: Vec<SlabClass>,
     /// Classes that are not of large slots.
-    small_count: usize,
+    small_class_count: usize,
     /// Largest slot in bytes of the classes that there are, 0 where there are none. It never shrinks.
     largest: u64,
     /// A large slot is at most one part in `1 << large_slot_shift` of what is live.
@@ -76,14 +76,14 @@ impl Slabs {
     pub(super) fn new(settings: &Settings) -> Self {
         let (shift, large_slot_shift) = (settings.shift(), settings.large_slot_shift);
         let units = settings.slab_limit.min(MAX_SLAB_SLOT) >> shift;
-        let small_count = if units == 0 { 0 } else { slab_class(units) + 1 };
-        let largest = small_count.checked_sub(1).map_or(0, |last| slab_slot(last) << shift);
-        let classes = alloc::vec![SlabClass::new(); small_count];
+        let small_class_count = if units == 0 { 0 } else { slab_class(units) + 1 };
+        let largest = small_class_count.checked_sub(1).map_or(0, |last| slab_slot(last) << shift);
+        let classes = alloc::vec![SlabClass::new(); small_class_count];
         Self {
             table: Vec::new(),
             spare: NONE,
             classes,
-            small_count,
+            small_class_count,
             largest,
             large_slot_shift,
             shift,
@@ -110,7 +110,7 @@ impl Slabs {
     /// Tells whether the slots of a class are large.
     #[inline]
     pub(super) const fn is_large(&self, class: usize) -> bool {
-        class >= self.small_count
+        class >= self.small_class_count
     }
 
     /// Returns what so many bytes of a class count in `large_bytes`.
@@ -125,12 +125,13 @@ impl Slabs {
         if entry.is_some_and(|entry| entry.vacant == NONE && entry.places.len() == PLACE_COUNT) {
             return 0;
         }
-        let (slot, slots) = (slab_slot(class) << self.shift, entry.map_or(0, |entry| u64::from(entry.slots)));
+        let (slot_bytes, slot_count) =
+            (slab_slot(class) << self.shift, entry.map_or(0, |entry| u64::from(entry.slot_count)));
         if self.is_large(class) {
             let most = used_bytes >> self.large_slot_shift;
-            return if slot <= most { large_count(slot, self.large_bytes, used_bytes) } else { 0 };
+            return if slot_bytes <= most { large_slab_slots(slot_bytes, self.large_bytes, used_bytes) } else { 0 };
         }
-        small_count(slot, slots)
+        small_slab_slots(slot_bytes, slot_count)
     }
 
     /// Tells whether a slab of the class has a free slot: then [`take`](Self::take) takes one.
@@ -154,24 +155,35 @@ impl Slabs {
         let index = self.take_spare();
         let entry = &mut self.classes[class];
         let place = entry.enter(index);
-        let (full, room) = (u64::MAX >> (64 - count), RoomBits::of(place));
+        let (slots, room) = (u64::MAX >> (64 - count), RoomBits::of(place));
         let slab = &mut self.table[index as usize];
         #[expect(
             clippy::cast_possible_truncation,
             reason = "slots have at most 2^31 bytes, classes are below 256, slabs have at most 64 slots"
         )]
-        let (slot, own_class, slots) = ((slab_slot(class) << self.shift) as u32, class as u8, count as u8);
-        let (free, generation) = (without_lowest(full), slab.generation);
-        *slab =
-            Slab { free, full, offset, room, slot, region, generation, node, place, class: own_class, count: slots };
-        entry.slots += u32::from(slots);
+        let (slot_bytes, own_class, slot_count) = ((slab_slot(class) << self.shift) as u32, class as u8, count as u8);
+        let (free, generation) = (without_lowest(slots), slab.generation);
+        *slab = Slab {
+            free,
+            slots,
+            offset,
+            room,
+            slot_bytes,
+            region,
+            generation,
+            node,
+            place,
+            class: own_class,
+            slot_count,
+        };
+        entry.slot_count += u32::from(slot_count);
         if free != 0 {
             entry.set_room(place, room);
         }
         let bytes = slab.bytes();
         self.large_bytes += self.if_large(class, bytes);
         let key = slot_key(index, 0, generation);
-        (index, Suballocation { region, offset, size: u64::from(slot), key })
+        (index, Suballocation { region, offset, size: u64::from(slot_bytes), key })
     }
 
     /// Takes the lowest free slot of the class's first slab with room, of its empty one where no other has any; `None`, and
@@ -192,7 +204,7 @@ impl Slabs {
         *bits = if slab.free == 0 { without_lowest(*bits) } else { *bits };
         entry.room = if *bits == 0 { without_lowest(entry.room) } else { entry.room };
         let key = slot_key(index, slot, slab.generation);
-        let Slab { region, slot: size, .. } = *slab;
+        let Slab { region, slot_bytes: size, .. } = *slab;
         Some(Suballocation { region, offset: slab.offset_of(slot), size: u64::from(size), key })
     }
 
@@ -211,7 +223,7 @@ impl Slabs {
         }
         regions.occupy(slab.region);
         let key = slot_key(index, slot, slab.generation);
-        Some(Suballocation { region: slab.region, offset: slab.offset_of(slot), size: u64::from(slab.slot), key })
+        Some(Suballocation { region: slab.region, offset: slab.offset_of(slot), size: u64::from(slab.slot_bytes), key })
     }
 
     /// Gives a slot back where another of its slab stays in use, and returns its bytes; `None`, and nothing changed, for any
@@ -229,7 +241,7 @@ impl Slabs {
         *entry.words.get_mut(usize::from(slab.place >> 6))? |= slab.room.place;
         entry.room |= slab.room.word;
         slab.free |= 1 << slot;
-        Some(u64::from(slab.slot))
+        Some(u64::from(slab.slot_bytes))
     }
 
     /// Gives a slot back, unless the key is stale. A slab that becomes empty is kept, if its class has no other empty one.
@@ -280,7 +292,7 @@ impl Slabs {
 
     /// Walks the slabs of large slots that are in use and have a free slot, those of the largest first.
     pub(super) fn large_partly_used(&self) -> impl Iterator<Item = u32> {
-        self.classes[self.small_count..].iter().rev().flat_map(SlabClass::with_room)
+        self.classes[self.small_class_count..].iter().rev().flat_map(SlabClass::with_room)
     }
 
     /// Takes the free slots at one end of a slab in use out of it, and returns how many there were.
@@ -294,16 +306,16 @@ impl Slabs {
             End::High => u64::MAX >> used.leading_zeros(),
         };
         let count = slab.free_at(side);
-        (slab.full, slab.free) = (slab.full & kept, slab.free & kept);
+        (slab.slots, slab.free) = (slab.slots & kept, slab.free & kept);
         #[expect(clippy::cast_possible_truncation, reason = "a slab has at most 64 slots")]
         {
-            slab.count = slab.full.count_ones() as u8;
+            slab.slot_count = slab.slots.count_ones() as u8;
         }
-        entry.slots -= count;
+        entry.slot_count -= count;
         if slab.free == 0 {
             entry.clear_room(slab.place, slab.room);
         }
-        let bytes = u64::from(count) * u64::from(slab.slot);
+        let bytes = u64::from(count) * u64::from(slab.slot_bytes);
         self.large_bytes -= self.if_large(class, bytes);
         u64::from(count)
     }
@@ -317,7 +329,7 @@ impl Slabs {
             self.kept_bytes -= bytes;
             entry.empty = NONE;
         }
-        entry.slots -= u32::from(slab.count);
+        entry.slot_count -= u32::from(slab.slot_count);
         entry.leave(slab.place);
         self.large_bytes -= self.if_large(class, bytes);
         self.put_spare(index);
@@ -348,26 +360,13 @@ impl Slabs {
         let length = self.table.len();
         assert!(length < 1 << 25, "a suballocator has at most 2^25 slabs");
         reserve_quarter(&mut self.table, 16);
-        let (node, region) = (NONE, NONE);
-        self.table.push(Slab {
-            free: 0,
-            full: 0,
-            offset: 0,
-            slot: 0,
-            region,
-            generation: 0,
-            node,
-            place: 0,
-            room: RoomBits::of(0),
-            class: 0,
-            count: 0,
-        });
+        self.table.push(Slab::SPARE);
         u32::try_from(length).unwrap_or(NONE)
     }
 
     fn put_spare(&mut self, index: u32) {
         let slab = &mut self.table[index as usize];
-        (slab.free, slab.full, slab.count) = (0, 0, 0);
+        (slab.free, slab.slots, slab.slot_count) = (0, 0, 0);
         slab.generation = slab.generation.wrapping_add(1);
         slab.node = core::mem::replace(&mut self.spare, index);
     }

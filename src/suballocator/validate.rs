@@ -142,17 +142,17 @@ fn check_slabs(slabs: &Slabs, ranges: &RangeList, shift: u32) -> Checked {
         if node.size() > 0 && node.is_used() && node.list_prev != NONE {
             marked += 1;
             let slab = slabs.table.get(node.list_prev as usize);
-            ensure(slab.is_some_and(|slab| slab.node == index && slab.full != 0), "S1", "node", index)?;
+            ensure(slab.is_some_and(|slab| slab.node == index && slab.slots != 0), "S1", "node", index)?;
         }
     }
     let mut count = 0u64;
     for (index, slab) in indexed(&slabs.table) {
-        let is_counted = u32::from(slab.count) == slab.full.count_ones();
-        ensure(slab.free & !slab.full == 0 && is_counted, "S2", "slab", index)?;
-        if slab.full == 0 {
+        let is_counted = u32::from(slab.slot_count) == slab.slots.count_ones();
+        ensure(slab.free & !slab.slots == 0 && is_counted, "S2", "slab", index)?;
+        if slab.slots == 0 {
             continue;
         }
-        let is_in_one = slab.full.count_ones() + slab.full.leading_zeros() + slab.full.trailing_zeros() == u64::BITS;
+        let is_in_one = slab.slots.count_ones() + slab.slots.leading_zeros() + slab.slots.trailing_zeros() == u64::BITS;
         ensure(is_in_one, "S2", "slab", index)?;
         count += 1;
         let fits = |node: &Node| {
@@ -169,7 +169,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
     let (mut kept, mut large) = (0, 0);
     for (number, class) in indexed(&slabs.classes) {
         check_rooms(class, number)?;
-        let own = indexed(&slabs.table).filter(|(_, slab)| slab.full != 0 && u32::from(slab.class) == number);
+        let own = indexed(&slabs.table).filter(|(_, slab)| slab.slots != 0 && u32::from(slab.class) == number);
         let (mut slots, mut with_room, mut empty) = (0, 0, NONE);
         for (index, slab) in own {
             let (place, word) = (slab.place, usize::from(slab.place >> 6));
@@ -178,7 +178,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
             let has_room = class.words.get(word).is_some_and(|word| word & (1 << (place & 63)) != 0);
             ensure(has_room == (slab.free != 0 && !slab.is_empty()), "S3", "slab", index)?;
             with_room += u32::from(has_room);
-            slots += slab.full.count_ones();
+            slots += slab.slots.count_ones();
             large += slabs.if_large(number as usize, slab.bytes());
             if slab.is_empty() {
                 ensure(empty == NONE, "S4", "slab", index)?;
@@ -188,7 +188,7 @@ fn check_slab_classes(slabs: &Slabs) -> Checked {
         }
         let bits: u32 = class.words.iter().map(|word| word.count_ones()).sum();
         ensure(bits == with_room, "S3", "class", number)?;
-        ensure(slots == class.slots && empty == class.empty, "S4", "class", number)?;
+        ensure(slots == class.slot_count && empty == class.empty, "S4", "class", number)?;
     }
     ensure(large == slabs.large_bytes, "S4", "large bytes", large)?;
     ensure(kept == slabs.kept_bytes, "S4", "kept bytes", kept)
@@ -220,8 +220,8 @@ fn check_tlsf_accounts(tlsf: &Tlsf) -> Checked {
 
 /// Returns bytes and number of the used slots of a slab.
 fn used_of(slab: &Slab) -> (u64, u64) {
-    let slots = u64::from((slab.full & !slab.free).count_ones());
-    (slots * u64::from(slab.slot), slots)
+    let slots = u64::from((slab.slots & !slab.free).count_ones());
+    (slots * u64::from(slab.slot_bytes), slots)
 }
 
 /// A2.

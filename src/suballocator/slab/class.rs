@@ -43,12 +43,12 @@ pub(in super::super) struct SlabClass {
     /// The slab without a used slot.
     pub(in super::super) empty: u32,
     /// Slots of all its slabs.
-    pub(in super::super) slots: u32,
+    pub(in super::super) slot_count: u32,
 }
 
 impl SlabClass {
     pub(super) fn new() -> Self {
-        Self { room: 0, words: Box::default(), places: Vec::new(), vacant: NONE, empty: NONE, slots: 0 }
+        Self { room: 0, words: Box::default(), places: Vec::new(), vacant: NONE, empty: NONE, slot_count: 0 }
     }
 
     /// Returns the lowest place whose slab has a free slot and a used one.

@@ -50,7 +50,7 @@ const KEPT_BYTES: u64 = 4 << 20;
 
 /// Returns how many slots the next slab of a class has, a power of two, where a slot has so many bytes and the class so many
 /// slots.
-pub(super) fn small_count(slot: u64, slots: u64) -> u64 {
+pub(super) fn small_slab_slots(slot: u64, slots: u64) -> u64 {
     let in_largest = SLAB_BYTES / slot;
     let share = slots / if slots < MANY_SLOTS { 2 } else { 4 };
     let count = share.max(in_largest / SLAB_LEAST_SHARE).min(in_largest.max(slots / SLAB_SHARE));
@@ -59,7 +59,7 @@ pub(super) fn small_count(slot: u64, slots: u64) -> u64 {
 
 /// Returns how many slots the next slab of a class of large ones has, where a slot has so many bytes, all slabs of large slots
 /// `large_bytes`, and `used_bytes` are live; 0 for no slab.
-pub(super) const fn large_count(slot: u64, large_bytes: u64, used_bytes: u64) -> u64 {
+pub(super) const fn large_slab_slots(slot: u64, large_bytes: u64, used_bytes: u64) -> u64 {
     if large_bytes + slot * LARGE_SLOT_COUNT <= used_bytes / LARGE_SHARE { LARGE_SLOT_COUNT } else { 0 }
 }
 
@@ -82,21 +82,24 @@ mod tests {
 
     #[test]
     fn a_slab_has_half_of_what_its_class_has_and_a_quarter_of_many() {
-        assert_eq!([0, 3, 4, 63, 64, 127, 256].map(|slots| small_count(4 << 10, slots)), [1, 1, 2, 16, 16, 16, 64]);
-        assert_eq!(small_count(4 << 10, u64::MAX), 64);
+        assert_eq!(
+            [0, 3, 4, 63, 64, 127, 256].map(|slots| small_slab_slots(4 << 10, slots)),
+            [1, 1, 2, 16, 16, 16, 64]
+        );
+        assert_eq!(small_slab_slots(4 << 10, u64::MAX), 64);
     }
 
     #[test]
     fn a_slab_is_of_4_kib_at_least_and_512_at_most_or_a_64th_of_its_class() {
-        assert_eq!([64, 100, 1 << 10, 3 << 10, 4 << 10].map(|slot| small_count(slot, 0)), [64, 32, 4, 1, 1]);
-        assert_eq!([128, 192, 256, 1 << 20].map(|slot| small_count(slot << 10, 60)), [4, 2, 2, 1]);
-        assert_eq!([255, 256, 1_024, 10_000].map(|slots| small_count(256 << 10, slots)), [2, 4, 16, 64]);
+        assert_eq!([64, 100, 1 << 10, 3 << 10, 4 << 10].map(|slot| small_slab_slots(slot, 0)), [64, 32, 4, 1, 1]);
+        assert_eq!([128, 192, 256, 1 << 20].map(|slot| small_slab_slots(slot << 10, 60)), [4, 2, 2, 1]);
+        assert_eq!([255, 256, 1_024, 10_000].map(|slots| small_slab_slots(256 << 10, slots)), [2, 4, 16, 64]);
     }
 
     #[test]
     fn large_slots_come_in_eights_within_an_eighth_of_what_is_live_and_out_of_twice_as_much() {
-        assert_eq!([6_399, 6_400].map(|used_bytes| large_count(100, 0, used_bytes)), [0, 8]);
-        assert_eq!([200, 201].map(|large_bytes| large_count(100, large_bytes, 8_000)), [8, 0]);
+        assert_eq!([6_399, 6_400].map(|used_bytes| large_slab_slots(100, 0, used_bytes)), [0, 8]);
+        assert_eq!([200, 201].map(|large_bytes| large_slab_slots(100, large_bytes, 8_000)), [8, 0]);
         assert_eq!([1_599, 1_600].map(|range| is_worth_a_large_slab(100, range)), [false, true]);
     }
 

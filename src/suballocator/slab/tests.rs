@@ -72,11 +72,11 @@ fn slabs_grow_with_their_class() {
     assert_eq!(slabs.next_count(slab_class(1), 0), 64, "4 KiB hold 64 slots of 64 bytes");
     assert_eq!(slabs.next_count(slab_class(16), 0), 4, "and 4 of 1 KiB");
     let large = slab_class(1 << 12);
-    slabs.classes[large].slots = 100;
+    slabs.classes[large].slot_count = 100;
     assert_eq!(slabs.next_count(large, 0), 2, "512 KiB hold two slots of 256 KiB");
-    slabs.classes[large].slots = 1_024;
+    slabs.classes[large].slot_count = 1_024;
     assert_eq!(slabs.next_count(large, 0), 16, "a 64th of 256 MiB holds 16");
-    slabs.classes[large].slots = u32::MAX;
+    slabs.classes[large].slot_count = u32::MAX;
     assert_eq!(slabs.next_count(large, 0), 64);
 }
 
@@ -132,8 +132,11 @@ fn what_is_cut_off_at_an_end_is_no_slot_any_more() {
     assert_eq!(slabs.cut_off(slab, End::Low), 2);
     assert_eq!(free(&mut slabs, &[2]), [1, 2]);
     assert_eq!((slabs.cut_off(slab, End::High), slabs.cut_off(slab, End::Low)), (2, 1));
-    assert_eq!((slabs.table[slab as usize].start(), slabs.table[slab as usize].count), (4_096 + 3 * 1_024, 3));
-    assert_eq!((slabs.classes[class].slots, slabs.large_bytes, slabs.large_partly_used().next()), (3, 3_072, None));
+    assert_eq!((slabs.table[slab as usize].start(), slabs.table[slab as usize].slot_count), (4_096 + 3 * 1_024, 3));
+    assert_eq!(
+        (slabs.classes[class].slot_count, slabs.large_bytes, slabs.large_partly_used().next()),
+        (3, 3_072, None)
+    );
     assert!(keys[..3].iter().chain(&keys[6..]).all(|&key| slabs.put(key).is_none()));
     assert_eq!(free(&mut slabs, &[4]), [0, 0]);
     assert!(slabs.put(keys[3]).is_some() && slabs.put(keys[5]).is_some_and(|put| put.left == SlabLeft::Kept));

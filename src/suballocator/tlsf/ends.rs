@@ -44,8 +44,8 @@ impl Tlsf {
 
     /// Cuts the free slots at one end of a slab off. Returns the node of the free range that they are a part of then.
     pub(super) fn cut_end_off(&mut self, slab: u32, side: End) -> u32 {
-        let Slab { slot, node, .. } = self.slabs.table[slab as usize];
-        let units = self.slabs.cut_off(slab, side) * (u64::from(slot) >> self.shift);
+        let Slab { slot_bytes, node, .. } = self.slabs.table[slab as usize];
+        let units = self.slabs.cut_off(slab, side) * (u64::from(slot_bytes) >> self.shift);
         let rest = match side {
             End::Low => {
                 let kept = self.ranges.split(node, units);
@@ -69,7 +69,7 @@ impl Tlsf {
 
     fn free_end(&self, slab: u32, side: End) -> Option<FreeEnd> {
         let entry = &self.slabs.table[slab as usize];
-        let units = u64::from(entry.free_at(side)) * (u64::from(entry.slot) >> self.shift);
+        let units = u64::from(entry.free_at(side)) * (u64::from(entry.slot_bytes) >> self.shift);
         if units == 0 {
             return None;
         }

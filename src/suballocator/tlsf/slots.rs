@@ -249,8 +249,8 @@ impl Tlsf {
 
     pub(super) fn for_each_slot(&self, index: u32, visit: &mut dyn FnMut(RangeView)) {
         let slab = &self.slabs.table[index as usize];
-        let first = slab.full.trailing_zeros();
-        for slot in first..first + slab.full.count_ones() {
+        let first = slab.slots.trailing_zeros();
+        for slot in first..first + slab.slots.count_ones() {
             let Spot { region, offset, size } = slab.spot(slot);
             let is_free = slab.free & (1 << slot) != 0;
             let key = slot_key(index, slot, slab.generation);

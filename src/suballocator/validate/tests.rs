@@ -186,7 +186,7 @@ fn slabs() {
         let class = tlsf.slabs.table[empty(tlsf)].class as usize;
         tlsf.slabs.classes[class].empty = NONE;
     });
-    notices_in_tlsf("S4", |tlsf| tlsf.slabs.classes[0].slots += 1);
+    notices_in_tlsf("S4", |tlsf| tlsf.slabs.classes[0].slot_count += 1);
     notices_in_tlsf("S4", |tlsf| tlsf.slabs.kept_bytes += 1);
 }
 
