@@ -57,14 +57,14 @@ impl Allocator {
         let mut records = Vec::new();
         loop {
             self.make_room(pool, bytes, Bound::WithinBudget);
-            let mut gone_before = self.budget.ever_gone();
+            let mut gone_before = self.budget.released_totals();
             let opened = pool.open_empty(self.backing(), bytes, Bound::WithinBudget, self.now());
             let Err(refusal) = opened else {
                 self.note_opening();
                 return Ok(());
             };
             if refusal.is_of_mapping() {
-                gone_before = self.budget.ever_gone();
+                gone_before = self.budget.released_totals();
             }
             let fatal = ladder::fatal_result(&refusal).filter(|&result| result != vk::Result::ERROR_TOO_MANY_OBJECTS);
             let trim = ladder::trim_after(&refusal).filter(|_| records.is_empty());

@@ -284,10 +284,10 @@ impl Perform {
             return Ok(found);
         }
         allocator.make_room(pool, pool.opening_bytes(attempt, request), request.bound);
-        self.gone_before = allocator.budget().ever_gone();
+        self.gone_before = allocator.budget().released_totals();
         let placement = pool.attempt(allocator.backing(), attempt, request).inspect_err(|refusal| {
             if refusal.is_of_mapping() {
-                self.gone_before = allocator.budget().ever_gone();
+                self.gone_before = allocator.budget().released_totals();
             }
         })?;
         allocator.note_opening();

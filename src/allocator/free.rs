@@ -4,7 +4,7 @@
 //! ```text
 //!   a slot, others of its slab in use      stamp -> pool (table lookup) -> lock -> a bit is set
 //!   of a default pool, other               the same lock goes on: a slab is kept or given back, a range merged
-//!   of a custom pool or another class      the pool's slot -> lock -> a node is unlinked, a bit set, a range merged
+//!   of a custom pool or another class      its entry in the table -> lock -> a node is unlinked, a bit set, a range merged
 //!   dedicated, named                       all checks; the ledger; what is not kept goes back to the driver
 //!   many                                   one lock for those of a pool that follow each other
 //! ```
@@ -13,7 +13,7 @@ use super::Allocator;
 use super::allocation::Allocation;
 use super::error::{FreeError, FreeErrorReason, FreeManyError};
 use super::ledger::LedgerKey;
-use super::pools::{HeldSlot, NumberedPool};
+use super::pools::{HeldEntry, NumberedPool};
 use crate::pool::{Freed, Held, Left};
 use crate::suballocator::StaleKey;
 
@@ -116,8 +116,8 @@ impl Allocator {
     fn free_of_other(&self, allocation: Allocation) -> Result<(), FreeError> {
         let (stamp, key) = (allocation.stamp(), allocation.key());
         if stamp.is_plain_of(self.owner)
-            && let Some(slot) = self.pools.hold_other(stamp.pool())
-            && let Some(pool) = slot.pool()
+            && let Some(entry) = self.pools.hold_other(stamp.pool())
+            && let Some(pool) = entry.pool()
         {
             let mut held = pool.hold();
             if held.free_at_hand(key) {
@@ -127,13 +127,13 @@ impl Allocator {
             return if is_block_empty == Ok(false) {
                 Ok(())
             } else {
-                self.settle_other(allocation, is_block_empty, slot)
+                self.settle_other(allocation, is_block_empty, entry)
             };
         }
         self.free_checked(allocation)
     }
 
-    /// Does what is due where a block of such a pool has become empty: the driver may be called, so its slot is given back
+    /// Does what is due where a block of such a pool has become empty: the driver may be called, so its entry is given back
     /// before.
     #[cold]
     #[inline(never)]
@@ -141,9 +141,9 @@ impl Allocator {
         &self,
         allocation: Allocation,
         is_block_empty: Result<bool, StaleKey>,
-        slot: HeldSlot<'_>,
+        entry: HeldEntry<'_>,
     ) -> Result<(), FreeError> {
-        let pool = slot.release();
+        let pool = entry.release();
         let settle = || pool.map_or(Left::Live, |pool| pool.settle_emptied(self.backing()));
         self.end_free(allocation, is_block_empty.map(|_| settle()))
     }

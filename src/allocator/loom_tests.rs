@@ -221,7 +221,7 @@ fn loom_an_empty_block_moves_or_goes() {
         let (other, [from, to]) = (Arc::clone(allocator), pools.clone());
         let worker = spawn(move || {
             let range = Request::new(4096, 256);
-            to.pool.take_over(other.backing(), &from.pool, &range).map(|placement| placement.key)
+            to.pool.adopt_block_from(other.backing(), &from.pool, &range).map(|placement| placement.key)
         });
         allocator.trim();
         let moved = worker.join().expect("it does not panic");

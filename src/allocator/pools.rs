@@ -22,7 +22,7 @@ use std::sync::Arc;
 use self::classes::{ClassPools, Classes};
 pub(crate) use self::shards::SHARD_COUNT;
 use self::shards::{Borrowing, Shards};
-pub(crate) use self::table::HeldSlot;
+pub(crate) use self::table::HeldEntry;
 use self::table::PoolTable;
 pub(crate) use self::template::BlockSizes;
 use self::template::Template;
@@ -332,7 +332,7 @@ impl Pools {
 
     /// Finds a pool that is no default one by its index, and keeps it where it is.
     #[inline]
-    pub(crate) fn hold_other(&self, index: u16) -> Option<HeldSlot<'_>> {
+    pub(crate) fn hold_other(&self, index: u16) -> Option<HeldEntry<'_>> {
         self.table.hold(usize::from(index).checked_sub(FIRST_OTHER)?)
     }
 

@@ -7,7 +7,7 @@
 //!
 //! Invariants:
 //! - I1: `blocks[r]` is some block exactly where the suballocator has region `r`, and they have the same size.
-//! - I2: `reserved` is the sum of the blocks' sizes.
+//! - I2: `block_bytes` is the sum of the blocks' sizes.
 //! - I3: only a block whose region is empty is taken out.
 //! - I4: `sites[r]` repeats handle and mapping of `blocks[r]`: a line of them serves four blocks.
 //!
@@ -38,14 +38,14 @@ pub(crate) struct BlockList {
     blocks: Vec<Option<Block>>,
     /// By region, as `blocks` (I4).
     sites: Vec<Site>,
-    reserved: u64,
+    block_bytes: u64,
     count: u32,
 }
 
 impl BlockList {
     /// Creates a list without blocks.
     pub(crate) fn new(suballocator: Suballocator) -> Self {
-        Self { suballocator, blocks: Vec::new(), sites: Vec::new(), reserved: 0, count: 0 }
+        Self { suballocator, blocks: Vec::new(), sites: Vec::new(), block_bytes: 0, count: 0 }
     }
 
     /// Cuts a slot of a class that is at hand; `None` where [`allocate`](Self::allocate) must look further.
@@ -129,7 +129,7 @@ impl BlockList {
         self.sites[index] = memory.site();
         debug_assert!(self.blocks[index].is_none(), "I1: a fresh region has no block yet");
         self.blocks[index] = Some(Block { memory, emptied_at: now });
-        self.reserved += size;
+        self.block_bytes += size;
         self.count += 1;
         region
     }
@@ -160,7 +160,7 @@ impl BlockList {
         }
         let block = self.blocks[region as usize].take()?;
         self.sites[region as usize] = Site::NOWHERE;
-        self.reserved -= block.memory.size();
+        self.block_bytes -= block.memory.size();
         self.count -= 1;
         Some(block.memory)
     }
@@ -188,8 +188,8 @@ impl BlockList {
     }
 
     /// Returns the bytes of all blocks.
-    pub(crate) fn reserved_bytes(&self) -> u64 {
-        self.reserved
+    pub(crate) fn block_bytes(&self) -> u64 {
+        self.block_bytes
     }
 
     /// Returns the bytes of one block; `None` where there is none.
@@ -261,8 +261,8 @@ impl BlockList {
             return Err("block list I4: a site is not its block's".into());
         }
         let sum: u64 = self.blocks().map(|(_, memory)| memory.size()).sum();
-        if sum != self.reserved || sum != self.suballocator.region_bytes() {
-            return Err(format!("block list I2: blocks hold {sum} bytes, {} are counted", self.reserved));
+        if sum != self.block_bytes || sum != self.suballocator.region_bytes() {
+            return Err(format!("block list I2: blocks hold {sum} bytes, {} are counted", self.block_bytes));
         }
         Ok(())
     }
@@ -309,7 +309,7 @@ mod tests {
     fn bytes_of_no_block_are_a_broken_invariant() {
         let mut list = BlockList::new(Suballocator::new(Algorithm::Linear, Settings::plain(64)));
         assert_eq!(list.validate(), Ok(()));
-        list.reserved = 64;
+        list.block_bytes = 64;
         assert!(list.validate().is_err_and(|violation| violation.contains("I2")));
     }
 }

@@ -185,7 +185,7 @@ impl Budget {
     pub(crate) fn available(&self, heap_index: u32, bound: Bound, change: Change) -> u64 {
         let state = self.state.lock();
         let (count, usage) = self.changed(&state, heap_index, change);
-        if self.check_objects(count).is_ok() { usage.left(bound) } else { 0 }
+        if self.check_objects(count).is_ok() { usage.remaining_within(bound) } else { 0 }
     }
 
     /// Announces that a memory object is about to be freed. Its bytes count until the guard is dropped, after the driver
@@ -205,12 +205,12 @@ impl Budget {
     }
 
     /// Returns the bytes of each heap whose release ever ended, or that are charged no more; they wrap around.
-    pub(crate) fn ever_gone(&self) -> [u64; MAX_HEAPS] {
-        self.state.lock().heaps.map(|heap| heap.ever_gone)
+    pub(crate) fn released_totals(&self) -> [u64; MAX_HEAPS] {
+        self.state.lock().heaps.map(|heap| heap.released_total)
     }
 
     /// Waits for the releases under way, once, and returns the bytes of a heap, or of all, that have gone since
-    /// [`ever_gone`](Self::ever_gone) was asked. As for [`reserve`](Self::reserve), a thread must not hold a
+    /// [`released_totals`](Self::released_totals) was asked. As for [`reserve`](Self::reserve), a thread must not hold a
     /// [`ReleaseInFlight`] meanwhile.
     pub(crate) fn gone_since(&self, before: &[u64; MAX_HEAPS], heap_index: Option<u32>) -> u64 {
         let mut state = self.state.lock();
@@ -220,7 +220,7 @@ impl Budget {
         }
         let by_heap = (0..).zip(&state.heaps).zip(before);
         let on_heap = by_heap.filter(|((index, _), _)| heap_index.is_none_or(|wanted| wanted == *index));
-        on_heap.map(|((_, heap), before)| heap.ever_gone.wrapping_sub(*before)).sum()
+        on_heap.map(|((_, heap), before)| heap.released_total.wrapping_sub(*before)).sum()
     }
 
     /// Charges lazily allocated memory anew that is held: the driver was asked what it has committed. Nothing is refused,
@@ -232,7 +232,7 @@ impl Budget {
         heap.unsettle(before);
         heap.settled += now.settled();
         heap.own = heap.own.saturating_sub(before.own()) + now.own();
-        heap.ever_gone = heap.ever_gone.wrapping_add(before.own().saturating_sub(now.own()));
+        heap.released_total = heap.released_total.wrapping_add(before.own().saturating_sub(now.own()));
         self.publish(&state, heap_index as usize);
     }
 
@@ -255,8 +255,8 @@ impl Budget {
         state.known_operations = question.operations;
         for (index, report) in reports.iter().enumerate() {
             let (heap, before) = (&mut state.heaps[index], &question.heaps[index]);
-            let left_meanwhile = heap.ever_left.wrapping_sub(before.ever_left);
-            let own_then = before.settled.saturating_sub(left_meanwhile);
+            let unsettled_meanwhile = heap.unsettled_total.wrapping_sub(before.unsettled_total);
+            let own_then = before.settled.saturating_sub(unsettled_meanwhile);
             heap.foreign = report.usage.saturating_sub(own_then);
             heap.budget = self.facts[index].budget(report.budget);
             self.publish(&state, index);

@@ -40,7 +40,7 @@ pub enum Topology {
 
 /// What the types say about one heap.
 #[derive(Clone, Copy, Default)]
-struct HeapFacts {
+struct HeapTraits {
     is_used: bool,
     is_local: bool,
     is_visible_local: bool,
@@ -49,11 +49,11 @@ struct HeapFacts {
 impl Topology {
     /// Reads the topology from heaps and memory types.
     pub fn of(properties: &Properties) -> Self {
-        let facts = read_heaps(properties);
-        if let Some(heap_index) = small_bar(properties, &facts) {
+        let traits = read_heaps(properties);
+        if let Some(heap_index) = small_bar(properties, &traits) {
             return Self::SmallBar { heap_index };
         }
-        let mut used = facts.iter().filter(|heap| heap.is_used);
+        let mut used = traits.iter().filter(|heap| heap.is_used);
         if used.clone().all(|heap| heap.is_local) {
             return Self::Unified;
         }
@@ -70,22 +70,22 @@ impl Topology {
 }
 
 /// Collects what the memory types say about their heaps.
-fn read_heaps(properties: &Properties) -> Vec<HeapFacts> {
-    let mut facts = vec![HeapFacts::default(); properties.memory_heaps.len()];
+fn read_heaps(properties: &Properties) -> Vec<HeapTraits> {
+    let mut traits = vec![HeapTraits::default(); properties.memory_heaps.len()];
     for memory_type in &properties.memory_types {
-        let Some(heap) = facts.get_mut(memory_type.heap_index as usize) else {
+        let Some(heap) = traits.get_mut(memory_type.heap_index as usize) else {
             continue;
         };
         heap.is_used = true;
         heap.is_local |= memory_type.property_flags.contains(Flags::DEVICE_LOCAL);
         heap.is_visible_local |= memory_type.property_flags.contains(Flags::DEVICE_LOCAL | Flags::HOST_VISIBLE);
     }
-    facts
+    traits
 }
 
 /// Finds a visible local heap beside which there is a larger local one that is hidden.
-fn small_bar(properties: &Properties, facts: &[HeapFacts]) -> Option<u32> {
-    let sized = || properties.memory_heaps.iter().map(|heap| heap.size).zip(facts);
+fn small_bar(properties: &Properties, traits: &[HeapTraits]) -> Option<u32> {
+    let sized = || properties.memory_heaps.iter().map(|heap| heap.size).zip(traits);
     let largest_hidden =
         sized().filter(|(_, heap)| heap.is_local && !heap.is_visible_local).map(|(size, _)| size).max()?;
     let found = sized().position(|(size, heap)| heap.is_visible_local && size < largest_hidden)?;

@@ -62,7 +62,7 @@ impl Pool {
             freed: state.allocated - state.live_count(),
             taken_back: state.taken_back,
             used_bytes: blocks.used_bytes(),
-            block_bytes: blocks.reserved_bytes(),
+            block_bytes: blocks.block_bytes(),
             block_count: u64::from(blocks.block_count()),
             empty_bytes: blocks.empty_bytes(),
             dedicated_bytes: dedicated.bytes(),

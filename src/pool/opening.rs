@@ -71,7 +71,7 @@ impl Pool {
     /// # Errors
     /// The refusal of a limit, the budget or the driver; then nothing has changed.
     pub(crate) fn open_empty(&self, backing: Backing<'_>, bytes: u64, bound: Bound, now: u64) -> Result<(), Refusal> {
-        let mut slot = self.claim_block(backing, bytes)?;
+        let mut opening = self.claim_block(backing, bytes)?;
         let memory = backing.open(&self.memory_request(bytes, None), bound)?;
         if let Some(error) = memory.mapping_error() {
             backing.retire(memory).finish();
@@ -79,7 +79,7 @@ impl Pool {
         }
         let mut state = self.state.lock();
         state.blocks.add(memory, now);
-        let exchanged = slot.publish(backing, &mut state);
+        let exchanged = opening.publish(backing, &mut state);
         drop(state);
         exchanged.map(Retired::finish);
         Ok(())
@@ -91,7 +91,7 @@ impl Pool {
         bytes: u64,
         request: &PoolRequest,
     ) -> Result<Placement, Refusal> {
-        let mut slot = self.claim_block(backing, bytes)?;
+        let mut opening = self.claim_block(backing, bytes)?;
         let memory = self.open_memory(backing, request, (bytes, None))?;
         if let Some(error) = memory.mapping_error() {
             return self.keep_unmapped(backing, request, (memory, error));
@@ -102,7 +102,7 @@ impl Pool {
                 let allocated = state.allocated;
                 state.retention.note_opening(allocated);
                 state.allocated += 1;
-                let exchanged = slot.publish(backing, &mut state);
+                let exchanged = opening.publish(backing, &mut state);
                 drop(state);
                 exchanged.map(Retired::finish);
                 Ok(placement(&cut))
@@ -118,12 +118,12 @@ impl Pool {
 
     /// Moves an empty block of another pool with the same settings here, and cuts a range from it; `None` where that has none
     /// that holds it. Counts as an opening meanwhile, so that who is refused waits for it.
-    pub(crate) fn take_over(&self, backing: Backing<'_>, from: &Self, range: &Request) -> Option<Placement> {
+    pub(crate) fn adopt_block_from(&self, backing: Backing<'_>, from: &Self, range: &Request) -> Option<Placement> {
         let least_bytes = self.need_of(range);
         if !from.has_spare(least_bytes) {
             return None;
         }
-        let mut slot = self.claim_block(backing, least_bytes).ok()?;
+        let mut opening = self.claim_block(backing, least_bytes).ok()?;
         let memory = from.take_out_to_move(least_bytes)?;
         let mut state = self.state.lock();
         let cut = match state.blocks.add_with(memory, range) {
@@ -137,7 +137,7 @@ impl Pool {
                 None
             }
         };
-        let exchanged = slot.publish(backing, &mut state);
+        let exchanged = opening.publish(backing, &mut state);
         drop(state);
         exchanged.map(Retired::finish);
         Some(placement(&cut?))
@@ -242,7 +242,7 @@ impl Pool {
 
     /// Counts a block of so many bytes as being opened, where the pool may have one more. An empty block, which was no use,
     /// makes way: at once where it is spare, else when the larger one is there (I3).
-    fn claim_block(&self, backing: Backing<'_>, bytes: u64) -> Result<BlockSlot<'_>, Refusal> {
+    fn claim_block(&self, backing: Backing<'_>, bytes: u64) -> Result<Opening<'_>, Refusal> {
         let mut state = self.state.lock();
         let max = self.settings.max_block_count;
         let (mut retired, mut exchanged) = (None, None);
@@ -256,7 +256,7 @@ impl Pool {
         state.opening_count += 1;
         drop(state);
         retired.map(Retired::finish);
-        Ok(BlockSlot { pool: self, number: self.openings.begin(), is_open: true, exchanged })
+        Ok(Opening { pool: self, number: self.openings.begin(), is_open: true, exchanged })
     }
 }
 
@@ -303,7 +303,7 @@ impl Openings {
 
 /// A block that is being opened; dropping it unpublished takes its count back. It is dropped after the lock behind which
 /// it was published, so that those whom it wakes find that free.
-struct BlockSlot<'a> {
+struct Opening<'a> {
     pool: &'a Pool,
     number: u64,
     is_open: bool,
@@ -311,7 +311,7 @@ struct BlockSlot<'a> {
     exchanged: Option<Memory>,
 }
 
-impl BlockSlot<'_> {
+impl Opening<'_> {
     /// Ends the opening behind a lock that is held already; returns the block that goes for it.
     fn publish<'b>(&mut self, backing: Backing<'b>, state: &mut State) -> Option<Retired<'b>> {
         state.opening_count -= 1;
@@ -320,7 +320,7 @@ impl BlockSlot<'_> {
     }
 }
 
-impl Drop for BlockSlot<'_> {
+impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if self.is_open {
             let mut state = self.pool.state.lock();

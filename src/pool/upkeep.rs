@@ -78,8 +78,8 @@ impl Pool {
         let mut state = self.state.lock();
         state.blocks.reclaim();
         // Its number may be another block's by now.
-        let is_unreserved = state.blocks.bytes_of(region).is_some_and(|bytes| bytes <= unreserved_bytes(&state));
-        let retired = if is_unreserved { self.take_out_spare(backing, &mut state, region) } else { None };
+        let is_spare = state.blocks.bytes_of(region).is_some_and(|bytes| bytes <= spare_bytes(&state));
+        let retired = if is_spare { self.take_out_spare(backing, &mut state, region) } else { None };
         drop(state);
         retired.map_or(0, Retired::finish)
     }
@@ -88,7 +88,7 @@ impl Pool {
     pub(crate) fn give_back_aged(&self, backing: Backing<'_>, tick: u64) -> u64 {
         let mut state = self.state.lock();
         state.blocks.reclaim_in_empty();
-        let aged = state.blocks.empty_since_before(tick, unreserved_bytes(&state));
+        let aged = state.blocks.empty_since_before(tick, spare_bytes(&state));
         let retired = aged.and_then(|region| self.take_out_spare(backing, &mut state, region));
         drop(state);
         retired.map_or(0, Retired::finish)
@@ -169,7 +169,7 @@ impl Pool {
         state.note_emptied();
         let mut retired = Vec::new();
         while surplus_bytes(&state) > 0 {
-            let Some(region) = self.largest_spare(&state, unreserved_bytes(&state)) else { break };
+            let Some(region) = self.largest_spare(&state, spare_bytes(&state)) else { break };
             retired.extend(take_out(backing, &mut state, region));
         }
         if !retired.is_empty() {
@@ -196,7 +196,7 @@ impl Pool {
         if self.spare_count(state) == 0 {
             return None;
         }
-        let fitting = least_bytes..=unreserved_bytes(state);
+        let fitting = least_bytes..=spare_bytes(state);
         let spare = state.blocks.empties().filter(|(_, size)| fitting.contains(size));
         spare.min_by_key(|&(_, size)| size).map(|(region, _)| region)
     }
@@ -265,13 +265,13 @@ fn take_out<'a>(backing: Backing<'a>, state: &mut State, region: u32) -> Option<
 }
 
 /// Returns the bytes of empty blocks above what was prewarmed.
-fn unreserved_bytes(state: &State) -> u64 {
+fn spare_bytes(state: &State) -> u64 {
     state.blocks.empty_bytes().saturating_sub(state.prewarmed_bytes)
 }
 
 /// Returns the bytes of empty blocks above what the policy keeps.
 fn surplus_bytes(state: &State) -> u64 {
     let empty = state.blocks.empty_bytes();
-    let in_use = state.blocks.reserved_bytes() - empty;
+    let in_use = state.blocks.block_bytes() - empty;
     empty.saturating_sub(state.retention.bound(in_use).max(state.prewarmed_bytes))
 }

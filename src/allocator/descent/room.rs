@@ -57,7 +57,7 @@ pub(super) fn find_instead_of_a_block(
 ) -> Option<(Placement, Stamp)> {
     let (backing, range) = (allocator.backing(), &request.range);
     let siblings = || allocator.pools().siblings(pool);
-    if let Some(placement) = siblings().find_map(|sibling| pool.take_over(backing, sibling, range)) {
+    if let Some(placement) = siblings().find_map(|sibling| pool.adopt_block_from(backing, sibling, range)) {
         allocator.note_move();
         return Some((placement, pool.stamp()));
     }

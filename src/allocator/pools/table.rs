@@ -1,10 +1,10 @@
-//! The pools that come and go, by number. Who looks one up holds the lock of its slot alone, so threads that free into
+//! The pools that come and go, by number. Who looks one up holds the lock of its entry alone, so threads that free into
 //! different pools share no cache line.
 //!
 //! Invariants:
-//! - T1: slots change hands, and `len` and `first_vacant` with them, under the lock of [`Departed`] alone, which is taken
-//!   before that of a slot; a slot's before its pool's.
-//! - T2: no slot from `len` on has a pool, and none below `first_vacant` is without.
+//! - T1: entries change hands, and `len` and `first_vacant` with them, under the lock of [`Departed`] alone, which is taken
+//!   before that of an entry; an entry's before its pool's.
+//! - T2: no entry from `len` on has a pool, and none below `first_vacant` is without.
 
 use std::sync::Arc;
 
@@ -15,26 +15,26 @@ use crate::sync::{AtomicU32, BriefMutex, BriefMutexGuard, Ordering, brief_mutex}
 /// A place for a pool.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Slot(BriefMutex<Option<Arc<NumberedPool>>>);
+struct Entry(BriefMutex<Option<Arc<NumberedPool>>>);
 
-impl Slot {
+impl Entry {
     fn vacant() -> Self {
         Self(brief_mutex(None))
     }
 }
 
-/// A slot that has a pool, held. Nobody who has it calls the driver.
+/// An entry that has a pool, held. Nobody who has it calls the driver.
 #[derive(Debug)]
-pub(crate) struct HeldSlot<'a>(BriefMutexGuard<'a, Option<Arc<NumberedPool>>>);
+pub(crate) struct HeldEntry<'a>(BriefMutexGuard<'a, Option<Arc<NumberedPool>>>);
 
-impl HeldSlot<'_> {
-    /// Returns the pool for as long as the slot is held.
+impl HeldEntry<'_> {
+    /// Returns the pool for as long as the entry is held.
     #[inline]
     pub(crate) fn pool(&self) -> Option<&NumberedPool> {
         self.0.as_deref()
     }
 
-    /// Gives the slot back and returns the pool for longer.
+    /// Gives the entry back and returns the pool for longer.
     pub(crate) fn release(self) -> Option<Arc<NumberedPool>> {
         self.0.clone()
     }
@@ -43,14 +43,14 @@ impl HeldSlot<'_> {
 /// The table.
 #[derive(Debug)]
 pub(super) struct PoolTable {
-    slots: Chunks<Slot>,
+    entries: Chunks<Entry>,
     len: AtomicU32,
     first_vacant: AtomicU32,
 }
 
 impl PoolTable {
     pub(super) fn new() -> Self {
-        Self { slots: Chunks::new(), len: AtomicU32::new(0), first_vacant: AtomicU32::new(0) }
+        Self { entries: Chunks::new(), len: AtomicU32::new(0), first_vacant: AtomicU32::new(0) }
     }
 
     /// Returns one more than the highest number in use.
@@ -60,14 +60,14 @@ impl PoolTable {
 
     /// Returns the pool of a number.
     pub(super) fn get(&self, number: usize) -> Option<Arc<NumberedPool>> {
-        self.slots.get(number)?.0.lock().clone()
+        self.entries.get(number)?.0.lock().clone()
     }
 
     /// Returns the pool of a number, which stays meanwhile.
     #[inline]
-    pub(super) fn hold(&self, number: usize) -> Option<HeldSlot<'_>> {
-        let slot = self.slots.get(number)?.0.lock();
-        if slot.is_some() { Some(HeldSlot(slot)) } else { None }
+    pub(super) fn hold(&self, number: usize) -> Option<HeldEntry<'_>> {
+        let entry = self.entries.get(number)?.0.lock();
+        if entry.is_some() { Some(HeldEntry(entry)) } else { None }
     }
 
     /// Goes through all pools.
@@ -77,28 +77,29 @@ impl PoolTable {
 
     /// Adds a counter up over all pools.
     pub(super) fn sum(&self, counter: impl Fn(&NumberedPool) -> u64) -> u64 {
-        let slots = (0..self.len()).filter_map(|number| self.hold(number));
-        slots.filter_map(|slot| slot.pool().map(&counter)).sum()
+        let entries = (0..self.len()).filter_map(|number| self.hold(number));
+        entries.filter_map(|entry| entry.pool().map(&counter)).sum()
     }
 
-    /// Puts a pool under the lowest free number, which is told to whom makes it; `None` where that makes none.
+    /// Inserts the pool that `make` returns for the lowest free number; `None` where it returns none or the table is full.
+    /// `_proof` shows that the caller holds T1's lock; nothing of it is read.
     pub(super) fn insert(
         &self,
-        _lock: &mut Departed,
+        _proof: &mut Departed,
         make: impl FnOnce(usize) -> Option<NumberedPool>,
     ) -> Option<Arc<NumberedPool>> {
         let (len, first) = (self.len(), self.first_vacant.load(Ordering::Relaxed) as usize);
         let number = (first..len).find(|&number| self.hold(number).is_none()).unwrap_or(len);
         let pool = Arc::new(make(number)?);
-        let slot = self.slots.get_or_make(number, Slot::vacant)?;
-        *slot.0.lock() = Some(Arc::clone(&pool));
+        let entry = self.entries.get_or_make(number, Entry::vacant)?;
+        *entry.0.lock() = Some(Arc::clone(&pool));
         self.note(len.max(number + 1), number + 1);
         Some(pool)
     }
 
-    /// Takes a pool out.
-    pub(super) fn remove(&self, _lock: &mut Departed, number: usize) -> Option<Arc<NumberedPool>> {
-        let pool = self.slots.get(number)?.0.lock().take()?;
+    /// Takes a pool out. `_proof` as for [`insert`](Self::insert).
+    pub(super) fn remove(&self, _proof: &mut Departed, number: usize) -> Option<Arc<NumberedPool>> {
+        let pool = self.entries.get(number)?.0.lock().take()?;
         let len = (0..self.len()).rev().find(|&number| self.hold(number).is_some()).map_or(0, |last| last + 1);
         self.note(len, number.min(self.first_vacant.load(Ordering::Relaxed) as usize).min(len));
         Some(pool)
@@ -110,11 +111,11 @@ impl PoolTable {
         self.len.store(small(len), Ordering::Release);
     }
 
-    /// Fills the slots up to a number, or vacates them all: one pool stands for many.
+    /// Fills the entries up to a number, or vacates them all: one pool stands for many.
     #[cfg(all(test, not(loom)))]
     pub(super) fn fill(&self, len: usize, pool: Option<&Arc<NumberedPool>>) {
         for number in 0..len {
-            *self.slots.get_or_make(number, Slot::vacant).expect("the table is as long").0.lock() = pool.cloned();
+            *self.entries.get_or_make(number, Entry::vacant).expect("the table is as long").0.lock() = pool.cloned();
         }
         let filled = if pool.is_some() { len } else { 0 };
         self.note(filled, filled);

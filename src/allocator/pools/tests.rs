@@ -375,7 +375,7 @@ fn custom_pools_have_indices_of_their_own_up_to_the_last() {
     let create = || pools.add_custom(&PoolCreateInfo::for_memory_type(0), 0, u64::MAX);
     let first = create().expect("there is room");
     assert_eq!((first.index(), FIRST_OTHER), (1024, 1024));
-    // The same pool in every slot but the last stands for 64,511 of them.
+    // The same pool in every entry but the last stands for 64,511 of them.
     let most = usize::from(u16::MAX) - FIRST_OTHER;
     pools.table.fill(most, Some(&first));
     let last = create().expect("there is one index left");

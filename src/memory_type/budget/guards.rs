@@ -95,7 +95,7 @@ impl Drop for ReleaseInFlight<'_> {
         let heap = &mut state.heaps[heap_index as usize];
         heap.own = heap.own.saturating_sub(bytes);
         heap.leaving -= bytes;
-        heap.ever_gone = heap.ever_gone.wrapping_add(bytes);
+        heap.released_total = heap.released_total.wrapping_add(bytes);
         state.objects = state.objects.saturating_sub(1);
         state.reserved = state.reserved.saturating_sub(charge.size);
         state.objects_leaving -= 1;

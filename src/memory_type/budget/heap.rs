@@ -53,11 +53,11 @@ impl HeapUsage {
 
     /// Returns how much can still be taken without exceeding budget, limit or heap, in bytes.
     pub fn remaining(&self) -> u64 {
-        self.left(Bound::WithinBudget)
+        self.remaining_within(Bound::WithinBudget)
     }
 
     /// The largest request that the bound admits, in bytes.
-    pub(super) fn left(&self, bound: Bound) -> u64 {
+    pub(super) fn remaining_within(&self, bound: Bound) -> u64 {
         let within_usage = |most: u64| most.saturating_sub(self.usage());
         let by_budget = match bound {
             Bound::WithinBudget => within_usage(self.budget),
@@ -89,9 +89,9 @@ pub(super) struct HeapState {
     /// Those of them whose release is under way.
     pub(super) leaving: u64,
     /// All bytes that were ever settled and are no more, or were charged anew; wraps around.
-    pub(super) ever_left: u64,
+    pub(super) unsettled_total: u64,
     /// All bytes whose release ever ended, or that are charged no more; wraps around.
-    pub(super) ever_gone: u64,
+    pub(super) released_total: u64,
     /// As in the file head.
     pub(super) foreign: u64,
     /// The driver's budget at the last refresh, or the substitute for it.
@@ -104,7 +104,7 @@ impl HeapState {
         let bytes = charge.settled();
         debug_assert!(self.settled >= bytes, "budget I4: {bytes} bytes released, {} held", self.settled);
         self.settled = self.settled.saturating_sub(bytes);
-        self.ever_left = self.ever_left.wrapping_add(bytes);
+        self.unsettled_total = self.unsettled_total.wrapping_add(bytes);
     }
 }
 
@@ -133,7 +133,7 @@ impl HeapFacts {
         if let Some(limit) = heap.limit.filter(|limit| asked > limit.saturating_sub(usage)) {
             return Err(Refused::OverLimit { heap_index, is_device_local, asked, usage, limit });
         }
-        if asked > heap.left(bound) {
+        if asked > heap.remaining_within(bound) {
             let budget = heap.budget;
             return Err(Refused::OverBudget { heap_index, is_device_local, asked, usage, budget });
         }

@@ -132,9 +132,9 @@ fn a_dropped_reservation_leaves_no_trace() {
 fn what_has_gone_is_known_by_heap_once_it_has() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     take(&budget, 300).unwrap();
-    let before = budget.ever_gone();
+    let before = budget.released_totals();
     let release = budget.begin_release(0, Charge::whole(300));
-    assert_eq!(budget.ever_gone(), before, "it is under way");
+    assert_eq!(budget.released_totals(), before, "it is under way");
     thread::scope(|scope| {
         let gone = scope.spawn(|| budget.gone_since(&before, Some(0)));
         thread::sleep(core::time::Duration::from_millis(5));
@@ -142,14 +142,14 @@ fn what_has_gone_is_known_by_heap_once_it_has() {
         assert_eq!(gone.join().unwrap(), 300, "it was waited for");
     });
     assert_eq!([Some(1), None].map(|heap_index| budget.gone_since(&before, heap_index)), [0, 300]);
-    assert_eq!(budget.gone_since(&budget.ever_gone(), None), 0);
+    assert_eq!(budget.gone_since(&budget.released_totals(), None), 0);
 }
 
 #[test]
 fn of_what_is_charged_anew_only_what_is_charged_no_more_is_room() {
     let budget = Budget::new(&one_heap(1000, 64), &[]);
     take(&budget, 300).unwrap();
-    let before = budget.ever_gone();
+    let before = budget.released_totals();
     let [all, less, more] = [300, 200, 250].map(|committed| Charge::committed(300, committed));
     budget.recharge(0, all, all);
     assert_eq!(budget.gone_since(&before, Some(0)), 0, "nothing was given back");
@@ -421,7 +421,7 @@ impl Shadow<'_> {
 /// would wait, since one thread plays all parts.
 fn reserve_checked<'a>(budget: &'a Budget, shadow: &mut Shadow<'a>, bytes: u64, bound: Bound) {
     let usage = budget.heap(0);
-    let fits = bytes <= usage.left(bound) && budget.object_count() < budget.max_object_count();
+    let fits = bytes <= usage.remaining_within(bound) && budget.object_count() < budget.max_object_count();
     if !fits && !shadow.leaving.is_empty() {
         assert!(budget.check(0, bytes, bound, Change::default()).is_err());
         return;
