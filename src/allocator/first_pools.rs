@@ -1,6 +1,6 @@
 //! Where a plain request looks first: by intent, the memory type that is best of all, and its default pools.
 //!
-//! A table that is made once, so that the short way asks neither selector nor template: two loads and a test.
+//! A table that is made once, so that the fast path asks neither selector nor template: two loads and a test.
 
 use super::pools::Pools;
 use crate::memory_type::{Intent, Selector};

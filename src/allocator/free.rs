@@ -1,4 +1,4 @@
-//! How an allocation is freed: the short way for a slot beside others, a longer one with the same lock for whatever else lies
+//! How an allocation is freed: the fast path for a slot beside others, a slower one with the same lock for whatever else lies
 //! in a default pool, and one with all checks for the rest.
 //!
 //! ```text

@@ -1,7 +1,7 @@
 //! The allocator: what a user calls.
 //!
 //! ```text
-//!   allocate   request -> candidates (table lookup) -> pool -> range            the short way, one lock
+//!   allocate   request -> candidates (table lookup) -> pool -> range            the fast path, one lock
 //!                      -> descent: the ladder over pools, budget and driver     when no existing block has room
 //!   free       owner and pool checked -> pool -> what is not kept goes back
 //! ```
@@ -179,9 +179,9 @@ impl Allocator {
         info: &AllocationCreateInfo<'_>,
     ) -> Result<Allocation, AllocationError> {
         let request = AllocationRequest::new(requirements, info);
-        match self.serve_ready(&request) {
+        match self.allocate_fast(&request) {
             Ok(allocation) => Ok(allocation),
-            Err(start) => self.allocate_further(requirements, info, start),
+            Err(start) => self.allocate_slow(requirements, info, start),
         }
     }
 

@@ -96,7 +96,7 @@ pub struct AllocationCreateInfo<'a> {
     pub(crate) end: Option<End>,
     pub(crate) min_alignment: u64,
     pub(crate) pool: Option<&'a CustomPool>,
-    /// Whether any wish needs a closer look than the short way takes: flags, a priority, a lifetime, memory of its own, a name,
+    /// Whether any wish needs a closer look than the fast path takes: flags, a priority, a lifetime, memory of its own, a name,
     /// an end, an alignment, a pool.
     is_special: bool,
     /// Whether a pool is the only wish that needs one, if any does.

@@ -1,12 +1,12 @@
-//! How a request is served: the short way for a plain one that a slot is at hand for, a longer one for any other that an
-//! existing block can serve, the long way for what none can.
+//! How a request is served: the fast path for a plain one that a slot is at hand for, the slow path for any other, which ends
+//! in a descent of the ladder where no existing block serves.
 //!
 //! ```text
-//!   plain, a slot at hand      first pool (table lookup) -> lock -> slot -> handle     one function without a call
-//!   plain, other               the same lock goes on: a slab is made, or a range cut
-//!   of a custom pool           the pool is in the request -> lock -> what is at hand -> handle
-//!   with a wish                name, end, flags, a priority, a short life; or another memory type than the best of all
-//!   no room                    checks -> candidates -> descent of the ladder -> handle
+//!   fast path   plain, a slot at hand      first pool (table lookup) -> lock -> slot -> handle     one function without a call
+//!   slow path   plain, other               the same lock goes on: a slab is made, or a range cut
+//!               of a custom pool           the pool is in the request -> lock -> what is at hand -> handle
+//!               with a wish                name, end, flags, a priority, a short life; or another memory type than the best of all
+//!               no room                    checks -> candidates -> descent of the ladder -> handle
 //! ```
 
 use super::Allocator;
@@ -22,7 +22,7 @@ use crate::memory_type::{Candidates, TypeRequest};
 use crate::pool::{Attempt, Busy, Held, Kind, Placement};
 use crate::suballocator::Request;
 
-/// Where the longer way goes on for what has found nothing at hand.
+/// Where the slow path goes on for what has found nothing at hand.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     pool: &'a NumberedPool,
@@ -33,20 +33,20 @@ pub(super) struct Start<'a> {
 impl Allocator {
     /// Serves a request for a resource.
     pub(crate) fn allocate_request(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
-        match self.serve_ready(&request) {
+        match self.allocate_fast(&request) {
             Ok(allocation) => Ok(allocation),
-            Err(Some(start)) => self.serve_from(request, start),
-            Err(None) => self.serve_otherwise(request),
+            Err(Some(start)) => self.continue_in(request, start),
+            Err(None) => self.existing_or_descend(request),
         }
     }
 
-    /// Serves a plain request by a slot at hand.
+    /// The fast path: serves a plain request by a slot at hand.
     ///
     /// # Errors
-    /// Where the longer way goes on.
+    /// Where the slow path goes on.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
-    pub(super) fn serve_ready(&self, request: &AllocationRequest<'_>) -> Result<Allocation, Option<Start<'_>>> {
+    pub(super) fn allocate_fast(&self, request: &AllocationRequest<'_>) -> Result<Allocation, Option<Start<'_>>> {
         let Some(pool) = self.first_pool(request) else { return Err(None) };
         let Some(mut held) = pool.try_hold() else { return Err(Some(Start { pool, held: None })) };
         let AllocationRequirements { size, alignment, kind, .. } = *request.requirements;
@@ -67,10 +67,10 @@ impl Allocator {
         self.pools.own_shard_if_ready(self.first_pools.get(request.info.intent, kind, memory_type_bits)?)
     }
 
-    /// Serves what no slot at hand can serve. Takes a request in parts: one that is lent would be stored before it is known
+    /// The slow path: serves what no slot at hand can serve. Takes a request in parts: one that is lent would be stored before it is known
     /// whether it is needed.
     #[inline(never)]
-    pub(super) fn allocate_further(
+    pub(super) fn allocate_slow(
         &self,
         requirements: &AllocationRequirements,
         info: &AllocationCreateInfo<'_>,
@@ -78,15 +78,15 @@ impl Allocator {
     ) -> Result<Allocation, AllocationError> {
         let request = AllocationRequest::new(requirements, info);
         match (start, info.pool) {
-            (Some(start), _) => self.serve_from(request, start),
-            (None, Some(custom)) => self.allocate_in(custom, requirements, info),
-            (None, None) => self.serve_otherwise(request),
+            (Some(start), _) => self.continue_in(request, start),
+            (None, Some(custom)) => self.allocate_from_custom(custom, requirements, info),
+            (None, None) => self.existing_or_descend(request),
         }
     }
 
-    /// Serves what names a custom pool: by what that has at hand, else by a longer way.
+    /// Serves what names a custom pool: by what that has at hand, else as what needs another look.
     #[inline(never)]
-    fn allocate_in(
+    fn allocate_from_custom(
         &self,
         custom: &CustomPool,
         requirements: &AllocationRequirements,
@@ -95,23 +95,23 @@ impl Allocator {
         let (request, pool) = (AllocationRequest::new(requirements, info), &*custom.pool);
         let is_own = custom.is_of(self) && !self.tracks_all;
         if !is_own || !request.is_plain_in_pool() || !custom.suits(&request) {
-            return self.serve_otherwise(request);
+            return self.existing_or_descend(request);
         }
         let AllocationRequirements { kind, size, alignment, .. } = *requirements;
         let mut held = pool.hold();
         match pool.allocate_at_hand(&mut held, kind, size, alignment) {
             Some(placement) => Ok(stamped(&request, &placement, pool)),
             // Where the ways part again, so that this one saves no registers for it.
-            None => self.allocate_further(requirements, info, Some(Start { pool, held: Some(held) })),
+            None => self.allocate_slow(requirements, info, Some(Start { pool, held: Some(held) })),
         }
     }
 
     /// Serves what has found nothing at hand in its first pool: a plain request, or one whose only wish is a pool.
     #[inline]
-    fn serve_from(&self, request: AllocationRequest<'_>, start: Start<'_>) -> Result<Allocation, AllocationError> {
+    fn continue_in(&self, request: AllocationRequest<'_>, start: Start<'_>) -> Result<Allocation, AllocationError> {
         let Start { pool, held } = start;
-        let Some(held) = held else { return self.serve_otherwise(request) };
-        // What is wrong with an alignment is told by the checks of the long way.
+        let Some(held) = held else { return self.existing_or_descend(request) };
+        // What is wrong with an alignment is told by the checks of the descent.
         let range = request.range_in(pool).filter(|_| request.requirements.alignment.is_power_of_two());
         match range.and_then(|range| held.allocate(&range)) {
             Some(placement) => Ok(stamped(&request, &placement, pool)),
@@ -119,15 +119,16 @@ impl Allocator {
         }
     }
 
+    /// Serves what has no lock to go on with: by a range of an existing block, else by a descent.
     #[inline(never)]
-    fn serve_otherwise(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
+    fn existing_or_descend(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {
         match self.place_in_existing(&request) {
             Some((placement, stamp)) => Ok(self.hand_out(&request, &placement, stamp)),
             None => self.descend(request),
         }
     }
 
-    /// The longer way: a range of an existing block, whatever the pool, the name, the end.
+    /// Takes a range of an existing block, whatever the pool, the name, the end.
     fn place_in_existing(&self, request: &AllocationRequest<'_>) -> Option<(Placement, Stamp)> {
         if !request.prefers_sharing() || self.lacks_address(request) {
             return None;
@@ -139,18 +140,18 @@ impl Allocator {
         let range = request.range_in(pool)?;
         match pool.try_allocate_existing(&range) {
             Ok(placement) => Some((placement?, pool.stamp())),
-            Err(Busy) => self.place_in_another(pool, request.requirements.kind, &range),
+            Err(Busy) => self.place_in_other_shard(pool, request.requirements.kind, &range),
         }
     }
 
     /// Does the same when the thread's shard is busy, in another one if that has happened often.
     #[cold]
-    fn place_in_another(&self, busy: &NumberedPool, kind: Kind, range: &Request) -> Option<(Placement, Stamp)> {
+    fn place_in_other_shard(&self, busy: &NumberedPool, kind: Kind, range: &Request) -> Option<(Placement, Stamp)> {
         let pool = self.pools.own_shard_when_busy(busy, kind);
         Some((pool.allocate_existing(range)?, pool.stamp()))
     }
 
-    /// The long way: whatever does not prefer sharing, or needs a new block.
+    /// Descends the ladder: for whatever does not prefer sharing, or needs a new block.
     #[cold]
     #[inline(never)]
     fn descend(&self, request: AllocationRequest<'_>) -> Result<Allocation, AllocationError> {

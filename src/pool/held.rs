@@ -1,4 +1,4 @@
-//! A pool's lock, held: the short way takes it once, and the longer one goes on with it where no slot is at hand.
+//! A pool's lock, held: the fast path takes it once, and the slow one goes on with it where no slot is at hand.
 //!
 //! Whoever holds it neither waits nor calls the driver (I1 of [`pool`](super)).
 
