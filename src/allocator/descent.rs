@@ -270,7 +270,8 @@ impl Perform {
         }
     }
 
-    /// Opens memory, after giving back what would raise the peak; instead of a block, what other shards have empty serves.
+    /// Opens memory. First takes an empty block of another shard, or prewarmed room, if one fits; else gives back what would
+    /// raise the peak, then asks the driver.
     fn open(
         &mut self,
         allocator: &Allocator,

@@ -139,7 +139,7 @@ impl Ladder {
         }
     }
 
-    /// Hears what the pool of the present memory type says.
+    /// Records what the pool of the present memory type says.
     pub(crate) fn enter(&mut self, facts: Facts) {
         self.facts = Some(facts);
         self.was_heap_trimmed = false;
@@ -151,7 +151,7 @@ impl Ladder {
         };
     }
 
-    /// Hears that the last attempt was refused.
+    /// Records that the last attempt was refused.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         self.was_over_budget |= matches!(refusal, Refusal::Budget(Refused::OverBudget { .. }));
         if let Some(result) = fatal_result(refusal) {
@@ -166,7 +166,7 @@ impl Ladder {
         }
     }
 
-    /// Hears how many bytes a trim gave back.
+    /// Records how many bytes a trim gave back.
     pub(crate) fn trimmed(&mut self, bytes: u64) {
         match self.rung {
             Rung::TrimHeap if bytes > 0 => self.rung = Rung::Open(self.opening()),
@@ -177,7 +177,7 @@ impl Ladder {
         }
     }
 
-    /// Hears that an opening which another thread had under way has ended: an existing block may have room now.
+    /// Records that an opening which another thread had under way has ended: an existing block may have room now.
     pub(crate) fn look_again(&mut self) {
         if let Rung::Open(attempt) = self.rung {
             self.rung = Rung::LookAgain(attempt);

@@ -88,7 +88,7 @@ pub struct Allocator {
     ticks: AtomicU64,
     /// How often memory was opened.
     openings: AtomicU64,
-    /// The number of openings by which nothing was left to release when the allocator was idle.
+    /// `openings` as it was when an idle allocator last found nothing to release; `NEVER` after a trim.
     rested_at: AtomicU64,
     owner: u32,
     tracks_all: bool,

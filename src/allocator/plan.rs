@@ -164,7 +164,7 @@ impl Allocator {
         }
     }
 
-    /// Returns sizes of which the largest that a plan confirms is what a memory type gives, in bytes. A search looks at
+    /// Returns candidate sizes, in bytes; the largest that a plan confirms is the answer for a memory type. A search looks at
     /// a few ranges of the largest class only: where it misses the largest, every range of the class serves a
     /// sixteenth less. A slot that is free is no range, but serves its size. What other shards have is within reach too. An
     /// empty block may be gone before the ladder comes to it: a memory type that it tries before has its heap trimmed.

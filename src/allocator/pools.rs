@@ -101,8 +101,8 @@ impl NumberedPool {
     }
 }
 
-/// Returns which shard a default pool is, or the number of any other: what lies by it lies apart for threads that have come
-/// apart.
+/// Returns the shard of a default pool, or another pool's number. Tables indexed by it keep threads apart that use different
+/// shards or pools.
 pub(crate) fn shard_or_number(index: u16) -> usize {
     let index = usize::from(index);
     if index < FIRST_OTHER { index / DEFAULT_COUNT } else { index - FIRST_OTHER }
@@ -117,8 +117,8 @@ impl Deref for NumberedPool {
     }
 }
 
-/// What pools that were destroyed had counted. Its lock is that of the table as well, so that none is counted twice or
-/// overlooked that goes meanwhile.
+/// Counters of destroyed pools. Its lock also guards insertion into and removal from the table, so a sum counts each pool
+/// exactly once.
 #[derive(Debug, Default)]
 struct Departed {
     allocated: Gone,

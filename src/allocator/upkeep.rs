@@ -74,13 +74,13 @@ impl Allocator {
         self.pools.all().filter(|pool| is_on(pool)).collect()
     }
 
-    /// Hears that memory was opened.
+    /// Records that memory was opened.
     pub(crate) fn note_opening(&self) {
         self.openings.fetch_add(1, Ordering::Relaxed);
         self.idle.lock().note_opening(self.pools.allocated());
     }
 
-    /// Hears that a block has moved from shard to shard: an idle allocator looks again at what each keeps.
+    /// Records that a block has moved from shard to shard: an idle allocator looks again at what each keeps.
     pub(crate) fn note_move(&self) {
         self.openings.fetch_add(1, Ordering::Relaxed);
     }

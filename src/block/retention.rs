@@ -36,12 +36,12 @@ impl Regret {
         self.count < REGRETS_TO_KEEP
     }
 
-    /// Hears that memory has gone back.
+    /// Records that memory has gone back.
     pub(crate) fn note_release(&mut self, allocations: u64) {
         self.released_at = Some(allocations);
     }
 
-    /// Hears that memory is opened, and tells whether that follows a release too soon.
+    /// Records that memory is opened, and tells whether that follows a release too soon.
     pub(crate) fn note_opening(&mut self, allocations: u64) -> bool {
         let Some(released_at) = self.released_at.take() else { return false };
         let is_regretted = allocations.saturating_sub(released_at) <= REGRET_WITHIN;
@@ -58,7 +58,7 @@ pub(crate) struct Retention {
     swing: u64,
     /// Allocations made when the last measurement of it began.
     since: u64,
-    /// Fewest and most bytes of empty blocks since then, as far as it heard.
+    /// Fewest and most bytes of empty blocks since then, as far as it was told.
     least: u64,
     most: u64,
 }
@@ -70,12 +70,12 @@ impl Retention {
         if self.regret.should_release() { usual } else { usual.max(self.swing.saturating_add(RETAINED_MIN)) }
     }
 
-    /// Hears that blocks above the bound have gone back.
+    /// Records that blocks above the bound have gone back.
     pub(crate) fn note_release(&mut self, allocations: u64) {
         self.regret.note_release(allocations);
     }
 
-    /// Hears that a block is opened.
+    /// Records that a block is opened.
     pub(crate) fn note_opening(&mut self, allocations: u64) {
         if self.regret.note_opening(allocations) {
             self.swing = u64::MAX;
@@ -83,8 +83,8 @@ impl Retention {
         }
     }
 
-    /// Hears that a block has become empty, with so many bytes of empty blocks before and after. Where `after` is no more
-    /// than is kept anyway it need not hear it: what it takes for the swing is too small by that at most.
+    /// Records that a block has become empty, with so many bytes of empty blocks before and after. Where `after` is no more
+    /// than is kept anyway it need not be told: what it takes for the swing is too small by that at most.
     pub(crate) fn note_emptied(&mut self, allocations: u64, before: u64, after: u64) {
         (self.least, self.most) = (self.least.min(before), self.most.max(after));
         if allocations.saturating_sub(self.since) > REGRET_WITHIN {

@@ -122,7 +122,7 @@ impl Sizing {
 }
 
 impl Demand {
-    /// Hears that a chunk was taken, and what is in use now.
+    /// Records that a chunk was taken, and what is in use now.
     pub(super) fn note_chunk(&mut self, size: u64, in_use: u64) {
         self.peak = self.peak.max(in_use);
         self.largest = self.largest.max(size);

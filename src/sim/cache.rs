@@ -87,7 +87,7 @@ impl HostCache {
         lost
     }
 
-    /// Hears that nobody cares any more for what the device wrote to a range of bytes, which end with the memory.
+    /// Records that nobody cares any more for what the device wrote to a range of bytes, which end with the memory.
     pub(super) fn disown(&mut self, range: Range<u64>) {
         let end = range.end.min(self.host.size());
         copy(&self.device, &self.device_base, &(range.start.min(end)..end));

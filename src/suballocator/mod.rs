@@ -15,12 +15,12 @@
 //! * *suballocation*: a used range, or a used slot.
 //! * *slab*: a used range that is cut into up to 64 equal *slots*.
 //! * *unit*: what every offset and size is a multiple of; a power of two.
+//! * *ready*: a slot, without searching; *at hand*: the same for linear ranges and fixed slots.
 //! * *key*: names one suballocation to its suballocator. A key that does not name a live one is *stale*.
 //!
-//! The files, each with its own invariants (cited by [`validate`]): `size_class`, `align` (arithmetic),
-//! `request` (what is asked), `region_table`, `range_list`,
-//! `free_lists`, `slab` (structures), [`tlsf`], [`linear`] with its `nodes`, [`fixed`] with its `bitmap` (algorithms),
-//! [`virtual_block`] (the public face), [`validate`].
+//! The files, each with its own invariants (cited by [`validate`]): `size_class`, `align` (arithmetic), `request` (what is asked),
+//! `region_table`, `range_list`, `free_lists`, `slab` (structures), [`tlsf`], [`linear`] with its `nodes`, [`fixed`] with
+//! its `bitmap` (algorithms), [`virtual_block`] (the public face), [`validate`].
 //!
 //! The same sequence of calls gives the same placement: no time, no randomness, no addresses.
 #![forbid(unsafe_code)]
@@ -297,14 +297,14 @@ impl Suballocator {
         each!(self, inner => inner.resolve(key))
     }
 
-    /// Gives the empty slabs that are kept back to their ranges. Never needed to make a request fit.
+    /// Frees the ranges of all empty slabs. A request that needs their room gets it without this.
     pub(crate) fn reclaim(&mut self) {
         if let Self::Tlsf(tlsf) = self {
             tlsf.reclaim();
         }
     }
 
-    /// Gives the empty slabs that are kept in empty regions back to these.
+    /// Frees the ranges of the empty slabs that lie in empty regions.
     ///
     /// # Complexity
     /// O(classes) for each such slab, and once more.
@@ -345,18 +345,6 @@ impl Suballocator {
         }
     }
 
-    #[cfg(test)]
-    /// Returns the unit in bytes.
-    pub(crate) fn unit(&self) -> u64 {
-        1 << self.shift()
-    }
-
-    #[cfg(test)]
-    /// Tells whether a region exists and nothing in it is live. Slabs that are kept empty do not count.
-    pub(crate) fn is_region_empty(&self, region: u32) -> bool {
-        regions!(self).is_empty(region)
-    }
-
     /// Returns the bytes of all regions in which nothing is live.
     pub(crate) fn empty_region_bytes(&self) -> u64 {
         regions!(self).empty_units << self.shift()
@@ -369,10 +357,10 @@ impl Suballocator {
     }
 
     /// Returns the size in bytes of the largest free range that a request may be given. Slabs that are kept empty count as
-    /// free, and so do free slots at the ends of some hundred of large slots: a request gets their room.
+    /// free, and so do free slots at the ends of up to 256 slabs of large slots: a request gets their room.
     ///
     /// # Complexity
-    /// TLSF walks its topmost list, what lies around each empty slab, and some hundred slabs; linear its regions.
+    /// TLSF walks its topmost list, what lies around each empty slab, and up to 256 slabs; linear its regions.
     pub(crate) fn largest_free_range(&self) -> u64 {
         each!(self, inner => inner.largest_free_range())
     }
@@ -380,7 +368,7 @@ impl Suballocator {
     /// Returns the same, or up to a 16th less where many free ranges are about as large: for who was just refused.
     ///
     /// # Complexity
-    /// TLSF: O(1), what lies around each empty slab, and some hundred others. Linear walks its regions.
+    /// TLSF: O(1), what lies around each empty slab, and up to 256 others. Linear walks its regions.
     pub(crate) fn largest_at_a_glance(&self) -> u64 {
         match self {
             Self::Tlsf(tlsf) => tlsf.largest_at_a_glance(),

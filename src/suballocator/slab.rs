@@ -10,9 +10,9 @@
 //!
 //! An allocation from a slab touches its class and this one cache line: no range is split, none merged, no other slab's
 //! line written. That a slab is full, or has room again, is a bit that is written without a branch: which of the two it
-//! is cannot be predicted. The lowest place with room serves, so later slabs drain. The first slabs of a class have one
-//! slot, so a small program pays rounding only; later ones at most half as many as the class has, so no slab strands
-//! much. A slab that becomes empty stays, so that what comes and goes never rebuilds it, but one of each class only, and
+//! is cannot be predicted. The lowest place with room serves, so later slabs drain. The first slab of a class has
+//! 4 KiB (one slot from 4 KiB on), so a small program pays rounding only; later ones at most half as many slots as the class
+//! has, or 4 KiB again, so no slab strands much. A slab that becomes empty stays, so that what comes and goes never rebuilds it, but one of each class only, and
 //! all of them together within a bound. It serves when no other has room, so that an empty region stays so.
 //!
 //! Sizes above the limit are *large*: they have slabs of eight slots, once so much is live that one of these weighs little.
@@ -119,7 +119,7 @@ impl Slabs {
     }
 
     /// Returns how many slots the next slab of a class has, where `used_bytes` are live: at most half of what the class has,
-    /// or eight large ones. 0 where there is no place for it, or too little live for large slots, or for more of them.
+    /// or 4 KiB of them; eight large ones. 0 where there is no place for it, or too little live for large slots, or for more of them.
     pub(super) fn next_count(&self, class: usize, used_bytes: u64) -> u64 {
         let entry = self.classes.get(class);
         if entry.is_some_and(|entry| entry.vacant == NONE && entry.places.len() == PLACE_COUNT) {

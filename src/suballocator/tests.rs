@@ -65,6 +65,18 @@ impl Step {
     }
 }
 
+impl Suballocator {
+    /// Returns the unit in bytes.
+    fn unit(&self) -> u64 {
+        1 << self.shift()
+    }
+
+    /// Tells whether a region exists and nothing in it is live. Slabs that are kept empty do not count.
+    pub(super) fn is_region_empty(&self, region: u32) -> bool {
+        regions!(self).is_empty(region)
+    }
+}
+
 /// What should be there.
 struct Shadow {
     subject: Suballocator,

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! All regions share one index, so choosing a region costs nothing, and placement is as good as over one long region.
-//! What surely holds a request is found at two words. Of what may hold it, a few ranges are looked at, and some hundred before
+//! What surely holds a request is found at two words. Of what may hold it, a few ranges are looked at, and up to 256 before
 //! a request is refused: so TLSF refuses a request that fits only where many free ranges of about the same size do not
 //! hold it, and one does.
 //!
@@ -178,12 +178,12 @@ impl Tlsf {
         Ok(Freed { region, offset, size, is_region_empty })
     }
 
-    /// Gives every empty slab back to its range.
+    /// Frees the ranges of all empty slabs.
     pub(super) fn reclaim(&mut self) {
         self.release_slabs(|_, _| true);
     }
 
-    /// Gives the empty slabs of empty regions back to their ranges.
+    /// Frees the ranges of the empty slabs that lie in empty regions.
     pub(super) fn reclaim_in_empty(&mut self) {
         self.release_slabs(|regions, slab| regions.is_empty(slab.region));
     }

@@ -65,7 +65,7 @@ impl Points {
         self.passed + self.in_flight.len() as u64
     }
 
-    /// Hears that something was recorded into the current batch.
+    /// Notes that something was recorded into the current batch.
     pub(super) fn note_recording(&mut self) {
         self.has_recorded = true;
     }
@@ -80,7 +80,7 @@ impl Points {
         batch.number == self.current() && Arc::ptr_eq(&batch.span, &self.span)
     }
 
-    /// Hears that nothing of the current batch will run (P3).
+    /// Notes that nothing of the current batch will run (P3).
     pub(super) fn discard(&mut self) {
         if self.has_recorded {
             self.span.discarded.store(self.current(), Ordering::Relaxed);
@@ -115,7 +115,7 @@ impl Points {
         Ok(())
     }
 
-    /// Hears that all points up to `completed` have passed; `u64::MAX` stands for an idle device and is no point.
+    /// Notes that all points up to `completed` have passed; `u64::MAX` stands for an idle device and is no point.
     pub(super) fn collect(&mut self, completed: u64) {
         while self.in_flight.front().is_some_and(|&point| point <= completed) {
             self.in_flight.pop_front();

@@ -228,7 +228,7 @@ impl<A: AllocatorRef> Readback<A> {
         self.points.submitted(point)
     }
 
-    /// Hears that a point has passed: the tickets of its batches can be redeemed. `u64::MAX` stands for an idle device, as
+    /// Notes that a point has passed: the tickets of its batches can be redeemed. `u64::MAX` stands for an idle device, as
     /// in [`Uploader::collect`](super::Uploader::collect).
     ///
     /// # Safety

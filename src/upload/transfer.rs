@@ -208,7 +208,7 @@ impl Transfer {
         }
     }
 
-    /// Hears that something is recorded into the current batch from here on (T2).
+    /// Notes that something is recorded into the current batch from here on (T2).
     pub(super) fn enter(&mut self, points: &Points) {
         if !self.kept.as_ref().is_some_and(|(batch, _)| points.is_current(batch)) {
             self.kept = Some((points.current_batch(), self.at));

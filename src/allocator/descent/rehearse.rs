@@ -85,7 +85,7 @@ impl Descent for Rehearse {
 }
 
 impl Rehearse {
-    /// Hears that a plan ended with an opening: the next plan of the same rehearsal finds so much less.
+    /// Records that a plan ended with an opening: the next plan of the same rehearsal finds so much less.
     pub(crate) fn note_opening(&mut self, allocator: &Allocator, heap_index: u32, bytes: u64) {
         if bytes > 0 {
             self.opened[heap_index as usize] += bytes;

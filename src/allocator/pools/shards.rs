@@ -90,7 +90,7 @@ impl<P: Borrow<NumberedPool>> Shards<P> {
         core::iter::once(&self.first).chain(more.filter_map(OnceLock::get)).map(Borrow::borrow)
     }
 
-    /// Hears that the calling thread found its shard busy. A thread that collides has a number from then on.
+    /// Records that the calling thread found its shard busy. A thread that collides has a number from then on.
     #[cold]
     pub(super) fn note_collision(&self) {
         thread_number();
@@ -126,14 +126,14 @@ impl Borrowing {
         may_borrow(self.collisions.load(Ordering::Relaxed))
     }
 
-    /// Hears that a sibling was busy.
+    /// Records that a sibling was busy.
     #[cold]
     pub(crate) fn note_collision(&self) {
         // Not counted any more once it has left, so it does not overflow.
         self.collisions.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Hears that the shard can have no block.
+    /// Records that the shard can have no block.
     pub(crate) fn begin_anew(&self) {
         self.collisions.store(0, Ordering::Relaxed);
     }

@@ -27,7 +27,7 @@ struct FreeEnd {
 }
 
 impl Tlsf {
-    /// Finds room that would appear if free slots at one end of a slab in use were cut off. Some hundred slabs are looked at,
+    /// Finds room that would appear if free slots at one end of a slab in use were cut off. Up to 256 slabs are looked at,
     /// those of the largest slots first.
     #[cold]
     pub(super) fn find_at_end(&self, want: &Want) -> Option<Found> {
