@@ -1,10 +1,10 @@
 //! Fine pieces of device memory, cut from coarse blocks: a suballocator for Vulkan.
 //!
-//! Start with [`Allocator`]: it is made from your Vulkan objects by an [`AllocatorCreateInfo`], and what memory is for is
-//! said by an [`AllocationCreateInfo`]. [`Allocator::create_buffer`] and [`Allocator::create_image`] give a handle and an
-//! [`Allocation`]; [`Buffer`] and [`Image`] own both. [`Allocator::plan`] says what would happen, and why.
-//! [`VirtualBlock`] cuts anything that has offsets and needs no Vulkan. [`Uploader`], [`FrameRing`] and [`RetireQueue`] are
-//! what a renderer takes next.
+//! Start with [`Allocator`]: it is made from your Vulkan objects by an [`AllocatorCreateInfo`], and what memory is for
+//! is said by an [`AllocationCreateInfo`]. [`Allocator::create_buffer`] and [`Allocator::create_image`] give a handle
+//! and an [`Allocation`]; [`Buffer`] and [`Image`] own both. [`Allocator::plan`] says what would happen, and why.
+//! [`VirtualBlock`] cuts anything that has offsets and needs no Vulkan. [`Uploader`], [`FrameRing`] and [`RetireQueue`]
+//! are what a renderer takes next.
 //!
 //! ```
 //! use freestone::{AllocationCreateInfo, Allocator, AllocatorCreateInfo, Buffer, ash::vk, sim};

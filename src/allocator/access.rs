@@ -5,8 +5,8 @@
 //!   device  work  -> invalidate   -> host reads       both do nothing on coherent memory
 //! ```
 //!
-//! Every range is checked before the driver is called, and all of one call go to the driver together. What an allocation can
-//! do by itself is in `allocation`.
+//! Every range is checked before the driver is called, and all of one call go to the driver together. What an
+//! allocation can do by itself is in `allocation`.
 
 use bytemuck::{AnyBitPattern, NoUninit};
 
@@ -78,8 +78,8 @@ impl Allocator {
 
     /// Makes host writes to a range visible to the device. Does nothing on coherent memory.
     ///
-    /// The range is rounded outward to whole atoms (`nonCoherentAtomSize`), none of which another allocation shares. What the
-    /// device wrote in them since the host last invalidated them may be overwritten.
+    /// The range is rounded outward to whole atoms (`nonCoherentAtomSize`), none of which another allocation shares.
+    /// What the device wrote in them since the host last invalidated them may be overwritten.
     ///
     /// # Errors
     /// `OutOfBounds`, `NotMapped`, `Foreign`, or the driver's error.
@@ -92,7 +92,8 @@ impl Allocator {
 
     /// Makes device writes to a range visible to the host. Does nothing on coherent memory.
     ///
-    /// The range is rounded outward to whole atoms. What the host wrote in them and has not flushed may be lost: flush first.
+    /// The range is rounded outward to whole atoms. What the host wrote in them and has not flushed may be lost: flush
+    /// first.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).

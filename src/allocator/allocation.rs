@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Invariants:
-//! - I1: `mapped_ptr` points at `size` bytes that stay mapped for as long as the `Allocation` exists: its block is never
-//!   given back while a range of it is alive, and an allocator that is dropped before leaks such blocks.
+//! - I1: `mapped_ptr` points at `size` bytes that stay mapped for as long as the `Allocation` exists: its block is
+//!   never given back while a range of it is alive, and an allocator that is dropped before leaks such blocks.
 //! - I2: no two live allocations share a byte, so `&mut Allocation` is the only way of the host to its bytes.
 //! - I3: an allocation is freed by value: a second free does not compile.
 //!

@@ -71,10 +71,10 @@ impl<'a> AllocatorCreateInfo<'a> {
 
     /// Declares the Vulkan version: the lower of the instance's `apiVersion` and the physical device's.
     ///
-    /// More than the Vulkan loader or the physical device offers is `UnsupportedVersion`; what the instance was created with
-    /// cannot be asked, and is believed (the second duty of [`Allocator::new`](super::Allocator::new)). Left out, it is 1.0:
-    /// then there are no budgets, no wishes of the driver for dedicated memory and no `requirements_of_*`, unless their
-    /// extensions are declared.
+    /// More than the Vulkan loader or the physical device offers is `UnsupportedVersion`; what the instance was created
+    /// with cannot be asked, and is believed (the second duty of [`Allocator::new`](super::Allocator::new)). Left out,
+    /// it is 1.0: then there are no budgets, no wishes of the driver for dedicated memory and no `requirements_of_*`,
+    /// unless their extensions are declared.
     #[must_use]
     pub fn api_version(mut self, api_version: u32) -> Self {
         self.api_version = api_version;
@@ -114,17 +114,17 @@ impl<'a> AllocatorCreateInfo<'a> {
         self
     }
 
-    /// Begins each default pool with a block of so many bytes, instead of 1 MiB: fewer driver calls while a program that is
-    /// known to be large starts. It is rounded up to 64 KiB, and an eighth of the heap at most. What is large beside what is
-    /// alive, from 4 MiB on, still gets a block of just its size where no block has room.
+    /// Begins each default pool with a block of so many bytes, instead of 1 MiB: fewer driver calls while a program
+    /// that is known to be large starts. It is rounded up to 64 KiB, and an eighth of the heap at most. What is large
+    /// beside what is alive, from 4 MiB on, still gets a block of just its size where no block has room.
     #[must_use]
     pub fn first_block_size(mut self, bytes: u64) -> Self {
         self.block_sizes.first = Some(bytes);
         self
     }
 
-    /// Opens no block of a default pool above so many bytes, 64 KiB at least, instead of up to 256 MiB. What is larger than half
-    /// of it gets memory of its own.
+    /// Opens no block of a default pool above so many bytes, 64 KiB at least, instead of up to 256 MiB. What is larger
+    /// than half of it gets memory of its own.
     #[must_use]
     pub fn max_block_size(mut self, bytes: u64) -> Self {
         self.block_sizes.largest = Some(bytes);

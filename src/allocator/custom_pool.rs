@@ -22,7 +22,8 @@ use crate::pool::Kind;
 
 /// A pool of the user's own: blocks of one memory type that nothing else shares.
 ///
-/// It has one lock, and no shards: threads that share one wait for each other. Where several allocate much, give each a pool.
+/// It has one lock, and no shards: threads that share one wait for each other. Where several allocate much, give each a
+/// pool.
 ///
 /// One that is dropped instead of destroyed keeps its place, and its minimum of blocks, until the allocator goes.
 ///
@@ -76,8 +77,8 @@ impl CustomPool {
     }
 
     /// Returns the number of the pool, by which [`Statistics::pools`](super::Statistics::pools) and
-    /// [`BlockStatistics::pool_index`](super::BlockStatistics::pool_index) name it. When the pool is destroyed, a later one
-    /// may get it.
+    /// [`BlockStatistics::pool_index`](super::BlockStatistics::pool_index) name it. When the pool is destroyed, a later
+    /// one may get it.
     pub fn index(&self) -> u16 {
         self.pool.index()
     }
@@ -100,8 +101,8 @@ impl fmt::Debug for CustomPool {
 impl Allocator {
     /// Creates a pool of the user's own, with its first blocks.
     ///
-    /// Where the intent's best memory type has no room for them, or its heap could never hold a block or slot of the size
-    /// asked for, the pool is made of the next best.
+    /// Where the intent's best memory type has no room for them, or its heap could never hold a block or slot of the
+    /// size asked for, the pool is made of the next best.
     ///
     /// # Errors
     /// What is wrong with the create-info, or why the first blocks could not be opened; nothing is kept then.
@@ -222,8 +223,8 @@ impl Allocator {
         (0..count).try_for_each(|_| self.open_empty(&custom.pool, bytes))
     }
 
-    /// Takes an idle custom pool apart. It leaves the table last: a thread that looks for room finds its blocks, or their
-    /// way back. Nobody else has its handle, so nothing is opened in it meanwhile.
+    /// Takes an idle custom pool apart. It leaves the table last: a thread that looks for room finds its blocks, or
+    /// their way back. Nobody else has its handle, so nothing is opened in it meanwhile.
     pub(crate) fn retire_pool(&self, custom: &CustomPool) {
         custom.pool.abandon(self.backing());
         self.pools.remove(custom.pool.index());

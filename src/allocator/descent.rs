@@ -270,8 +270,8 @@ impl Perform {
         }
     }
 
-    /// Opens memory. First takes an empty block of another shard, or prewarmed room, if one fits; else gives back what would
-    /// raise the peak, then asks the driver.
+    /// Opens memory. First takes an empty block of another shard, or prewarmed room, if one fits; else gives back what
+    /// would raise the peak, then asks the driver.
     fn open(
         &mut self,
         allocator: &Allocator,

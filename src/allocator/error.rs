@@ -34,8 +34,8 @@ pub enum AllocationError {
         /// Every type with the reason against it.
         verdicts: Vec<TypeVerdict>,
     },
-    /// The custom pool's memory type does not serve the resource or the intent. Make the pool for what it is to serve, or name
-    /// another one.
+    /// The custom pool's memory type does not serve the resource or the intent. Make the pool for what it is to serve,
+    /// or name another one.
     #[error("the custom pool's memory does not serve this: {verdict}; make a pool for it, or name another")]
     PoolMismatch {
         /// The pool's memory type, with the reason against it.
@@ -82,8 +82,8 @@ pub enum AllocationError {
     /// The custom pool was made by another allocator.
     #[error("the custom pool belongs to another allocator: use the allocator that created it")]
     ForeignPool,
-    /// The custom pool is for resources of one kind only, and this one is of the other. Take it from another pool, or make
-    /// the pool without a kind.
+    /// The custom pool is for resources of one kind only, and this one is of the other. Take it from another pool, or
+    /// make the pool without a kind.
     #[error("the custom pool serves resources of the kind {kind:?} only: use another pool, or make it without a kind")]
     OtherKind {
         /// The pool's kind.
@@ -95,15 +95,16 @@ pub enum AllocationError {
 }
 
 impl AllocationError {
-    /// Tells whether memory was short, of the device or of the host, in whichever call: free something, or ask for less.
+    /// Tells whether memory was short, of the device or of the host, in whichever call: free something, or ask for
+    /// less.
     pub fn is_out_of_memory(&self) -> bool {
         let is_short =
             |result| matches!(result, vk::Result::ERROR_OUT_OF_DEVICE_MEMORY | vk::Result::ERROR_OUT_OF_HOST_MEMORY);
         matches!(self, Self::OutOfMemory { .. }) || self.driver_result().is_some_and(is_short)
     }
 
-    /// Returns what the driver reported where that ended the call, `ERROR_DEVICE_LOST` for one. `OutOfMemory` has a record
-    /// of each attempt instead.
+    /// Returns what the driver reported where that ended the call, `ERROR_DEVICE_LOST` for one. `OutOfMemory` has a
+    /// record of each attempt instead.
     pub fn driver_result(&self) -> Option<vk::Result> {
         match self {
             Self::Driver { result, .. } => Some(*result),
@@ -202,8 +203,8 @@ pub enum FreeErrorReason {
     Stale,
 }
 
-/// Why a mapped access failed. Nothing was read. Nothing was written either, unless it is `Driver`: then the bytes are in
-/// memory and were not flushed.
+/// Why a mapped access failed. Nothing was read. Nothing was written either, unless it is `Driver`: then the bytes are
+/// in memory and were not flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AccessError {
@@ -334,8 +335,9 @@ pub enum Reason {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// The custom pool's slots are no whole pages of `bufferImageGranularity`, so that a non-linear resource would share a
-    /// page with what may be linear. Make the pool of [one kind](super::PoolCreateInfo::kind), or its slots of whole pages.
+    /// The custom pool's slots are no whole pages of `bufferImageGranularity`, so that a non-linear resource would
+    /// share a page with what may be linear. Make the pool of [one kind](super::PoolCreateInfo::kind), or its slots of
+    /// whole pages.
     #[error("its slots are no whole pages of {granularity} bytes (bufferImageGranularity): make the pool of one kind")]
     SharedPage {
         /// bufferImageGranularity, in bytes.

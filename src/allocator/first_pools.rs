@@ -30,8 +30,8 @@ impl FirstPools {
         }))
     }
 
-    /// Returns the index of the default pool that serves best, if the resource may lie in the memory type that is best of
-    /// all.
+    /// Returns the index of the default pool that serves best, if the resource may lie in the memory type that is best
+    /// of all.
     #[inline]
     pub(super) fn get(&self, intent: Intent, kind: Kind, memory_type_bits: u32) -> Option<u8> {
         let First { memory_type_bit, pools } = self.0[intent as usize];

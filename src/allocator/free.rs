@@ -1,5 +1,5 @@
-//! How an allocation is freed: the fast path for a slot beside others, a slower one with the same lock for whatever else lies
-//! in a default pool, and one with all checks for the rest.
+//! How an allocation is freed: the fast path for a slot beside others, a slower one with the same lock for whatever
+//! else lies in a default pool, and one with all checks for the rest.
 //!
 //! ```text
 //!   a slot, others of its slab in use      stamp -> pool (table lookup) -> lock -> a bit is set
@@ -23,8 +23,8 @@ const TURN: usize = 32;
 impl Allocator {
     /// Frees an allocation.
     ///
-    /// Blocks that become empty are kept within a bound (64 MiB a pool as a rule, more where frames need more again and again),
-    /// or go back to the driver. Freeing works after device loss.
+    /// Blocks that become empty are kept within a bound (64 MiB a pool as a rule, more where frames need more again and
+    /// again), or go back to the driver. Freeing works after device loss.
     ///
     /// # Errors
     /// `Foreign` or `Stale`; the allocation is handed back and nothing has changed.
@@ -43,12 +43,13 @@ impl Allocator {
         self.free_from(allocation, pool, held)
     }
 
-    /// Frees all allocations, from the last to the first, as [`free`](Self::free) would one by one. What is refused stays in
-    /// the vector, in its order; the vector keeps its storage.
+    /// Frees all allocations, from the last to the first, as [`free`](Self::free) would one by one. What is refused
+    /// stays in the vector, in its order; the vector keeps its storage.
     ///
-    /// Those that follow each other, share a pool, and are neither dedicated nor named (nor tracked) are freed under one
-    /// lock. Where one thread allocates and another frees, each lock taken waits for cache lines of the other core: where
-    /// these take long to cross, this is up to twice as fast. What alternates between pools, by memory type or kind, gains nothing: sort it.
+    /// Those that follow each other, share a pool, and are neither dedicated nor named (nor tracked) are freed under
+    /// one lock. Where one thread allocates and another frees, each lock taken waits for cache lines of the other core:
+    /// where these take long to cross, this is up to twice as fast. What alternates between pools, by memory type or
+    /// kind, gains nothing: sort it.
     ///
     /// # Errors
     /// Names how many were refused, and why the last one was; all others are freed.
@@ -133,8 +134,8 @@ impl Allocator {
         self.free_checked(allocation)
     }
 
-    /// Does what is due where a block of such a pool has become empty: the driver may be called, so its entry is given back
-    /// before.
+    /// Does what is due where a block of such a pool has become empty: the driver may be called, so its entry is given
+    /// back before.
     #[cold]
     #[inline(never)]
     fn settle_other(

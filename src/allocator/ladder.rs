@@ -15,8 +15,9 @@
 //!
 //! Invariants:
 //! - I1: the ladder ends: every rung is left for a later one, a growth only for a strictly smaller one; a memory type's
-//!   heap is trimmed at most once within the budget and once above it, all heaps at most once. A wait for another thread's
-//!   opening takes no rung back: of threads that wait for each other in turn, each refusal brings one closer to its end.
+//!   heap is trimmed at most once within the budget and once above it, all heaps at most once. A wait for another
+//!   thread's opening takes no rung back: of threads that wait for each other in turn, each refusal brings one closer
+//!   to its end.
 //! - I2: a small resource never gets a memory object of its own: growth never goes below a page.
 
 use ash::vk;

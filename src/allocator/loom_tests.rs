@@ -143,7 +143,8 @@ fn loom_a_block_that_never_comes_leaves_its_place() {
     );
 }
 
-/// While the memory of an idle allocator is chosen that goes back, another thread uses it: it goes when that one frees it.
+/// While the memory of an idle allocator is chosen that goes back, another thread uses it: it goes when that one frees
+/// it.
 #[test]
 fn loom_an_idle_allocator_keeps_no_large_block() {
     model("allocator: one frees all there is, another allocates and frees", Profile::discrete_rebar, |allocator, _| {

@@ -73,8 +73,8 @@ impl MemoryMapObject {
 
 /// Every memory object of an allocator, in the order of its pools.
 ///
-/// With the feature `serde` it can be serialised, for tools; its text, a line for each object and each allocation, is for
-/// a log.
+/// With the feature `serde` it can be serialised, for tools; its text, a line for each object and each allocation, is
+/// for a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -112,8 +112,8 @@ impl fmt::Display for MemoryMapObject {
 impl Allocator {
     /// Lists every memory object, every range in it, and the name of each allocation that has one.
     ///
-    /// One pool's lock is held at a time: with threads at work the pools are of slightly different moments, and what was made
-    /// or freed meanwhile may be without its name.
+    /// One pool's lock is held at a time: with threads at work the pools are of slightly different moments, and what
+    /// was made or freed meanwhile may be without its name.
     ///
     /// # Complexity
     /// Linear in all ranges, with heap calls. For reports, not for frames.

@@ -100,7 +100,8 @@ impl Allocator {
     ///
     /// # Errors
     /// `Device` where the declared version is above what the Vulkan loader or the physical device offers
-    /// (`UnsupportedVersion`), a declared version or feature lacks a function (`MissingFunction`), or no memory type is usable (`NoMemoryTypes`).
+    /// (`UnsupportedVersion`), a declared version or feature lacks a function (`MissingFunction`), or no memory type is
+    /// usable (`NoMemoryTypes`).
     ///
     /// # Safety
     /// 1. Entry, instance, physical device and device belong together and stay alive until the allocator **and every**
@@ -142,18 +143,18 @@ impl Allocator {
     /// Allocates memory for raw requirements.
     ///
     /// Kind and need of a device address are part of the requirements: a driver does not tell them. A range of an
-    /// existing block is the first choice, then a new block, then the next memory type, and last, unless the request says
-    /// [`within_budget`](AllocationCreateInfo::within_budget), memory above the driver's budget.
+    /// existing block is the first choice, then a new block, then the next memory type, and last, unless the request
+    /// says [`within_budget`](AllocationCreateInfo::within_budget), memory above the driver's budget.
     ///
     /// # Errors
-    /// - `ZeroSize`, `BadAlignment`, `DedicatedConflict`, `UnsupportedFlags`, `Unsupported`, `NoMemoryType`, `ForeignPool`,
-    ///   `PoolMismatch`, `OtherKind`: the request cannot be served by any amount of memory.
+    /// - `ZeroSize`, `BadAlignment`, `DedicatedConflict`, `UnsupportedFlags`, `Unsupported`, `NoMemoryType`,
+    ///   `ForeignPool`, `PoolMismatch`, `OtherKind`: the request cannot be served by any amount of memory.
     /// - `OutOfMemory`: every candidate refused; the error lists each attempt with its reason.
     /// - `Driver`: the driver reported something that no other attempt mends.
     ///
     /// # Complexity
-    /// O(1) where an existing block has room. No driver call then, and no heap call unless the block's tables must grow or
-    /// the allocation is named or tracked.
+    /// O(1) where an existing block has room. No driver call then, and no heap call unless the block's tables must grow
+    /// or the allocation is named or tracked.
     ///
     /// # Examples
     /// ```
@@ -217,8 +218,8 @@ impl Allocator {
         self.selector.topology()
     }
 
-    /// Returns usage, budget and limits of a heap; zeros for a heap that the device does not have. What the allocator holds is
-    /// current; the budget, and what others use, are as of the last [`update_budget`](Self::update_budget).
+    /// Returns usage, budget and limits of a heap; zeros for a heap that the device does not have. What the allocator
+    /// holds is current; the budget, and what others use, are as of the last [`update_budget`](Self::update_budget).
     pub fn heap_usage(&self, heap_index: u32) -> HeapUsage {
         self.budget.heap(heap_index)
     }

@@ -10,8 +10,8 @@ impl Allocator {
         is_own.then(|| self.ledger.name(LedgerKey::of(allocation))).flatten()
     }
 
-    /// Names an allocation, or names it anew: as [`AllocationCreateInfo::name`](super::AllocationCreateInfo::name) does for
-    /// one that is yet to be made. The name shows in the map of memory and in the report of what was never freed.
+    /// Names an allocation, or names it anew: as [`AllocationCreateInfo::name`](super::AllocationCreateInfo::name) does
+    /// for one that is yet to be made. The name shows in the map of memory and in the report of what was never freed.
     ///
     /// # Errors
     /// `Foreign` where another allocator made it; then it keeps its name.

@@ -61,8 +61,8 @@ pub struct Limits {
     pub memory_type_index: u32,
     /// The largest single allocation that would succeed within the budget, in bytes; 0 if none would.
     pub largest_allocation: u64,
-    /// A good size for pieces of something larger, in bytes: several fit into one of the largest blocks, and a piece that
-    /// gets a block of its own, while little is alive, wastes nothing.
+    /// A good size for pieces of something larger, in bytes: several fit into one of the largest blocks, and a piece
+    /// that gets a block of its own, while little is alive, wastes nothing.
     pub suggested_chunk_size: u64,
 }
 
@@ -164,10 +164,11 @@ impl Allocator {
         }
     }
 
-    /// Returns candidate sizes, in bytes; the largest that a plan confirms is the answer for a memory type. A search looks at
-    /// a few ranges of the largest class only: where it misses the largest, every range of the class serves a
-    /// sixteenth less. A slot that is free is no range, but serves its size. What other shards have is within reach too. An
-    /// empty block may be gone before the ladder comes to it: a memory type that it tries before has its heap trimmed.
+    /// Returns candidate sizes, in bytes; the largest that a plan confirms is the answer for a memory type. A search
+    /// looks at a few ranges of the largest class only: where it misses the largest, every range of the class serves a
+    /// sixteenth less. A slot that is free is no range, but serves its size. What other shards have is within reach
+    /// too. An empty block may be gone before the ladder comes to it: a memory type that it tries before has its heap
+    /// trimmed.
     fn promising_sizes(&self, memory_type_index: u32, trimmed: &Rehearse) -> Vec<u64> {
         let pool = self.pools().own_shard(memory_type_index, Kind::Linear);
         let shards = || core::iter::once(pool).chain(self.pools().siblings(pool));
@@ -177,8 +178,8 @@ impl Allocator {
         core::iter::once(self.largest_opening(pool, trimmed)).chain(free).chain(slots).collect()
     }
 
-    /// Returns the largest request that a memory object would serve, in bytes, if it were opened after a trim, to which the
-    /// ladder comes before it gives up: a block is whole pages, an own block or a dedicated object is not.
+    /// Returns the largest request that a memory object would serve, in bytes, if it were opened after a trim, to which
+    /// the ladder comes before it gives up: a block is whole pages, an own block or a dedicated object is not.
     fn largest_opening(&self, pool: &Pool, trimmed: &Rehearse) -> u64 {
         let settings = pool.settings();
         let heap_index = self.heap_of(settings.memory_type_index);

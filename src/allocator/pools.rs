@@ -101,8 +101,8 @@ impl NumberedPool {
     }
 }
 
-/// Returns the shard of a default pool, or another pool's number. Tables indexed by it keep threads apart that use different
-/// shards or pools.
+/// Returns the shard of a default pool, or another pool's number. Tables indexed by it keep threads apart that use
+/// different shards or pools.
 pub(crate) fn shard_or_number(index: u16) -> usize {
     let index = usize::from(index);
     if index < FIRST_OTHER { index / DEFAULT_COUNT } else { index - FIRST_OTHER }
@@ -117,8 +117,8 @@ impl Deref for NumberedPool {
     }
 }
 
-/// Counters of destroyed pools. Its lock also guards insertion into and removal from the table, so a sum counts each pool
-/// exactly once.
+/// Counters of destroyed pools. Its lock also guards insertion into and removal from the table, so a sum counts each
+/// pool exactly once.
 #[derive(Debug, Default)]
 struct Departed {
     allocated: Gone,
@@ -219,8 +219,8 @@ impl Pools {
         index % DEFAULT_COUNT
     }
 
-    /// Returns the calling thread's shard of the pool of a memory type and kind whose blocks have this priority and hold what
-    /// stays so long; `None` where there are as many pools as can be counted.
+    /// Returns the calling thread's shard of the pool of a memory type and kind whose blocks have this priority and
+    /// hold what stays so long; `None` where there are as many pools as can be counted.
     pub(crate) fn own_shard_with(
         &self,
         memory_type_index: u32,
@@ -245,8 +245,8 @@ impl Pools {
         })
     }
 
-    /// Returns the calling thread's shard of the pools of a class. Where no more pools can be counted, the first serves, and
-    /// stands for that shard from then on.
+    /// Returns the calling thread's shard of the pools of a class. Where no more pools can be counted, the first
+    /// serves, and stands for that shard from then on.
     fn own_shard_of<'a>(&'a self, pools: &'a ClassPools) -> &'a NumberedPool {
         let ClassPools { memory_type_index, class, shards } = pools;
         shards.own(|_| {
@@ -336,8 +336,8 @@ impl Pools {
         self.table.hold(usize::from(index).checked_sub(FIRST_OTHER)?)
     }
 
-    /// Goes through all pools: the default ones by memory type, each with its shards, then the others that there are now. No
-    /// lock is held between two of them, and no heap call is made.
+    /// Goes through all pools: the default ones by memory type, each with its shards, then the others that there are
+    /// now. No lock is held between two of them, and no heap call is made.
     pub(crate) fn all(&self) -> impl Iterator<Item = PoolRef<'_>> {
         self.defaults().map(PoolRef::Borrowed).chain(self.table.all().map(PoolRef::Shared))
     }
@@ -354,8 +354,8 @@ impl Pools {
         self.sum(|pool| pool.counts().allocated) + departed.allocated.iter().sum::<u64>()
     }
 
-    /// Returns a number that grows with each allocation, whatever becomes of it, and never falls: where two readings are
-    /// the same, nothing was allocated between them in any pool.
+    /// Returns a number that grows with each allocation, whatever becomes of it, and never falls: where two readings
+    /// are the same, nothing was allocated between them in any pool.
     pub(crate) fn use_count(&self) -> u64 {
         let departed = self.departed.read();
         let gone = departed.allocated.iter().sum::<u64>() + departed.taken_back;

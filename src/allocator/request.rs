@@ -96,8 +96,8 @@ pub struct AllocationCreateInfo<'a> {
     pub(crate) end: Option<End>,
     pub(crate) min_alignment: u64,
     pub(crate) pool: Option<&'a CustomPool>,
-    /// Whether any wish needs a closer look than the fast path takes: flags, a priority, a lifetime, memory of its own, a name,
-    /// an end, an alignment, a pool.
+    /// Whether any wish needs a closer look than the fast path takes: flags, a priority, a lifetime, memory of its own,
+    /// a name, an end, an alignment, a pool.
     is_special: bool,
     /// Whether a pool is the only wish that needs one, if any does.
     is_plain_in_pool: bool,
@@ -176,7 +176,8 @@ impl<'a> AllocationCreateInfo<'a> {
         self.look_closer(!flags.is_empty())
     }
 
-    /// Names the allocation, for leak reports and [`memory_map`](super::Allocator::memory_map). The name is kept in a side table: one heap call.
+    /// Names the allocation, for leak reports and [`memory_map`](super::Allocator::memory_map). The name is kept in a
+    /// side table: one heap call.
     #[must_use]
     pub fn name(mut self, name: &'a str) -> Self {
         self.name = Some(name);
@@ -213,8 +214,8 @@ impl<'a> AllocationCreateInfo<'a> {
 
     /// Gives the memory a priority, where `VK_EXT_memory_priority` is declared.
     ///
-    /// Each priority has blocks of its own, the first of 1 MiB, and keeps one when idle until `trim` or 300 ticks: use a
-    /// handful of values, not one for each resource.
+    /// Each priority has blocks of its own, the first of 1 MiB, and keeps one when idle until `trim` or 300 ticks: use
+    /// a handful of values, not one for each resource.
     #[must_use]
     pub fn priority(mut self, priority: MemoryPriority) -> Self {
         self.priority = Some(priority);
@@ -223,9 +224,9 @@ impl<'a> AllocationCreateInfo<'a> {
 
     /// Says that the resource will be freed soon: within some frames, or when a level has been loaded.
     ///
-    /// It shares blocks with others of which that was said, and with nothing else. So what stays does not lie scattered over
-    /// blocks that the short-lived have left, none of which can go back. Such blocks are at least one more of each memory type
-    /// in use: say it where much comes and goes between what stays. In a custom pool it has no effect.
+    /// It shares blocks with others of which that was said, and with nothing else. So what stays does not lie scattered
+    /// over blocks that the short-lived have left, none of which can go back. Such blocks are at least one more of each
+    /// memory type in use: say it where much comes and goes between what stays. In a custom pool it has no effect.
     #[must_use]
     pub fn short_lived(mut self) -> Self {
         self.lifetime = Lifetime::Short;
@@ -240,8 +241,8 @@ impl<'a> AllocationCreateInfo<'a> {
         self.look_closer(true)
     }
 
-    /// Aligns the offset in the memory object to at least this many bytes, a power of two, whatever the resource requires:
-    /// for scratch memory of acceleration structures, descriptor buffers, or tiles of one's own.
+    /// Aligns the offset in the memory object to at least this many bytes, a power of two, whatever the resource
+    /// requires: for scratch memory of acceleration structures, descriptor buffers, or tiles of one's own.
     #[must_use]
     pub fn min_alignment(mut self, alignment: u64) -> Self {
         self.min_alignment = alignment;
@@ -332,8 +333,8 @@ impl AllocationRequest<'_> {
         is_aligned && dedicated == DedicatedPreference::None && !is_always && !self.is_alone
     }
 
-    /// Returns whether it wishes for nothing but memory of its intent, and needs no device address: then it needs no closer
-    /// look, but at its size and its alignment.
+    /// Returns whether it wishes for nothing but memory of its intent, and needs no device address: then it needs no
+    /// closer look, but at its size and its alignment.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         let AllocationRequirements { dedicated, device_address, .. } = *self.requirements;
@@ -355,8 +356,8 @@ impl AllocationRequest<'_> {
         if self.info.can_alias { DedicatedUse::Never } else { self.info.dedicated }
     }
 
-    /// Returns the info that ties dedicated memory to its resource. Lazy memory is memory of its own whatever the caller
-    /// says; the info is not.
+    /// Returns the info that ties dedicated memory to its resource. Lazy memory is memory of its own whatever the
+    /// caller says; the info is not.
     #[inline]
     pub(crate) fn dedication(&self) -> Option<DedicatedFor> {
         self.dedicated_for.filter(|_| self.caller() != DedicatedUse::Never)

@@ -6,9 +6,9 @@
 //!                          ... unless what went back was missed twice running (`block/retention`)
 //! ```
 //!
-//! So retained memory never costs a new peak, unless a thread looks while another has looked and not yet reserved; and a
-//! program that frees everything each frame makes no driver call in its steady state. Time is counted in allocations and
-//! ticks: no clock.
+//! So retained memory never costs a new peak, unless a thread looks while another has looked and not yet reserved; and
+//! a program that frees everything each frame makes no driver call in its steady state. Time is counted in allocations
+//! and ticks: no clock.
 
 use crate::block::retention::choose_give_back;
 
@@ -21,8 +21,8 @@ pub(crate) fn excess(reserved_bytes: u64, opening_bytes: u64, peak_bytes: u64) -
     reserved_bytes.saturating_add(opening_bytes).saturating_sub(peak_bytes)
 }
 
-/// Chooses which spare blocks go back so that `excess` bytes go: of the pool that opens memory, then of others; of either the
-/// smallest that is enough, else the largest, until it is enough. Each comes with its bytes.
+/// Chooses which spare blocks go back so that `excess` bytes go: of the pool that opens memory, then of others; of
+/// either the smallest that is enough, else the largest, until it is enough. Each comes with its bytes.
 pub(crate) fn choose_give_backs<T>(own: Vec<(T, u64)>, others: Vec<(T, u64)>, mut excess: u64) -> Vec<T> {
     let mut chosen = Vec::new();
     for mut spare in [own, others] {

@@ -1,5 +1,5 @@
-//! How a request is served: the fast path for a plain one that a slot is at hand for, the slow path for any other, which ends
-//! in a descent of the ladder where no existing block serves.
+//! How a request is served: the fast path for a plain one that a slot is at hand for, the slow path for any other,
+//! which ends in a descent of the ladder where no existing block serves.
 //!
 //! ```text
 //!   fast path   plain, a slot at hand      first pool (table lookup) -> lock -> slot -> handle     one function without a call
@@ -67,8 +67,8 @@ impl Allocator {
         self.pools.own_shard_if_ready(self.first_pools.get(request.info.intent, kind, memory_type_bits)?)
     }
 
-    /// The slow path: serves what no slot at hand can serve. Takes a request in parts: one that is lent would be stored before it is known
-    /// whether it is needed.
+    /// The slow path: serves what no slot at hand can serve. Takes a request in parts: one that is lent would be stored
+    /// before it is known whether it is needed.
     #[inline(never)]
     pub(super) fn allocate_slow(
         &self,

@@ -85,8 +85,8 @@ impl Stamp {
         self.0 & (OWNER_BITS | NOT_PLAIN) == owner as u64
     }
 
-    /// Returns whether both are of one pool of one allocator, and freeing either concerns the pool's blocks alone, or neither
-    /// is so.
+    /// Returns whether both are of one pool of one allocator, and freeing either concerns the pool's blocks alone, or
+    /// neither is so.
     #[inline]
     pub(crate) const fn is_freed_as(self, other: Self) -> bool {
         (self.0 ^ other.0) & (OWNER_BITS | POOL_BITS | NOT_PLAIN) == 0

@@ -1,7 +1,7 @@
 //! Counters that cost nothing to read, and a detailed walk.
 //!
-//! Identities: a heap is the sum of its memory types, a memory type the sum of its pools, and of what destroyed ones had
-//! allocated and freed; in each, bytes of blocks = used + free, and bytes reserved = blocks + dedicated.
+//! Identities: a heap is the sum of its memory types, a memory type the sum of its pools, and of what destroyed ones
+//! had allocated and freed; in each, bytes of blocks = used + free, and bytes reserved = blocks + dedicated.
 
 use ash::vk;
 
@@ -113,8 +113,8 @@ pub struct Statistics {
     pub pools: Vec<(u16, MemoryTypeStatistics)>,
     /// The sum over all heaps.
     pub total: PoolStatistics,
-    /// The most bytes that were ever reserved at once. What several threads open counts from before the driver is asked, so
-    /// it may be above what the driver ever gave, by what it refused one of them while it served another.
+    /// The most bytes that were ever reserved at once. What several threads open counts from before the driver is
+    /// asked, so it may be above what the driver ever gave, by what it refused one of them while it served another.
     pub peak_reserved_bytes: u64,
     /// Memory objects alive, as the budget counts them.
     pub object_count: u32,
@@ -131,8 +131,8 @@ pub struct RangeStatistics {
     pub used_count: u64,
     /// Bytes of used ranges.
     pub used_bytes: u64,
-    /// Free ranges, with those that hold nothing but free slots of small sizes: they serve any request. Other free slots are
-    /// not among them.
+    /// Free ranges, with those that hold nothing but free slots of small sizes: they serve any request. Other free
+    /// slots are not among them.
     pub free_count: u64,
     /// Bytes of free ranges.
     pub free_bytes: u64,
@@ -212,14 +212,14 @@ pub struct DetailedStatistics {
     pub blocks: Vec<BlockStatistics>,
     /// All ranges together.
     pub ranges: RangeStatistics,
-    /// Bytes of bookkeeping on the host, for blocks, dedicated objects and what has a name or is tracked; backtraces are not
-    /// counted.
+    /// Bytes of bookkeeping on the host, for blocks, dedicated objects and what has a name or is tracked; backtraces
+    /// are not counted.
     pub host_bytes: usize,
 }
 
 impl Allocator {
-    /// Counts what every pool holds, one pool's lock at a time; with threads at work the pools are of slightly different
-    /// moments.
+    /// Counts what every pool holds, one pool's lock at a time; with threads at work the pools are of slightly
+    /// different moments.
     pub fn statistics(&self) -> Statistics {
         let properties = self.properties();
         let mut statistics = Statistics {

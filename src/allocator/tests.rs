@@ -197,8 +197,8 @@ fn what_was_never_freed_is_logged_where_nobody_listens() {
     assert_eq!(levels, [log::Level::Warn]);
 }
 
-/// Two threads: one frees the last there is, and decides whether it may rest; the other uses memory meanwhile, and frees it
-/// when the first has not yet decided.
+/// Two threads: one frees the last there is, and decides whether it may rest; the other uses memory meanwhile, and
+/// frees it when the first has not yet decided.
 #[test]
 fn what_was_used_meanwhile_keeps_an_idle_allocator_from_resting() {
     let vulkan = SimDevice::new(Profile::unified());

@@ -28,11 +28,11 @@ impl Allocator {
         self.trim_pools(None)
     }
 
-    /// Asks the driver for its budgets: one query, and one for each lazily allocated object, outside every lock. Without
-    /// `VK_EXT_memory_budget` it asks for the latter only.
+    /// Asks the driver for its budgets: one query, and one for each lazily allocated object, outside every lock.
+    /// Without `VK_EXT_memory_budget` it asks for the latter only.
     ///
-    /// Memory that others use shows only after this or [`tick`](Self::tick), and so does what lazily allocated memory has
-    /// committed: until then it counts as a whole. Returns whether the driver told its budgets.
+    /// Memory that others use shows only after this or [`tick`](Self::tick), and so does what lazily allocated memory
+    /// has committed: until then it counts as a whole. Returns whether the driver told its budgets.
     pub fn update_budget(&self) -> bool {
         for pool in self.pools.all() {
             pool.charge_commitments(self.backing());
@@ -40,8 +40,8 @@ impl Allocator {
         self.budget.refresh(|| self.device.memory_budgets())
     }
 
-    /// Returns how old the budgets are: how many memory objects were opened or given back since they were asked for, and
-    /// how often the driver has answered in all.
+    /// Returns how old the budgets are: how many memory objects were opened or given back since they were asked for,
+    /// and how often the driver has answered in all.
     pub fn budget_age(&self) -> BudgetAge {
         let budget = self.budget();
         BudgetAge { operations: budget.operations_since_refresh(), refreshes: budget.refresh_count() }
@@ -116,8 +116,8 @@ impl Allocator {
         }
     }
 
-    /// Remembers that nothing is left to release until memory is opened; unless somebody has used memory since `use_count`
-    /// was read, for what he used was not spare then, or has trimmed.
+    /// Remembers that nothing is left to release until memory is opened; unless somebody has used memory since
+    /// `use_count` was read, for what he used was not spare then, or has trimmed.
     pub(super) fn rest(&self, use_count: u64, (rested_at, openings): (u64, u64)) {
         if self.pools.use_count() == use_count {
             let _ = self.rested_at.compare_exchange(rested_at, openings, Ordering::Relaxed, Ordering::Relaxed);

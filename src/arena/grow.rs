@@ -101,7 +101,8 @@ impl<A: AllocatorRef> Arena<A> {
                 debug_assert!(false, "A3: a buffer is retired when nobody writes into it");
                 continue;
             };
-            // SAFETY: the buffer is alive, this arena's, and out of the index; the GPU is done with it (duty 2 of `new`).
+            // SAFETY: the buffer is alive, this arena's, and out of the index; the GPU is done with it (duty 2 of
+            // `new`).
             let destroyed = unsafe { self.allocator.destroy_buffer(handle, allocation) };
             debug_assert!(destroyed.is_ok(), "the arena's allocator has made its buffers");
             bytes += size;

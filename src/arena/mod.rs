@@ -50,8 +50,8 @@ use crate::pool::HostAccess;
 use crate::resource::AllocatorRef;
 use crate::sync::{Condvar, Mutex, Ordering, StaticU64};
 
-/// What offsets and sizes are multiples of, in bytes, unless atoms are larger: vertex and index strides are multiples of
-/// 4, and smaller pieces would only be gaps.
+/// What offsets and sizes are multiples of, in bytes, unless atoms are larger: vertex and index strides are multiples
+/// of 4, and smaller pieces would only be gaps.
 const UNIT: u64 = 4;
 
 /// What the suballocator can count in one buffer, in units.

@@ -1,8 +1,8 @@
 //! What a user holds: a move-only key to a range of one of an arena's buffers.
 //!
 //! Invariants:
-//! - I1: while the key is live in its arena, `mapped` points at `size` bytes that stay mapped: a buffer with a live range
-//!   is never destroyed.
+//! - I1: while the key is live in its arena, `mapped` points at `size` bytes that stay mapped: a buffer with a live
+//!   range is never destroyed.
 //! - I2: no two live ranges share a byte, nor an atom of non-coherent memory where `mapped` is there.
 
 use core::fmt;
@@ -70,10 +70,11 @@ impl ArenaRange {
         self.address
     }
 
-    /// Returns the address of the first byte for the host, where the memory is mapped and the range has its atoms alone.
+    /// Returns the address of the first byte for the host, where the memory is mapped and the range has its atoms
+    /// alone.
     ///
-    /// Valid for [`size`](Self::size) bytes until the range is freed or its arena is cleared or dropped. Whoever uses it
-    /// answers for data races, with the device too; fresh bytes are uninitialised.
+    /// Valid for [`size`](Self::size) bytes until the range is freed or its arena is cleared or dropped. Whoever uses
+    /// it answers for data races, with the device too; fresh bytes are uninitialised.
     pub fn mapped_ptr(&self) -> Option<NonNull<u8>> {
         self.mapped
     }

@@ -56,23 +56,24 @@ impl BlockList {
         Some(self.cut(range))
     }
 
-    /// Frees a slot where another of its slab stays in use; `false`, and nothing changed, where [`free`](Self::free) must
-    /// look closer.
+    /// Frees a slot where another of its slab stays in use; `false`, and nothing changed, where [`free`](Self::free)
+    /// must look closer.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn free_ready(&mut self, key: RangeKey) -> bool {
         self.suballocator.free_ready(key)
     }
 
-    /// Cuts a range that is at hand in blocks without slabs; `None` where [`allocate`](Self::allocate) must look further.
+    /// Cuts a range that is at hand in blocks without slabs; `None` where [`allocate`](Self::allocate) must look
+    /// further.
     #[inline]
     pub(crate) fn allocate_at_hand(&mut self, request: &Request) -> Option<Cut> {
         let range = self.suballocator.allocate_at_hand(request)?;
         Some(self.cut(range))
     }
 
-    /// Frees a slot beside others, or what no slab serves in a block that stays in use; `false`, and nothing changed, where
-    /// [`free`](Self::free) must look closer.
+    /// Frees a slot beside others, or what no slab serves in a block that stays in use; `false`, and nothing changed,
+    /// where [`free`](Self::free) must look closer.
     #[inline]
     pub(crate) fn free_at_hand(&mut self, key: RangeKey) -> bool {
         self.suballocator.free_at_hand(key)
@@ -170,8 +171,8 @@ impl BlockList {
         self.suballocator.empty_regions()
     }
 
-    /// Gives ranges that the suballocator keeps in stock in empty blocks back to them: a block with such a stock would be used
-    /// again sooner than one in use.
+    /// Gives ranges that the suballocator keeps in stock in empty blocks back to them: a block with such a stock would
+    /// be used again sooner than one in use.
     pub(crate) fn reclaim_in_empty(&mut self) {
         self.suballocator.reclaim_in_empty();
     }
@@ -222,8 +223,8 @@ impl BlockList {
         self.suballocator.largest_free_range()
     }
 
-    /// Returns what [`largest_free_range`](Self::largest_free_range) would answer if these blocks, empty now, were given
-    /// back.
+    /// Returns what [`largest_free_range`](Self::largest_free_range) would answer if these blocks, empty now, were
+    /// given back.
     ///
     /// # Complexity
     /// A copy of all bookkeeping.

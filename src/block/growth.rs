@@ -8,10 +8,10 @@
 //!   or three times the request that opens it, where that is more; of a large one two, or one, exactly
 //! ```
 //!
-//! A block that is half empty is what recorded applications waste, far more than fragmentation inside blocks: so
-//! growth follows what is alive, in a fraction that falls as the pool grows. What is free already, though in pieces that
-//! held no room for who asks, will serve others: so a pool that has much of it opens less. Pure functions of plain data;
-//! no device, no lock, no state.
+//! A block that is half empty is what recorded applications waste, far more than fragmentation inside blocks: so growth
+//! follows what is alive, in a fraction that falls as the pool grows. What is free already, though in pieces that held
+//! no room for who asks, will serve others: so a pool that has much of it opens less. Pure functions of plain data; no
+//! device, no lock, no state.
 //!
 //! Invariants, for every input:
 //! - I1: a block holds the request that opens it, unless the request is above what the heap allows.
@@ -19,41 +19,43 @@
 //! - I3: a smaller retry is strictly smaller and still holds the request.
 //! - I4: a block of slots holds one at least, and no more behind the last than fills a page.
 //!
-//! Source of the constants: measurements on recorded applications (September 2026), smoothed over five scalings of
-//! all sizes; each constant says what its neighbours cost. That was before large openers were held whole times, which brought
-//! 1.141 to 1.135 and left the worst and the driver calls as they were.
+//! Source of the constants: measurements on recorded applications (September 2026), smoothed over five scalings of all
+//! sizes; each constant says what its neighbours cost. That was before large openers were held whole times, which
+//! brought 1.141 to 1.135 and left the worst and the driver calls as they were.
 
 use crate::suballocator::align::{align_down, align_up};
 
-/// The first block of a pool, in bytes. Half of it costs 3 driver calls in 235 and a worst case of 1.35 instead of 1.26, twice
-/// it one of 1.47.
+/// The first block of a pool, in bytes. Half of it costs 3 driver calls in 235 and a worst case of 1.35 instead of
+/// 1.26, twice it one of 1.47.
 pub(crate) const FIRST_BLOCK: u64 = 1 << 20;
 /// Blocks grow in these steps, in bytes. Powers of two instead cost 7 % of memory.
 pub(crate) const PAGE: u64 = 64 << 10;
 /// What is larger than half of this gets a block of its own, in bytes; and the middle of the sizes below.
 pub(crate) const BLOCK_CAP: u64 = 64 << 20;
-/// A block is at most this share (1/n) of what is live, within a quarter of the cap and four times the cap: so the last block,
-/// which is half empty on average, never weighs much, and a pool of many gigabytes has few blocks. Measured on sizes of 256
-/// bytes to 1 MiB, 100,000 alive, November 2026: 1.05 reserved / live in 155 blocks; a 48th 1.06 in 205.
+/// A block is at most this share (1/n) of what is live, within a quarter of the cap and four times the cap: so the last
+/// block, which is half empty on average, never weighs much, and a pool of many gigabytes has few blocks. Measured on
+/// sizes of 256 bytes to 1 MiB, 100,000 alive, November 2026: 1.05 reserved / live in 155 blocks; a 48th 1.06 in 205.
 const CAP_SHARE: u64 = 32;
-/// A pool of any size may open blocks of this share (1/n) of the cap. Measured on the recorded applications, smoothed: half of
-/// the cap 1.161 reserved / live with 215 driver calls, a quarter 1.141 with 235, an eighth 1.117 with 294.
+/// A pool of any size may open blocks of this share (1/n) of the cap. Measured on the recorded applications, smoothed:
+/// half of the cap 1.161 reserved / live with 215 driver calls, a quarter 1.141 with 235, an eighth 1.117 with 294.
 const LEAST_CAP_SHARE: u64 = 4;
-/// A block holds the request that opens it so many times, where the cap allows it; else twice, or just once. Twice from the
-/// start: the recorded applications reserve as much in 249 blocks instead of 235, and the worst of them 1.47 instead of
-/// 1.26; four times: 1.169 instead of 1.141.
+/// A block holds the request that opens it so many times, where the cap allows it; else twice, or just once. Twice from
+/// the start: the recorded applications reserve as much in 249 blocks instead of 235, and the worst of them 1.47
+/// instead of 1.26; four times: 1.169 instead of 1.141.
 const REQUEST_MULTIPLE: u64 = 3;
-/// The next block is smaller by this share (1/n) of what the pool's blocks in use have free, down to half of itself. Measured
-/// over six draws of sizes of 256 bytes to 1 MiB, 10,000 alive, November 2026: at most 1.109 reserved / live instead of 1.118; a
-/// level that streams 1.098 instead of 1.113. The recorded applications reserve 1.141 instead of 1.137.
+/// The next block is smaller by this share (1/n) of what the pool's blocks in use have free, down to half of itself.
+/// Measured over six draws of sizes of 256 bytes to 1 MiB, 10,000 alive, November 2026: at most 1.109 reserved / live
+/// instead of 1.118; a level that streams 1.098 instead of 1.113. The recorded applications reserve 1.141 instead of
+/// 1.137.
 const FREE_SHARE: u64 = 4;
 /// Every block is a multiple of this, in bytes: the largest nonCoherentAtomSize that the specification allows.
 const ATOM_MAX: u64 = 256;
 
 /// The brackets of the drawing above: (up to this many live bytes, one part in this many of what lies below).
 ///
-/// Measured on the recorded applications at a card's sizes, smoothed over five scalings, November 2026: 1.141 reserved /
-/// live and at worst 1.261, with 235 driver calls; a border at 10 MiB 1.141, 1.380 and 245; at 20 MiB 1.148, 1.278 and 233.
+/// Measured on the recorded applications at a card's sizes, smoothed over five scalings, November 2026: 1.141 reserved
+/// / live and at worst 1.261, with 235 driver calls; a border at 10 MiB 1.141, 1.380 and 245; at 20 MiB 1.148, 1.278
+/// and 233.
 const BRACKETS: [(u64, u64); 2] = [(16 << 20, 2), (u64::MAX, 4)];
 
 /// What a pool's growth may do.
@@ -104,8 +106,9 @@ impl GrowthSettings {
 
     /// Returns the size of the next block, in bytes, for a request that opens it.
     ///
-    /// `live_bytes` counts what is alive in the pool, this request included, `free_bytes` what its blocks in use have free.
-    /// The answer is below the request only where the request is above the limit: the caller then opens memory of its own.
+    /// `live_bytes` counts what is alive in the pool, this request included, `free_bytes` what its blocks in use have
+    /// free. The answer is below the request only where the request is above the limit: the caller then opens memory of
+    /// its own.
     pub(crate) fn block_size(&self, request: u64, live_bytes: u64, free_bytes: u64) -> u64 {
         if let Some(fixed) = self.fixed_size {
             return fixed;
@@ -150,8 +153,8 @@ impl GrowthSettings {
     }
 }
 
-/// Returns the bytes of the request that opens a block as often as the cap allows, once at least: what is cut off behind a
-/// large one would serve nobody of its size.
+/// Returns the bytes of the request that opens a block as often as the cap allows, once at least: what is cut off
+/// behind a large one would serve nobody of its size.
 fn whole_times(times: impl Fn(u64) -> u64, cap: u64) -> u64 {
     (2..=REQUEST_MULTIPLE).rev().map(&times).find(|&bytes| bytes <= cap).unwrap_or_else(|| times(1))
 }

@@ -7,9 +7,9 @@
 //!   idle          the largest of at most 2 MiB
 //! ```
 //!
-//! So a frame that frees and allocates more than 64 MiB calls the driver in its first rounds only; and when frames need less,
-//! what none of them has touched goes back. Time is counted in allocations: no clock. What is kept never costs a new peak:
-//! before a driver call that would raise it, empty blocks go back, of whichever pool.
+//! So a frame that frees and allocates more than 64 MiB calls the driver in its first rounds only; and when frames need
+//! less, what none of them has touched goes back. Time is counted in allocations: no clock. What is kept never costs a
+//! new peak: before a driver call that would raise it, empty blocks go back, of whichever pool.
 
 /// Empty blocks below this sum are kept in a pool, in bytes. 16 to 64 MiB are all sound.
 pub(crate) const RETAINED_MIN: u64 = 64 << 20;
@@ -83,8 +83,8 @@ impl Retention {
         }
     }
 
-    /// Records that a block has become empty, with so many bytes of empty blocks before and after. Where `after` is no more
-    /// than is kept anyway it need not be told: what it takes for the swing is too small by that at most.
+    /// Records that a block has become empty, with so many bytes of empty blocks before and after. Where `after` is no
+    /// more than is kept anyway it need not be told: what it takes for the swing is too small by that at most.
     pub(crate) fn note_emptied(&mut self, allocations: u64, before: u64, after: u64) {
         (self.least, self.most) = (self.least.min(before), self.most.max(after));
         if allocations.saturating_sub(self.since) > REGRET_WITHIN {

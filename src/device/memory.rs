@@ -1,8 +1,8 @@
 //! Device memory as a thing that is owned: [`Memory`] is one `VkDeviceMemory` and its mapping.
 //!
 //! A [`Memory`] is made by [`Device::allocate_memory`] only, is neither copied nor cloned, and is consumed by
-//! [`Device::free_memory`]. So whoever holds one holds a live object, and the floors above, which are all safe code, can
-//! free it or ask for its pointer without a promise:
+//! [`Device::free_memory`]. So whoever holds one holds a live object, and the floors above, which are all safe code,
+//! can free it or ask for its pointer without a promise:
 //!
 //! - I1: the handle of a [`Memory`] is alive, and belongs to the device whose number it carries.
 //! - I2: a mapping covers the whole object, is made once, and lasts until the object is freed.
@@ -69,7 +69,8 @@ impl DedicatedFor {
     ///
     /// # Safety
     /// 1. `buffer` is alive and unbound until the memory was allocated with it, and belongs to the same device.
-    /// 2. The memory is asked for in exactly the size that the buffer requires (VUID-VkMemoryDedicatedAllocateInfo-buffer-02965).
+    /// 2. The memory is asked for in exactly the size that the buffer requires
+    ///    (VUID-VkMemoryDedicatedAllocateInfo-buffer-02965).
     pub(crate) unsafe fn buffer(buffer: vk::Buffer) -> Self {
         Self { buffer, image: vk::Image::null() }
     }
@@ -78,7 +79,8 @@ impl DedicatedFor {
     ///
     /// # Safety
     /// 1. `image` is alive and unbound until the memory was allocated with it, and belongs to the same device.
-    /// 2. The memory is asked for in exactly the size that the image requires (VUID-VkMemoryDedicatedAllocateInfo-image-02964).
+    /// 2. The memory is asked for in exactly the size that the image requires
+    ///    (VUID-VkMemoryDedicatedAllocateInfo-image-02964).
     pub(crate) unsafe fn image(image: vk::Image) -> Self {
         Self { buffer: vk::Buffer::null(), image }
     }
@@ -198,8 +200,8 @@ impl Memory {
 impl Device {
     /// Allocates a memory object, and maps it if that was asked for. The user's callback hears of it.
     ///
-    /// A mapping that fails makes no error: the memory is usable from the device, and [`Memory::mapping_error`] says why
-    /// the host cannot reach it.
+    /// A mapping that fails makes no error: the memory is usable from the device, and [`Memory::mapping_error`] says
+    /// why the host cannot reach it.
     ///
     /// # Errors
     /// What the driver answered. A size above the heap's, which Vulkan forbids to ask for, is answered with
@@ -304,12 +306,13 @@ impl Device {
         if let Some(callbacks) = &self.memory_callbacks {
             callbacks.tell_freeing(&memory);
         }
-        // SAFETY: the handle is alive and of this device (I1), and its only owner is consumed here. That the GPU is done
-        // with it is the promise of whoever bound and submitted (VUID-vkFreeMemory-memory-00677).
+        // SAFETY: the handle is alive and of this device (I1), and its only owner is consumed here. That the GPU is
+        // done with it is the promise of whoever bound and submitted (VUID-vkFreeMemory-memory-00677).
         unsafe { (self.commands.free_memory)(self.handle, memory.handle(), self.callbacks()) }
     }
 
-    /// Returns how many bytes of lazily allocated memory the driver has really committed; of any other memory, its size.
+    /// Returns how many bytes of lazily allocated memory the driver has really committed; of any other memory, its
+    /// size.
     pub(crate) fn commitment(&self, memory: &Memory) -> u64 {
         debug_assert_eq!(memory.device_number, self.number, "memory I1: memory of another device");
         let flags = self.properties.flags_of(memory.type_index);

@@ -83,8 +83,8 @@ type MemoryCallback = Arc<dyn Fn(&MemoryEvent) + Send + Sync>;
 ///
 /// They run on the thread that allocates or frees, with no lock of the allocator held; a frame ring that opens a block
 /// keeps its other threads from opening one meanwhile. They must not call the allocator, counters apart, nor what takes
-/// memory from it: other threads, and such a call too, may wait for the very operation that the callback is part of. They
-/// must not panic: the object would leak, and the budget would forget it.
+/// memory from it: other threads, and such a call too, may wait for the very operation that the callback is part of.
+/// They must not panic: the object would leak, and the budget would forget it.
 #[derive(Clone, Default)]
 pub struct MemoryCallbacks {
     after_allocate: Option<MemoryCallback>,

@@ -48,8 +48,8 @@ pub struct Features {
     /// The feature `maintenance4` (`VK_KHR_maintenance4`); part of Vulkan 1.3. Requirements can be asked for without
     /// creating a resource.
     pub maintenance4: bool,
-    /// The device extension `VK_KHR_dedicated_allocation`, with `VK_KHR_get_memory_requirements2` that it needs; part of
-    /// Vulkan 1.1. The driver says which resources want memory of their own.
+    /// The device extension `VK_KHR_dedicated_allocation`, with `VK_KHR_get_memory_requirements2` that it needs; part
+    /// of Vulkan 1.1. The driver says which resources want memory of their own.
     pub dedicated_allocation: bool,
     /// The instance extension `VK_KHR_get_physical_device_properties2`; part of Vulkan 1.1. Needed for memory budgets
     /// and for the largest allowed allocation.

@@ -131,7 +131,8 @@ impl Device {
         let command = self.get_memory_properties2.filter(|_| self.properties.has_memory_budget)?;
         let mut budgets = vk::PhysicalDeviceMemoryBudgetPropertiesEXT::default();
         let mut chain = vk::PhysicalDeviceMemoryProperties2::default().push_next(&mut budgets);
-        // SAFETY: the physical device is alive (Device::new, duty 1) and lists the extension whose structure is chained.
+        // SAFETY: the physical device is alive (Device::new, duty 1) and lists the extension whose structure is
+        // chained.
         unsafe { command(self.physical, &raw mut chain) };
         Some(core::array::from_fn(|heap| HeapBudget {
             usage: budgets.heap_usage[heap],

@@ -1,8 +1,8 @@
 //! Buffers and images: making them, asking what memory they need, and binding it.
 //!
-//! Whether a resource wants memory of its own is asked for where Vulkan can say (1.1, or `VK_KHR_dedicated_allocation`);
-//! elsewhere the answer is [`DedicatedPreference::None`]. All of these take handles or create-infos that only the caller
-//! can vouch for, and are unsafe.
+//! Whether a resource wants memory of its own is asked for where Vulkan can say (1.1, or
+//! `VK_KHR_dedicated_allocation`); elsewhere the answer is [`DedicatedPreference::None`]. All of these take handles or
+//! create-infos that only the caller can vouch for, and are unsafe.
 //!
 //! # Source
 //! Vulkan specification, "Resource Memory Association".
@@ -231,8 +231,8 @@ impl Device {
     /// Returns the device address of a buffer; `None` where the feature was not declared.
     ///
     /// # Safety
-    /// `buffer` is alive, belongs to this device, has the usage `SHADER_DEVICE_ADDRESS`, and is bound to memory that was
-    /// allocated for device addresses.
+    /// `buffer` is alive, belongs to this device, has the usage `SHADER_DEVICE_ADDRESS`, and is bound to memory that
+    /// was allocated for device addresses.
     pub(crate) unsafe fn buffer_device_address(&self, buffer: vk::Buffer) -> Option<vk::DeviceAddress> {
         let command = self.commands.buffer_device_address.filter(|_| self.features.buffer_device_address)?;
         let info = vk::BufferDeviceAddressInfo::default().buffer(buffer);

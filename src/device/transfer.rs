@@ -1,7 +1,7 @@
 //! Commands that move bytes between buffers and images, recorded into the user's command buffers.
 //!
-//! Each call records one region or one barrier: who records knows the command buffer, the resources and their layouts, and
-//! vouches for them. Nothing here is submitted.
+//! Each call records one region or one barrier: who records knows the command buffer, the resources and their layouts,
+//! and vouches for them. Nothing here is submitted.
 //!
 //! # Source
 //! Vulkan specification, "Copy Commands" and "Pipeline Barriers".
@@ -41,8 +41,8 @@ impl Device {
     ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, belongs to this device, and no other thread uses it.
-    /// 2. Buffer and image are alive, bound, made for transfers, and stay so until the commands have run; the image is in
-    ///    the layout of `image.1` then.
+    /// 2. Buffer and image are alive, bound, made for transfers, and stay so until the commands have run; the image is
+    ///    in the layout of `image.1` then.
     /// 3. `region` lies inside both and meets `vkCmdCopyBufferToImage`.
     pub(crate) unsafe fn record_copy_buffer_to_image(
         &self,
@@ -59,8 +59,8 @@ impl Device {
     ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, belongs to this device, and no other thread uses it.
-    /// 2. Image and buffer are alive, bound, made for transfers, and stay so until the commands have run; the image is in
-    ///    the layout of `image.1` then.
+    /// 2. Image and buffer are alive, bound, made for transfers, and stay so until the commands have run; the image is
+    ///    in the layout of `image.1` then.
     /// 3. `region` lies inside both and meets `vkCmdCopyImageToBuffer`.
     pub(crate) unsafe fn record_copy_image_to_buffer(
         &self,

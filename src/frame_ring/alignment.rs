@@ -18,9 +18,10 @@ const UNKNOWN_USAGE: u64 = 256;
 /// Returns what every offset must be a multiple of for the usages of a buffer, in bytes.
 ///
 /// # Source
-/// The limits: VUID-VkWriteDescriptorSet-descriptorType-00327, -00328, VUID-VkBufferViewCreateInfo-offset-02749. Copies,
-/// indices and indirect commands: multiples of 4. Addresses: 16, the alignment that shaders assume of a reference unless
-/// told otherwise, and that acceleration structures ask of transforms. Shader binding tables: the largest base alignment.
+/// The limits: VUID-VkWriteDescriptorSet-descriptorType-00327, -00328, VUID-VkBufferViewCreateInfo-offset-02749.
+/// Copies, indices and indirect commands: multiples of 4. Addresses: 16, the alignment that shaders assume of a
+/// reference unless told otherwise, and that acceleration structures ask of transforms. Shader binding tables: the
+/// largest base alignment.
 pub(super) fn of_usage(usage: Usage, properties: &Properties) -> u64 {
     let copies = properties.optimal_buffer_copy_offset_alignment.max(4);
     let fours = Usage::INDEX_BUFFER
@@ -69,8 +70,8 @@ pub(super) fn align_up(value: u64, alignment: u64) -> Option<u64> {
     value.checked_next_multiple_of(alignment)
 }
 
-/// Returns how many bytes may have to be left out before a multiple of `alignment` is reached, from a multiple of `unit`,
-/// a power of two.
+/// Returns how many bytes may have to be left out before a multiple of `alignment` is reached, from a multiple of
+/// `unit`, a power of two.
 #[inline]
 pub(super) fn padding(unit: u64, alignment: u64) -> u64 {
     if alignment.is_power_of_two() && alignment <= unit { 0 } else { alignment - 1 }

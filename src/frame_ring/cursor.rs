@@ -78,9 +78,9 @@ impl Cursor {
         Self { source: grant.source, position: grant.offset, end: grant.offset + grant.size }
     }
 
-    /// Cuts a piece off at a multiple of both alignments, of which that of the usage is a power of two. `None` where what
-    /// is left has no room for it, and for whatever [`Want::new`] must look at: no bytes, or an alignment that is no power
-    /// of two.
+    /// Cuts a piece off at a multiple of both alignments, of which that of the usage is a power of two. `None` where
+    /// what is left has no room for it, and for whatever [`Want::new`] must look at: no bytes, or an alignment that is
+    /// no power of two.
     #[inline]
     pub(super) fn cut(&mut self, size: u64, alignment: u64, usage: u64) -> Option<Piece> {
         if !alignment.is_power_of_two() {

@@ -53,7 +53,8 @@ pub enum FrameRingError {
         /// The ring's limit, in bytes.
         limit: u64,
     },
-    /// The frames in flight leave no room, and the ring may not grow any further. Reclaim a frame, or raise its maximum.
+    /// The frames in flight leave no room, and the ring may not grow any further. Reclaim a frame, or raise its
+    /// maximum.
     #[error("no room for {size} bytes: {in_use} of {capacity} bytes are in use, and the ring may have {limit}")]
     Full {
         /// Bytes needed, padding included.

@@ -17,8 +17,8 @@
 //! (pieces never overlap), F1 in `frame` (nobody writes to a frame that has ended). Here:
 //! - R1: no driver call is made under the lock of the state. `growth` is held by whoever opens a block; only those who
 //!   need one, too, wait for it.
-//! - R2: a failed call leaves blocks, frames and what was pushed as they were, but for empty blocks that were given back
-//!   to make room.
+//! - R2: a failed call leaves blocks, frames and what was pushed as they were, but for empty blocks that were given
+//!   back to make room.
 //! - R3: a frame that needs no more than its like before it makes no driver call, flushes aside, and no heap call.
 
 #![deny(unsafe_code)]
@@ -146,8 +146,8 @@ impl<A: AllocatorRef> FrameRing<A> {
     /// # Safety
     /// 1. Usage and queue families are valid for the allocator's device (VUID-VkBufferCreateInfo-None-09499,
     ///    -sharingMode-01419).
-    /// 2. The GPU is done with a frame's slices before the frame is reclaimed, whichever way, or dropped without an end,
-    ///    and with all of them before the ring is dropped (VUID-vkDestroyBuffer-buffer-00922).
+    /// 2. The GPU is done with a frame's slices before the frame is reclaimed, whichever way, or dropped without an
+    ///    end, and with all of them before the ring is dropped (VUID-vkDestroyBuffer-buffer-00922).
     /// 3. Work that uses a frame's slices is submitted after the frame has ended.
     /// 4. The device outlives the ring.
     #[expect(unsafe_code, reason = "takes the promise of all frames to come")]
@@ -166,8 +166,8 @@ impl<A: AllocatorRef> FrameRing<A> {
         })
     }
 
-    /// Opens a frame. After 24 and 48 frames, and then every 120, the ring's shape is judged, which may open a buffer and
-    /// give others back.
+    /// Opens a frame. After 24 and 48 frames, and then every 120, the ring's shape is judged, which may open a buffer
+    /// and give others back.
     ///
     /// # Errors
     /// `FramesInFlight` where as many as may be are open, or ended and not reclaimed.
@@ -191,9 +191,9 @@ impl<A: AllocatorRef> FrameRing<A> {
 
     /// Takes back the bytes of all frames that ended with a point of at most `completed`; returns how many frames.
     ///
-    /// A point below an earlier one changes nothing. `u64::MAX` stands for an idle device: all frames ended with a point so
-    /// far are taken back, and later ones wait for theirs as ever. Those of [`Frame::end_owned`] have none: they wait for
-    /// [`reclaim_frame`](Self::reclaim_frame).
+    /// A point below an earlier one changes nothing. `u64::MAX` stands for an idle device: all frames ended with a
+    /// point so far are taken back, and later ones wait for theirs as ever. Those of [`Frame::end_owned`] have none:
+    /// they wait for [`reclaim_frame`](Self::reclaim_frame).
     pub fn reclaim(&self, completed: u64) -> u32 {
         let mut state = self.state.lock();
         let count = state.reclaim(completed);

@@ -1,10 +1,11 @@
-//! What a ring knows, under its lock: blocks, frames and which bytes belong to which frame. No driver call is made here.
+//! What a ring knows, under its lock: blocks, frames and which bytes belong to which frame. No driver call is made
+//! here.
 //!
 //! Invariants:
 //! - S1: a chunk belongs to one frame from the moment it is taken until the frame is reclaimed or cancelled.
 //! - S2: a block leaves the table only when no chunk of it belongs to anybody.
-//! - S3: neither `last_point` nor `completed` falls; an idle device completes the points up to `last_point`, and none that
-//!   is yet to come.
+//! - S3: neither `last_point` nor `completed` falls; an idle device completes the points up to `last_point`, and none
+//!   that is yet to come.
 //! - S4: tables only grow with what is in use at once: frames that repeat make no heap call.
 
 use super::block::{Block, Written};

@@ -8,18 +8,19 @@
 //!                                foreign: what else the process holds, as of the last refresh: driver usage - own then
 //! ```
 //!
-//! which is the same as "the larger of the driver's usage and our own bytes at the last refresh, plus our growth since".
+//! which is the same as "the larger of the driver's usage and our own bytes at the last refresh, plus our growth
+//! since".
 //!
 //! - I1: a reservation of at least a byte within the budget leaves `usage <= min(driver's budget, user's limit)` and
 //!   `own <= cap`.
-//! - I2: a reservation within the heap leaves `usage <= user's limit` and `own <= cap`: only the driver's budget, which is
-//!   an estimate, is passed over. The *cap* is the heap's size; of a small BAR heap it is 7/8 of it.
+//! - I2: a reservation within the heap leaves `usage <= user's limit` and `own <= cap`: only the driver's budget, which
+//!   is an estimate, is passed over. The *cap* is the heap's size; of a small BAR heap it is 7/8 of it.
 //! - I3: `objects <= max`, where 1/16 of what the device allows is left to the application.
 //! - I4: a reservation that is dropped, and a release that has ended, leave no trace; at rest all counts equal what
 //!   is really held.
-//! - I5: `foreign` is never estimated too low: bytes whose allocation or release was under way while the driver was asked
-//!   count as if the driver had not seen them go, nor seen them come; lazily allocated memory as if the driver counted
-//!   what it had committed at the last look ([`Charge`]).
+//! - I5: `foreign` is never estimated too low: bytes whose allocation or release was under way while the driver was
+//!   asked count as if the driver had not seen them go, nor seen them come; lazily allocated memory as if the driver
+//!   counted what it had committed at the last look ([`Charge`]).
 //!
 //! Reservations happen only when device memory is opened, so one mutex serves all heaps; it is never held during a call
 //! to the driver.
@@ -180,16 +181,16 @@ impl Budget {
         ((state.objects + change.objects_opened).saturating_sub(change.objects_given_back), usage)
     }
 
-    /// Returns the largest reservation that the heap would grant after a change that is only thought of, in bytes; 0 where
-    /// there is no place for one more object.
+    /// Returns the largest reservation that the heap would grant after a change that is only thought of, in bytes; 0
+    /// where there is no place for one more object.
     pub(crate) fn available(&self, heap_index: u32, bound: Bound, change: Change) -> u64 {
         let state = self.state.lock();
         let (count, usage) = self.changed(&state, heap_index, change);
         if self.check_objects(count).is_ok() { usage.remaining_within(bound) } else { 0 }
     }
 
-    /// Announces that a memory object is about to be freed. Its bytes count until the guard is dropped, after the driver
-    /// has freed them.
+    /// Announces that a memory object is about to be freed. Its bytes count until the guard is dropped, after the
+    /// driver has freed them.
     pub(crate) fn begin_release(&self, heap_index: u32, charge: Charge) -> ReleaseInFlight<'_> {
         let mut state = self.state.lock();
         state.heaps[heap_index as usize].unsettle(charge);
@@ -210,8 +211,8 @@ impl Budget {
     }
 
     /// Waits for the releases under way, once, and returns the bytes of a heap, or of all, that have gone since
-    /// [`released_totals`](Self::released_totals) was asked. As for [`reserve`](Self::reserve), a thread must not hold a
-    /// [`ReleaseInFlight`] meanwhile.
+    /// [`released_totals`](Self::released_totals) was asked. As for [`reserve`](Self::reserve), a thread must not hold
+    /// a [`ReleaseInFlight`] meanwhile.
     pub(crate) fn gone_since(&self, before: &[u64; MAX_HEAPS], heap_index: Option<u32>) -> u64 {
         let mut state = self.state.lock();
         let last_awaited = state.releases.last();
@@ -223,8 +224,8 @@ impl Budget {
         on_heap.map(|((_, heap), before)| heap.released_total.wrapping_sub(*before)).sum()
     }
 
-    /// Charges lazily allocated memory anew that is held: the driver was asked what it has committed. Nothing is refused,
-    /// since the driver has committed it already.
+    /// Charges lazily allocated memory anew that is held: the driver was asked what it has committed. Nothing is
+    /// refused, since the driver has committed it already.
     pub(crate) fn recharge(&self, heap_index: u32, before: Charge, now: Charge) {
         let mut state = self.state.lock();
         let heap = &mut state.heaps[heap_index as usize];
@@ -272,8 +273,8 @@ impl Budget {
         Question { number: state.refreshes_begun, heaps: state.heaps, operations: state.operations }
     }
 
-    /// Returns the use of a heap, without a lock: each number is one that was true, but they may be of different moments.
-    /// A heap that does not exist has no bytes.
+    /// Returns the use of a heap, without a lock: each number is one that was true, but they may be of different
+    /// moments. A heap that does not exist has no bytes.
     pub(crate) fn heap(&self, heap_index: u32) -> HeapUsage {
         let Some(facts) = self.facts.get(heap_index as usize) else {
             return HeapUsage::default();

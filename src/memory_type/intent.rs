@@ -12,8 +12,8 @@ use ash::vk::MemoryPropertyFlags as Flags;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Intent {
-    /// Only the device touches it: textures, attachments, vertex buffers. Local memory; not the small part of it that the
-    /// host can see.
+    /// Only the device touches it: textures, attachments, vertex buffers. Local memory; not the small part of it that
+    /// the host can see.
     GpuOnly,
     /// Written once by the host, in order, and copied from by the device: staging. Visible memory off the device,
     /// coherent, not cached (such writes are combined).
@@ -87,8 +87,8 @@ impl fmt::Display for Intent {
 /// costs nothing here, but a driver that offers hidden memory has a reason to.
 const GPU_ONLY: &[Wish] = &[Wish::OutsideSmallBar, Wish::Has(Flags::DEVICE_LOCAL), Wish::Lacks(Flags::HOST_VISIBLE)];
 
-/// Staging that lies in local memory takes it from what needs it. Coherent before uncached: a flush for each write costs
-/// more than a cache that is not read.
+/// Staging that lies in local memory takes it from what needs it. Coherent before uncached: a flush for each write
+/// costs more than a cache that is not read.
 const UPLOAD: &[Wish] = &[
     Wish::OutsideSmallBar,
     Wish::Lacks(Flags::DEVICE_LOCAL),

@@ -27,8 +27,8 @@ pub(super) fn names() -> Vec<String> {
     Profile::corpus().into_iter().map(|profile| profile.name).collect()
 }
 
-/// Reads a type such as `DVC@0`: `D` device-local, `V` host-visible, `C` coherent, `K` cached, `N` RDMA-capable, `U` a bit
-/// that nobody knows; then the number of its heap.
+/// Reads a type such as `DVC@0`: `D` device-local, `V` host-visible, `C` coherent, `K` cached, `N` RDMA-capable, `U` a
+/// bit that nobody knows; then the number of its heap.
 pub(super) fn memory_type(written: &str) -> MemoryType {
     let (letters, heap) = written.split_once('@').unwrap();
     let property_flags = letters.chars().fold(Flags::empty(), |flags, letter| flags | flag(letter));

@@ -182,8 +182,8 @@ impl Selector {
     /// Returns the types that may serve the request, best first.
     ///
     /// # Complexity
-    /// A copy of 32 bytes where every type that suits the intent suits the resource too; else a step for each such type.
-    /// With flags of the user's own, the ranking is done again.
+    /// A copy of 32 bytes where every type that suits the intent suits the resource too; else a step for each such
+    /// type. With flags of the user's own, the ranking is done again.
     pub(crate) fn candidates(&self, request: &TypeRequest, memory_type_bits: u32) -> Candidates {
         if request.extra.is_empty() {
             return self.orders[request.intent as usize].within(memory_type_bits);

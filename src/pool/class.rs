@@ -11,7 +11,8 @@ pub enum Kind {
     /// A buffer, or an image with linear tiling.
     Linear,
     /// An image with optimal tiling. Where what is allocated for may be of either kind (DRM format modifiers, video
-    /// sessions), say this and [`DedicatedUse::Always`](crate::DedicatedUse::Always): then it shares a page with neither.
+    /// sessions), say this and [`DedicatedUse::Always`](crate::DedicatedUse::Always): then it shares a page with
+    /// neither.
     NonLinear,
 }
 

@@ -37,8 +37,8 @@ impl Held<'_> {
         BriefMutexGuard::bump(&mut self.state);
     }
 
-    /// Frees what [`free_ready`](Self::free_ready) does, or a linear range or fixed slot where others beside it stay in use;
-    /// `false`, and nothing changed, where [`free`](Self::free) must look closer.
+    /// Frees what [`free_ready`](Self::free_ready) does, or a linear range or fixed slot where others beside it stay in
+    /// use; `false`, and nothing changed, where [`free`](Self::free) must look closer.
     #[inline]
     pub(crate) fn free_at_hand(&mut self, key: RangeKey) -> bool {
         self.state.blocks.free_at_hand(key)
@@ -76,8 +76,8 @@ impl Pool {
         core::ptr::eq(BriefMutexGuard::mutex(&held.state), &raw const self.state)
     }
 
-    /// Cuts a slot that is at hand; `None` where [`Held::allocate`] must look further, and for a size or an alignment that
-    /// is wrong.
+    /// Cuts a slot that is at hand; `None` where [`Held::allocate`] must look further, and for a size or an alignment
+    /// that is wrong.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn allocate_ready(
@@ -94,8 +94,8 @@ impl Pool {
         Some(placement(&cut))
     }
 
-    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks and fixed slots too. That the alignment is
-    /// a power of two is the caller's to know.
+    /// Does what [`allocate_ready`](Self::allocate_ready) does, for linear blocks and fixed slots too. That the
+    /// alignment is a power of two is the caller's to know.
     #[inline]
     pub(crate) fn allocate_at_hand(
         &self,

@@ -13,10 +13,10 @@
 //! Invariants:
 //! - I1: the driver is never called, and nobody waits, while the lock is held.
 //! - I2: nothing is counted twice: what a pool holds is counted from what is there, when somebody asks.
-//! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`. A block that goes for a
-//!   larger one at the minimum goes when that is there, so for that moment the driver has one more.
-//! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared, and
-//!   none is kept beyond what its one resource needs.
+//! - I3: a pool never has more blocks than `max_block_count`, nor gives back below `min_block_count`. A block that goes
+//!   for a larger one at the minimum goes when that is there, so for that moment the driver has one more.
+//! - I4: where a pool maps its blocks, every block in its list is mapped: memory whose mapping failed is never shared,
+//!   and none is kept beyond what its one resource needs.
 
 #![forbid(unsafe_code)]
 
@@ -62,13 +62,13 @@ pub(crate) struct PoolSettings {
     pub max_block_count: u32,
     /// Every allocation is aligned to at least this many bytes.
     pub min_alignment: u64,
-    /// The largest memory object that can be had, in bytes: the driver's limit and the largest region's, and for a custom
-    /// pool its heap's too.
+    /// The largest memory object that can be had, in bytes: the driver's limit and the largest region's, and for a
+    /// custom pool its heap's too.
     pub max_object_size: u64,
     /// Whether blocks are mapped: once, when they are opened.
     pub mapping: Mapping,
-    /// Size and alignment of non-linear resources are rounded up to this, in bytes: `bufferImageGranularity`, or 1 where
-    /// kinds have blocks of their own.
+    /// Size and alignment of non-linear resources are rounded up to this, in bytes: `bufferImageGranularity`, or 1
+    /// where kinds have blocks of their own.
     pub non_linear_page: u64,
     pub is_non_coherent: bool,
     pub is_lazy: bool,

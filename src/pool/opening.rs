@@ -116,8 +116,8 @@ impl Pool {
         }
     }
 
-    /// Moves an empty block of another pool with the same settings here, and cuts a range from it; `None` where that has none
-    /// that holds it. Counts as an opening meanwhile, so that who is refused waits for it.
+    /// Moves an empty block of another pool with the same settings here, and cuts a range from it; `None` where that
+    /// has none that holds it. Counts as an opening meanwhile, so that who is refused waits for it.
     pub(crate) fn adopt_block_from(&self, backing: Backing<'_>, from: &Self, range: &Request) -> Option<Placement> {
         let least_bytes = self.need_of(range);
         if !from.has_spare(least_bytes) {
@@ -148,8 +148,8 @@ impl Pool {
         Ok(self.store_dedicated(backing, memory))
     }
 
-    /// Keeps what could not be mapped for its opener alone, which does not need the host, and no larger than that (I4). A
-    /// pool that counts its blocks refuses it: it would be one more, of which nobody else has anything.
+    /// Keeps what could not be mapped for its opener alone, which does not need the host, and no larger than that (I4).
+    /// A pool that counts its blocks refuses it: it would be one more, of which nobody else has anything.
     fn keep_unmapped(
         &self,
         backing: Backing<'_>,
@@ -210,15 +210,16 @@ impl Pool {
         align_up(request.range.size, unit).unwrap_or(u64::MAX)
     }
 
-    /// Returns whether a resource has memory of its own in any case: lazily allocated memory is never shared, and where the
-    /// largest memory object is no multiple of the pool's unit, it is larger than the largest block.
+    /// Returns whether a resource has memory of its own in any case: lazily allocated memory is never shared, and where
+    /// the largest memory object is no multiple of the pool's unit, it is larger than the largest block.
     pub(crate) fn must_be_alone(&self, request: &PoolRequest) -> bool {
         let settings = &self.settings;
         let is_above_blocks = self.own_block_size(request) > settings.max_object_size;
         settings.is_lazy || (settings.may_own && is_above_blocks && request.exact_size <= settings.max_object_size)
     }
 
-    /// Cuts a range for a thread that the block limit has refused, or waits for the end of an opening that is under way.
+    /// Cuts a range for a thread that the block limit has refused, or waits for the end of an opening that is under
+    /// way.
     pub(crate) fn allocate_at_limit(&self, range: &Request) -> AtLimit {
         // O1: before the look.
         let ended_count = self.openings.ended_count();
@@ -240,8 +241,8 @@ impl Pool {
         self.openings.wait_for_all();
     }
 
-    /// Counts a block of so many bytes as being opened, where the pool may have one more. An empty block, which was no use,
-    /// makes way: at once where it is spare, else when the larger one is there (I3).
+    /// Counts a block of so many bytes as being opened, where the pool may have one more. An empty block, which was no
+    /// use, makes way: at once where it is spare, else when the larger one is there (I3).
     fn claim_block(&self, backing: Backing<'_>, bytes: u64) -> Result<Opening<'_>, Refusal> {
         let mut state = self.state.lock();
         let max = self.settings.max_block_count;
@@ -301,8 +302,8 @@ impl Openings {
     }
 }
 
-/// A block that is being opened; dropping it unpublished takes its count back. It is dropped after the lock behind which
-/// it was published, so that those whom it wakes find that free.
+/// A block that is being opened; dropping it unpublished takes its count back. It is dropped after the lock behind
+/// which it was published, so that those whom it wakes find that free.
 struct Opening<'a> {
     pool: &'a Pool,
     number: u64,

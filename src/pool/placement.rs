@@ -30,8 +30,9 @@ pub enum DedicatedUse {
     Auto,
     /// Always dedicated.
     Always,
-    /// Never dedicated; an error where the driver requires it. What no block can hold has a memory object of its own all
-    /// the same, but is not tied to it: lazily allocated memory, and what only the largest object of all just holds.
+    /// Never dedicated; an error where the driver requires it. What no block can hold has a memory object of its own
+    /// all the same, but is not tied to it: lazily allocated memory, and what only the largest object of all just
+    /// holds.
     Never,
 }
 

@@ -31,8 +31,8 @@ impl Pool {
         self.rounding.masks[kind as usize] + 1
     }
 
-    /// Returns the class of the slot that serves a resource; `None` where a range does, and for a size or an alignment that
-    /// is wrong.
+    /// Returns the class of the slot that serves a resource; `None` where a range does, and for a size or an alignment
+    /// that is wrong.
     #[inline]
     pub(super) fn class_for(&self, kind: Kind, size: u64, alignment: u64) -> Option<usize> {
         let (mask, alignment_mask) = self.rounding.of_kind(kind);

@@ -54,8 +54,8 @@ pub(crate) struct Follower<'a> {
 }
 
 impl GrowthTicket {
-    /// Takes the ticket and promises that the block will have `promise` bytes left for others, or claims `bytes` of what
-    /// is promised. The promise is known at once: nobody waits for a growth that may be too small.
+    /// Takes the ticket and promises that the block will have `promise` bytes left for others, or claims `bytes` of
+    /// what is promised. The promise is known at once: nobody waits for a growth that may be too small.
     pub(crate) fn join(&self, bytes: u64, promise: u64) -> Joined<'_> {
         let mut state = self.state.lock();
         let Some(unclaimed) = state.unclaimed else {

@@ -1,7 +1,7 @@
 //! Empty blocks of a pool: which go back to the driver, and the way they take.
 //!
-//! What is kept is the policy's word ([`Retention`]); here is the mechanism. A block leaves the list behind the lock and
-//! reaches the driver after it.
+//! What is kept is the policy's word ([`Retention`]); here is the mechanism. A block leaves the list behind the lock
+//! and reaches the driver after it.
 
 use core::cmp::Reverse;
 use std::sync::Arc;
@@ -45,14 +45,15 @@ impl Pool {
         retired.into_iter().map(Retired::finish).sum()
     }
 
-    /// Lists the empty blocks that may be given back, as (region, bytes), as if those of `gone` had been given back already.
-    /// Changes nothing: a plan asks too.
+    /// Lists the empty blocks that may be given back, as (region, bytes), as if those of `gone` had been given back
+    /// already. Changes nothing: a plan asks too.
     pub(crate) fn spare_blocks(&self, kept: Kept, gone: &[u32]) -> Vec<(u32, u64)> {
         self.spare(&self.state.lock(), kept, gone)
     }
 
-    /// Chooses the spare blocks, largest first: the pool's minimum and what was prewarmed are the smallest that there are.
-    /// Of equals the first is chosen, so the choice is that of [`largest_spare`](Self::largest_spare), again and again.
+    /// Chooses the spare blocks, largest first: the pool's minimum and what was prewarmed are the smallest that there
+    /// are. Of equals the first is chosen, so the choice is that of [`largest_spare`](Self::largest_spare), again and
+    /// again.
     fn spare(&self, state: &State, kept: Kept, gone: &[u32]) -> Vec<(u32, u64)> {
         let mut empties: Vec<_> = state.blocks.empties().filter(|(region, _)| !gone.contains(region)).collect();
         empties.sort_by_key(|&(_, size)| Reverse(size));
@@ -191,7 +192,8 @@ impl Pool {
         choose_give_back(empties, u64::MAX).map(|(region, _)| region)
     }
 
-    /// Returns the smallest empty block of so many bytes or more that lies above the pool's minimum and was not prewarmed.
+    /// Returns the smallest empty block of so many bytes or more that lies above the pool's minimum and was not
+    /// prewarmed.
     fn smallest_spare(&self, state: &State, least_bytes: u64) -> Option<u32> {
         if self.spare_count(state) == 0 {
             return None;
@@ -209,15 +211,15 @@ impl Pool {
         is_full && !has_spare && self.exchangeable(&state, bytes).is_none()
     }
 
-    /// Takes an empty block out of a pool that needs all its blocks for its minimum and may have no more, for one of so many
-    /// bytes; `None` where none is smaller.
+    /// Takes an empty block out of a pool that needs all its blocks for its minimum and may have no more, for one of so
+    /// many bytes; `None` where none is smaller.
     pub(super) fn take_out_for(&self, state: &mut State, bytes: u64) -> Option<Memory> {
         let region = self.exchangeable(state, bytes)?;
         state.blocks.take(region)
     }
 
-    /// Returns the smallest empty block of such a pool, if it is smaller than so many bytes: one that is not has room for
-    /// whoever comes.
+    /// Returns the smallest empty block of such a pool, if it is smaller than so many bytes: one that is not has room
+    /// for whoever comes.
     fn exchangeable(&self, state: &State, bytes: u64) -> Option<u32> {
         let is_at_limit = state.blocks.block_count() >= self.settings.max_block_count;
         let smaller = state.blocks.empties().filter(|&(_, size)| is_at_limit && size < bytes);

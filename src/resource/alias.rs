@@ -1,9 +1,9 @@
 //! Resources inside an existing allocation: they share its bytes, and its owner keeps it.
 //!
-//! Checked: that the driver does not require memory of the resource's own, the size, the alignment in the memory object,
-//! the memory type, and that no page of `bufferImageGranularity` gets a neighbour of the other kind from another allocation.
-//! Which resource's contents are valid when, the barriers between them, and which of them share a page within the allocation,
-//! are the caller's: the allocator does not know the others.
+//! Checked: that the driver does not require memory of the resource's own, the size, the alignment in the memory
+//! object, the memory type, and that no page of `bufferImageGranularity` gets a neighbour of the other kind from
+//! another allocation. Which resource's contents are valid when, the barriers between them, and which of them share a
+//! page within the allocation, are the caller's: the allocator does not know the others.
 
 use ash::vk;
 
@@ -23,8 +23,8 @@ impl Allocator {
     /// # Safety
     /// 1. `buffer_info` and its pNext chain are valid for the allocator's device.
     /// 2. The buffer is destroyed, with Vulkan, before the allocation is freed.
-    /// 3. Accesses to resources that share bytes, or a page of `bufferImageGranularity` where their kinds differ, are ordered by
-    ///    barriers (Vulkan specification, "Memory Aliasing", "Buffer-Image Granularity").
+    /// 3. Accesses to resources that share bytes, or a page of `bufferImageGranularity` where their kinds differ, are
+    ///    ordered by barriers (Vulkan specification, "Memory Aliasing", "Buffer-Image Granularity").
     pub unsafe fn create_aliasing_buffer(
         &self,
         buffer_info: &vk::BufferCreateInfo<'_>,
@@ -50,8 +50,8 @@ impl Allocator {
     /// # Safety
     /// 1. `image_info` and its pNext chain are valid for the allocator's device.
     /// 2. The image is destroyed, with Vulkan, before the allocation is freed.
-    /// 3. Accesses to resources that share bytes, or a page of `bufferImageGranularity` where their kinds differ, are ordered by
-    ///    barriers (Vulkan specification, "Memory Aliasing", "Buffer-Image Granularity").
+    /// 3. Accesses to resources that share bytes, or a page of `bufferImageGranularity` where their kinds differ, are
+    ///    ordered by barriers (Vulkan specification, "Memory Aliasing", "Buffer-Image Granularity").
     pub unsafe fn create_aliasing_image(
         &self,
         image_info: &vk::ImageCreateInfo<'_>,
@@ -82,8 +82,8 @@ impl Allocator {
     }
 
     /// # Source
-    /// VUID-vkBindBufferMemory-buffer-01444 and VUID-vkBindImageMemory-image-01445: what requires a dedicated allocation
-    /// is bound to nothing else.
+    /// VUID-vkBindBufferMemory-buffer-01444 and VUID-vkBindImageMemory-image-01445: what requires a dedicated
+    /// allocation is bound to nothing else.
     fn check_alias(
         &self,
         requirements: &Requirements,
@@ -115,9 +115,9 @@ impl Allocator {
         self.check_pages(kind, allocation, memory_offset, size)
     }
 
-    /// Checks that no page is shared with a neighbour of the other kind. A neighbour is of the allocation's kind, unless
-    /// the allocation owns its pages: a non-linear one does, but not where kinds have blocks of their own. What may be of
-    /// either kind shares a page with neither.
+    /// Checks that no page is shared with a neighbour of the other kind. A neighbour is of the allocation's kind,
+    /// unless the allocation owns its pages: a non-linear one does, but not where kinds have blocks of their own. What
+    /// may be of either kind shares a page with neither.
     fn check_pages(
         &self,
         kind: Option<Kind>,

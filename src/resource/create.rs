@@ -21,10 +21,11 @@ impl Allocator {
     /// Whatever fails, nothing is left behind.
     ///
     /// # Safety
-    /// 1. `buffer_info` and its pNext chain are valid for the allocator's device (VUID-vkCreateBuffer-pCreateInfo-parameter).
+    /// 1. `buffer_info` and its pNext chain are valid for the allocator's device
+    ///    (VUID-vkCreateBuffer-pCreateInfo-parameter).
     /// 2. The GPU is done with the buffer before it is destroyed (VUID-vkDestroyBuffer-buffer-00922) **and before its
-    ///    allocation is freed, by whatever call**: [`free`](Self::free) is safe and asks for nothing more. No Rust reference
-    ///    overlaps bytes that the GPU writes.
+    ///    allocation is freed, by whatever call**: [`free`](Self::free) is safe and asks for nothing more. No Rust
+    ///    reference overlaps bytes that the GPU writes.
     ///
     /// # Examples
     /// ```
@@ -68,10 +69,11 @@ impl Allocator {
     /// Whatever fails, nothing is left behind.
     ///
     /// # Safety
-    /// 1. `image_info` and its pNext chain are valid for the allocator's device (VUID-vkCreateImage-pCreateInfo-parameter).
+    /// 1. `image_info` and its pNext chain are valid for the allocator's device
+    ///    (VUID-vkCreateImage-pCreateInfo-parameter).
     /// 2. The GPU is done with the image before it is destroyed (VUID-vkDestroyImage-image-01000) **and before its
-    ///    allocation is freed, by whatever call**: [`free`](Self::free) is safe and asks for nothing more. No Rust reference
-    ///    overlaps bytes that the GPU writes.
+    ///    allocation is freed, by whatever call**: [`free`](Self::free) is safe and asks for nothing more. No Rust
+    ///    reference overlaps bytes that the GPU writes.
     pub unsafe fn create_image(
         &self,
         image_info: &vk::ImageCreateInfo<'_>,
@@ -118,8 +120,8 @@ impl Allocator {
     /// As [`allocate`](Self::allocate).
     ///
     /// # Safety
-    /// The buffer is alive, belongs to the allocator's device and stays unbound until memory made for it is bound. Once it
-    /// is, the GPU is done with the buffer before its allocation is freed, by whatever call.
+    /// The buffer is alive, belongs to the allocator's device and stays unbound until memory made for it is bound. Once
+    /// it is, the GPU is done with the buffer before its allocation is freed, by whatever call.
     pub unsafe fn allocate_for_buffer(
         &self,
         buffer: vk::Buffer,
@@ -130,16 +132,16 @@ impl Allocator {
         Resource::Buffer(buffer).allocate(self, traits, &info.for_buffer())
     }
 
-    /// Allocates memory that suits an image, and does not bind it. Say `NonLinear` unless its tiling is linear; one with a DRM
-    /// format modifier, which may be of either kind, wants [dedicated](AllocationCreateInfo::dedicated) memory besides where
-    /// `bufferImageGranularity` is above 4096.
+    /// Allocates memory that suits an image, and does not bind it. Say `NonLinear` unless its tiling is linear; one
+    /// with a DRM format modifier, which may be of either kind, wants [dedicated](AllocationCreateInfo::dedicated)
+    /// memory besides where `bufferImageGranularity` is above 4096.
     ///
     /// # Errors
     /// As [`allocate`](Self::allocate).
     ///
     /// # Safety
-    /// The image is alive, not disjoint, belongs to the allocator's device and stays unbound until memory made for it is
-    /// bound. Once it is, the GPU is done with the image before its allocation is freed, by whatever call.
+    /// The image is alive, not disjoint, belongs to the allocator's device and stays unbound until memory made for it
+    /// is bound. Once it is, the GPU is done with the image before its allocation is freed, by whatever call.
     pub unsafe fn allocate_for_image(
         &self,
         image: vk::Image,
@@ -180,8 +182,8 @@ impl Allocator {
     }
 
     /// Returns what an image would require, without creating it; `None` before Vulkan 1.3 without
-    /// `VK_KHR_maintenance4`, and for an image whose pNext chain holds `VkImageDrmFormatModifierExplicitCreateInfoEXT` or
-    /// `VkImageSwapchainCreateInfoKHR`, which Vulkan answers for only once it exists. For [`plan`](Self::plan).
+    /// `VK_KHR_maintenance4`, and for an image whose pNext chain holds `VkImageDrmFormatModifierExplicitCreateInfoEXT`
+    /// or `VkImageSwapchainCreateInfoKHR`, which Vulkan answers for only once it exists. For [`plan`](Self::plan).
     ///
     /// # Errors
     /// `Unsupported`, as [`create_image`](Self::create_image).

@@ -6,8 +6,8 @@
 //!   destroy  resource -> memory
 //! ```
 //!
-//! What this path cannot serve (sparse, disjoint, swapchain, external, capture and replay) is refused before anything is
-//! created.
+//! What this path cannot serve (sparse, disjoint, swapchain, external, capture and replay) is refused before anything
+//! is created.
 
 #![deny(unsafe_code)]
 
@@ -181,7 +181,8 @@ impl Allocator {
     }
 }
 
-/// Returns the kind of an image's tiling; `None` for DRM format modifiers, of which `DRM_FORMAT_MOD_LINEAR` alone is linear.
+/// Returns the kind of an image's tiling; `None` for DRM format modifiers, of which `DRM_FORMAT_MOD_LINEAR` alone is
+/// linear.
 ///
 /// # Source
 /// Vulkan specification, "Buffer-Image Granularity".

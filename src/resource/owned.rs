@@ -74,8 +74,8 @@ macro_rules! owned_resource {
             ///
             /// # Safety
             /// 1. The create-info and its pNext chain are valid for the allocator's device.
-            /// 2. The GPU is done with the resource before the value is dropped, and where its parts are taken out, before
-            ///    they are destroyed or the allocation is freed.
+            /// 2. The GPU is done with the resource before the value is dropped, and where its parts are taken out,
+            ///    before they are destroyed or the allocation is freed.
             /// 3. The device outlives the value.
             ///
             /// Where this fails, the reference is dropped: one in a `Box` takes the allocator with it.
@@ -209,8 +209,8 @@ pub struct Buffer<A: AllocatorRef> {
 owned_resource!(Buffer, vk::Buffer, vk::BufferCreateInfo<'_>, create_buffer, destroy_buffer, Buffer, "a buffer");
 
 impl<A: AllocatorRef> Buffer<A> {
-    /// Lends the memory to be written. Whoever is lent it leaves it where it is: another in its place would be freed with
-    /// this buffer, so it never gets out of the crate.
+    /// Lends the memory to be written. Whoever is lent it leaves it where it is: another in its place would be freed
+    /// with this buffer, so it never gets out of the crate.
     pub(crate) fn allocation_mut(&mut self) -> &mut Allocation {
         &mut self.owned.allocation
     }

@@ -16,10 +16,10 @@
 //! - I3: the storage only grows when more resources wait than ever before, those at `u64::MAX` by themselves: a steady
 //!   state makes no heap call.
 //! - I4: collecting up to `u64::MAX`, because the device is idle, completes no point: work at the same points may be
-//!   submitted behind it. It ends an *era*: all that was retired in it, or before, is due. Any other point is taken at its
-//!   word.
-//! - I5: what is retired during a `collect` hides nothing older from it: it stands behind earlier eras, and in its own its
-//!   point counts as no lower than `completed` then, so it stands behind all that was due.
+//!   submitted behind it. It ends an *era*: all that was retired in it, or before, is due. Any other point is taken at
+//!   its word.
+//! - I5: what is retired during a `collect` hides nothing older from it: it stands behind earlier eras, and in its own
+//!   its point counts as no lower than `completed` then, so it stands behind all that was due.
 //!
 //! What it does not do: it cannot tell that a plain handle was retired twice. What is move-only (owned buffers and
 //! images, allocations, frames of a ring) cannot be: the second time does not compile.
@@ -131,9 +131,9 @@ pub struct Collected {
     pub left_count: usize,
     /// The lowest point that one of those waits for, as [`RetireQueue::next_point`] says it.
     pub next_point: Option<u64>,
-    /// Whether one of those is due already: the limit was reached, or `release` retired it. Collect again. What `release`
-    /// retires while the device is idle is not due by that, but by the next `collect(u64::MAX)`: to drain a queue at the
-    /// end, collect until `left_count` is 0.
+    /// Whether one of those is due already: the limit was reached, or `release` retired it. Collect again. What
+    /// `release` retires while the device is idle is not due by that, but by the next `collect(u64::MAX)`: to drain a
+    /// queue at the end, collect until `left_count` is 0.
     pub is_more_due: bool,
 }
 

@@ -1,8 +1,8 @@
 //! The heaps: what is taken from each, how much that was at most, and when the driver refuses.
 //!
 //! Invariants: (I1) `page_bytes` is the sum of the live objects' sizes, each rounded to the driver's page, lazily
-//! allocated ones left out; (I2) `page_bytes` + what is committed of lazily allocated memory + foreign usage never grows
-//! above the heap's size by an allocation; (I3) a peak is never below the present value.
+//! allocated ones left out; (I2) `page_bytes` + what is committed of lazily allocated memory + foreign usage never
+//! grows above the heap's size by an allocation; (I3) a peak is never below the present value.
 //!
 //! # Source
 //!

@@ -1,11 +1,12 @@
 //! Barriers: what they name, and the rules about it.
 //!
-//! A barrier waits for nothing here, since commands are carried out one by one. But it uses what it names, like any other
-//! command, and has to name it rightly. Whether a barrier is needed somewhere is not judged.
+//! A barrier waits for nothing here, since commands are carried out one by one. But it uses what it names, like any
+//! other command, and has to name it rightly. Whether a barrier is needed somewhere is not judged.
 //!
 //! # Source
 //!
-//! "Valid Usage" of `VkBufferMemoryBarrier`, `VkImageMemoryBarrier` and their second versions in the Vulkan specification.
+//! "Valid Usage" of `VkBufferMemoryBarrier`, `VkImageMemoryBarrier` and their second versions in the Vulkan
+//! specification.
 
 use super::execute::Executor;
 use super::format::ImageShape;

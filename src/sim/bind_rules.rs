@@ -2,8 +2,8 @@
 //!
 //! # Source
 //!
-//! "Valid Usage" of `vkBindBufferMemory`, `vkBindImageMemory`, `VkBindBufferMemoryInfo` and `VkBindImageMemoryInfo` in the
-//! Vulkan specification 1.3.
+//! "Valid Usage" of `vkBindBufferMemory`, `vkBindImageMemory`, `VkBindBufferMemoryInfo` and `VkBindImageMemoryInfo` in
+//! the Vulkan specification 1.3.
 
 use super::bind::BindAsk;
 use super::object::DeviceObject;

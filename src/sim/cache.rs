@@ -15,8 +15,8 @@
 //! the device changed too overwrites what the device wrote; (L3) a device read of bytes in a dirty atom misses those of
 //! them that the host wrote.
 //!
-//! What the device wrote to a resource that has been destroyed is nobody's ([`HostCache::disown`]): to overwrite it is no
-//! loss. Whoever places the next resource there finds undefined bytes, and its own are what a flush carries over.
+//! What the device wrote to a resource that has been destroyed is nobody's ([`HostCache::disown`]): to overwrite it is
+//! no loss. Whoever places the next resource there finds undefined bytes, and its own are what a flush carries over.
 //!
 //! It cannot see a write of the value that was there before, and a host read of an atom that was never invalidated
 //! shows in the bytes only.

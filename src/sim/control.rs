@@ -70,8 +70,8 @@ impl Control {
         Self { state: Arc::new(State::new(profile, checks)) }
     }
 
-    /// Fails the `n`th call from now (1 is the next one), counted over all functions that can fail. What it asks for is judged
-    /// as ever.
+    /// Fails the `n`th call from now (1 is the next one), counted over all functions that can fail. What it asks for is
+    /// judged as ever.
     pub fn fail_nth(&self, n: u64, result: vk::Result) {
         self.state.script(|script| script.fail_nth(None, n, result));
     }
@@ -152,13 +152,14 @@ impl Control {
         self.state.accounts().lazy_percent = percent.min(100);
     }
 
-    /// Says whether resources may overlap in memory; not allowed at first. `VK_IMAGE_CREATE_ALIAS_BIT` on both allows it too.
+    /// Says whether resources may overlap in memory; not allowed at first. `VK_IMAGE_CREATE_ALIAS_BIT` on both allows
+    /// it too.
     pub fn allow_aliasing(&self, is_allowed: bool) {
         self.state.is_aliasing_allowed.store(is_allowed, Ordering::Relaxed);
     }
 
-    /// Sets how long a wait without a limit lasts before it is recorded as endless; ten seconds at first. Waits that have
-    /// begun keep the time that they began with.
+    /// Sets how long a wait without a limit lasts before it is recorded as endless; ten seconds at first. Waits that
+    /// have begun keep the time that they began with.
     pub fn set_patience(&self, patience: Duration) {
         *self.state.patience.lock() = patience;
     }

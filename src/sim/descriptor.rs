@@ -5,9 +5,10 @@
 //!   vkCmdBindDescriptorSets ──► command buffer: number ──► set ──vkCmdDispatch──► uses of the submission
 //! ```
 //!
-//! What a shader reads of it is not known: whatever the sets name counts, as "either directly or via a `VkDescriptorSet`"
-//! says. Layouts are not known either: a write that goes on in the next binding stays in its own, and a set that a later
-//! one with another layout has disturbed still counts. Views of texels in buffers are not followed.
+//! What a shader reads of it is not known: whatever the sets name counts, as "either directly or via a
+//! `VkDescriptorSet`" says. Layouts are not known either: a write that goes on in the next binding stays in its own,
+//! and a set that a later one with another layout has disturbed still counts. Views of texels in buffers are not
+//! followed.
 //!
 //! # Source
 //!

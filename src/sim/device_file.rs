@@ -15,8 +15,8 @@
 //! hexadecimal. `heap`, `memory`, `source`, `approximate`, `extensions` and `features` add up; of other keys the last
 //! line counts. What a file does not say is as `base` has it.
 //!
-//! Invariant (I1): a profile that was read has a name, heaps and types within Vulkan's limits, every type in a heap, powers
-//! of two where Vulkan demands them, and limits of alignment as Vulkan promises them.
+//! Invariant (I1): a profile that was read has a name, heaps and types within Vulkan's limits, every type in a heap,
+//! powers of two where Vulkan demands them, and limits of alignment as Vulkan promises them.
 
 use super::builtin::base;
 use super::profile::{Features, GIB, Heap, MemoryType, Profile};

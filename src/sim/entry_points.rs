@@ -2,10 +2,10 @@
 //!
 //! A name resolves only where its version or extension is there; everything else is NULL, as on a careful driver.
 //!
-//! The functions take references where Vulkan's C signatures have pointers that must not be null, `Option` of references
-//! where they may be, and references to our objects where they have dispatchable handles. Rust guarantees that these have
-//! the ABI of pointers. So the bodies are safe code; what the application promises about its pointers is Vulkan's own
-//! valid usage.
+//! The functions take references where Vulkan's C signatures have pointers that must not be null, `Option` of
+//! references where they may be, and references to our objects where they have dispatchable handles. Rust guarantees
+//! that these have the ABI of pointers. So the bodies are safe code; what the application promises about its pointers
+//! is Vulkan's own valid usage.
 
 use super::object::{DeviceObject, InstanceObject};
 use super::{

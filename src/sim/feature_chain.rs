@@ -1,4 +1,5 @@
-//! Features in `pNext` chains: which structure and field stands for which of ours, and what version or extension has it.
+//! Features in `pNext` chains: which structure and field stands for which of ours, and what version or extension has
+//! it.
 
 use super::pnext::find;
 use super::profile::Features;

@@ -36,7 +36,8 @@ macro_rules! functions {
             ///
             /// # Source
             ///
-            /// The "Failure" lists of the Vulkan 1.3 specification, without the results of import and export operations.
+            /// The "Failure" lists of the Vulkan 1.3 specification, without the results of import and export
+            /// operations.
             pub const fn failures(self) -> &'static [vk::Result] {
                 match self { $(Self::$variant => $failures,)+ }
             }
@@ -173,7 +174,8 @@ impl Function {
         !self.failures().is_empty()
     }
 
-    /// Tells whether the function begins or ends the use of something by a queue, so that device loss ends it like success.
+    /// Tells whether the function begins or ends the use of something by a queue, so that device loss ends it like
+    /// success.
     ///
     /// # Source
     ///

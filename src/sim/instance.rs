@@ -167,7 +167,8 @@ pub(super) extern "system" fn destroy_instance(
     if instance.is_null() {
         return;
     }
-    // SAFETY: the handle came from `create_instance`, which gave up its reference, and is destroyed once (application's duty).
+    // SAFETY: the handle came from `create_instance`, which gave up its reference, and is destroyed once (application's
+    // duty).
     let instance = unsafe { Arc::from_raw(instance) };
     let control = instance.control.clone();
     carry_out(&control.state, Ask::new(Function::DestroyInstance), || {

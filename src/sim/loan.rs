@@ -1,7 +1,7 @@
 //! Mapped bytes that somebody has borrowed, as the tester knows.
 //!
-//! Vulkan lets an application free or unmap memory at any time; a library that hands out slices of a mapping must not, as
-//! long as one is borrowed. The tester says which bytes are (`SimDevice::lend`), and the driver watches over them.
+//! Vulkan lets an application free or unmap memory at any time; a library that hands out slices of a mapping must not,
+//! as long as one is borrowed. The tester says which bytes are (`SimDevice::lend`), and the driver watches over them.
 //!
 //! Invariant (I1): no two loans of one memory object share a byte; a second one is recorded.
 

@@ -56,7 +56,8 @@ pub(super) fn judge_count(device: &DeviceObject, count: u32) {
     }
 }
 
-/// The structures chained to an allocation: each once, each of a version or extension that is enabled, each filled rightly.
+/// The structures chained to an allocation: each once, each of a version or extension that is enabled, each filled
+/// rightly.
 fn judge_chain(device: &DeviceObject, ask: &AllocateAsk) {
     let wrong = |rule, message| device.violate(rule, Function::AllocateMemory, message);
     for (place, tag) in ask.chain.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! Dispatchable objects: what a `VkInstance`, `VkPhysicalDevice`, `VkDevice` or `VkQueue` handle points to.
 //!
-//! Each begins with one word for a loader, as the loader's interface to drivers demands. The entry points take references
-//! to these types where Vulkan's C signature has the handle: a handle is a non-null pointer in C, a reference is one in
-//! Rust, and the two have the same ABI.
+//! Each begins with one word for a loader, as the loader's interface to drivers demands. The entry points take
+//! references to these types where Vulkan's C signature has the handle: a handle is a non-null pointer in C, a
+//! reference is one in Rust, and the two have the same ABI.
 //!
 //! ```text
 //!   InstanceObject ──► PhysicalObject ──► DeviceObject ──► QueueObject, CommandBufferObject
@@ -24,8 +24,8 @@ use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Returns what a driver puts into the first word of a dispatchable object (`ICD_LOADER_MAGIC`). A loader writes there while
-/// we hold references to the object.
+/// Returns what a driver puts into the first word of a dispatchable object (`ICD_LOADER_MAGIC`). A loader writes there
+/// while we hold references to the object.
 pub(super) fn loader_word() -> AtomicUsize {
     AtomicUsize::new(0x01CD_C0DE)
 }
@@ -188,8 +188,9 @@ pub(super) enum Mode {
     Lose,
 }
 
-/// Judges one call and carries it out: counts it, lets it wait or fail as the tester wants, and lets no panic out. Valid
-/// usage does not depend on the result, so `body` judges a call that fails too; what it answers then is of no interest.
+/// Judges one call and carries it out: counts it, lets it wait or fail as the tester wants, and lets no panic out.
+/// Valid usage does not depend on the result, so `body` judges a call that fails too; what it answers then is of no
+/// interest.
 fn attempt<A: Answer>(state: &State, ask: Ask, body: impl FnOnce(Mode) -> A) -> A {
     let refusal = state.enter(ask.function, ask.size, ask.memory_type_index);
     let mode = match refusal {

@@ -1,8 +1,9 @@
-//! Entry points of objects that the driver accepts, counts and never looks into: shaders, pipelines, descriptors, views.
-//! What descriptors are of is in `descriptor.rs`.
+//! Entry points of objects that the driver accepts, counts and never looks into: shaders, pipelines, descriptors,
+//! views. What descriptors are of is in `descriptor.rs`.
 //!
 //! They let a headless compute program run: its memory is used and checked, its shaders are not carried out. What they
-//! refer to is checked where memory is concerned: an image view needs an image that is bound, a descriptor a live buffer.
+//! refer to is checked where memory is concerned: an image view needs an image that is bound, a descriptor a live
+//! buffer.
 
 use super::callbacks::{CallbackRules, HostShadow};
 use super::descriptor::Named;

@@ -1,16 +1,16 @@
 //! What is still in use on the queues, as far as the application can know.
 //!
-//! A submission is carried out at once, but an application may only rely on that after it has waited: for the fence, for a
-//! timeline semaphore's value, for the queue or for the device. Until then the resources that its commands use, and the
-//! memory under them, are *pending* and must not be destroyed or freed.
+//! A submission is carried out at once, but an application may only rely on that after it has waited: for the fence,
+//! for a timeline semaphore's value, for the queue or for the device. Until then the resources that its commands use,
+//! and the memory under them, are *pending* and must not be destroyed or freed.
 //!
 //! ```text
 //!   vkQueueSubmit ──► Submission { queue, fence, waits, signals, uses } ──► wait, status, value ──► completed, with all before
 //! ```
 //!
-//! Invariants: (I1) submissions are listed in the order in which they came; completing one completes all before it on the
-//! same queue, as the signal operations of Vulkan promise; (I2) completing one that waited for a semaphore completes what
-//! signaled it, on whatever queue.
+//! Invariants: (I1) submissions are listed in the order in which they came; completing one completes all before it on
+//! the same queue, as the signal operations of Vulkan promise; (I2) completing one that waited for a semaphore
+//! completes what signaled it, on whatever queue.
 //!
 //! # Source
 //!

@@ -7,8 +7,8 @@
 //!      └──► api_version + extensions + features: which functions exist (entry_points.rs)
 //! ```
 //!
-//! The built-in profiles are read from the files in `src/sim/devices/`, which name their sources; see `builtin.rs`. What a
-//! test alters is not checked: a profile that no real device could have is the tester's own business.
+//! The built-in profiles are read from the files in `src/sim/devices/`, which name their sources; see `builtin.rs`.
+//! What a test alters is not checked: a profile that no real device could have is the tester's own business.
 
 use ash::vk;
 use core::fmt;
@@ -66,7 +66,8 @@ pub struct Profile {
     pub min_memory_map_alignment: u64,
     /// `VkPhysicalDeviceLimits::maxMemoryAllocationCount`.
     pub max_memory_allocation_count: u32,
-    /// `VkPhysicalDeviceMaintenance3Properties::maxMemoryAllocationSize`, in bytes; 0 is reported as it is and refuses nothing.
+    /// `VkPhysicalDeviceMaintenance3Properties::maxMemoryAllocationSize`, in bytes; 0 is reported as it is and refuses
+    /// nothing.
     pub max_memory_allocation_size: u64,
     /// `VkPhysicalDeviceMaintenance4Properties::maxBufferSize`, in bytes.
     pub max_buffer_size: u64,
@@ -76,7 +77,8 @@ pub struct Profile {
     pub features: Features,
     /// Queue families, each with its number of queues.
     pub queue_families: Vec<QueueFamily>,
-    /// Whether the driver rounds the size of a resource up to a multiple of its alignment, which Vulkan does not promise.
+    /// Whether the driver rounds the size of a resource up to a multiple of its alignment, which Vulkan does not
+    /// promise.
     pub rounds_sizes: bool,
     /// Requirements of buffers.
     pub buffers: BufferModel,

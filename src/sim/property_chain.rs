@@ -1,7 +1,8 @@
-//! Chains of questions to a physical device: which version or extension has which structure, and the properties among them.
+//! Chains of questions to a physical device: which version or extension has which structure, and the properties among
+//! them.
 //!
-//! A structure that neither the version nor a listed extension has is recorded and left as it is: a driver that does not
-//! know it passes over it.
+//! A structure that neither the version nor a listed extension has is recorded and left as it is: a driver that does
+//! not know it passes over it.
 //!
 //! # Source
 //!

@@ -1,11 +1,11 @@
 //! Entry points of queues.
 //!
 //! A submission is carried out before `vkQueueSubmit` returns, and its fence and semaphores are signaled then. So a
-//! queue is always idle, and binary semaphores are never in the way. What the submission uses stays pending nevertheless
-//! until the application has waited: see `pending.rs`.
+//! queue is always idle, and binary semaphores are never in the way. What the submission uses stays pending
+//! nevertheless until the application has waited: see `pending.rs`.
 //!
-//! A submission in which the device is lost is carried out too: it is in use like any other until somebody waits, and what
-//! is in the bytes then, Vulkan does not say.
+//! A submission in which the device is lost is carried out too: it is in use like any other until somebody waits, and
+//! what is in the bytes then, Vulkan does not say.
 //!
 //! # Source
 //!

@@ -2,7 +2,8 @@
 //!
 //! # Source
 //!
-//! "Valid Usage" of `VkImageSubresourceRange`, `VkImageMemoryBarrier` and `vkCmdClearColorImage` in the Vulkan specification.
+//! "Valid Usage" of `VkImageSubresourceRange`, `VkImageMemoryBarrier` and `vkCmdClearColorImage` in the Vulkan
+//! specification.
 
 use super::format::ImageShape;
 use super::object::Check;

@@ -102,8 +102,8 @@ fn rounded(profile: &Profile, bytes: u64, alignment: u64) -> Option<u64> {
 ///
 /// # Source
 ///
-/// "Linear Resource" in the glossary of the Vulkan specification. Of several DRM format modifiers the driver chooses one;
-/// this one chooses the linear one only where there is no other.
+/// "Linear Resource" in the glossary of the Vulkan specification. Of several DRM format modifiers the driver chooses
+/// one; this one chooses the linear one only where there is no other.
 pub(super) fn is_linear(info: &vk::ImageCreateInfo<'_>) -> bool {
     // SAFETY: the application hands over a valid chain.
     let explicit = unsafe { find::<vk::ImageDrmFormatModifierExplicitCreateInfoEXT<'_>>(info.p_next) };

@@ -318,8 +318,8 @@ impl SimDevice {
         world.memories.iter().map(view).collect()
     }
 
-    /// Says that mapped bytes are borrowed until the loan is dropped. Freeing or unmapping them meanwhile is recorded, and
-    /// so is a second loan that shares a byte.
+    /// Says that mapped bytes are borrowed until the loan is dropped. Freeing or unmapping them meanwhile is recorded,
+    /// and so is a second loan that shares a byte.
     pub fn lend(&self, memory: vk::DeviceMemory, range: Range<u64>) -> Loan {
         lend(self.object(), memory, range)
     }

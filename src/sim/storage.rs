@@ -4,8 +4,8 @@
 //! they are touched, so a simulated gigabyte costs nothing until it is used.
 //!
 //! Invariants: (I1) host-visible bytes start uninitialised, so that Miri sees a read of them, unless the cache model is
-//! on; (I2) the first byte is aligned to exactly the profile's `minMemoryMapAlignment`, not more, so that nobody comes to
-//! rely on more; (I3) bytes never move while the memory object lives.
+//! on; (I2) the first byte is aligned to exactly the profile's `minMemoryMapAlignment`, not more, so that nobody comes
+//! to rely on more; (I3) bytes never move while the memory object lives.
 
 use super::cache::HostCache;
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
@@ -50,7 +50,8 @@ impl Bytes {
     /// Returns the address of byte `offset`, which is at most the size.
     pub(super) fn at(&self, offset: u64) -> *mut u8 {
         let offset = usize::try_from(offset.min(self.size)).unwrap_or(0);
-        // SAFETY: the layout has at least `lead + size` bytes, as `lead` is below twice the alignment; `offset <= size`.
+        // SAFETY: the layout has at least `lead + size` bytes, as `lead` is below twice the alignment; `offset <=
+        // size`.
         unsafe { self.base.as_ptr().add(self.lead + offset) }
     }
 

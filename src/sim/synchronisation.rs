@@ -1,7 +1,8 @@
 //! Entry points of fences and semaphores.
 //!
 //! A wait for something that no submission has signaled yet waits for other threads; one without a limit is given up
-//! after ten seconds, or what the tester sets, recorded, and answered with device loss, because a test that hangs tells nothing.
+//! after ten seconds, or what the tester sets, recorded, and answered with device loss, because a test that hangs tells
+//! nothing.
 //!
 //! Where the tester lets the device be lost, a wait ends at once, and what was waited for is in use no more.
 

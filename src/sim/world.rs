@@ -161,7 +161,8 @@ impl World {
         if kind == ObjectKind::Image { &mut self.images } else { &mut self.buffers }
     }
 
-    /// Tells whether a timeline has yet to reach a value, or has it here only because what waits was carried out at once.
+    /// Tells whether a timeline has yet to reach a value, or has it here only because what waits was carried out at
+    /// once.
     pub(super) fn is_to_come(&self, (semaphore, value): (u64, u64)) -> bool {
         self.semaphores.get(semaphore).is_ok_and(|object| object.value < value || object.is_ahead)
     }
@@ -171,8 +172,8 @@ impl World {
         self.names.remove(&handle);
     }
 
-    /// Takes a dying resource out of the memory to which it is bound (I1). What the device wrote there is nobody's from now
-    /// on, unless another resource shares the bytes.
+    /// Takes a dying resource out of the memory to which it is bound (I1). What the device wrote there is nobody's from
+    /// now on, unless another resource shares the bytes.
     pub(super) fn unbind(&mut self, id: ResourceId, resource: &Resource) {
         let Some((memory, offset)) = resource.binding else {
             return;

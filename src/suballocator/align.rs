@@ -6,7 +6,8 @@
 //!    k·a           (k+1)·a                    (k+2)·a
 //! ```
 //!
-//! An alignment is a power of two; what is not one is refused at the surface ([`Request::check`](super::Request::check)), never here.
+//! An alignment is a power of two; what is not one is refused at the surface
+//! ([`Request::check`](super::Request::check)), never here.
 
 /// Returns the smallest multiple of `alignment` that is at least `value`, or `None` where it does not fit a `u64`.
 pub(crate) const fn align_up(value: u64, alignment: u64) -> Option<u64> {

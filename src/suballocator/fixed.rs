@@ -7,20 +7,20 @@
 //!                         ╰─ a group of 4096 slots: its summary, a bit per word that has a free slot, and its words
 //! ```
 //!
-//! The lowest free slot of the lowest region is taken, so that higher regions drain. Which region and which of its groups
-//! that is, is known, so it is found by two words. A region of up to 4096 slots is one group. Only where a group has lost
-//! its last free slot, or has one again, are the bits of groups and regions touched: one word per level of 64, 4096, and
-//! so on.
+//! The lowest free slot of the lowest region is taken, so that higher regions drain. Which region and which of its
+//! groups that is, is known, so it is found by two words. A region of up to 4096 slots is one group. Only where a group
+//! has lost its last free slot, or has one again, are the bits of groups and regions touched: one word per level of 64,
+//! 4096, and so on.
 //!
 //! Invariants:
 //! * F1: a bit of a summary, and of a level above 0, is set if and only if its word below is not 0; bits beyond the
 //!   capacity are clear. A bit of `groups` is set if and only if the group's summary is not 0.
-//! * F2: a region has the slots that lie whole in it, [`MAX_SLOT_COUNT`] at most, and one that is absent has none. It is open
-//!   if and only if it has a free slot.
-//! * F3: `used` is a region's number of used slots, and `range_count` their sum. The region's `busy` is 1 where it has any,
-//!   all of which count as one thing, and 0 where it has none.
-//! * F4: the keys of a region's slots repeat its number (22 bits) and its generation (10 bits), which changes when it is
-//!   removed or cleared. Two uses of one slot are told apart by its bit only, as in [`slab`](super::slab).
+//! * F2: a region has the slots that lie whole in it, [`MAX_SLOT_COUNT`] at most, and one that is absent has none. It
+//!   is open if and only if it has a free slot.
+//! * F3: `used` is a region's number of used slots, and `range_count` their sum. The region's `busy` is 1 where it has
+//!   any, all of which count as one thing, and 0 where it has none.
+//! * F4: the keys of a region's slots repeat its number (22 bits) and its generation (10 bits), which changes when it
+//!   is removed or cleared. Two uses of one slot are told apart by its bit only, as in [`slab`](super::slab).
 //! * F5: `lowest` is the lowest open region, and a region's `group` the lowest of its groups that has a free slot; or
 //!   [`NONE`].
 //!
@@ -124,8 +124,8 @@ impl FixedRegion {
         Some((RangeKey { index: slot, generation: self.stamp }, left == 0))
     }
 
-    /// Gives the slot that a key names back, and tells whether it is the first free one of its group; `None` for a key that
-    /// is stale.
+    /// Gives the slot that a key names back, and tells whether it is the first free one of its group; `None` for a key
+    /// that is stale.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     fn put(&mut self, key: RangeKey, way: Way) -> Option<bool> {
@@ -240,8 +240,8 @@ impl Fixed {
         Ok(Freed { region, offset, size, is_region_empty })
     }
 
-    /// Does the same inside its caller, where the region stays in use; `false`, and nothing changed, where it does not and
-    /// for a stale key.
+    /// Does the same inside its caller, where the region stays in use; `false`, and nothing changed, where it does not
+    /// and for a stale key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn free_ready(&mut self, key: RangeKey) -> bool {

@@ -6,9 +6,9 @@
 //!                   7 ⇄ 3 ⇄ 9                  linked through the nodes
 //! ```
 //!
-//! Finding the first list that surely holds a size looks at one word, nearly always, and at ten at most, whatever the number
-//! of ranges and regions. A summary of the words would be written whenever a range is linked or unlinked, and read by one
-//! search in a hundred.
+//! Finding the first list that surely holds a size looks at one word, nearly always, and at ten at most, whatever the
+//! number of ranges and regions. A summary of the words would be written whenever a range is linked or unlinked, and
+//! read by one search in a hundred.
 //!
 //! Invariants:
 //! * T1: every free range of a region is in exactly the list of its class, and nothing else is; the links agree.
@@ -189,9 +189,9 @@ impl FreeLists {
         }
     }
 
-    /// Finds a range that holds the wanted piece: of a few ranges of its own class the tightest, else the head of the next
-    /// list up, else that of the list whose every range surely holds it. Aligned requests get one more chance: the head
-    /// of each longer list.
+    /// Finds a range that holds the wanted piece: of a few ranges of its own class the tightest, else the head of the
+    /// next list up, else that of the list whose every range surely holds it. Aligned requests get one more chance: the
+    /// head of each longer list.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "its one hot caller; the others call `find_apart`")]
     pub(super) fn find(&self, nodes: &[Node], want: &Want) -> Option<Fit> {
@@ -225,8 +225,8 @@ impl FreeLists {
         Some(want.cut_of(fit.node, &ranges.nodes[fit.node as usize]))
     }
 
-    /// Finds where the wanted piece fits, before a request is refused: looks at many ranges of its own class and of each
-    /// longer list. Whatever surely holds it, [`find`](Self::find) has found.
+    /// Finds where the wanted piece fits, before a request is refused: looks at many ranges of its own class and of
+    /// each longer list. Whatever surely holds it, [`find`](Self::find) has found.
     #[cold]
     pub(super) fn find_widely(&self, ranges: &RangeList, want: &Want) -> Option<Cut> {
         let own = self.first_list(size_class::floor(want.units));
@@ -286,7 +286,8 @@ impl FreeLists {
         }
     }
 
-    /// Returns the head of a list if it holds the wanted piece. Where there is none, the head is node 0, which has no size.
+    /// Returns the head of a list if it holds the wanted piece. Where there is none, the head is node 0, which has no
+    /// size.
     #[inline]
     fn head_if_fits(&self, nodes: &[Node], want: &Want, class: usize) -> Option<Fit> {
         let node = *self.heads.get(class)?;

@@ -6,20 +6,20 @@
 //! ring          [ E ]│ gap │[ C ][ D ]│  left behind          │    the gap ends at the oldest range
 //! ```
 //!
-//! A request is served from *the gap*, and from nowhere else. A range that is freed beside the gap joins it (stack); one
-//! freed elsewhere waits until its neighbours up to the gap are free. When the gap has become too small and the region's
-//! front is free, the gap moves there (ring), unless an upper stack stands. It moves back to the region's end when all that
-//! was taken at the front is freed and the gap is too small.
+//! A request is served from *the gap*, and from nowhere else. A range that is freed beside the gap joins it (stack);
+//! one freed elsewhere waits until its neighbours up to the gap are free. When the gap has become too small and the
+//! region's front is free, the gap moves there (ring), unless an upper stack stands. It moves back to the region's end
+//! when all that was taken at the front is freed and the gap is too small.
 //!
-//! Only used ranges have [`nodes`], linked in the order of their offsets, with the region's border in front of the first and
-//! behind the last. What is free lies between two of them, so nothing is split or merged, and the gap is whatever lies
-//! behind the head: none of the moves above is more than another head.
+//! Only used ranges have [`nodes`], linked in the order of their offsets, with the region's border in front of the
+//! first and behind the last. What is free lies between two of them, so nothing is split or merged, and the gap is
+//! whatever lies behind the head: none of the moves above is more than another head.
 //!
 //! Invariants, beside those of [`nodes`]:
-//! * L1: `head` is a range of its region, and not of the upper stack; or the border, and the gap is at the region's front.
-//!   Where there is no region, there is no border either, and nothing that a request may look at.
-//! * L2: `upper` counts the used ranges placed from the high end. While it is above 0, each of them lies behind the head,
-//!   and no other range does.
+//! * L1: `head` is a range of its region, and not of the upper stack; or the border, and the gap is at the region's
+//!   front. Where there is no region, there is no border either, and nothing that a request may look at.
+//! * L2: `upper` counts the used ranges placed from the high end. While it is above 0, each of them lies behind the
+//!   head, and no other range does.
 //! * A1 as in [`tlsf`](super::tlsf): `used_units` and `range_count` agree with the ranges.
 //! * A2: a region's `busy` is 1 where it has ranges, all of which count as one thing, and 0 where it has none.
 //!
@@ -111,9 +111,9 @@ impl Linear {
         Some(self.take(cut, &want))
     }
 
-    /// Takes the front of the gap of the region that served last, where that is in use and the gap has room: nearly always.
-    /// `None`, and nothing changed, where [`allocate`](Self::allocate) must look further; else it takes what that would
-    /// take.
+    /// Takes the front of the gap of the region that served last, where that is in use and the gap has room: nearly
+    /// always. `None`, and nothing changed, where [`allocate`](Self::allocate) must look further; else it takes what
+    /// that would take.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn allocate_ready(&mut self, request: &Request) -> Option<Suballocation> {
@@ -134,7 +134,8 @@ impl Linear {
         Some(Suballocation { region, offset: start << self.shift, size: units << self.shift, key })
     }
 
-    /// Frees a range whose region stays in use; `false`, and nothing changed, where [`free`](Self::free) must look closer.
+    /// Frees a range whose region stays in use; `false`, and nothing changed, where [`free`](Self::free) must look
+    /// closer.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn free_ready(&mut self, key: RangeKey) -> bool {
@@ -219,8 +220,8 @@ impl Linear {
         self.nodes.host_bytes() + self.regions.host_bytes() + self.fronts.capacity() * size_of::<Front>()
     }
 
-    /// Returns the node behind which a ring may move to its region's front: behind the gap lies nothing, neither an older
-    /// range nor an upper stack.
+    /// Returns the node behind which a ring may move to its region's front: behind the gap lies nothing, neither an
+    /// older range nor an upper stack.
     fn behind_front(&self, front: &Front) -> Option<u32> {
         let may_turn = front.head != front.border && self.nodes.next(front.head) == front.border;
         may_turn.then_some(front.border)

@@ -18,9 +18,9 @@
 //! * *ready*: a slot, without searching; *at hand*: the same for linear ranges and fixed slots.
 //! * *key*: names one suballocation to its suballocator. A key that does not name a live one is *stale*.
 //!
-//! The files, each with its own invariants (cited by [`validate`]): `size_class`, `align` (arithmetic), `request` (what is asked),
-//! `region_table`, `range_list`, `free_lists`, `slab` (structures), [`tlsf`], [`linear`] with its `nodes`, [`fixed`] with
-//! its `bitmap` (algorithms), [`virtual_block`] (the public face), [`validate`].
+//! The files, each with its own invariants (cited by [`validate`]): `size_class`, `align` (arithmetic), `request` (what
+//! is asked), `region_table`, `range_list`, `free_lists`, `slab` (structures), [`tlsf`], [`linear`] with its `nodes`,
+//! [`fixed`] with its `bitmap` (algorithms), [`virtual_block`] (the public face), [`validate`].
 //!
 //! The same sequence of calls gives the same placement: no time, no randomness, no addresses.
 #![forbid(unsafe_code)]
@@ -225,8 +225,8 @@ impl Suballocator {
         }
     }
 
-    /// Takes what is at hand where there are no slabs; `None`, and nothing changed, where [`allocate`](Self::allocate) must
-    /// look further. What it takes is what that would take.
+    /// Takes what is at hand where there are no slabs; `None`, and nothing changed, where [`allocate`](Self::allocate)
+    /// must look further. What it takes is what that would take.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn allocate_at_hand(&mut self, request: &Request) -> Option<Suballocation> {
@@ -238,8 +238,8 @@ impl Suballocator {
         if let Self::Fixed(fixed) = self { fixed.allocate_ready(request) } else { None }
     }
 
-    /// Frees what [`free_ready`](Self::free_ready) does, and a range or slot of other algorithms whose region stays in use;
-    /// `false`, and nothing changed, for any other key.
+    /// Frees what [`free_ready`](Self::free_ready) does, and a range or slot of other algorithms whose region stays in
+    /// use; `false`, and nothing changed, for any other key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(crate) fn free_at_hand(&mut self, key: RangeKey) -> bool {
@@ -356,8 +356,8 @@ impl Suballocator {
         regions!(self).empty().map(move |(region, units)| (region, units << shift))
     }
 
-    /// Returns the size in bytes of the largest free range that a request may be given. Slabs that are kept empty count as
-    /// free, and so do free slots at the ends of up to 256 slabs of large slots: a request gets their room.
+    /// Returns the size in bytes of the largest free range that a request may be given. Slabs that are kept empty count
+    /// as free, and so do free slots at the ends of up to 256 slabs of large slots: a request gets their room.
     ///
     /// # Complexity
     /// TLSF walks its topmost list, what lies around each empty slab, and up to 256 slabs; linear its regions.
@@ -376,7 +376,8 @@ impl Suballocator {
         }
     }
 
-    /// Returns the size in bytes of the largest slot that is free in a slab in use, 0 for none: a request of its size gets it.
+    /// Returns the size in bytes of the largest slot that is free in a slab in use, 0 for none: a request of its size
+    /// gets it.
     pub(crate) fn largest_free_slot(&self) -> u64 {
         match self {
             Self::Tlsf(tlsf) => tlsf.slabs.largest_free_slot(),

@@ -21,7 +21,8 @@
 //! * R4: a node's generation changes whenever its range is freed, so an old key of it is recognised. It has 21 bits;
 //!   an owner that only has move-only keys never comes near a wrap.
 //!
-//! What it does not do: it keeps no list of the free ranges ([`free_lists`](super::free_lists) does) and decides nothing.
+//! What it does not do: it keeps no list of the free ranges ([`free_lists`](super::free_lists) does) and decides
+//! nothing.
 
 use alloc::vec::Vec;
 

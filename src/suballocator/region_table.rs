@@ -9,8 +9,8 @@
 //! * G1: a region is in the list of empty regions if and only if it is present and its `busy` count is 0.
 //! * G2: `empty_units` is the sum of the sizes in that list; `total_units` of all present ones.
 //!
-//! It does not know what lies inside a region. What counts as busy is its owner's: with TLSF a used range, and a slab with a
-//! used slot; in linear and fixed regions all that is used is one thing.
+//! It does not know what lies inside a region. What counts as busy is its owner's: with TLSF a used range, and a slab
+//! with a used slot; in linear and fixed regions all that is used is one thing.
 
 use alloc::vec::Vec;
 

@@ -85,8 +85,8 @@ pub enum Algorithm {
     /// Bump, stack, double stack or ring: for what is freed in the order of its making, or the reverse.
     Linear,
     /// Equal slots, one bit each: for many ranges of one size. What is larger than a slot, or aligned to more than the
-    /// largest power of two that divides the slot size, is refused, however much is free. A custom pool that is not of one
-    /// kind rounds both of a non-linear resource up to `bufferImageGranularity` first.
+    /// largest power of two that divides the slot size, is refused, however much is free. A custom pool that is not of
+    /// one kind rounds both of a non-linear resource up to `bufferImageGranularity` first.
     Fixed {
         /// Size of a slot in bytes.
         slot_size: u64,
@@ -100,8 +100,8 @@ pub(crate) struct Settings {
     pub(crate) unit: u64,
     /// Largest size in bytes that TLSF serves from slabs, however little is live; 0 for none.
     pub(crate) slab_limit: u64,
-    /// TLSF serves larger sizes from slabs too, where they are at most one part in `1 << large_slot_shift` of what is live;
-    /// [`NO_LARGE_SLOTS`] for none. Nothing where the limit is 0.
+    /// TLSF serves larger sizes from slabs too, where they are at most one part in `1 << large_slot_shift` of what is
+    /// live; [`NO_LARGE_SLOTS`] for none. Nothing where the limit is 0.
     pub(crate) large_slot_shift: u32,
     /// TLSF places sizes from here on at the high end of a free range, smaller ones at the low end.
     pub(crate) high_end_from: u64,

@@ -12,8 +12,8 @@
 //! Invariants:
 //! * I1: `floor` never decreases, and `smallest(floor(s)) <= s < smallest(floor(s) + 1)`: a free range is stored there.
 //! * I2: `ceiling(s)` is the lowest class whose every size is at least `s`: a search may take any range of it.
-//! * I3: `slab_slot(slab_class(s)) >= s`, by less than an eighth of `s` for sizes above 8; and a slot size is a multiple
-//!   of the power of two that its class counts in.
+//! * I3: `slab_slot(slab_class(s)) >= s`, by less than an eighth of `s` for sizes above 8; and a slot size is a
+//!   multiple of the power of two that its class counts in.
 //!
 //! Source: M. Masmano et al., "TLSF: a new dynamic memory allocator for real-time systems" (2004), section 3.
 

@@ -10,19 +10,21 @@
 //!
 //! An allocation from a slab touches its class and this one cache line: no range is split, none merged, no other slab's
 //! line written. That a slab is full, or has room again, is a bit that is written without a branch: which of the two it
-//! is cannot be predicted. The lowest place with room serves, so later slabs drain. The first slab of a class has
-//! 4 KiB (one slot from 4 KiB on), so a small program pays rounding only; later ones at most half as many slots as the class
-//! has, or 4 KiB again, so no slab strands much. A slab that becomes empty stays, so that what comes and goes never rebuilds it, but one of each class only, and
-//! all of them together within a bound. It serves when no other has room, so that an empty region stays so.
+//! is cannot be predicted. The lowest place with room serves, so later slabs drain. The first slab of a class has 4 KiB
+//! (one slot from 4 KiB on), so a small program pays rounding only; later ones at most half as many slots as the class
+//! has, or 4 KiB again, so no slab strands much. A slab that becomes empty stays, so that what comes and goes never
+//! rebuilds it, but one of each class only, and all of them together within a bound. It serves when no other has room,
+//! so that an empty region stays so.
 //!
-//! Sizes above the limit are *large*: they have slabs of eight slots, once so much is live that one of these weighs little.
+//! Sizes above the limit are *large*: they have slabs of eight slots, once so much is live that one of these weighs
+//! little.
 //!
 //! Invariants:
 //! * S1: a slab's range is used, carries the slab's index as its mark, starts where its first slot does, and is exactly
 //!   `slot_count` slots long.
 //! * S2: `free` has no bit outside `slots`, which has `slot_count` bits side by side: slot 0 may have been cut off.
-//! * S3: the bit of a place is set in `words` if and only if its slab has a free slot and a used one, and the bit of a word
-//!   in `room` if and only if the word is not 0. Every slab has one place in its class.
+//! * S3: the bit of a place is set in `words` if and only if its slab has a free slot and a used one, and the bit of a
+//!   word in `room` if and only if the word is not 0. Every slab has one place in its class.
 //! * S4: a class's `slot_count` is the sum of its slabs' slots; `empty` is its one slab without a used slot, if any;
 //!   `kept_bytes` is the size of all such slabs together, `large_bytes` that of all slabs of large slots.
 //! * S5: a slab's generation changes when it is given back. Keys of one slab life are told apart by slot only: that
@@ -100,8 +102,8 @@ impl Slabs {
         (slab != NONE).then_some(slab)
     }
 
-    /// Returns how large a request may be, in bytes, for which there may be a slot or room for a slab, where `used_bytes` are
-    /// live.
+    /// Returns how large a request may be, in bytes, for which there may be a slot or room for a slab, where
+    /// `used_bytes` are live.
     #[inline]
     pub(super) fn largest_request(&self, used_bytes: u64) -> u64 {
         self.largest.max(used_bytes >> self.large_slot_shift).min(MAX_SLAB_SLOT)
@@ -118,8 +120,9 @@ impl Slabs {
         if self.is_large(class) { bytes } else { 0 }
     }
 
-    /// Returns how many slots the next slab of a class has, where `used_bytes` are live: at most half of what the class has,
-    /// or 4 KiB of them; eight large ones. 0 where there is no place for it, or too little live for large slots, or for more of them.
+    /// Returns how many slots the next slab of a class has, where `used_bytes` are live: at most half of what the class
+    /// has, or 4 KiB of them; eight large ones. 0 where there is no place for it, or too little live for large slots,
+    /// or for more of them.
     pub(super) fn next_count(&self, class: usize, used_bytes: u64) -> u64 {
         let entry = self.classes.get(class);
         if entry.is_some_and(|entry| entry.vacant == NONE && entry.places.len() == PLACE_COUNT) {
@@ -140,7 +143,8 @@ impl Slabs {
         self.classes.get(class).is_some_and(|entry| entry.room != 0 || entry.empty != NONE)
     }
 
-    /// Adds a slab of `count` slots in the used range `node`, takes the first of them, and returns the slab's index with it.
+    /// Adds a slab of `count` slots in the used range `node`, takes the first of them, and returns the slab's index
+    /// with it.
     pub(super) fn open(
         &mut self,
         class: usize,
@@ -186,8 +190,8 @@ impl Slabs {
         (index, Suballocation { region, offset, size: u64::from(slot_bytes), key })
     }
 
-    /// Takes the lowest free slot of the class's first slab with room, of its empty one where no other has any; `None`, and
-    /// nothing changed, where it has neither.
+    /// Takes the lowest free slot of the class's first slab with room, of its empty one where no other has any; `None`,
+    /// and nothing changed, where it has neither.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn take(&mut self, class: usize, regions: &mut RegionTable) -> Option<Suballocation> {
@@ -226,8 +230,8 @@ impl Slabs {
         Some(Suballocation { region: slab.region, offset: slab.offset_of(slot), size: u64::from(slab.slot_bytes), key })
     }
 
-    /// Gives a slot back where another of its slab stays in use, and returns its bytes; `None`, and nothing changed, for any
-    /// other key.
+    /// Gives a slot back where another of its slab stays in use, and returns its bytes; `None`, and nothing changed,
+    /// for any other key.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn put_ready(&mut self, key: RangeKey) -> Option<u64> {
@@ -244,7 +248,8 @@ impl Slabs {
         Some(u64::from(slab.slot_bytes))
     }
 
-    /// Gives a slot back, unless the key is stale. A slab that becomes empty is kept, if its class has no other empty one.
+    /// Gives a slot back, unless the key is stale. A slab that becomes empty is kept, if its class has no other empty
+    /// one.
     pub(super) fn put(&mut self, key: RangeKey) -> Option<Put> {
         let (index, slot) = split_key(key);
         let slab = self.table.get_mut(index as usize).filter(|slab| slab.is_live(key))?;

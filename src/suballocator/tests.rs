@@ -51,8 +51,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Step {
-    /// The same with sizes of units instead of bytes, and regions of eight times their size: much is live then, beside what
-    /// is asked for.
+    /// The same with sizes of units instead of bytes, and regions of eight times their size: much is live then, beside
+    /// what is asked for.
     fn in_units(&self, shift: u32) -> Self {
         let scaled = |request: Request| Request { size: request.size.min(1 << 20) << shift, ..request };
         match *self {

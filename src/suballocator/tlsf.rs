@@ -11,12 +11,12 @@
 //! ```
 //!
 //! All regions share one index, so choosing a region costs nothing, and placement is as good as over one long region.
-//! What surely holds a request is found at two words. Of what may hold it, a few ranges are looked at, and up to 256 before
-//! a request is refused: so TLSF refuses a request that fits only where many free ranges of about the same size do not
-//! hold it, and one does.
+//! What surely holds a request is found at two words. Of what may hold it, a few ranges are looked at, and up to 256
+//! before a request is refused: so TLSF refuses a request that fits only where many free ranges of about the same size
+//! do not hold it, and one does.
 //!
-//! The searches change nothing. [`Tlsf::allocate`] and [`Tlsf::probe`] make them in one order, the first doing at once what
-//! the other tells: what `probe` says is what `allocate` does, and the shadow model holds them to it.
+//! The searches change nothing. [`Tlsf::allocate`] and [`Tlsf::probe`] make them in one order, the first doing at once
+//! what the other tells: what `probe` says is what `allocate` does, and the shadow model holds them to it.
 //!
 //! Invariants, beside those of [`range_list`](super::range_list), [`free_lists`](super::free_lists) and
 //! [`slab`](super::slab):
@@ -45,7 +45,8 @@ enum Found {
     Range(Cut),
     /// A piece of a free range that appears when the empty slabs from `cut.node` on are given back.
     Reclaimed(Cut),
-    /// A piece of a free range that appears when the free slots at one end of a slab are cut off; `cut.node` is the slab's.
+    /// A piece of a free range that appears when the free slots at one end of a slab are cut off; `cut.node` is the
+    /// slab's.
     AtEnd { slab: u32, side: End, cut: Cut },
 }
 

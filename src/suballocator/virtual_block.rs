@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Invariants:
-//! * V1: no two blocks of a process have the same id; a key is accepted only where id and epoch both agree. A block whose
-//!   epochs are used up gets a new id; when these are used up as well, it keeps its own.
+//! * V1: no two blocks of a process have the same id; a key is accepted only where id and epoch both agree. A block
+//!   whose epochs are used up gets a new id; when these are used up as well, it keeps its own.
 //! * V2: the block has one region, number 0, for as long as it lives.
 //! * V3: `user_data` holds 0 for every slot of the table whose range is not live.
 //!
@@ -67,10 +67,10 @@ impl VirtualBlockCreateInfo {
         Self { unit, ..self }
     }
 
-    /// Lets TLSF serve sizes of up to `slab_limit` from slabs: about a third of the time for small sizes. These are then
-    /// rounded up to a slot: by less than an eighth, or by up to a quarter where the alignment is not small beside the size.
-    /// The limit itself counts in whole units and is rounded up to a slot: a limit of 1000 serves 1024 as well. With 0, the
-    /// default, sizes are only rounded as [`VirtualAllocation::size`] says.
+    /// Lets TLSF serve sizes of up to `slab_limit` from slabs: about a third of the time for small sizes. These are
+    /// then rounded up to a slot: by less than an eighth, or by up to a quarter where the alignment is not small beside
+    /// the size. The limit itself counts in whole units and is rounded up to a slot: a limit of 1000 serves 1024 as
+    /// well. With 0, the default, sizes are only rounded as [`VirtualAllocation::size`] says.
     pub const fn slab_limit(self, slab_limit: u64) -> Self {
         Self { slab_limit, ..self }
     }
@@ -110,8 +110,8 @@ pub struct VirtualKey {
 pub struct VirtualAllocation {
     /// Where it starts.
     pub offset: u64,
-    /// How long it is: what was asked for, rounded up to the unit, or to the slot that serves it. Beside slabs, TLSF rounds
-    /// it up to the alignment, too, where that adds no more than a 16th and there is room.
+    /// How long it is: what was asked for, rounded up to the unit, or to the slot that serves it. Beside slabs, TLSF
+    /// rounds it up to the alignment, too, where that adds no more than a 16th and there is room.
     pub size: u64,
     /// What frees it.
     pub key: VirtualKey,

@@ -8,9 +8,9 @@
 //!
 //! A lock that parks its waiters must ask on unlocking whether there are any, by a second exchange: 5 ns more of 10 on
 //! the machine where this was measured (November 2026), which is a tenth of an allocation. Here those who wait look for
-//! themselves. So nobody may hold it across a driver call, a callback of the user's, or a wait, but for another lock of this
-//! kind, in one order for all (a pool's entry in its table, then the pool). Who holds it for many steps lets others in between them
-//! ([`MutexGuard::bump`](lock_api::MutexGuard::bump)): he would have it again before they look.
+//! themselves. So nobody may hold it across a driver call, a callback of the user's, or a wait, but for another lock of
+//! this kind, in one order for all (a pool's entry in its table, then the pool). Who holds it for many steps lets
+//! others in between them ([`MutexGuard::bump`](lock_api::MutexGuard::bump)): he would have it again before they look.
 //!
 //! Invariants:
 //! - B1: whoever changes `is_held` from false to true owns the lock until it stores false; everyone else only reads.
@@ -33,9 +33,9 @@ type Flag = model::Flag;
 
 /// Looks at the lock before the core is yielded.
 const LOOKS: u32 = 8;
-/// The longest pause before a look, in turns of `spin_loop`: the first is 1, each further one twice as long. A look takes
-/// the cache line from the holder's core, and the holder's next exchange takes it back: waiters that look seldom disturb
-/// less.
+/// The longest pause before a look, in turns of `spin_loop`: the first is 1, each further one twice as long. A look
+/// takes the cache line from the holder's core, and the holder's next exchange takes it back: waiters that look seldom
+/// disturb less.
 const LONGEST_PAUSE: u32 = 64;
 /// Yields before a waiter sleeps: its holder has been stopped, or walks over a whole pool.
 const YIELDS: u32 = 64;

@@ -1,5 +1,5 @@
-//! Numbers for what is under way. Who waits for what has begun knows it by its numbers: what begins later and ends sooner
-//! says nothing of it.
+//! Numbers for what is under way. Who waits for what has begun knows it by its numbers: what begins later and ends
+//! sooner says nothing of it.
 
 /// What is under way, by number. Plain data: it stands behind its owner's lock.
 #[derive(Debug, Default)]

@@ -239,9 +239,9 @@ fn note(ids: &mut HashMap<u64, Life>, event: &Event) -> Result<(), Problem> {
 
 /// Zstandard frames one after another, as one stream.
 ///
-/// The decoder stops after a frame; `zstd -dc` reads on, and so does this, past frames that are to be skipped too
-/// (RFC 8878, section 3.1.2). The decoder also leaves it to its caller to hold a frame to the size and the checksum that
-/// it carries.
+/// The decoder stops after a frame; `zstd -dc` reads on, and so does this, past frames that are to be skipped too (RFC
+/// 8878, section 3.1.2). The decoder also leaves it to its caller to hold a frame to the size and the checksum that it
+/// carries.
 struct Frames<R: Read> {
     source: Source<R>,
     frame: Option<Frame>,

@@ -22,8 +22,8 @@ pub enum TransientError {
         /// The alignment, in bytes.
         alignment: u64,
     },
-    /// A resource allows no memory type that the wishes allow, or lazily allocated ones only, which only a request that may
-    /// be lazy can use.
+    /// A resource allows no memory type that the wishes allow, or lazily allocated ones only, which only a request that
+    /// may be lazy can use.
     #[error("transient {index}: no memory type serves memoryTypeBits {memory_type_bits:#x}")]
     NoMemoryType {
         /// Its number in the requests.
@@ -80,8 +80,8 @@ pub enum TransientError {
         /// Bytes that the driver requires.
         required: u64,
     },
-    /// A resource of the other kind was planned: an image of optimal tiling takes no linear place, and a linear resource
-    /// no place of the other kind that shares a page of the granularity. Plan it as what it is.
+    /// A resource of the other kind was planned: an image of optimal tiling takes no linear place, and a linear
+    /// resource no place of the other kind that shares a page of the granularity. Plan it as what it is.
     #[error(
         "transient {index}: it is not of the kind that was planned, and may share a page of bufferImageGranularity"
     )]

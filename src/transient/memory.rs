@@ -34,8 +34,8 @@ pub struct OutdatedMemory {
 #[must_use = "what is outdated must be freed, and resources be made anew where something has changed"]
 pub struct TransientChange {
     /// Whether every resource lies where it lay and takes over what it took over: those that exist go on, and the
-    /// takeovers hold for the old plan's last frame too. Where not, they must be made anew, and the first frame of the new
-    /// plan must wait for all of that frame: the takeovers name what a frame of the new plan ends with.
+    /// takeovers hold for the old plan's last frame too. Where not, they must be made anew, and the first frame of the
+    /// new plan must wait for all of that frame: the takeovers name what a frame of the new plan ends with.
     pub is_same: bool,
     /// Memory that is no longer needed.
     pub outdated: OutdatedMemory,
@@ -101,8 +101,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
     }
 
     /// Describes an image for a plan: asks the driver what it needs, by creating and destroying one where
-    /// [`Allocator::requirements_of_image`](crate::Allocator::requirements_of_image) has no answer. An image whose usage has
-    /// `TRANSIENT_ATTACHMENT` may be lazily allocated.
+    /// [`Allocator::requirements_of_image`](crate::Allocator::requirements_of_image) has no answer. An image whose
+    /// usage has `TRANSIENT_ATTACHMENT` may be lazily allocated.
     ///
     /// # Errors
     /// `Allocation` where such an image is not supported here, or the driver fails.
@@ -157,8 +157,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
     /// kept, so frames that come and go between a few sets make no driver call.
     ///
     /// # Errors
-    /// What is wrong with a request, or `Allocation` where memory cannot be had or no memory type allows the wishes. The
-    /// plan before and its memory stay.
+    /// What is wrong with a request, or `Allocation` where memory cannot be had or no memory type allows the wishes.
+    /// The plan before and its memory stay.
     pub fn plan(&mut self, requests: &[TransientRequest]) -> Result<TransientChange, TransientError> {
         if self.requests == requests {
             return Ok(TransientChange { is_same: true, outdated: OutdatedMemory::default() });
@@ -198,8 +198,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
     /// Creates an image where the plan has its place.
     ///
     /// # Errors
-    /// `NoSuchResource`; `LargerThanPlanned` or `OtherKind` where it is not what was planned; `Dedicated` where the driver
-    /// requires that and the plan was not told; `Allocation`. Nothing is left behind.
+    /// `NoSuchResource`; `LargerThanPlanned` or `OtherKind` where it is not what was planned; `Dedicated` where the
+    /// driver requires that and the plan was not told; `Allocation`. Nothing is left behind.
     ///
     /// # Safety
     /// 1. `image_info` and its pNext chain are valid for the allocator's device.
@@ -262,8 +262,8 @@ impl<A: AllocatorRef> TransientMemory<A> {
         OutdatedMemory { allocations: core::mem::take(&mut self.pages) }
     }
 
-    /// Checks that a resource of that kind conflicts with no other on its pages of the granularity. Who shares bytes with it
-    /// is never alive with it, and a takeover stands between the two.
+    /// Checks that a resource of that kind conflicts with no other on its pages of the granularity. Who shares bytes
+    /// with it is never alive with it, and a takeover stands between the two.
     fn check_kind(&self, index: usize, kind: Kind) -> Result<(), TransientError> {
         let planned = self.requests[index].requirements.kind;
         let granularity = self.allocator.granularity();

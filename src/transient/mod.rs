@@ -9,7 +9,8 @@
 //!     -> memory     the allocator for the rest; resources inside it
 //! ```
 //!
-//! `group`, `place`, `takeover` and `keep` are *policy*; `plan` puts them together, with what `rules` knows of the device; `memory` is the mechanism.
+//! `group`, `place`, `takeover` and `keep` are *policy*; `plan` puts them together, with what `rules` knows of the
+//! device; `memory` is the mechanism.
 //!
 //! What it does not do: it records no barrier, and it does not know when the GPU is done: memory that a plan no longer
 //! needs is handed to the caller.

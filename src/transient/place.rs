@@ -7,10 +7,11 @@
 //!     └────────────────────────> uses
 //! ```
 //!
-//! To find the lowest pile is NP-hard, so several orders are tried: each thing in turn goes to the lowest gap that holds
-//! it between those of its time. What reaches the top of the best pile so far is then placed earlier, and so on, for as
-//! many steps as are allowed; a step is one look at one placed thing, so the effort is bounded by arithmetic, not by a
-//! clock. It ends at once where the pile is as high as the bound: nothing is lower than the bytes alive at one time.
+//! To find the lowest pile is NP-hard, so several orders are tried: each thing in turn goes to the lowest gap that
+//! holds it between those of its time. What reaches the top of the best pile so far is then placed earlier, and so on,
+//! for as many steps as are allowed; a step is one look at one placed thing, so the effort is bounded by arithmetic,
+//! not by a clock. It ends at once where the pile is as high as the bound: nothing is lower than the bytes alive at one
+//! time.
 //!
 //! Source: the greedy orders by size and by breadth are those of Y. Pisarchyk and J. Lee, "Efficient memory management
 //! for deep neural net inference" (2020); placing what did badly earlier is D. Joslin and D. Clements, "Squeaky wheel
@@ -45,8 +46,8 @@ pub(super) struct Layout {
 }
 
 /// Steps that a search may take: 200 things are placed three times, 50 things forty times. Measured on frames of other
-/// seeds than the test's: 20,000 steps make piles of 1.0039 times the bound on the average, 60,000 of 1.0023, 200,000 of
-/// 1.0006; 60,000 take about 100 microseconds.
+/// seeds than the test's: 20,000 steps make piles of 1.0039 times the bound on the average, 60,000 of 1.0023, 200,000
+/// of 1.0006; 60,000 take about 100 microseconds.
 const EFFORT: u64 = 60_000;
 
 /// What placing one thing costs beside looking at the others, in steps.
@@ -181,8 +182,8 @@ impl<'a> Search<'a> {
         self.best.height <= self.best.bound
     }
 
-    /// Places everything in an order, and keeps the layout if it is the best; else returns the place in the order of the
-    /// item that reached as high as the best.
+    /// Places everything in an order, and keeps the layout if it is the best; else returns the place in the order of
+    /// the item that reached as high as the best.
     fn attempt(&mut self, order: &[usize]) -> Option<usize> {
         self.placed.clear();
         let mut height = 0;

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Invariants:
-//! - P1: two resources of one page that are alive at one time share no byte, and no page of `bufferImageGranularity` where
-//!   their kinds differ: where a page of memory holds both kinds, non-linear resources take whole pages of it.
+//! - P1: two resources of one page that are alive at one time share no byte, and no page of `bufferImageGranularity`
+//!   where their kinds differ: where a page of memory holds both kinds, non-linear resources take whole pages of it.
 //! - P2: every placement lies inside its page, at a multiple of its alignment, in memory that it allows.
 
 use core::ops::{Range, RangeInclusive};
@@ -111,8 +111,8 @@ pub struct TransientPlan {
 }
 
 impl TransientPlan {
-    /// Plans a frame on a device of which only `bufferImageGranularity` is known: memory types are as good as each other,
-    /// and none is lazily allocated. [`TransientMemory`](super::TransientMemory) knows its device.
+    /// Plans a frame on a device of which only `bufferImageGranularity` is known: memory types are as good as each
+    /// other, and none is lazily allocated. [`TransientMemory`](super::TransientMemory) knows its device.
     ///
     /// # Errors
     /// The variants of [`TransientError`] that name what is wrong with a request, and `BadGranularity`.
@@ -177,15 +177,15 @@ impl TransientPlan {
         self.pages.iter().map(|page| page.bound).sum()
     }
 
-    /// Returns whether each resource lies where it does in a plan before and takes over the same. Then each byte has the
-    /// same owners in the same order, and the takeovers name what a frame of that plan ended with.
+    /// Returns whether each resource lies where it does in a plan before and takes over the same. Then each byte has
+    /// the same owners in the same order, and the takeovers name what a frame of that plan ended with.
     pub(super) fn goes_on_from(&self, before: &Self) -> bool {
         let takes_over_the_same = self.takeovers == before.takeovers && self.spans == before.spans;
         self.placements == before.placements && takes_over_the_same
     }
 
-    /// Returns whether another resource touches a resource's pages of a granularity and none of its bytes. The page of the
-    /// plan begins at `base` in its memory object.
+    /// Returns whether another resource touches a resource's pages of a granularity and none of its bytes. The page of
+    /// the plan begins at `base` in its memory object.
     pub(super) fn has_neighbour(&self, index: usize, base: u64, granularity: u64) -> bool {
         let own = self.placements[index];
         let first = align_down(base + own.offset, granularity);

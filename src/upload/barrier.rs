@@ -97,8 +97,8 @@ pub(super) unsafe fn record_acquire(
 ///
 /// # Safety
 /// 1. `commands` is recording outside a render pass, belongs to the device, and no other thread uses it.
-/// 2. The target is alive, and used as `sides` says; the queue family of `commands` supports the stages of its own side or
-///    sides, which have accesses of those stages only.
+/// 2. The target is alive, and used as `sides` says; the queue family of `commands` supports the stages of its own side
+///    or sides, which have accesses of those stages only.
 #[expect(unsafe_code, reason = "records into the caller's command buffer")]
 unsafe fn record(device: &Device, commands: vk::CommandBuffer, target: &Target, sides: Sides) {
     let ignored = (vk::QUEUE_FAMILY_IGNORED, vk::QUEUE_FAMILY_IGNORED);

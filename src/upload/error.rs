@@ -1,5 +1,5 @@
-//! What can be wrong with an upload or a readback. Whatever fails, nothing that was done before is lost: a cursor stands
-//! where it stood, a ticket is handed back.
+//! What can be wrong with an upload or a readback. Whatever fails, nothing that was done before is lost: a cursor
+//! stands where it stood, a ticket is handed back.
 
 use ash::vk;
 
@@ -86,7 +86,8 @@ pub enum TransferError {
         offset: [u32; 3],
         /// Its extent.
         extent: [u32; 3],
-        /// `minImageTransferGranularity`: in blocks for block-compressed formats, else in texels; 0 stands for whole levels.
+        /// `minImageTransferGranularity`: in blocks for block-compressed formats, else in texels; 0 stands for whole
+        /// levels.
         granularity: [u32; 3],
     },
     /// The format has several planes, is unknown here, or has no such aspect; exactly one aspect is copied by a region.
@@ -124,8 +125,8 @@ pub enum TransferError {
     /// `ResourceUse::image` which one the image is in.
     #[error("what an image holds is lost if it comes from the layout UNDEFINED: name the one that it is in")]
     LayoutBefore,
-    /// The use after the copies has a layout that no image can be brought to (VUID-VkImageMemoryBarrier-newLayout-01198).
-    /// Say by `ResourceUse::image` which one it is to be in.
+    /// The use after the copies has a layout that no image can be brought to
+    /// (VUID-VkImageMemoryBarrier-newLayout-01198). Say by `ResourceUse::image` which one it is to be in.
     #[error("an image cannot be brought to the layout {layout:?}: name the one in which it is used after the copies")]
     LayoutAfter {
         /// The layout named, or none.

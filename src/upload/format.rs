@@ -18,8 +18,8 @@ pub(super) struct TexelBlock {
 }
 
 impl TexelBlock {
-    /// Returns whether the format is block-compressed. Those of 4:2:2 are not: their blocks, of one row, are texels that
-    /// share components.
+    /// Returns whether the format is block-compressed. Those of 4:2:2 are not: their blocks, of one row, are texels
+    /// that share components.
     pub(super) fn is_compressed(self) -> bool {
         self.height > 1
     }
@@ -105,8 +105,8 @@ pub(super) fn aspects_of(format: Format) -> Aspect {
     }
 }
 
-/// Returns the texel block of one aspect of a format, as it lies in a buffer; `None` where there is no such aspect, or the
-/// format cannot be copied here.
+/// Returns the texel block of one aspect of a format, as it lies in a buffer; `None` where there is no such aspect, or
+/// the format cannot be copied here.
 pub(super) fn texel_block(format: Format, aspect: Aspect) -> Option<TexelBlock> {
     let texel = |bytes| Some(TexelBlock { width: 1, height: 1, bytes });
     match (format, aspect) {

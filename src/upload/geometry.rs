@@ -1,8 +1,8 @@
 //! *Policy*: how a region of an image is cut into pieces that fit into staging memory.
 //!
 //! The bytes of a region lie as `vkCmdCopyBufferToImage` reads them with a row length and an image height of 0: array
-//! layer by layer, in each depth slice by slice, in each row by row of texel blocks, with nothing between. So the number
-//! of bytes done says where the next piece begins, and a piece is always a run of those bytes:
+//! layer by layer, in each depth slice by slice, in each row by row of texel blocks, with nothing between. So the
+//! number of bytes done says where the next piece begins, and a piece is always a run of those bytes:
 //!
 //! ```text
 //!   whole layers, else whole slices of one layer, else whole rows of one slice, else blocks of one row
@@ -10,9 +10,9 @@
 //!
 //! Invariants:
 //! - G1: every piece begins where the one before ended, and the last one ends with the region.
-//! - G2: a piece's offset and extent are multiples of the granularity of the queue family, in blocks, or reach the end of
-//!   the region, which was checked against it. What a granularity above 1 keeps together (all of a row, a slice) is not
-//!   cut; a granularity of 0 keeps the whole level together.
+//! - G2: a piece's offset and extent are multiples of the granularity of the queue family, in blocks, or reach the end
+//!   of the region, which was checked against it. What a granularity above 1 keeps together (all of a row, a slice) is
+//!   not cut; a granularity of 0 keeps the whole level together.
 //!
 //! # Source
 //! Vulkan specification, "Buffer and Image Addressing"; `VkQueueFamilyProperties::minImageTransferGranularity`.
@@ -125,8 +125,8 @@ impl Geometry {
     }
 }
 
-/// Narrows what came from 32 bits. An extent that ends in the middle of the last block may be rounded up past them; it is
-/// cut at the region's end.
+/// Narrows what came from 32 bits. An extent that ends in the middle of the last block may be rounded up past them; it
+/// is cut at the region's end.
 fn narrow(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -76,15 +76,16 @@ pub struct StagingCreateInfo {
 impl StagingCreateInfo {
     /// Asks for a ring of so many bytes, which does not grow, for a queue family without wishes about granularity.
     ///
-    /// A piece is never larger than the ring: the larger the ring, the fewer the copies and the batches of a large upload.
+    /// A piece is never larger than the ring: the larger the ring, the fewer the copies and the batches of a large
+    /// upload.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let granularity = vk::Extent3D { width: 1, height: 1, depth: 1 };
         Self { block_bytes: bytes, max_bytes: bytes, granularity }
     }
 
-    /// Lets the ring grow up to so many bytes in all, by blocks of its first size: as many as there is room for by these
-    /// numbers. The device may have each rounded up, by less than 64 bytes or `nonCoherentAtomSize`.
+    /// Lets the ring grow up to so many bytes in all, by blocks of its first size: as many as there is room for by
+    /// these numbers. The device may have each rounded up, by less than 64 bytes or `nonCoherentAtomSize`.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
@@ -112,11 +113,12 @@ pub struct Full {
     pub remaining: u64,
     /// Whether something was recorded since the last `submitted`: submit it and call `submitted`.
     pub has_recorded: bool,
-    /// The point that passes next: wait for it and call `collect`. `None`: nothing is in flight. What holds the room then is
-    /// recorded, and to be submitted first, or is that of tickets to be redeemed (`has_recorded`, `unread_bytes`).
+    /// The point that passes next: wait for it and call `collect`. `None`: nothing is in flight. What holds the room
+    /// then is recorded, and to be submitted first, or is that of tickets to be redeemed (`has_recorded`,
+    /// `unread_bytes`).
     pub wait_for: Option<u64>,
-    /// Bytes that tickets hold, for a [`Readback`]: redeem those whose points have passed. Those that were dropped before
-    /// their points have passed count too. Else 0.
+    /// Bytes that tickets hold, for a [`Readback`]: redeem those whose points have passed. Those that were dropped
+    /// before their points have passed count too. Else 0.
     pub unread_bytes: u64,
 }
 

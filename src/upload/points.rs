@@ -10,8 +10,8 @@
 //! Invariants:
 //! - P1: batches are numbered in the order of their submission, and so are their points, which never descend.
 //! - P2: every batch below `passed` has passed; those from `passed` to `current` are in flight; `current` is recorded.
-//! - P3: a batch that was discarded is the last of its span, and the next one gets its number. So number and span together
-//!   name a batch among those of all rings.
+//! - P3: a batch that was discarded is the last of its span, and the next one gets its number. So number and span
+//!   together name a batch among those of all rings.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Readbacks: the caller's command buffers copy buffers and images into cached host memory, and tickets redeem the bytes.
+//! Readbacks: the caller's command buffers copy buffers and images into cached host memory, and tickets redeem the
+//! bytes.
 //!
 //! ```text
 //!   Download (cursor) ── record ──► ring.take -> copy and barrier to the host recorded -> Ticket ── until done or full
@@ -7,8 +8,8 @@
 //! ```
 //!
 //! Invariants:
-//! - B1: a ticket is the one owner of its room: the room is given back when the ticket is redeemed or released, and only
-//!   after its batch has passed. One that is dropped leaves its room in `lost`, until its batch has passed.
+//! - B1: a ticket is the one owner of its room: the room is given back when the ticket is redeemed or released, and
+//!   only after its batch has passed. One that is dropped leaves its room in `lost`, until its batch has passed.
 //! - B2: behind every copy a barrier makes the bytes available to the host, so that they can be read once the batch has
 //!   passed.
 
@@ -48,8 +49,8 @@ pub enum Recorded {
     Full(Full),
 }
 
-/// Names bytes that the device is to write. It holds room in the ring until it is redeemed or released. If it is dropped, the
-/// bytes are lost, and the readback has the room again when the batch has passed.
+/// Names bytes that the device is to write. It holds room in the ring until it is redeemed or released. If it is
+/// dropped, the bytes are lost, and the readback has the room again when the batch has passed.
 #[derive(Debug)]
 #[must_use = "a ticket holds room until it is redeemed"]
 pub struct Ticket {
@@ -176,11 +177,12 @@ impl<A: AllocatorRef> Readback<A> {
     /// Records the copy of the next part of a download, as large as there is room for.
     ///
     /// # Errors
-    /// - `Granularity` or `RingTooSmall`: the queue family or the ring cannot serve this download. Nothing was recorded.
+    /// - `Granularity` or `RingTooSmall`: the queue family or the ring cannot serve this download. Nothing was
+    ///   recorded.
     /// - `CopyLayout`, `LayoutBefore` or `LayoutAfter`: an image cannot be in that layout. Nothing was recorded.
     /// - `Finished`, if it is done.
-    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short. Nothing was
-    ///   recorded by this call.
+    /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short. Nothing
+    ///   was recorded by this call.
     ///
     /// # Safety
     /// The duties of [`Uploader::record`](super::Uploader::record), for a source made with `TRANSFER_SRC`, all of whose
@@ -228,12 +230,12 @@ impl<A: AllocatorRef> Readback<A> {
         self.points.submitted(point)
     }
 
-    /// Notes that a point has passed: the tickets of its batches can be redeemed. `u64::MAX` stands for an idle device, as
-    /// in [`Uploader::collect`](super::Uploader::collect).
+    /// Notes that a point has passed: the tickets of its batches can be redeemed. `u64::MAX` stands for an idle device,
+    /// as in [`Uploader::collect`](super::Uploader::collect).
     ///
     /// # Safety
-    /// The device has executed every batch whose point is `completed` or below: all that was recorded for it, in command
-    /// buffers that were submitted, on sources that were written.
+    /// The device has executed every batch whose point is `completed` or below: all that was recorded for it, in
+    /// command buffers that were submitted, on sources that were written.
     pub unsafe fn collect(&mut self, completed: u64) {
         self.points.collect(completed);
         self.take_back_lost();
@@ -242,8 +244,9 @@ impl<A: AllocatorRef> Readback<A> {
     /// Copies the bytes of a ticket out, as values, and gives its room back.
     ///
     /// # Errors
-    /// `Foreign`, `NotPassed`, `WrongLength` if the values have not as many bytes as [`Ticket::len`] says, or `Access` where
-    /// the driver fails to invalidate. The ticket is handed back; with the error it can be dropped, and the bytes are lost.
+    /// `Foreign`, `NotPassed`, `WrongLength` if the values have not as many bytes as [`Ticket::len`] says, or `Access`
+    /// where the driver fails to invalidate. The ticket is handed back; with the error it can be dropped, and the bytes
+    /// are lost.
     pub fn read<T: AnyBitPattern + NoUninit>(&mut self, ticket: Ticket, values: &mut [T]) -> Result<(), TicketError> {
         match self.try_read(&ticket, bytemuck::cast_slice_mut(values)) {
             Ok(()) => {
@@ -270,12 +273,12 @@ impl<A: AllocatorRef> Readback<A> {
         Ok(())
     }
 
-    /// Puts a download back to where the last submitted batch left it: what was recorded since is never submitted, and its
-    /// tickets were released. It is called before the next [`submitted`](Self::submitted), which takes what was recorded for
-    /// submitted: later, no download is put back.
+    /// Puts a download back to where the last submitted batch left it: what was recorded since is never submitted, and
+    /// its tickets were released. It is called before the next [`submitted`](Self::submitted), which takes what was
+    /// recorded for submitted: later, no download is put back.
     ///
-    /// It goes on from there, and the barrier before it is recorded again only if that was never submitted either. One of
-    /// which nothing was recorded since is left as it is. The result tells whether the download was put back.
+    /// It goes on from there, and the barrier before it is recorded again only if that was never submitted either. One
+    /// of which nothing was recorded since is left as it is. The result tells whether the download was put back.
     pub fn rewind(&self, download: &mut Download) -> bool {
         download.transfer.rewind(|batch| self.points.is_current(batch))
     }

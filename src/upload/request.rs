@@ -1,7 +1,7 @@
 //! What the user asks for: an upload with its bytes, a download; each with the cursor that says how far it has come.
 //!
-//! They are made without an uploader, so that what is wrong with the parts of a target is found where they are named. What
-//! the builders are told, layouts, is looked at as a whole before anything is recorded.
+//! They are made without an uploader, so that what is wrong with the parts of a target is found where they are named.
+//! What the builders are told, layouts, is looked at as a whole before anything is recorded.
 
 use ash::vk;
 use bytemuck::NoUninit;
@@ -12,9 +12,9 @@ use super::transfer::{Direction, PieceCopy, State, Transfer};
 
 /// Bytes on their way to a buffer or an image, and how far they have come.
 ///
-/// `D` holds the bytes: a slice (of other values too, see [`values_to_buffer`](Self::values_to_buffer)), a `Vec<u8>`, an
-/// `Arc<[u8]>`; they must not change before the upload is done. An upload that the ring cannot take at once goes on where it
-/// stopped, at the next [`Uploader::record`](super::Uploader::record).
+/// `D` holds the bytes: a slice (of other values too, see [`values_to_buffer`](Self::values_to_buffer)), a `Vec<u8>`,
+/// an `Arc<[u8]>`; they must not change before the upload is done. An upload that the ring cannot take at once goes on
+/// where it stopped, at the next [`Uploader::record`](super::Uploader::record).
 #[derive(Clone, Debug)]
 #[must_use = "an upload does nothing until an uploader records it"]
 pub struct Upload<D> {
@@ -37,8 +37,9 @@ impl<D: AsRef<[u8]>> Upload<D> {
     /// Regions must not overlap: their copies are not ordered. `image.regions()` names all levels and layers.
     ///
     /// # Errors
-    /// `WrongLength` if the bytes are not those that the regions need, or what is wrong with a region: `Empty`, `TooLarge`,
-    /// `NoSuchLevel`, `NoSuchLayer`, `OutsideLevel`, `Unaligned`, `UnsupportedFormat`, `Multisampled`, `MissingUsage`.
+    /// `WrongLength` if the bytes are not those that the regions need, or what is wrong with a region: `Empty`,
+    /// `TooLarge`, `NoSuchLevel`, `NoSuchLayer`, `OutsideLevel`, `Unaligned`, `UnsupportedFormat`, `Multisampled`,
+    /// `MissingUsage`.
     pub fn to_image(
         image: ImageTarget,
         regions: impl IntoIterator<Item = ImageRegion>,
@@ -58,8 +59,8 @@ impl<D: AsRef<[u8]>> Upload<D> {
         self
     }
 
-    /// Has a barrier recorded behind the last copy: what uses the target next sees the bytes, and finds the image in that
-    /// layout, which cannot be `UNDEFINED`: [`ResourceUse::image`] names one.
+    /// Has a barrier recorded behind the last copy: what uses the target next sees the bytes, and finds the image in
+    /// that layout, which cannot be `UNDEFINED`: [`ResourceUse::image`] names one.
     #[must_use = "the upload is handed back"]
     pub fn after(mut self, after: ResourceUse) -> Self {
         self.transfer.after = Some(after);
@@ -68,8 +69,8 @@ impl<D: AsRef<[u8]>> Upload<D> {
 
     /// Has the target handed to another queue family, in the barrier behind the last copy; `after` is as for
     /// [`after`](Self::after), and `families.from` is the family that records the copies. The other family records
-    /// [`Uploader::record_acquire`](super::Uploader::record_acquire), in work that waits for this one by a semaphore, at the
-    /// stage `ALL_COMMANDS`.
+    /// [`Uploader::record_acquire`](super::Uploader::record_acquire), in work that waits for this one by a semaphore,
+    /// at the stage `ALL_COMMANDS`.
     #[must_use = "the upload is handed back"]
     pub fn hand_over(mut self, after: ResourceUse, families: QueueFamilies) -> Self {
         self.transfer.families = Some(families).filter(|families| families.from != families.to);
@@ -189,7 +190,8 @@ impl Download {
         self
     }
 
-    /// Has a barrier recorded behind the last copy, to the next use, in which an image has a layout that is not `UNDEFINED`.
+    /// Has a barrier recorded behind the last copy, to the next use, in which an image has a layout that is not
+    /// `UNDEFINED`.
     #[must_use = "the download is handed back"]
     pub fn after(mut self, after: ResourceUse) -> Self {
         self.transfer.after = Some(after);

@@ -1,8 +1,8 @@
 //! *Policy*: whether a piece is taken now, the ring grows, or the caller has to make room.
 //!
-//! A ring that is nearly full has small rests, which would cut an upload into shreds: many commands, and many flushes. So
-//! a piece is taken if it is a fair part of what an empty ring would give, a whole block. An empty ring gives just that, so
-//! whoever waits for all that is in flight always gets further.
+//! A ring that is nearly full has small rests, which would cut an upload into shreds: many commands, and many flushes.
+//! So a piece is taken if it is a fair part of what an empty ring would give, a whole block. An empty ring gives just
+//! that, so whoever waits for all that is in flight always gets further.
 
 /// A piece is taken if it has at least one in so many of the bytes that it had in an empty ring. Taste: at most four
 /// times as many commands as with an empty ring.

@@ -91,7 +91,8 @@ impl ImageTarget {
         (0..self.level_count).map(move |mip_level| target.level(mip_level))
     }
 
-    /// Names a whole mip level with all its layers. Levels that the image does not have are found out when they are used.
+    /// Names a whole mip level with all its layers. Levels that the image does not have are found out when they are
+    /// used.
     pub fn level(&self, mip_level: u32) -> ImageRegion {
         let aspects = aspects_of(self.format);
         let is_depth = aspects.contains(vk::ImageAspectFlags::DEPTH);
@@ -241,15 +242,15 @@ impl ResourceUse {
         Self { stages, access, layout }
     }
 
-    /// Says that nothing on the GPU uses it yet, or any more: nothing is waited for, and what an image holds is discarded.
-    /// What work in flight may still read is [`discarded`](Self::discarded).
+    /// Says that nothing on the GPU uses it yet, or any more: nothing is waited for, and what an image holds is
+    /// discarded. What work in flight may still read is [`discarded`](Self::discarded).
     pub const fn undefined() -> Self {
         Self::discarded(vk::PipelineStageFlags::empty())
     }
 
-    /// Says that these stages may still use it, and that what it holds is of no use behind them: they are waited for, and
-    /// what an image holds is discarded. To wait for readers no access need be named; where the stages write, name theirs:
-    /// by [`image`](Self::image), in the layout `UNDEFINED`.
+    /// Says that these stages may still use it, and that what it holds is of no use behind them: they are waited for,
+    /// and what an image holds is discarded. To wait for readers no access need be named; where the stages write, name
+    /// theirs: by [`image`](Self::image), in the layout `UNDEFINED`.
     pub const fn discarded(stages: vk::PipelineStageFlags) -> Self {
         Self::buffer(stages, vk::AccessFlags::empty())
     }

@@ -1,10 +1,10 @@
 //! The cursor over what is uploaded or read back: which bytes are done, and where the next piece lies.
 //!
 //! Invariants:
-//! - T1: `done` bytes of the transfer were recorded (or written in place), those before them in order; `begun` is the first
-//!   byte of the region that the next piece lies in. A failure leaves both where they were.
-//! - T2: `kept` names the batch into which a piece was recorded last, with the cursor as it stood before that batch: there
-//!   it goes on if the batch is discarded, since the batches before were submitted.
+//! - T1: `done` bytes of the transfer were recorded (or written in place), those before them in order; `begun` is the
+//!   first byte of the region that the next piece lies in. A failure leaves both where they were.
+//! - T2: `kept` names the batch into which a piece was recorded last, with the cursor as it stood before that batch:
+//!   there it goes on if the batch is discarded, since the batches before were submitted.
 
 use ash::vk;
 
@@ -215,8 +215,8 @@ impl Transfer {
         }
     }
 
-    /// Puts the cursor back to where it stood before the batch that it was recorded into last, if that was lost (T2); tells
-    /// whether it was.
+    /// Puts the cursor back to where it stood before the batch that it was recorded into last, if that was lost (T2);
+    /// tells whether it was.
     pub(super) fn rewind(&mut self, is_lost: impl FnOnce(&Batch) -> bool) -> bool {
         let lost = self.kept.take_if(|(batch, _)| is_lost(batch));
         if let Some((_, at)) = lost {
@@ -225,8 +225,8 @@ impl Transfer {
         lost.is_some()
     }
 
-    /// Checks the layouts, that the whole transfer suits the queue, and that `capacity` bytes of room are enough for each
-    /// piece. The regions are looked at once: a transfer of many is recorded by as many calls.
+    /// Checks the layouts, that the whole transfer suits the queue, and that `capacity` bytes of room are enough for
+    /// each piece. The regions are looked at once: a transfer of many is recorded by as many calls.
     ///
     /// # Errors
     /// `CopyLayout`, `LayoutBefore`, `LayoutAfter`, `Granularity` or `RingTooSmall`.

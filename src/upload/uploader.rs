@@ -1,5 +1,5 @@
-//! Uploads: bytes go into staging memory and are copied to their targets by the caller's command buffers, or are written
-//! in place.
+//! Uploads: bytes go into staging memory and are copied to their targets by the caller's command buffers, or are
+//! written in place.
 //!
 //! ```text
 //!   Upload (cursor) ── record ──► ring.take -> write, flush -> copy recorded -> cursor moves ── until done or full
@@ -8,10 +8,10 @@
 //! ```
 //!
 //! Invariants:
-//! - U1: the cursor moves by a piece exactly when the piece was written, flushed and recorded; a failure before that gives
-//!   the piece's room back.
-//! - U2: a write in place overtakes no copy of this uploader: what goes to a buffer handle to which copies were recorded and
-//!   not collected is staged, behind a barrier.
+//! - U1: the cursor moves by a piece exactly when the piece was written, flushed and recorded; a failure before that
+//!   gives the piece's room back.
+//! - U2: a write in place overtakes no copy of this uploader: what goes to a buffer handle to which copies were
+//!   recorded and not collected is staged, behind a barrier.
 
 use ash::vk;
 
@@ -41,7 +41,8 @@ pub enum Progress {
 /// Brings bytes to buffers and images, through a ring of staging memory.
 ///
 /// What it records goes into the caller's command buffers; it never submits and never waits. One uploader serves one
-/// queue: batches run in the order in which they are submitted. A ring that does not grow asks the driver for no memory.
+/// queue: batches run in the order in which they are submitted. A ring that does not grow asks the driver for no
+/// memory.
 ///
 /// # Examples
 /// ```
@@ -136,7 +137,8 @@ impl<A: AllocatorRef> Uploader<A> {
     /// - `CopyLayout` or `LayoutAfter`: an image cannot be in that layout. Nothing was recorded.
     /// - `Finished`, if it is done.
     /// - `WrongLength`, if the bytes are no longer those that the upload was made of.
-    /// - `Access`, where the driver fails to flush: the pieces before are recorded, and the upload can be recorded again.
+    /// - `Access`, where the driver fails to flush: the pieces before are recorded, and the upload can be recorded
+    ///   again.
     /// - `Allocation`, where the ring may grow and the driver reports something else than that memory is short: as for
     ///   `Access`, the pieces before are recorded.
     ///
@@ -146,13 +148,13 @@ impl<A: AllocatorRef> Uploader<A> {
     ///    goes on with another uploader only when what was recorded of it was submitted.
     /// 2. The target is alive and bound until the commands have run, and was made with `TRANSFER_DST`. A buffer is as
     ///    large as was said, an image as its create-info says.
-    /// 3. When the commands run, the target is used as `before` says, or, where nothing was said, is ready for copies and
-    ///    in the layout of the copies. Nothing else uses the range until `after`, or a barrier of the caller's.
+    /// 3. When the commands run, the target is used as `before` says, or, where nothing was said, is ready for copies
+    ///    and in the layout of the copies. Nothing else uses the range until `after`, or a barrier of the caller's.
     ///    Copies of depth or stencil need a queue with graphics (VUID-vkCmdCopyBufferToImage-commandBuffer-07739).
     /// 4. The queue family supports the stages of `before` and `after` (VUID-vkCmdPipelineBarrier-srcStageMask-06461,
     ///    -dstStageMask-06462), and each use has accesses of its stages only (-pBufferMemoryBarriers-02817 and -02818,
-    ///    -pImageMemoryBarriers-02819 and -02820). An upload that is [handed over](Upload::hand_over) is handed over by this
-    ///    family (-srcQueueFamilyIndex-10388); its use after is the other family's, and so are the stages.
+    ///    -pImageMemoryBarriers-02819 and -02820). An upload that is [handed over](Upload::hand_over) is handed over by
+    ///    this family (-srcQueueFamilyIndex-10388); its use after is the other family's, and so are the stages.
     pub unsafe fn record<D: AsRef<[u8]>>(
         &mut self,
         commands: vk::CommandBuffer,
@@ -195,9 +197,9 @@ impl<A: AllocatorRef> Uploader<A> {
     /// Writes an upload in place where its target is mapped, and records it otherwise; [`Progress::Done`] says which.
     ///
     /// On unified memory and with a resizable BAR, `gpu_only` memory may be mapped, and `stream` memory is. In place,
-    /// nothing is recorded, no barrier either: what is submitted from then on sees the bytes. While copies to the same buffer
-    /// handle are recorded here or in flight, until [`collect`](Self::collect) takes their room back, it is staged behind a
-    /// barrier that waits for them, so that it comes after them on every device.
+    /// nothing is recorded, no barrier either: what is submitted from then on sees the bytes. While copies to the same
+    /// buffer handle are recorded here or in flight, until [`collect`](Self::collect) takes their room back, it is
+    /// staged behind a barrier that waits for them, so that it comes after them on every device.
     ///
     /// # Errors
     /// As [`record`](Self::record), and `Access` where the range ends outside the memory or the driver fails to flush.
@@ -205,11 +207,11 @@ impl<A: AllocatorRef> Uploader<A> {
     /// # Safety
     /// 1. The duties of [`record`](Self::record).
     /// 2. The target is a buffer bound at the start of `memory`, or an image.
-    /// 3. Nothing that was submitted, or that is recorded and may be submitted, uses the range any more: in place, the bytes
-    ///    change now. Copies that this uploader itself has recorded to the same buffer handle and not collected may; those to
-    ///    an image or another buffer in the same memory it does not know, and they may not. In memory that is not coherent
-    ///    the range is rounded to whole atoms, and the device has written nothing else in them since the host last
-    ///    invalidated it.
+    /// 3. Nothing that was submitted, or that is recorded and may be submitted, uses the range any more: in place, the
+    ///    bytes change now. Copies that this uploader itself has recorded to the same buffer handle and not collected
+    ///    may; those to an image or another buffer in the same memory it does not know, and they may not. In memory
+    ///    that is not coherent the range is rounded to whole atoms, and the device has written nothing else in them
+    ///    since the host last invalidated it.
     pub unsafe fn record_or_write<D: AsRef<[u8]>>(
         &mut self,
         commands: vk::CommandBuffer,
@@ -264,14 +266,14 @@ impl<A: AllocatorRef> Uploader<A> {
     /// Records the other half of [`Upload::hand_over`], on the queue family that takes the target over; tells whether
     /// there is one. An upload that was written in place has none.
     ///
-    /// What precedes an acquisition on its queue is not named by its barrier: of the source stages the specification takes no
-    /// notice. So a wait at the stages of the next use, such as `FRAGMENT_SHADER`, would hold those back and not the
-    /// acquisition with its change of layout.
+    /// What precedes an acquisition on its queue is not named by its barrier: of the source stages the specification
+    /// takes no notice. So a wait at the stages of the next use, such as `FRAGMENT_SHADER`, would hold those back and
+    /// not the acquisition with its change of layout.
     ///
     /// # Safety
     /// 1. `commands` is recording outside a render pass, on a queue of the family that the target goes to, and runs
-    ///    after the release: a semaphore that the release's submission signals is waited for at the stage `ALL_COMMANDS`
-    ///    (`pWaitDstStageMask`, or `stageMask` of a `VkSemaphoreSubmitInfo`).
+    ///    after the release: a semaphore that the release's submission signals is waited for at the stage
+    ///    `ALL_COMMANDS` (`pWaitDstStageMask`, or `stageMask` of a `VkSemaphoreSubmitInfo`).
     /// 2. The target is alive until the commands have run. The upload is done and this is called once for it.
     /// 3. The family supports the stages of the use after, which has accesses of those stages only, as duty 4 of
     ///    [`record`](Self::record) says it.
@@ -293,8 +295,8 @@ impl<A: AllocatorRef> Uploader<A> {
         self.points.submitted(point)
     }
 
-    /// Takes the room of all batches up to a point back. `u64::MAX` stands for an idle device: all that were submitted so
-    /// far have passed, and later ones go on from the highest point as ever.
+    /// Takes the room of all batches up to a point back. `u64::MAX` stands for an idle device: all that were submitted
+    /// so far have passed, and later ones go on from the highest point as ever.
     ///
     /// # Safety
     /// The device is done with every batch whose point is `completed` or below.
@@ -305,8 +307,9 @@ impl<A: AllocatorRef> Uploader<A> {
         }
     }
 
-    /// Takes the room of what was recorded since the last [`submitted`](Self::submitted) back. The uploads concerned go on
-    /// from what was submitted of them when they are recorded again, or [rewound](Self::rewind) to see how far they are.
+    /// Takes the room of what was recorded since the last [`submitted`](Self::submitted) back. The uploads concerned go
+    /// on from what was submitted of them when they are recorded again, or [rewound](Self::rewind) to see how far they
+    /// are.
     ///
     /// # Safety
     /// The command buffers into which it was recorded are never submitted, or reset before they are.
@@ -318,11 +321,11 @@ impl<A: AllocatorRef> Uploader<A> {
     }
 
     /// Puts an upload back to where the last submitted batch left it, if what was recorded of it since was
-    /// [discarded](Self::discard_recorded); tells whether it was. It may be called at any time before the upload is recorded
-    /// again, whatever was submitted in between.
+    /// [discarded](Self::discard_recorded); tells whether it was. It may be called at any time before the upload is
+    /// recorded again, whatever was submitted in between.
     ///
-    /// It goes on from there: what was submitted of it stays, and the barrier before it is recorded again only if that was
-    /// discarded too. One of which nothing was discarded is left as it is, and so is what was written in place.
+    /// It goes on from there: what was submitted of it stays, and the barrier before it is recorded again only if that
+    /// was discarded too. One of which nothing was discarded is left as it is, and so is what was written in place.
     pub fn rewind<D: AsRef<[u8]>>(&self, upload: &mut Upload<D>) -> bool {
         upload.transfer.rewind(Batch::is_discarded)
     }

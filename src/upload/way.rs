@@ -5,10 +5,10 @@
 //! visible to what is submitted (Vulkan specification, "Host Write Ordering Guarantees").
 //!
 //! Images are always staged. The host may touch a linear image in the layouts `PREINITIALIZED` and `GENERAL` only; one
-//! that is to be sampled in another layout needs a command anyway, and one that stays in `GENERAL` is slower to use than
-//! to copy. A resource that changes its queue family is staged too: the command that releases it is recorded with the
-//! copy, and without it the acquisition would have no counterpart. And a write in place must not overtake a copy to the
-//! same buffer that is recorded or in flight and runs later: that would have the last word.
+//! that is to be sampled in another layout needs a command anyway, and one that stays in `GENERAL` is slower to use
+//! than to copy. A resource that changes its queue family is staged too: the command that releases it is recorded with
+//! the copy, and without it the acquisition would have no counterpart. And a write in place must not overtake a copy to
+//! the same buffer that is recorded or in flight and runs later: that would have the last word.
 
 /// How bytes get to their target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -211,6 +211,22 @@ fn long_and_crowded_functions_are_caught() {
 }
 
 #[test]
+fn a_comment_that_is_too_wide_is_caught() {
+    let comment = |prefix: &str, width: usize| format!("{prefix}{}", "é".repeat(width - prefix.len()));
+    for prefix in ["//! ", "/// ", "    // "] {
+        let text = format!("{}\nfn f() {{}}", comment(prefix, 121));
+        let found = faults_with("memory_type/budget.rs", &text).join("\n");
+        assert!(found.contains("budget.rs:1: a comment of 121 columns"), "{found}");
+    }
+    let fenced = format!("//! ```text\n{}\n//! ```", comment("//! ", 200));
+    let texts = [comment("//! ", 120), fenced, comment("//! |", 200)].map(|text| format!("{text}\n"));
+    for text in &texts {
+        assert_clean("memory_type/budget.rs", text);
+    }
+    assert_caught("memory_type/budget.rs", &format!("{}{}\n", texts[1], comment("//! ", 121)), "a comment of 121");
+}
+
+#[test]
 fn a_file_that_is_no_rust_is_caught() {
     assert_caught("memory_type/budget.rs", "fn f() { let }", "expected");
 }

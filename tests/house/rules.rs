@@ -7,6 +7,9 @@ use crate::source::Source;
 use std::collections::BTreeMap;
 use syn::{Item, UseTree};
 
+/// What rustfmt.toml says of the code.
+const MAX_COLUMNS: usize = 120;
+
 /// What the crate's root re-exports by name: where each name comes from.
 type Exports = BTreeMap<String, Vec<String>>;
 
@@ -30,6 +33,7 @@ pub(crate) fn faults(sources: &[Source]) -> Vec<String> {
         faults.extend(unsafe_faults(source, mentions));
         faults.extend(mentions.crowded.iter().map(|name| format!("{}: {name} has too many parameters", source.path)));
         faults.extend(sizes::faults(source));
+        faults.extend(width_faults(source));
     }
     faults.extend(lint_faults(&read));
     faults
@@ -158,6 +162,25 @@ fn outside_fault(room: &str, path: &[String], is_test: bool) -> Option<String> {
         _ => false,
     };
     (is_lock && room != "sync").then(|| "takes locks and atomics from somewhere else than crate::sync".to_owned())
+}
+
+/// Comments are as wide as rustfmt makes the code at most, but for tables, and for what stands between fences: drawings and
+/// examples.
+fn width_faults(source: &Source) -> Vec<String> {
+    let (mut faults, mut is_fenced) = (Vec::new(), false);
+    for (line, number) in source.text.lines().zip(1..) {
+        let comment = line.trim_start().strip_prefix("//").map(|text| text.trim_start_matches(['/', '!']).trim_start());
+        let Some(comment) = comment else {
+            is_fenced = false;
+            continue;
+        };
+        is_fenced ^= comment.starts_with("```");
+        let width = line.chars().count();
+        if width > MAX_COLUMNS && !is_fenced && !comment.starts_with('|') {
+            faults.push(format!("{}:{number}: a comment of {width} columns; {MAX_COLUMNS} at most", source.path));
+        }
+    }
+    faults
 }
 
 fn unsafe_faults(source: &Source, mentions: &Mentions) -> Option<String> {

@@ -81,8 +81,8 @@ impl PoolCreateInfo {
 
     /// Chooses how blocks are cut; TLSF if nothing is said.
     ///
-    /// Slots are rounded up to 256 bytes and to the minimum alignment. Images of optimal tiling get slots only where these
-    /// are whole pages of `bufferImageGranularity`, or the pool is of their [`kind`](Self::kind).
+    /// Slots are rounded up to 256 bytes and to the minimum alignment. Images of optimal tiling get slots only where
+    /// these are whole pages of `bufferImageGranularity`, or the pool is of their [`kind`](Self::kind).
     #[must_use]
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
@@ -96,20 +96,20 @@ impl PoolCreateInfo {
         self
     }
 
-    /// Keeps at least so many blocks; they are opened when the pool is created. A pool of lazily allocated memory has none,
-    /// and is refused (`Unsupported`): each of its images has memory of its own.
+    /// Keeps at least so many blocks; they are opened when the pool is created. A pool of lazily allocated memory has
+    /// none, and is refused (`Unsupported`): each of its images has memory of its own.
     #[must_use]
     pub fn min_block_count(mut self, count: u32) -> Self {
         self.min_block_count = count;
         self
     }
 
-    /// Opens at most so many blocks. Where all are there or on their way and none has room, a thread waits for those that
-    /// are on their way before it is refused.
+    /// Opens at most so many blocks. Where all are there or on their way and none has room, a thread waits for those
+    /// that are on their way before it is refused.
     ///
-    /// An empty block makes way for a larger one, where blocks grow with demand. Where the minimum needs it, it goes when
-    /// the larger one is there, which takes memory for both, and stays where that cannot be opened. The larger one stays even
-    /// where the resource that it was opened for cannot be bound.
+    /// An empty block makes way for a larger one, where blocks grow with demand. Where the minimum needs it, it goes
+    /// when the larger one is there, which takes memory for both, and stays where that cannot be opened. The larger one
+    /// stays even where the resource that it was opened for cannot be bound.
     #[must_use]
     pub fn max_block_count(mut self, count: u32) -> Self {
         self.max_block_count = count;
@@ -125,9 +125,10 @@ impl PoolCreateInfo {
 
     /// Serves resources of this kind only.
     ///
-    /// Where both kinds share blocks, which is what a pool does if nothing is said, each non-linear resource takes whole
-    /// pages of `bufferImageGranularity`, which has up to 128 KiB. A pool of one kind has no pages: sizes and slots
-    /// are what the resources need. A resource of the other kind is refused, on every device, whatever its granularity.
+    /// Where both kinds share blocks, which is what a pool does if nothing is said, each non-linear resource takes
+    /// whole pages of `bufferImageGranularity`, which has up to 128 KiB. A pool of one kind has no pages: sizes and
+    /// slots are what the resources need. A resource of the other kind is refused, on every device, whatever its
+    /// granularity.
     ///
     /// # Examples
     /// ```

@@ -23,7 +23,8 @@ pub enum CreatePoolError {
         /// The alignment asked for, in bytes.
         alignment: u64,
     },
-    /// Blocks of this size cannot be: in no memory type that the pool might be made of. The bounds are those of the last.
+    /// Blocks of this size cannot be: in no memory type that the pool might be made of. The bounds are those of the
+    /// last.
     #[error("blocks of {block_size} bytes cannot be: they hold from {min} to {max} bytes here")]
     BadBlockSize {
         /// The size asked for, in bytes.

@@ -25,9 +25,10 @@ impl Allocator {
         }
     }
 
-    /// Chooses what an opening has given back first: of its own pool, then of any. What a rehearsal has given back already is
-    /// gone. Nothing is given back for an opening that the budget refuses all the same: the blocks may be what serves the
-    /// request further down the ladder. (Where another thread's release lets it through all the same, the peak rises by them.)
+    /// Chooses what an opening has given back first: of its own pool, then of any. What a rehearsal has given back
+    /// already is gone. Nothing is given back for an opening that the budget refuses all the same: the blocks may be
+    /// what serves the request further down the ladder. (Where another thread's release lets it through all the same,
+    /// the peak rises by them.)
     pub(super) fn give_backs(
         &self,
         own: &NumberedPool,

@@ -141,7 +141,8 @@ impl Rehearse {
         Some(Rehearsed::existing(self.probe(pool, request)?))
     }
 
-    /// Looks at the other shards before a block is opened, as [`find_instead_of_a_block`](super::room::find_instead_of_a_block) does.
+    /// Looks at the other shards before a block is opened, as
+    /// [`find_instead_of_a_block`](super::room::find_instead_of_a_block) does.
     fn find_instead_of_a_block(
         &self,
         allocator: &Allocator,

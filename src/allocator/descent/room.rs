@@ -13,8 +13,8 @@ use crate::allocator::stamp::Stamp;
 use crate::pool::{AtLimit, Busy, Placement, PoolRequest, Refusal};
 use crate::suballocator::Request;
 
-/// Cuts a range from a block that the pool has, or another of its shards that is not busy, unless they have been too often:
-/// a block of one's own ends the collisions.
+/// Cuts a range from a block that the pool has, or another of its shards that is not busy, unless they have been too
+/// often: a block of one's own ends the collisions.
 pub(super) fn find_existing(
     allocator: &Allocator,
     pool: &NumberedPool,
@@ -38,7 +38,8 @@ fn borrow(pool: &NumberedPool, sibling: &NumberedPool, range: &Request) -> Optio
     Some((placement, sibling.stamp()))
 }
 
-/// Does the same where what else there is, is a refusal or a wait: any shard serves, and one that is busy is waited for.
+/// Does the same where what else there is, is a refusal or a wait: any shard serves, and one that is busy is waited
+/// for.
 pub(super) fn find_anywhere(
     allocator: &Allocator,
     pool: &NumberedPool,
@@ -48,8 +49,8 @@ pub(super) fn find_anywhere(
     shards.find_map(|shard| Some((shard.allocate_existing(&request.range)?, shard.stamp())))
 }
 
-/// Looks at the other shards before a block is opened: moves an empty block of one here and cuts a range from it, or cuts one
-/// where room was prewarmed, which is for all.
+/// Looks at the other shards before a block is opened: moves an empty block of one here and cuts a range from it, or
+/// cuts one where room was prewarmed, which is for all.
 pub(super) fn find_instead_of_a_block(
     allocator: &Allocator,
     pool: &NumberedPool,
@@ -65,8 +66,8 @@ pub(super) fn find_instead_of_a_block(
     prewarmed.find_map(|sibling| Some((sibling.allocate_existing(range)?, sibling.stamp())))
 }
 
-/// Looks for room that there is by now, and waits for what is on its way where that took the room, or may be a block that moves
-/// from shard to shard.
+/// Looks for room that there is by now, and waits for what is on its way where that took the room, or may be a block
+/// that moves from shard to shard.
 pub(super) fn look_once_more(
     allocator: &Allocator,
     pool: &NumberedPool,
@@ -90,9 +91,9 @@ pub(super) fn look_once_more(
     Ok(found)
 }
 
-/// Waits for the blocks that other threads are opening for the pool or its shards, whether a growth has promised them or
-/// not: they have reserved what was refused here. Where they are refused too, so is this attempt, and nobody waits in
-/// turns.
+/// Waits for the blocks that other threads are opening for the pool or its shards, whether a growth has promised them
+/// or not: they have reserved what was refused here. Where they are refused too, so is this attempt, and nobody waits
+/// in turns.
 fn await_openings(allocator: &Allocator, pool: &NumberedPool, request: &PoolRequest) -> Option<(Placement, Stamp)> {
     core::iter::once(pool).chain(allocator.pools().siblings(pool)).for_each(|shard| shard.await_openings());
     // One that has just ended is not waited for: whatever came of the openings, there may be room by now.

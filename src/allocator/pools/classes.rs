@@ -1,5 +1,5 @@
-//! The pools of other classes than the default ones, those of a priority or of the short-lived: by memory type and class, each
-//! with its shards. None ever goes, so finding one takes no lock.
+//! The pools of other classes than the default ones, those of a priority or of the short-lived: by memory type and
+//! class, each with its shards. None ever goes, so finding one takes no lock.
 
 use std::sync::Arc;
 

@@ -8,9 +8,9 @@
 //!
 //! A shard that has no room takes some of its siblings', as long as it seldom finds them at work ([`Borrowing`]).
 //!
-//! A thread stays with its shard: threads that moved on when a lock is busy would scatter their allocations, and collide
-//! when they free them. Without contention nothing opens, so one thread has one pool and the same placement on every
-//! run. An allocation is freed into the shard that its stamp names, whoever frees it.
+//! A thread stays with its shard: threads that moved on when a lock is busy would scatter their allocations, and
+//! collide when they free them. Without contention nothing opens, so one thread has one pool and the same placement on
+//! every run. An allocation is freed into the shard that its stamp names, whoever frees it.
 //!
 //! Invariants:
 //! - H1: `open` is a power of two, never falls, and is at most [`SHARD_COUNT`] and the threads that have had numbers at
@@ -30,13 +30,12 @@ pub(crate) const SHARD_COUNT: usize = 16;
 const MOST_OPEN: u32 = 16;
 const _: () = assert!(MOST_OPEN as usize == SHARD_COUNT, "one constant in two types");
 
-/// Collisions between two openings: few enough that threads which load side by side come apart while they do, and do not fill
-/// one shard for all of them; more than a thread has that comes by once.
-/// Models need fewer steps.
+/// Collisions between two openings: few enough that threads which load side by side come apart while they do, and do
+/// not fill one shard for all of them; more than a thread has that comes by once. Models need fewer steps.
 pub(super) const COLLISIONS_TO_OPEN: u32 = if cfg!(loom) { 2 } else { 8 };
 
-/// So many collisions in the room of siblings, and a shard opens blocks of its own though they have room: more than threads
-/// that meet once in a while have, and few enough that borrowing among threads at work ends at once.
+/// So many collisions in the room of siblings, and a shard opens blocks of its own though they have room: more than
+/// threads that meet once in a while have, and few enough that borrowing among threads at work ends at once.
 const COLLISIONS_TO_LEAVE: u32 = if cfg!(loom) { 1 } else { 4 };
 
 /// A pool and, once threads collide in it, its further shards.
@@ -139,11 +138,11 @@ impl Borrowing {
     }
 }
 
-/// *Policy*: whether a shard without room takes some of its siblings', after so many collisions there. Once they are too many
-/// it opens blocks, as long as it can have any.
+/// *Policy*: whether a shard without room takes some of its siblings', after so many collisions there. Once they are
+/// too many it opens blocks, as long as it can have any.
 ///
-/// What is borrowed saves memory, and costs a collision whenever its user and the sibling's thread are at work at once: when
-/// it is cut, and when it is freed.
+/// What is borrowed saves memory, and costs a collision whenever its user and the sibling's thread are at work at once:
+/// when it is cut, and when it is freed.
 const fn may_borrow(collisions: u32) -> bool {
     collisions < COLLISIONS_TO_LEAVE
 }

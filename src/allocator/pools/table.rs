@@ -2,8 +2,8 @@
 //! different pools share no cache line.
 //!
 //! Invariants:
-//! - T1: entries change hands, and `len` and `first_vacant` with them, under the lock of [`Departed`] alone, which is taken
-//!   before that of an entry; an entry's before its pool's.
+//! - T1: entries change hands, and `len` and `first_vacant` with them, under the lock of [`Departed`] alone, which is
+//!   taken before that of an entry; an entry's before its pool's.
 //! - T2: no entry from `len` on has a pool, and none below `first_vacant` is without.
 
 use std::sync::Arc;
@@ -81,8 +81,8 @@ impl PoolTable {
         entries.filter_map(|entry| entry.pool().map(&counter)).sum()
     }
 
-    /// Inserts the pool that `make` returns for the lowest free number; `None` where it returns none or the table is full.
-    /// `_proof` shows that the caller holds T1's lock; nothing of it is read.
+    /// Inserts the pool that `make` returns for the lowest free number; `None` where it returns none or the table is
+    /// full. `_proof` shows that the caller holds T1's lock; nothing of it is read.
     pub(super) fn insert(
         &self,
         _proof: &mut Departed,

@@ -10,13 +10,13 @@ use crate::suballocator::{self, Algorithm};
 /// Every offset in a default pool is a multiple of this, in bytes: buffers align to 16 to 256. Measured: 16 costs 1 %
 /// more instructions, 256 saves 1 %.
 const UNIT: u64 = 64;
-/// Sizes up to this are served from slabs, in bytes. Measured against 64 KiB (`benches/JOURNAL.md`): mixed sizes of up to
-/// 1 MiB take an eighth fewer instructions; the recorded applications reserve 0.7 % less at a card's sizes, 1.2 % more
-/// at recorded ones.
+/// Sizes up to this are served from slabs, in bytes. Measured against 64 KiB (`benches/JOURNAL.md`): mixed sizes of up
+/// to 1 MiB take an eighth fewer instructions; the recorded applications reserve 0.7 % less at a card's sizes, 1.2 %
+/// more at recorded ones.
 const SLAB_LIMIT: u64 = 256 << 10;
-/// Larger sizes are served from slabs too where they are at most an 8,192nd of what is live in their pool: from 2 GiB on.
-/// Measured over eight draws and more with 10 GiB live (`benches/JOURNAL.md`): a level that streams takes a sixth less time,
-/// mixed sizes of up to 16 MiB a tenth less, the memory is the same within 0.3 %; more where sizes shift.
+/// Larger sizes are served from slabs too where they are at most an 8,192nd of what is live in their pool: from 2 GiB
+/// on. Measured over eight draws and more with 10 GiB live (`benches/JOURNAL.md`): a level that streams takes a sixth
+/// less time, mixed sizes of up to 16 MiB a tenth less, the memory is the same within 0.3 %; more where sizes shift.
 const LARGE_SLOT_SHIFT: u32 = 13;
 /// Sizes from this on lie at the high end of a free range, in bytes: small and large do not mix.
 const HIGH_END_FROM: u64 = 64 << 10;

@@ -173,8 +173,8 @@ fn read(file: &Path) -> Result<(Trace, Option<AppMemory>), CliError> {
     Ok((trace, statistics.map(|statistics| statistics.app_device_memory)))
 }
 
-/// Writes the records and prints the table, whichever of the two fails, and judges what was replayed. Where nothing was,
-/// older records stay.
+/// Writes the records and prints the table, whichever of the two fails, and judges what was replayed. Where nothing
+/// was, older records stay.
 fn show(rows: &[Row], json: Option<JsonFile>, out: &mut dyn Write) -> Result<(), CliError> {
     let records: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
     // The file first: whoever closes the pipe that reads the table still gets it.

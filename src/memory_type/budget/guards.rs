@@ -1,4 +1,5 @@
-//! What is under way at the budget: bytes reserved before the driver has given them, bytes held until it has freed them.
+//! What is under way at the budget: bytes reserved before the driver has given them, bytes held until it has freed
+//! them.
 
 use core::mem;
 

@@ -8,7 +8,8 @@ use crate::device::MemoryHeap;
 
 /// One part in this many of a small BAR heap is left to the driver and the application: 32 MiB of 256.
 ///
-/// Taste: drivers keep command buffers and descriptors there, and fall over (or fall back to slow memory) when it is full.
+/// Taste: drivers keep command buffers and descriptors there, and fall over (or fall back to slow memory) when it is
+/// full.
 const SMALL_BAR_HEADROOM: u64 = 8;
 
 /// One part in this many of a heap is left free where the driver names no budget.
@@ -77,8 +78,8 @@ pub(super) struct HeapFacts {
     pub(super) cap: u64,
 }
 
-/// What changes about a heap. `own` is `settled`, `leaving`, and what the driver is not known to count yet: reserved and
-/// not committed, or lazily allocated and not looked at.
+/// What changes about a heap. `own` is `settled`, `leaving`, and what the driver is not known to count yet: reserved
+/// and not committed, or lazily allocated and not looked at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HeapState {
     /// Bytes reserved, held, or about to be freed.
@@ -123,7 +124,8 @@ impl HeapFacts {
         }
     }
 
-    /// Says whether so many more bytes can be had (I1, I2). What is hardest to move is named first: heap, limit, budget.
+    /// Says whether so many more bytes can be had (I1, I2). What is hardest to move is named first: heap, limit,
+    /// budget.
     pub(super) fn check(&self, heap_index: u32, heap: &HeapUsage, asked: u64, bound: Bound) -> Result<(), Refused> {
         let is_device_local = self.is_device_local;
         let (usage, own, cap) = (heap.usage(), heap.own, heap.cap);

@@ -275,7 +275,8 @@ fn a_refusal_waits_for_a_release_in_flight() {
     assert_eq!((budget.heap(0).own, budget.object_count()), (500, 1));
 }
 
-/// One that ends sooner, on another heap, is not the one that was waited for, whether it began before the wait or later.
+/// One that ends sooner, on another heap, is not the one that was waited for, whether it began before the wait or
+/// later.
 #[test]
 fn a_refusal_waits_for_the_release_that_helps_not_for_any() {
     let budget = Budget::new(&layouts::of("geforce-rtx-3070"), &[Some(1000)]);

@@ -1,4 +1,5 @@
-//! What is chained to an allocation, empty lists, flags and priorities: each rule fires, and its legal neighbour does not.
+//! What is chained to an allocation, empty lists, flags and priorities: each rule fires, and its legal neighbour does
+//! not.
 
 use super::super::{Profile, SimDevice};
 use super::{allocate, free, rules};

@@ -92,8 +92,8 @@ fn map(sim: &SimDevice, memory: vk::DeviceMemory, offset: u64, size: u64) -> Res
     unsafe { sim.device().map_memory(memory, offset, size, vk::MemoryMapFlags::empty()) }.map(<*mut _>::cast)
 }
 
-/// The rule that no test breaks, since it would be a bug of the simulation. It is put together below, so that this file does
-/// not count as its test.
+/// The rule that no test breaks, since it would be a bug of the simulation. It is put together below, so that this file
+/// does not count as its test.
 const UNTESTED: &str = "panic";
 
 /// Returns the sources of a folder: file names and texts, in order.

@@ -1,4 +1,5 @@
-//! What a program cannot know, for want of a version or extension, it is not judged by; nor is it answered what is not there.
+//! What a program cannot know, for want of a version or extension, it is not judged by; nor is it answered what is not
+//! there.
 
 use super::super::{Features, GIB, Profile, SimDevice};
 use super::{allocate, bind_buffer, bind_image, buffer, destroy_buffer, free, image, image_info, rules};

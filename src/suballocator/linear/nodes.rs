@@ -5,16 +5,16 @@
 //! nodes   [ border | C | D | border | E | spare … ]      32 bytes each, two to a cache line
 //! ```
 //!
-//! The border stands for both ends of its region: it ends at 0, where what is free in front of the first range starts, and
-//! it starts at the region's size. So what is free lies between a node and the next one, always, and nobody asks whether
-//! there is one.
+//! The border stands for both ends of its region: it ends at 0, where what is free in front of the first range starts,
+//! and it starts at the region's size. So what is free lies between a node and the next one, always, and nobody asks
+//! whether there is one.
 //!
 //! Invariants:
 //! * N1: the nodes of a region are a ring through its border, in the order of their offsets; the links agree; no range
 //!   has size 0, overlaps another or lies outside of its region.
 //! * N2: a node is the border of one region, a used range of one region, or in the spare list.
-//! * N3: a node's stamp is odd exactly while it is a used range. It grows with each use and each free, so an old key of it
-//!   is recognised until 2^31 uses later.
+//! * N3: a node's stamp is odd exactly while it is a used range. It grows with each use and each free, so an old key of
+//!   it is recognised until 2^31 uses later.
 
 use alloc::vec::Vec;
 
@@ -106,8 +106,8 @@ impl Nodes {
         }
     }
 
-    /// Lets the table grow by a quarter, as doubling would break the bound on host memory. All that it grows by is spare at
-    /// once, so the short way of an allocation finds it.
+    /// Lets the table grow by a quarter, as doubling would break the bound on host memory. All that it grows by is
+    /// spare at once, so the short way of an allocation finds it.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
@@ -120,9 +120,9 @@ impl Nodes {
         self.spare = index_of(first);
     }
 
-    /// Links a range of `last + 1` units behind a node, right where that ends, if it fits there and starts at a multiple of
-    /// `mask + 1`. Returns the range's key and start; `None`, and nothing changed, otherwise, and where there is no spare
-    /// node.
+    /// Links a range of `last + 1` units behind a node, right where that ends, if it fits there and starts at a
+    /// multiple of `mask + 1`. Returns the range's key and start; `None`, and nothing changed, otherwise, and where
+    /// there is no spare node.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn push(&mut self, prev: u32, (last, mask): (u64, u64), home: u32) -> Option<(RangeKey, u64)> {
@@ -154,8 +154,8 @@ impl Nodes {
         RangeKey { index, generation: stamp }
     }
 
-    /// Unlinks the range that a key names, and returns what it was; `None`, and nothing changed, for a stale key, and for the
-    /// last range of its region by the short way.
+    /// Unlinks the range that a key names, and returns what it was; `None`, and nothing changed, for a stale key, and
+    /// for the last range of its region by the short way.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the hot path is one function: a call would cost as much as its work")]
     pub(super) fn unlink(&mut self, key: RangeKey, way: Way) -> Option<Node> {

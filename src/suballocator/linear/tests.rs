@@ -296,7 +296,8 @@ fn what_a_ring_left_behind_is_found_without_a_walk() {
 
 #[test]
 fn the_last_range_of_a_ring_is_whatever_has_become_it() {
-    // Used up to the end; freed from the end, with and without a free range in front, by the long way and the short one.
+    // Used up to the end; freed from the end, with and without a free range in front, by the long way and the short
+    // one.
     for order in [[2, 3], [3, 2]] {
         for is_short in [false, true] {
             let mut line = Line::new(&[100]);

@@ -13,7 +13,8 @@ use super::slots::without_lowest;
 /// Slabs of one class: as many as two levels of bits count.
 pub(super) const PLACE_COUNT: usize = 64 * 64;
 
-/// The bits that say of a slab that it has room, kept in it: a shift by what is only known then costs three instructions.
+/// The bits that say of a slab that it has room, kept in it: a shift by what is only known then costs three
+/// instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct RoomBits {
     /// In the word of its place.

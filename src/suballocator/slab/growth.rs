@@ -12,9 +12,9 @@
 /// Most slots of a slab: as many as a machine word has bits.
 const SLOT_COUNT: u64 = 64;
 
-/// Largest slab in bytes while its class has few slots: what one remaining slot can pin. Two slots of 256 KiB: with one, mixed
-/// sizes of up to 1 MiB take 8 % more instructions and half as many host bytes again, and the recorded applications save
-/// nothing.
+/// Largest slab in bytes while its class has few slots: what one remaining slot can pin. Two slots of 256 KiB: with
+/// one, mixed sizes of up to 1 MiB take 8 % more instructions and half as many host bytes again, and the recorded
+/// applications save nothing.
 const SLAB_BYTES: u64 = 512 << 10;
 
 /// Smallest slab, as a share (1/n) of the largest: 4 KiB, so that sizes of no account cost few slabs.
@@ -28,28 +28,28 @@ const MANY_SLOTS: u64 = 64;
 /// A slab of a class with many slots may have this share (1/n) of them: so a class of any size has few slabs.
 const SLAB_SHARE: u64 = 64;
 
-/// Slots of every slab of large ones. Measured on a level that streams, and on mixed sizes of up to 1 and 16 MiB, with 10 GiB
-/// and more live, before their share was bound: with up to 64, as large as a 1,024th of what is live, 0.2 % more memory in the same time; with four, of
-/// twice the size, 0.2 % more in 4 % less.
+/// Slots of every slab of large ones. Measured on a level that streams, and on mixed sizes of up to 1 and 16 MiB, with
+/// 10 GiB and more live, before their share was bound: with up to 64, as large as a 1,024th of what is live, 0.2 % more
+/// memory in the same time; with four, of twice the size, 0.2 % more in 4 % less.
 const LARGE_SLOT_COUNT: u64 = 8;
 
-/// Slabs of large slots have this share (1/n) of what is live together, at most: what other sizes may find themselves kept
-/// from. Measured where sizes shift: of 12 GiB of 256 KiB to 1.5 MiB nine of ten are freed at random, and 1.5 to 6 MiB come in
-/// their place: 1.10 reserved / live, without a bound 1.15, without such slabs 1.07. The time of the other workloads is the
-/// same with and without it.
+/// Slabs of large slots have this share (1/n) of what is live together, at most: what other sizes may find themselves
+/// kept from. Measured where sizes shift: of 12 GiB of 256 KiB to 1.5 MiB nine of ten are freed at random, and 1.5 to 6
+/// MiB come in their place: 1.10 reserved / live, without a bound 1.15, without such slabs 1.07. The time of the other
+/// workloads is the same with and without it.
 const LARGE_SHARE: u64 = 8;
 
-/// A slab of large slots is cut only out of a free range that holds so many of them. The gaps that large resources leave stay
-/// for single ones: wherever a slab fits instead, a level that streams reserves 1.15 of what is live, not 1.09, and mixed sizes
-/// of up to 16 MiB 1.2, not 1.07 (without a bound on their share).
+/// A slab of large slots is cut only out of a free range that holds so many of them. The gaps that large resources
+/// leave stay for single ones: wherever a slab fits instead, a level that streams reserves 1.15 of what is live, not
+/// 1.09, and mixed sizes of up to 16 MiB 1.2, not 1.07 (without a bound on their share).
 const LARGE_SLAB_ROOM: u64 = 2 * LARGE_SLOT_COUNT;
 
-/// Empty slabs are kept up to this many bytes plus a 32nd of what is live. With 1 MiB instead, ten live allocations of up to
-/// 1 MiB cost a fifth more instructions.
+/// Empty slabs are kept up to this many bytes plus a 32nd of what is live. With 1 MiB instead, ten live allocations of
+/// up to 1 MiB cost a fifth more instructions.
 const KEPT_BYTES: u64 = 4 << 20;
 
-/// Returns how many slots the next slab of a class has, a power of two, where a slot has so many bytes and the class so many
-/// slots.
+/// Returns how many slots the next slab of a class has, a power of two, where a slot has so many bytes and the class so
+/// many slots.
 pub(super) fn small_slab_slots(slot: u64, slots: u64) -> u64 {
     let in_largest = SLAB_BYTES / slot;
     let share = slots / if slots < MANY_SLOTS { 2 } else { 4 };
@@ -57,14 +57,14 @@ pub(super) fn small_slab_slots(slot: u64, slots: u64) -> u64 {
     1 << count.clamp(1, SLOT_COUNT).ilog2()
 }
 
-/// Returns how many slots the next slab of a class of large ones has, where a slot has so many bytes, all slabs of large slots
-/// `large_bytes`, and `used_bytes` are live; 0 for no slab.
+/// Returns how many slots the next slab of a class of large ones has, where a slot has so many bytes, all slabs of
+/// large slots `large_bytes`, and `used_bytes` are live; 0 for no slab.
 pub(super) const fn large_slab_slots(slot: u64, large_bytes: u64, used_bytes: u64) -> u64 {
     if large_bytes + slot * LARGE_SLOT_COUNT <= used_bytes / LARGE_SHARE { LARGE_SLOT_COUNT } else { 0 }
 }
 
-/// Tells whether a slab of large slots may be cut out of a free range, both in units: a shorter one is better filled by the
-/// request itself.
+/// Tells whether a slab of large slots may be cut out of a free range, both in units: a shorter one is better filled by
+/// the request itself.
 #[inline]
 pub(in super::super) const fn is_worth_a_large_slab(slot: u64, range: u64) -> bool {
     slot * LARGE_SLAB_ROOM <= range

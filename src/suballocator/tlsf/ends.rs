@@ -5,10 +5,10 @@
 //! [ wanted        can lie here           ] [ what the slab keeps ] [ or here             ]
 //! ```
 //!
-//! A slab that one slot keeps in use keeps all others from every size but its own: where sizes change while something stays,
-//! most of what is reserved would be such slots. They are cut off only before a request is refused, and only where that
-//! serves it: what a class may need again soon is not given away for nothing. Slabs of small slots keep theirs: they hold
-//! little, and looking at them would cost mixed sizes of up to 1 MiB 4 % more instructions.
+//! A slab that one slot keeps in use keeps all others from every size but its own: where sizes change while something
+//! stays, most of what is reserved would be such slots. They are cut off only before a request is refused, and only
+//! where that serves it: what a class may need again soon is not given away for nothing. Slabs of small slots keep
+//! theirs: they hold little, and looking at them would cost mixed sizes of up to 1 MiB 4 % more instructions.
 
 use super::super::End;
 use super::super::free_lists::{LOOK_COUNT, Want};
@@ -27,8 +27,8 @@ struct FreeEnd {
 }
 
 impl Tlsf {
-    /// Finds room that would appear if free slots at one end of a slab in use were cut off. Up to 256 slabs are looked at,
-    /// those of the largest slots first.
+    /// Finds room that would appear if free slots at one end of a slab in use were cut off. Up to 256 slabs are looked
+    /// at, those of the largest slots first.
     #[cold]
     pub(super) fn find_at_end(&self, want: &Want) -> Option<Found> {
         self.free_ends().find_map(|FreeEnd { slab, side, start, end }| {

@@ -5,9 +5,9 @@
 //! give   [ free ][ used ][ free ] ──> [ free           ]
 //! ```
 //!
-//! What nearly every range needs is one function without calls, which branches as little as it can: which end serves, and
-//! which lists are empty, no processor can predict. What is rare (a gap on both sides, a part in front that stays in its
-//! list, no node at hand) is done in single steps, by a call. Both give the same ranges in the same lists.
+//! What nearly every range needs is one function without calls, which branches as little as it can: which end serves,
+//! and which lists are empty, no processor can predict. What is rare (a gap on both sides, a part in front that stays
+//! in its list, no node at hand) is done in single steps, by a call. Both give the same ranges in the same lists.
 
 use core::hint::select_unpredictable;
 
@@ -42,8 +42,8 @@ impl Tlsf {
         self.count_taken(taken)
     }
 
-    /// Takes just what is wanted out of a free range that holds it, for a slab; returns its place and its node. Nothing is
-    /// counted.
+    /// Takes just what is wanted out of a free range that holds it, for a slab; returns its place and its node. Nothing
+    /// is counted.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "few live make slabs again and again")]
     pub(super) fn use_just(&mut self, fit: Fit, want: &Want) -> (u64, u32) {
@@ -70,7 +70,8 @@ impl Tlsf {
         Suballocation { region, offset, size, key }
     }
 
-    /// Takes the whole range where the rest would be a sliver, else a piece at one end; what is left stays free and listed.
+    /// Takes the whole range where the rest would be a sliver, else a piece at one end; what is left stays free and
+    /// listed.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a part of `take_range`")]
     fn use_range(&mut self, fit: Fit, want: &Want, sliver_shift: u32) -> Taken {
@@ -137,8 +138,8 @@ impl Tlsf {
         (self.ranges.nodes[node as usize].place, key)
     }
 
-    /// Widens a cut to the whole free range where the rest would be a sliver: no range is split then, and none merged when
-    /// it is freed.
+    /// Widens a cut to the whole free range where the rest would be a sliver: no range is split then, and none merged
+    /// when it is freed.
     pub(super) fn with_sliver(&self, cut: Cut, want: &Want) -> Cut {
         let free = &self.ranges.nodes[cut.node as usize];
         let Cut { node, units, .. } = cut;

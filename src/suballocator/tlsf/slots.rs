@@ -6,8 +6,8 @@
 //!                                    ╰────────────> range freed <──────────╯ is removed, or `reclaim`
 //! ```
 //!
-//! The bound follows what is live, and is looked at when a slab becomes empty that is kept, and when a range is freed. Slots
-//! that are freed in between lower it and give nothing back.
+//! The bound follows what is live, and is looked at when a slab becomes empty that is kept, and when a range is freed.
+//! Slots that are freed in between lower it and give nothing back.
 //!
 //! Whatever frees a second range runs when the first free is complete: between reading a node and merging it, nothing
 //! else may merge.
@@ -36,8 +36,8 @@ impl SlotRule {
     /// The rule of an algorithm without slabs.
     pub(in super::super) const NONE: Self = Self { shift: 0, largest_mask: 0, has_classes: false };
 
-    /// Returns the class of the slot that may serve a request; `None` where only a range does. The class may be one that
-    /// there is not.
+    /// Returns the class of the slot that may serve a request; `None` where only a range does. The class may be one
+    /// that there is not.
     ///
     /// A size is rounded up to its alignment first: the slot that holds a multiple of an alignment is such a multiple
     /// too, as its steps are powers of two. Where that would waste more than a quarter, a range serves it.
@@ -82,9 +82,9 @@ impl Tlsf {
         class != NO_CLASS && !self.slabs.is_large(class)
     }
 
-    /// Tells whether a slab of large slots is to be made, if it may be, now that a request of their class would be cut out of a free range:
-    /// a smaller one is better filled by the request itself. The slab is sought anew, and so may lie in another range: as the
-    /// lists are in the order of sizes, no smaller one.
+    /// Tells whether a slab of large slots is to be made, if it may be, now that a request of their class would be cut
+    /// out of a free range: a smaller one is better filled by the request itself. The slab is sought anew, and so may
+    /// lie in another range: as the lists are in the order of sizes, no smaller one.
     #[inline]
     pub(super) fn is_for_large_slab(&self, class: usize, node: u32) -> bool {
         class != NO_CLASS
@@ -113,8 +113,8 @@ impl Tlsf {
         Some(slot)
     }
 
-    /// Returns what the next slab of a class needs, aligned so that its slots are as aligned as their size, and how many
-    /// slots it has; `None` where none may be made.
+    /// Returns what the next slab of a class needs, aligned so that its slots are as aligned as their size, and how
+    /// many slots it has; `None` where none may be made.
     #[inline]
     fn wanted_slab(&self, class: usize, end: End) -> Option<(Want, u64)> {
         let (slot, count) = (size_class::slab_slot(class), self.slabs.next_count(class, self.used_bytes));
@@ -134,7 +134,8 @@ impl Tlsf {
         })
     }
 
-    /// Returns the units of the largest free range that would appear if empty slabs were given back; 0 if there are none.
+    /// Returns the units of the largest free range that would appear if empty slabs were given back; 0 if there are
+    /// none.
     pub(super) fn largest_reclaimed(&self) -> u64 {
         self.vacant_spans().map(|(_, start, end)| end - start).max().unwrap_or(0)
     }

@@ -429,8 +429,8 @@ fn allocating_and_freeing_in_turn_reuses_one_slab() {
     assert_eq!(tlsf.slabs.table.len(), 1);
 }
 
-/// A slab of eight slots of 1 MiB is an eighth of what is live. There is a hole of 15 MiB for the first request and one of 16
-/// for the second.
+/// A slab of eight slots of 1 MiB is an eighth of what is live. There is a hole of 15 MiB for the first request and one
+/// of 16 for the second.
 #[test]
 fn a_slab_of_large_slots_is_cut_only_out_of_a_range_of_twice_its_size() {
     const MIB: u64 = 1 << 20;

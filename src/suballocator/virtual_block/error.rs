@@ -21,8 +21,8 @@ pub enum VirtualBlockError {
         /// The unit.
         unit: u64,
     },
-    /// The slot size is 0, no multiple of the unit, larger than the block, or so small that there are 2^32 slots. A block
-    /// need not be a whole number of slots: the rest is not used.
+    /// The slot size is 0, no multiple of the unit, larger than the block, or so small that there are 2^32 slots. A
+    /// block need not be a whole number of slots: the rest is not used.
     #[error(
         "slots of {slot_size} do not suit a block of {size}: they are whole units of {unit}, and 1 to 2^32 - 1 fit"
     )]
@@ -46,9 +46,9 @@ pub enum VirtualAllocateError {
     /// The request makes no sense. Correct it.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// Nothing free was found that holds it: see [`allocate`](super::VirtualBlock::allocate) for what may be missed. Free
-    /// something, or use a further block. [Fixed slots](super::super::Algorithm::Fixed) say so, too, of a size or an alignment
-    /// that no slot has: then only a block of other slots helps.
+    /// Nothing free was found that holds it: see [`allocate`](super::VirtualBlock::allocate) for what may be missed.
+    /// Free something, or use a further block. [Fixed slots](super::super::Algorithm::Fixed) say so, too, of a size or
+    /// an alignment that no slot has: then only a block of other slots helps.
     #[error("no free range for {size} aligned to {alignment}: {free_bytes} free, the largest range has {largest}")]
     NoRoom {
         /// What was asked for.

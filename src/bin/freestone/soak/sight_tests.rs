@@ -1,5 +1,5 @@
-//! A soak sees what it looks for: contents that somebody else has written, by the host's hand and by the device's, wherever
-//! in a thing they lie.
+//! A soak sees what it looks for: contents that somebody else has written, by the host's hand and by the device's,
+//! wherever in a thing they lie.
 
 use std::sync::Mutex;
 

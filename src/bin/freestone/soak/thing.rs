@@ -176,7 +176,8 @@ impl<'a> Ground<'a> {
         Ok(None)
     }
 
-    /// Looks at the first bytes of plain memory through a buffer that aliases them; `None` where no buffer may lie there.
+    /// Looks at the first bytes of plain memory through a buffer that aliases them; `None` where no buffer may lie
+    /// there.
     fn with_witness<R>(
         &self,
         thing: &Thing,

@@ -158,8 +158,8 @@ impl<'g, 'a> Worker<'g, 'a> {
         Ok(())
     }
 
-    /// A refusal changes no counter, of what is alive and of what was ever made, and leaves no block more. It may leave a larger
-    /// one in the place of the only one that a pool may have and must keep.
+    /// A refusal changes no counter, of what is alive and of what was ever made, and leaves no block more. It may leave
+    /// a larger one in the place of the only one that a pool may have and must keep.
     fn refused(&mut self, before: Option<Counted>, place: Option<usize>) -> Result<(), String> {
         self.tally.refusals += 1;
         let Some((before, after)) = before.zip(self.counters_and_pool(place)) else { return Ok(()) };
@@ -338,7 +338,8 @@ mod tests {
                 ground.allocator.create_pool(&info.min_block_count(1)).expect("there is room for it")
             };
             worker.pools[0] = Some(make(1 << 20));
-            // Whom was asked, whether it is a pool of one block, and whether a larger one in the place of the first is seen.
+            // Whom was asked, whether it is a pool of one block, and whether a larger one in the place of the first is
+            // seen.
             for (asked, is_single, is_seen) in
                 [(Some(0), true, false), (Some(0), false, true), (None, true, true), (Some(1), true, true)]
             {

@@ -64,7 +64,8 @@ impl Instance {
     ///
     /// As [`Instance::load`]; an extension that is missing is a failed call.
     pub(crate) fn load_with(program: Program, layers: Layers, extensions: &[&CStr]) -> Result<Self, Unavailable> {
-        // SAFETY: the library found under the loader's well-known name is a Vulkan loader, whose initialisers are sound.
+        // SAFETY: the library found under the loader's well-known name is a Vulkan loader, whose initialisers are
+        // sound.
         let entry = unsafe { Entry::load() }.map_err(|error| Unavailable::NoLoader(error.to_string()))?;
         Self::create(entry, program, layers, extensions)
     }

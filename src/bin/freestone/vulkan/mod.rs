@@ -116,8 +116,9 @@ impl Headless {
         Self::first_of(Instance::new(entry, program, layers)?)
     }
 
-    /// Opens a device under validation for a test, as `program` does, once no other test of this process has one (I3). Where there
-    /// is none, says SKIPPED on the real stderr, which the test harness does not swallow, and returns `None`.
+    /// Opens a device under validation for a test, as `program` does, once no other test of this process has one (I3).
+    /// Where there is none, says SKIPPED on the real stderr, which the test harness does not swallow, and returns
+    /// `None`.
     ///
     /// # Panics
     ///

@@ -47,7 +47,8 @@ pub(crate) enum Program {
     /// Draws into a window, which the others do not.
     Renderer,
     Devices,
-    /// Lets the layers watch what its shaders access, which takes far longer, instead of the further checks of the others.
+    /// Lets the layers watch what its shaders access, which takes far longer, instead of the further checks of the
+    /// others.
     WatchedShaders,
     /// Creates resources as recorded applications did, with the usage bits of extensions that others do not enable.
     Replay,
