@@ -1,7 +1,7 @@
 //! Plans frames of 200 transients each and says how long one takes. `cargo bench --bench transient`
 //!
-//! Every plan is checked against the bound, and against resources that overlap, before anything is timed. Times are of a
-//! whole plan: checks, groups, placement and takeovers. Each frame is timed once more for each round, and its fastest
+//! Every plan is checked against the bound, and against resources that overlap, before anything is timed. Times are of
+//! a whole plan: checks, groups, placement and takeovers. Each frame is timed once more for each round, and its fastest
 //! round counts: what else runs on the machine is not the planner's.
 
 use std::time::{Duration, Instant};

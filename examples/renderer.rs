@@ -17,9 +17,10 @@
 //! ```
 //!
 //! With `--frames` the scene's time is counted in frames, 60 to a second, and the program ends after the last, whose
-//! picture `--screenshot` keeps. `--exercise`, which takes 60 frames or more, resizes the window three times, takes it to be minimised for a while (see
-//! `renderer/exercise.rs` for what that means), and fails if a steady frame calls the driver's memory functions or the
-//! heap. Escape closes the window. It needs Vulkan 1.3, and runs under the validation layers where they are installed.
+//! picture `--screenshot` keeps. `--exercise`, which takes 60 frames or more, resizes the window three times, takes it
+//! to be minimised for a while (see `renderer/exercise.rs` for what that means), and fails if a steady frame calls the
+//! driver's memory functions or the heap. Escape closes the window. It needs Vulkan 1.3, and runs under the validation
+//! layers where they are installed.
 
 #![expect(clippy::print_stdout, reason = "an example speaks to its user")]
 #![expect(

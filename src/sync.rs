@@ -4,26 +4,26 @@
 //! `--cfg loom` it is loom's, and the tests named `loom_` go through the orders in which threads can meet.
 //! A mutex never poisons: what it guards is kept whole at every point where a panic could start.
 //!
-//! [`Mutex`] parks those who wait. [`BriefMutex`] does not: it guards what is held for a hundred instructions, on the
+//! [`Mutex`] parks those who wait. [`SpinMutex`] does not: it guards what is held for a hundred instructions, on the
 //! path where the lock would else cost more than what it guards.
 
 #![deny(unsafe_code)]
 
-#[expect(unsafe_code, reason = "promises mutual exclusion to `lock_api`")]
-mod brief_lock;
 #[cfg(loom)]
 mod model;
+#[expect(unsafe_code, reason = "promises mutual exclusion to `lock_api`")]
+mod spin_lock;
 #[cfg(not(loom))]
 mod thread_number;
 mod under_way;
 
-pub(crate) use self::brief_lock::{BriefMutex, BriefMutexGuard, brief_mutex};
 #[cfg(loom)]
 pub(crate) use self::model::{
     AtomicU32, AtomicU64, Condvar, Mutex, OnceBox, OnceLock, RwLock, known_thread_number, most_threads, thread_number,
 };
 #[cfg(all(test, loom))]
 pub(crate) use self::model::{explore, spawn};
+pub(crate) use self::spin_lock::{SpinMutex, SpinMutexGuard, spin_mutex};
 #[cfg(not(loom))]
 pub(crate) use self::thread_number::{known_thread_number, most_threads, thread_number};
 pub(crate) use self::under_way::UnderWay;

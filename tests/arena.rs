@@ -487,8 +487,8 @@ fn device_addresses_are_the_buffers_and_the_offset() {
     rig.finish();
 }
 
-/// A thread that an existing buffer can serve does not wait for one that grows; one that cannot be served does, and then
-/// takes what the other has made.
+/// A thread that an existing buffer can serve does not wait for one that grows; one that cannot be served does, and
+/// then takes what the other has made.
 #[test]
 fn nobody_waits_for_a_buffer_that_he_does_not_need() {
     let rig = Rig::new(Profile::discrete_rebar());

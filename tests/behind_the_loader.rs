@@ -1,8 +1,8 @@
-//! The simulated driver behind the real loader (`examples/driver`): it judges programs that end without a word, too, and
-//! takes the device that it is told, whatever bytes its name has.
+//! The simulated driver behind the real loader (`examples/driver`): it judges programs that end without a word, too,
+//! and takes the device that it is told, whatever bytes its name has.
 //!
-//! `scripts/with-driver` builds it. Where there is no loader the tests say so and pass, unless `FREESTONE_REQUIRE_DRIVERS`
-//! is set. Linux only: elsewhere a file's name must be text.
+//! `scripts/with-driver` builds it. Where there is no loader the tests say so and pass, unless
+//! `FREESTONE_REQUIRE_DRIVERS` is set. Linux only: elsewhere a file's name must be text.
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
 #[path = "../src/bin/freestone/vulkan/mod.rs"]
@@ -22,7 +22,8 @@ use vulkan::{Headless, Layers, Program};
 /// Says to the test's own program that it is the one that ends without destroying anything, and what it does before.
 const ENDING: &str = "FREESTONE_TEST_ENDING";
 
-/// Tells whether there is a loader; where there is none, says so on the real stderr, which the test harness does not swallow.
+/// Tells whether there is a loader; where there is none, says so on the real stderr, which the test harness does not
+/// swallow.
 fn has_loader() -> bool {
     // SAFETY: the library found under the loader's well-known name is a Vulkan loader, whose initialisers are sound.
     let Err(error) = (unsafe { ash::Entry::load() }) else { return true };

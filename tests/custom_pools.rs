@@ -229,7 +229,8 @@ fn room_at_hand_changes_no_refusal_and_no_name() {
     other.finish();
 }
 
-/// Neither is what must be dedicated shared because there is room, nor is memory without addresses lent to who needs one.
+/// Neither is what must be dedicated shared because there is room, nor is memory without addresses lent to who needs
+/// one.
 #[test]
 fn room_at_hand_is_no_substitute_for_what_was_asked() {
     let rig = Rig::with(SimDevice::new(Profile::discrete_rebar()), |info| info.features(Features::default()));
@@ -433,7 +434,8 @@ fn a_pool_grows_as_far_as_the_user_s_limit_lets_it() {
     }
 }
 
-/// Of two reasons the one that time may mend is told: a driver that refuses now, rather than a heap that is ever too small.
+/// Of two reasons the one that time may mend is told: a driver that refuses now, rather than a heap that is ever too
+/// small.
 #[test]
 fn a_pool_that_no_heap_serves_now_is_out_of_memory() {
     let rig = Rig::new(Profile::discrete_bar256());

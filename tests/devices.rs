@@ -181,7 +181,8 @@ fn free_all(rig: &Rig, live: Vec<Allocation>) {
     }
 }
 
-/// Small BAR heaps are never flooded: `stream` stops at 7/8 of them and goes on in system memory, the others never begin.
+/// Small BAR heaps are never flooded: `stream` stops at 7/8 of them and goes on in system memory, the others never
+/// begin.
 #[test]
 fn a_small_bar_is_never_flooded() {
     let mut seen = 0;
@@ -215,7 +216,8 @@ fn a_small_bar_is_never_flooded() {
     assert!(seen >= 5, "{seen} devices have a small BAR");
 }
 
-/// What only the GPU touches stays out of the BAR even when the rest of the card is full, as long as there is system memory.
+/// What only the GPU touches stays out of the BAR even when the rest of the card is full, as long as there is system
+/// memory.
 #[test]
 fn a_full_card_spills_to_system_memory_before_the_bar() {
     for name in ["geforce-rtx-3070", "radeon-bar256", "intel-arc-a770-bar256"] {

@@ -1,5 +1,5 @@
-//! What Miri looks at: mapped access, dropping with live allocations, foreign keys, two threads, every way to get memory,
-//! failures under way, frames of a ring. Small sizes.
+//! What Miri looks at: mapped access, dropping with live allocations, foreign keys, two threads, every way to get
+//! memory, failures under way, frames of a ring. Small sizes.
 //!
 //! | floor | what runs here |
 //! |---|---|

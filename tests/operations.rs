@@ -1,8 +1,9 @@
 //! Every public operation of the allocator, in one table: what it does when the driver fails.
 //!
 //! An operation either *may fail*: then each of its driver calls fails once, with each result it may have, and nothing
-//! leaks, no counter changes, and the same operation succeeds afterwards. Or it is *silent*: it calls no function of the
-//! driver that can fail, and works on a lost device. A test reads the source and finds operations that the table lacks.
+//! leaks, no counter changes, and the same operation succeeds afterwards. Or it is *silent*: it calls no function of
+//! the driver that can fail, and works on a lost device. A test reads the source and finds operations that the table
+//! lacks.
 
 mod common;
 

@@ -145,8 +145,8 @@ proptest! {
     }
 }
 
-/// Checks that the largest allocation promised is had within the budget, that its suggestion is no larger, and that more
-/// is not had.
+/// Checks that the largest allocation promised is had within the budget, that its suggestion is no larger, and that
+/// more is not had.
 #[track_caller]
 fn assert_limits_hold(rig: &Rig, intent: Intent) {
     let limits = rig.limits(intent).expect("every profile serves every intent");

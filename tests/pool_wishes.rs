@@ -1,5 +1,5 @@
-//! What a custom pool is asked to be beside its algorithm and its blocks: of one kind, of a memory type with flags, at its
-//! minimum, and counted by itself.
+//! What a custom pool is asked to be beside its algorithm and its blocks: of one kind, of a memory type with flags, at
+//! its minimum, and counted by itself.
 
 mod common;
 

@@ -361,7 +361,8 @@ fn an_empty_block_is_not_used_while_another_has_a_slot() {
     rig.finish();
 }
 
-/// The last that lies in a block is a slot of a slab that stays: that the block is kept is a matter of the bound all the same.
+/// The last that lies in a block is a slot of a slab that stays: that the block is kept is a matter of the bound all
+/// the same.
 #[test]
 fn blocks_that_are_empty_but_for_slabs_are_kept_within_the_bound() {
     let rig = Rig::new(two_heaps(mib(4096), mib(64)));
@@ -401,7 +402,8 @@ fn a_block_whose_last_slot_was_freed_ages_from_then() {
     rig.finish();
 }
 
-/// Slots that are kept in an empty block would be used again before room in a block that is in use, and it would never age.
+/// Slots that are kept in an empty block would be used again before room in a block that is in use, and it would never
+/// age.
 #[test]
 fn a_tick_gives_up_the_slots_that_are_kept_in_empty_blocks() {
     for is_ticked in [false, true] {

@@ -106,7 +106,8 @@ fn an_idle_device_does_not_complete_what_is_yet_to_come() {
     assert_eq!(collect(&queue, u64::MAX, 10).0, ["at the last idle"]);
 }
 
-/// The points of what an idle moment let go are not completed by it: work at the same points may be submitted behind it.
+/// The points of what an idle moment let go are not completed by it: work at the same points may be submitted behind
+/// it.
 #[test]
 fn an_idle_device_does_not_complete_the_points_it_has_not_passed() {
     let queue = RetireQueue::new();

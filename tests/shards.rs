@@ -145,8 +145,8 @@ fn two_threads_that_contend_get_shards_of_their_own() {
     let counts = || rig.statistics().pools.into_iter().map(|(index, pool)| (index, pool.counters.allocated_count));
     // What the shards had served when both threads were sent apart.
     let before = OnceLock::new();
-    // Shards at work, whoever's: a thread whose shard has no block yet is served from the other one. They can be more than
-    // two: threads of other tests count too for how many shards open at once.
+    // Shards at work, whoever's: a thread whose shard has no block yet is served from the other one. They can be more
+    // than two: threads of other tests count too for how many shards open at once.
     let at_work = || {
         let before: &HashMap<u16, u64> = before.get_or_init(|| counts().collect());
         counts().filter(|(index, count)| count - before.get(index).unwrap_or(&0) > 20_000).count()
@@ -292,8 +292,8 @@ fn chain(allocate: &(impl Fn() -> Allocation + Sync), threads: u32) -> Vec<Alloc
     live
 }
 
-/// One thread waits in the driver for a block of its shard. Threads of the other shard, of the same one, and of none yet
-/// are served from the blocks that there are before the driver answers.
+/// One thread waits in the driver for a block of its shard. Threads of the other shard, of the same one, and of none
+/// yet are served from the blocks that there are before the driver answers.
 #[test]
 fn nobody_waits_for_a_block_that_another_thread_of_any_shard_opens() {
     let rig = Rig::new(Profile::discrete_rebar());
@@ -363,7 +363,8 @@ fn two_shards_reserve_at_most_a_fifth_more_than_one() {
 /// Returns the most bytes that two threads reserve in shards of their own; `None` where there were no two shards.
 fn side_by_side() -> Option<u64> {
     let rig = Rig::new(Profile::discrete_rebar());
-    // Side by side on a busy machine too: where one has filled its blocks before the other begins, both have more of them.
+    // Side by side on a busy machine too: where one has filled its blocks before the other begins, both have more of
+    // them.
     let rounds = [const { AtomicUsize::new(0) }; 2];
     let work = |seed: u64| {
         let (rig, rounds) = (&rig, &rounds);

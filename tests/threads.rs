@@ -485,8 +485,8 @@ fn a_release_in_flight_is_waited_for() {
     rig.finish();
 }
 
-/// Lets a thread each allocate so many bytes in a pool, one after another: so many are in the driver, the others wait for
-/// them or are refused, before it answers. Returns what came of each.
+/// Lets a thread each allocate so many bytes in a pool, one after another: so many are in the driver, the others wait
+/// for them or are refused, before it answers. Returns what came of each.
 fn allocate_behind_a_gate<const N: usize>(
     rig: &Rig,
     pool: &CustomPool,
@@ -528,8 +528,8 @@ fn at_the_block_limit_the_blocks_on_their_way_are_waited_for() {
     rig.finish();
 }
 
-/// The only block that a pool may have is on its way, has no room for two, or never comes: the second thread is refused,
-/// or opens the block itself.
+/// The only block that a pool may have is on its way, has no room for two, or never comes: the second thread is
+/// refused, or opens the block itself.
 #[test]
 fn at_the_block_limit_a_block_that_never_comes_leaves_its_place() {
     for (fails, served) in [(false, [true, false]), (true, [false, true])] {

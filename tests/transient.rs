@@ -370,7 +370,8 @@ fn lazily_allocated_memory_is_taken_where_it_exists_and_usage_allows() {
     }
 }
 
-/// Vulkan answers for some images only once they exist (VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06416, -06776).
+/// Vulkan answers for some images only once they exist (VUID-VkDeviceImageMemoryRequirements-pCreateInfo-06416,
+/// -06776).
 #[test]
 fn what_vulkan_answers_for_no_image_ahead_is_asked_of_a_real_one() {
     let rig = Rig::new(Profile::discrete_rebar());
@@ -517,7 +518,8 @@ fn what_requires_memory_of_its_own_is_not_made() {
     rig.finish();
 }
 
-/// Plans non-linear places of so many bytes, with their lives, makes a buffer in the first one and images in the others.
+/// Plans non-linear places of so many bytes, with their lives, makes a buffer in the first one and images in the
+/// others.
 fn buffer_among_images(profile: Profile, places: &[(u64, RangeInclusive<u32>)]) -> Result<(), TransientError> {
     let rig = Rig::new(profile);
     rig.control().allow_aliasing(true);

@@ -91,7 +91,8 @@ fn what_a_driver_refuses_raises_no_peak() {
     rig.finish();
 }
 
-/// The owner frees an object while a tick asks the driver about it: the tick gives it back, and who needs its bytes waits.
+/// The owner frees an object while a tick asks the driver about it: the tick gives it back, and who needs its bytes
+/// waits.
 #[test]
 fn lazy_memory_that_a_tick_gives_back_is_waited_for() {
     let rig = Rig::with(SimDevice::new(Profile::noncoherent()), |info| info.heap_limit(0, 64 * KIB));

@@ -71,8 +71,9 @@ fn swapchain_images() {
     refuse_image(&image_info(64).push_next(&mut swapchain), "swapchain image");
 }
 
-/// Their memory must be allocated for capture and replay too (VUID-vkBindBufferMemory-bufferDeviceAddressCaptureReplay-09200,
-/// VUID-vkBindBufferMemory-buffer-09201, VUID-vkBindImageMemory-image-09202).
+/// Their memory must be allocated for capture and replay too
+/// (VUID-vkBindBufferMemory-bufferDeviceAddressCaptureReplay-09200, VUID-vkBindBufferMemory-buffer-09201,
+/// VUID-vkBindImageMemory-image-09202).
 #[test]
 fn resources_for_capture_and_replay() {
     let described = vk::ImageCreateFlags::DESCRIPTOR_BUFFER_CAPTURE_REPLAY_EXT;

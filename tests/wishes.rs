@@ -1,5 +1,5 @@
-//! Wishes of single allocations and of the whole allocator: alignment, sizes of blocks; and what tells about them: the map of
-//! memory, owned resources written in place, what an error says of the driver.
+//! Wishes of single allocations and of the whole allocator: alignment, sizes of blocks; and what tells about them: the
+//! map of memory, owned resources written in place, what an error says of the driver.
 
 mod common;
 
@@ -97,7 +97,8 @@ fn room_at_hand_serves_no_request_that_is_wrong() {
     }
 }
 
-/// What a driver calls a success, and is none, is the driver's error: nothing of it is counted, and the next block serves.
+/// What a driver calls a success, and is none, is the driver's error: nothing of it is counted, and the next block
+/// serves.
 #[test]
 fn memory_without_a_handle_is_an_error_of_the_driver() {
     let rig = Rig::new(Profile::unified());

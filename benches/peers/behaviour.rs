@@ -1,7 +1,7 @@
 //! Behaviour towards the driver: W1 to W9 of the goals, each peer where it applies.
 //!
-//! What a peer has no notion of (a budget, a pool of its own) is marked with a dash. Only W1 and W5 look at a clock; all
-//! else is counted by the simulated driver.
+//! What a peer has no notion of (a budget, a pool of its own) is marked with a dash. Only W1 and W5 look at a clock;
+//! all else is counted by the simulated driver.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -52,7 +52,8 @@ fn row(name: &str, scenario: &str, counted: &str, values: [f64; PEERS.len()]) {
     }
 }
 
-/// Returns the 99th percentile in microseconds of allocate and free on thread B, begun while thread A waits for the driver.
+/// Returns the 99th percentile in microseconds of allocate and free on thread B, begun while thread A waits for the
+/// driver.
 fn while_driver_is_busy<S: Shared>() -> f64 {
     let driver = Driver::new(Objects::Promised);
     let peer = S::new(&driver);

@@ -1,7 +1,7 @@
 //! Frames at a block's boundary: what is allocated and freed each frame needs a block that nothing else needs.
 //!
-//! Sixteen cases: four sorts of frames, each over 0, 16, 63 and 300 MiB that stay alive. Driver calls are counted over 300
-//! frames, after 100.
+//! Sixteen cases: four sorts of frames, each over 0, 16, 63 and 300 MiB that stay alive. Driver calls are counted over
+//! 300 frames, after 100.
 
 use crate::driver::{Driver, KIB, MIB, Objects};
 use crate::peer::Peer;

@@ -10,8 +10,8 @@ const TOP: f64 = 74.0;
 const BOTTOM: f64 = 66.0;
 /// Text and lines: a grey with contrast on white and on black.
 const INK: &str = "#7d8590";
-/// Okabe and Ito's colours, which most colour-blind people can tell apart; those that show on both backgrounds. A peer has
-/// the same colour in every chart.
+/// Okabe and Ito's colours, which most colour-blind people can tell apart; those that show on both backgrounds. A peer
+/// has the same colour in every chart.
 const COLOURS: [(&str, &str); 4] =
     [("freestone", "#e69f00"), ("gpu-alloc", "#0099dd"), ("VMA", "#cc79a7"), ("gpu-allocator", "#009e73")];
 

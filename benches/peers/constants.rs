@@ -1,8 +1,9 @@
 //! Growth constants by leave-one-trace-out: what would have been chosen without each application, judged on that one.
 //!
 //! The other program is this one, built from a copy of the crate whose growth constants come from the environment
-//! (`scripts/bench constants` makes it). A set of constants costs the sum of peak reserved by the sum of peak live bytes,
-//! and 1 % of that for 20 driver calls, and what the worst application of 8 MiB and more has above 1.35; all smoothed.
+//! (`scripts/bench constants` makes it). A set of constants costs the sum of peak reserved by the sum of peak live
+//! bytes, and 1 % of that for 20 driver calls, and what the worst application of 8 MiB and more has above 1.35; all
+//! smoothed.
 
 use std::process::Command;
 

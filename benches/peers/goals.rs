@@ -1,7 +1,7 @@
 //! *Policy*: what freestone is measured by. Plain data; `verdicts` compares it with the record.
 //!
-//! A figure is a place in the record; a goal bounds freestone's own figure there, or its ratio to another one. Where two
-//! bounds stand, the first is the goal and the second what exploration had reached before the library was written.
+//! A figure is a place in the record; a goal bounds freestone's own figure there, or its ratio to another one. Where
+//! two bounds stand, the first is the goal and the second what exploration had reached before the library was written.
 
 use crate::values::Place;
 

@@ -1,4 +1,5 @@
-//! Workloads d, e and f: a level that is streamed out and in, holes that are slightly too small, levels one after the other.
+//! Workloads d, e and f: a level that is streamed out and in, holes that are slightly too small, levels one after the
+//! other.
 
 use crate::callgrind;
 use crate::check::{Order, check};
@@ -39,7 +40,8 @@ impl Level {
         check::<P>(fill, replacements, Order::Random);
     }
 
-    /// Measures a peer: fills the level, then streams resources out and others in, in `steps` steps or some times as many.
+    /// Measures a peer: fills the level, then streams resources out and others in, in `steps` steps or some times as
+    /// many.
     pub(crate) fn run<P: Peer>(&self, steps: usize) -> Row {
         let steps = steps * self.repetitions;
         let mut random = Random::new(4);

@@ -47,8 +47,8 @@ fn measure<P: Peer>() -> (Percentiles, f64) {
     (Clock::new().percentiles(&mut samples), largest as f64 / MIB as f64)
 }
 
-/// Allocates until so many blocks were opened, notes how long each of those allocations took, and returns the bytes of the
-/// largest block.
+/// Allocates until so many blocks were opened, notes how long each of those allocations took, and returns the bytes of
+/// the largest block.
 fn open_blocks<P: Peer>(samples: &mut Vec<u64>) -> u64 {
     let driver = Driver::new(Objects::UnlimitedAndVast);
     let mut peer = P::new(&driver);

@@ -124,7 +124,8 @@ pub(crate) fn open(driver: &Driver) -> Allocator {
     open_with(driver, Features::default())
 }
 
-/// Does the same and declares features. Those that the driver lacks change what calls say, and it looks at nothing here.
+/// Does the same and declares features. Those that the driver lacks change what calls say, and it looks at nothing
+/// here.
 pub(crate) fn open_with(driver: &Driver, features: Features) -> Allocator {
     let sim = &driver.sim;
     let info = AllocatorCreateInfo::new(sim.entry(), sim.instance(), sim.physical_device(), sim.device());

@@ -1,7 +1,7 @@
 //! Growth of cost: what a pair costs with 10 to 10,000,000 live allocations, and with 1 to 10,000 blocks.
 //!
-//! The driver has heaps without end and no limit of objects. Instructions say whether the algorithm does more work; misses
-//! of simulated caches say how much of the time is waiting for memory.
+//! The driver has heaps without end and no limit of objects. Instructions say whether the algorithm does more work;
+//! misses of simulated caches say how much of the time is waiting for memory.
 
 use freestone::{AllocationCreateInfo, CustomPool, PoolCreateInfo};
 

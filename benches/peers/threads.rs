@@ -1,8 +1,8 @@
 //! Threads that share one allocator: each with resources of its own, and one that frees what another allocated.
 //!
-//! A run lasts a fixed time, and counts how many pairs all threads together got done in it. Beside each figure stands how
-//! many cores the threads had: on a shared machine a second thread may find no second core, and then nothing can scale.
-//! A figure whose threads were starved is printed, but does not go into the record.
+//! A run lasts a fixed time, and counts how many pairs all threads together got done in it. Beside each figure stands
+//! how many cores the threads had: on a shared machine a second thread may find no second core, and then nothing can
+//! scale. A figure whose threads were starved is printed, but does not go into the record.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -398,8 +398,8 @@ impl Batches {
     }
 }
 
-/// Returns peak reserved by live bytes of what `threads` threads keep alive in so many pairs each, allocated by one thread
-/// in turns.
+/// Returns peak reserved by live bytes of what `threads` threads keep alive in so many pairs each, allocated by one
+/// thread in turns.
 fn reserved_by_one<S: Shared>(threads: usize, pairs: usize) -> f64 {
     let driver = Driver::new(crate::driver::Objects::Unlimited);
     let peer = S::new(&driver);

@@ -1,6 +1,6 @@
 //! The shared handle against the same code over a lock that does nothing.
 //!
-//! The other program is this one, built from a copy of the crate in which `benches/unshared/brief_lock.rs` stands in the
+//! The other program is this one, built from a copy of the crate in which `benches/unshared/spin_lock.rs` stands in the
 //! place of the pool's lock; `scripts/bench unshared` makes it. Both take turns, one process each.
 
 use std::path::Path;

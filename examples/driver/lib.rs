@@ -1,21 +1,22 @@
-//! The simulated driver as a client driver: a library that the Vulkan loader opens, so that programs which know nothing of
-//! the simulation run on it, and validation layers judge them on devices that are not here.
+//! The simulated driver as a client driver: a library that the Vulkan loader opens, so that programs which know nothing
+//! of the simulation run on it, and validation layers judge them on devices that are not here.
 //!
 //! ```text
 //!   program ──► Vulkan loader ──► validation layers ──► libfreestone_icd.so ──► freestone::sim
 //! ```
 //!
-//! `scripts/with-driver sim:PROFILE COMMAND` builds it and writes the description that the loader reads. The environment
-//! variable `FREESTONE_ICD_DEVICE` names the device, or is the path of a device file; without it the four models are there.
+//! `scripts/with-driver sim:PROFILE COMMAND` builds it and writes the description that the loader reads. The
+//! environment variable `FREESTONE_ICD_DEVICE` names the device, or is the path of a device file; without it the four
+//! models are there.
 //!
 //! The simulation judges too. What it has found when the instance is destroyed, or when the process ends without, is
-//! printed, and the process is aborted: whatever runs on this driver cannot overlook it. `FREESTONE_ICD_LENIENT` leaves out
-//! the latter, for programs that make mistakes to see whether they are heard.
+//! printed, and the process is aborted: whatever runs on this driver cannot overlook it. `FREESTONE_ICD_LENIENT` leaves
+//! out the latter, for programs that make mistakes to see whether they are heard.
 //!
 //! # Source
 //!
-//! "Vulkan Driver Interface" in the loader's documentation: the three functions below, interface version 5; dispatchable
-//! objects begin with `ICD_LOADER_MAGIC`, which the simulation sees to.
+//! "Vulkan Driver Interface" in the loader's documentation: the three functions below, interface version 5;
+//! dispatchable objects begin with `ICD_LOADER_MAGIC`, which the simulation sees to.
 
 use std::ffi::{CStr, c_char};
 use std::fs;
@@ -59,8 +60,8 @@ fn list_chosen_device() -> bool {
     }
 }
 
-/// Keeps this library in memory until the process ends. A loader closes drivers with their last instance, but threads that
-/// have been here still hold pointers to the destructors of Rust's thread-local values.
+/// Keeps this library in memory until the process ends. A loader closes drivers with their last instance, but threads
+/// that have been here still hold pointers to the destructors of Rust's thread-local values.
 #[cfg(unix)]
 fn stay_loaded() {
     let mut info = core::mem::MaybeUninit::<libc::Dl_info>::zeroed();
@@ -87,8 +88,8 @@ fn judge_at_exit() {
         pronounce(live.iter().flat_map(|(_, controls)| controls));
     }
     ONCE.call_once(|| {
-        // SAFETY: the library stays loaded, and a panic in `judge` aborts, as the verdict does. Where there is no room for
-        // one more function at exit, there is no verdict there.
+        // SAFETY: the library stays loaded, and a panic in `judge` aborts, as the verdict does. Where there is no room
+        // for one more function at exit, there is no verdict there.
         let _ = unsafe { libc::atexit(judge) };
     });
 }

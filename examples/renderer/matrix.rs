@@ -71,8 +71,8 @@ impl View {
         Self { eye, right, up: right.cross(forward), forward }
     }
 
-    /// Projects with a vanishing point: `reach` is the tangent of half the field of view, across and up; depth runs from
-    /// 0 at `near` to 1 at infinity.
+    /// Projects with a vanishing point: `reach` is the tangent of half the field of view, across and up; depth runs
+    /// from 0 at `near` to 1 at infinity.
     pub(crate) fn perspective(&self, reach: (f32, f32), near: f32) -> Projection {
         let across = self.row(self.right * (1.0 / reach.0));
         let up = self.row(self.up * (1.0 / reach.1));

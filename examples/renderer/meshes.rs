@@ -30,7 +30,8 @@ pub(crate) fn arena(allocator: &Allocator) -> Result<Arena<&Allocator>, ArenaErr
     let usage =
         vk::BufferUsageFlags::VERTEX_BUFFER | vk::BufferUsageFlags::INDEX_BUFFER | vk::BufferUsageFlags::TRANSFER_DST;
     let memory = AllocationCreateInfo::gpu_only().name("meshes");
-    // SAFETY: the usage is valid; ranges are freed through the queue that waits for the GPU, and the device outlives all.
+    // SAFETY: the usage is valid; ranges are freed through the queue that waits for the GPU, and the device outlives
+    // all.
     unsafe { Arena::new(allocator, &ArenaCreateInfo::new(usage).buffer_size(BUFFER_BYTES).memory(memory)) }
 }
 
@@ -58,8 +59,8 @@ impl Mesh {
     }
 }
 
-/// Describes how bytes get into a range, and what reads them there: both uses, whichever it is. Vertices and indices lie
-/// in one buffer, and validation layers of 2023 take an indexed draw to read all of its vertex buffer.
+/// Describes how bytes get into a range, and what reads them there: both uses, whichever it is. Vertices and indices
+/// lie in one buffer, and validation layers of 2023 take an indexed draw to read all of its vertex buffer.
 fn upload(range: &ArenaRange, bytes: &[u8]) -> Result<Upload<Bytes>, Trouble> {
     let access = vk::AccessFlags::VERTEX_ATTRIBUTE_READ | vk::AccessFlags::INDEX_READ;
     let read = ResourceUse::buffer(vk::PipelineStageFlags::VERTEX_INPUT, access);
@@ -91,7 +92,8 @@ impl<'a> MeshDraws<'a> {
         }
         let Pass { device, commands } = *self.pass;
         let (count, first_index, first_vertex) = (mesh.index_count, mesh.first_index, mesh.first_vertex);
-        // SAFETY: recording, with everything bound that the pipeline reads; the ranges are alive until the frame is done.
+        // SAFETY: recording, with everything bound that the pipeline reads; the ranges are alive until the frame is
+        // done.
         unsafe { device.cmd_draw_indexed(commands, count, 1, first_index, first_vertex, instance) };
     }
 }

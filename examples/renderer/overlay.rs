@@ -1,4 +1,5 @@
-//! What the allocator holds, written over the picture: heaps, blocks, live bytes, and what the renderer's own memory is.
+//! What the allocator holds, written over the picture: heaps, blocks, live bytes, and what the renderer's own memory
+//! is.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! Pipelines, the layouts of what shaders read, and the sets that fill them. WGSL becomes SPIR-V when the program starts.
+//! Pipelines, the layouts of what shaders read, and the sets that fill them. WGSL becomes SPIR-V when the program
+//! starts.
 
 use std::error::Error;
 
@@ -231,8 +232,8 @@ impl<'a> Pipelines<'a> {
         Ok(())
     }
 
-    /// Points a frame's set at the buffers that its uniforms and instances lie in. Where they begin is said when the set
-    /// is bound, so a ring that keeps its buffer keeps its sets, too.
+    /// Points a frame's set at the buffers that its uniforms and instances lie in. Where they begin is said when the
+    /// set is bound, so a ring that keeps its buffer keeps its sets, too.
     pub(crate) fn point_scene_set(&self, frame: usize, buffers: [(vk::Buffer, u64); 2]) {
         let infos = buffers.map(|(buffer, range)| [vk::DescriptorBufferInfo { buffer, offset: 0, range }]);
         let write =

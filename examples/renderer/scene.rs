@@ -1,7 +1,7 @@
 //! The quarry, as plain data: which stones there are, where they stand, what moves, who looks. No Vulkan here.
 //!
-//! Around a basin lie twelve sites, each with stones of one kind; behind them the ledges that they were cut from. A site
-//! is the unit that is streamed: its meshes and its texture come and go together.
+//! Around a basin lie twelve sites, each with stones of one kind; behind them the ledges that they were cut from. A
+//! site is the unit that is streamed: its meshes and its texture come and go together.
 
 use std::f32::consts::{PI, TAU};
 

@@ -146,8 +146,8 @@ impl Surface {
         let display = inner.display_handle()?.as_raw();
         let (entry, instance): (_, &ash::Instance) = (vulkan.entry, vulkan.instance);
         let handle = inner.window_handle()?.as_raw();
-        // SAFETY: the instance has the extensions that ash-window asked for; `run` drops the surface before `start` closes
-        // the device, and with it the instance, and drops the window.
+        // SAFETY: the instance has the extensions that ash-window asked for; `run` drops the surface before `start`
+        // closes the device, and with it the instance, and drops the window.
         let handle = unsafe { ash_window::create_surface(entry, instance, display, handle, None) }?;
         let surface = Self { functions: khr::surface::Instance::new(entry, instance), handle };
         let (device, family) = (vulkan.physical_device, vulkan.queue_family_index);

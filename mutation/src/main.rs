@@ -6,9 +6,9 @@
 //!                  score <── run: for each mutant the tests that reach it <─┘ run: which test reaches what
 //! ```
 //!
-//! What can be changed, and into what, is cargo-mutants' business. It builds the program once for each mutant; this builds
-//! it once for all of them, and runs no test that never comes to the changed place. Constants are left: what the compiler
-//! computes cannot ask which mutant is active.
+//! What can be changed, and into what, is cargo-mutants' business. It builds the program once for each mutant; this
+//! builds it once for all of them, and runs no test that never comes to the changed place. Constants are left: what the
+//! compiler computes cannot ask which mutant is active.
 
 mod build;
 mod instrument;

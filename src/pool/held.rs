@@ -5,12 +5,12 @@
 use super::{Kind, Left, Placement, Pool, State, placement};
 use crate::block::Backing;
 use crate::suballocator::{Algorithm, RangeKey, Request, StaleKey};
-use crate::sync::BriefMutexGuard;
+use crate::sync::SpinMutexGuard;
 
 /// The lock of a pool.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
-    pub(super) state: BriefMutexGuard<'a, State>,
+    pub(super) state: SpinMutexGuard<'a, State>,
 }
 
 /// What became of the lock with a free.
@@ -34,7 +34,7 @@ impl Held<'_> {
     /// Lets those in who wait, between two of many steps.
     #[inline]
     pub(crate) fn let_others_in(&mut self) {
-        BriefMutexGuard::bump(&mut self.state);
+        SpinMutexGuard::bump(&mut self.state);
     }
 
     /// Frees what [`free_ready`](Self::free_ready) does, or a linear range or fixed slot where others beside it stay in
@@ -73,7 +73,7 @@ impl Pool {
     }
 
     fn is_held_by(&self, held: &Held<'_>) -> bool {
-        core::ptr::eq(BriefMutexGuard::mutex(&held.state), &raw const self.state)
+        core::ptr::eq(SpinMutexGuard::mutex(&held.state), &raw const self.state)
     }
 
     /// Cuts a slot that is at hand; `None` where [`Held::allocate`] must look further, and for a size or an alignment

@@ -48,7 +48,7 @@ use crate::block::{Backing, OpenError, Retired};
 use crate::device::{DedicatedFor, DriverError, Mapping, Site};
 use crate::memory_type::{Bound, Refused};
 use crate::suballocator::{self, Algorithm, RangeKey, Request, SlotRule, StaleKey, Suballocator};
-use crate::sync::{BriefMutex, brief_mutex};
+use crate::sync::{SpinMutex, spin_mutex};
 
 /// What a pool is made of; never changes afterwards.
 #[derive(Clone, Debug)]
@@ -194,7 +194,7 @@ pub(crate) struct Pool {
     settings: PoolSettings,
     rounding: Rounding,
     slots: SlotRule,
-    state: BriefMutex<State>,
+    state: SpinMutex<State>,
     growth: GrowthTicket,
     openings: Openings,
 }
@@ -226,7 +226,7 @@ impl Pool {
         let state =
             State { blocks, dedicated, retention, prewarmed_bytes: 0, opening_count: 0, allocated: 0, taken_back: 0 };
         let rounding = Rounding::of(&settings);
-        let (state, growth, openings) = (brief_mutex(state), GrowthTicket::default(), Openings::default());
+        let (state, growth, openings) = (spin_mutex(state), GrowthTicket::default(), Openings::default());
         Self { settings, rounding, slots, state, growth, openings }
     }
 

@@ -12,7 +12,7 @@ use crate::block::retention::{RETAINED_MIN, Retention, choose_give_back};
 use crate::block::{Backing, Retired};
 use crate::device::Memory;
 use crate::memory_type::Charge;
-use crate::sync::BriefMutexGuard;
+use crate::sync::SpinMutexGuard;
 
 /// Which empty blocks are not spare, beside the pool's minimum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Pool {
 
     /// Does what is due when a block has become empty, and says what is left.
     #[inline(never)]
-    pub(super) fn settle(&self, backing: Backing<'_>, state: BriefMutexGuard<'_, State>) -> Left {
+    pub(super) fn settle(&self, backing: Backing<'_>, state: SpinMutexGuard<'_, State>) -> Left {
         let left = state.left();
         if state.blocks.empty_bytes() > RETAINED_MIN {
             self.retire_surplus(backing, state);
@@ -166,7 +166,7 @@ impl Pool {
 
     /// Gives back the empty blocks that the policy does not keep, after the lock is dropped.
     #[cold]
-    fn retire_surplus(&self, backing: Backing<'_>, mut state: BriefMutexGuard<'_, State>) {
+    fn retire_surplus(&self, backing: Backing<'_>, mut state: SpinMutexGuard<'_, State>) {
         state.note_emptied();
         let mut retired = Vec::new();
         while surplus_bytes(&state) > 0 {

@@ -67,8 +67,8 @@ pub(crate) fn fail_each_call(rig: &Rig, operation: Operation<'_>) -> Tally {
     fail_each_attempt(rig, &|probe| probe.attempt(&mut (), |()| (), |()| operation(rig)).undo(rig))
 }
 
-/// Runs a scenario, which attempts one operation by the probe and undoes all that it does, until the operation has no nth
-/// call: each call fails in a run of its own, with each result.
+/// Runs a scenario, which attempts one operation by the probe and undoes all that it does, until the operation has no
+/// nth call: each call fails in a run of its own, with each result.
 #[track_caller]
 pub(crate) fn fail_each_attempt(rig: &Rig, scenario: &dyn Fn(&Probe<'_>)) -> Tally {
     let mut probe = Probe { rig, fault: None, results: Cell::default(), tally: Cell::default() };
@@ -102,7 +102,8 @@ pub(crate) fn fail_each_attempt(rig: &Rig, scenario: &dyn Fn(&Probe<'_>)) -> Tal
     tally
 }
 
-/// Fails one call of the one operation that a scenario attempts; in a run without a fault it says how that call may fail.
+/// Fails one call of the one operation that a scenario attempts; in a run without a fault it says how that call may
+/// fail.
 pub(crate) struct Probe<'a> {
     rig: &'a Rig,
     /// Which call, and how it fails.
@@ -112,8 +113,8 @@ pub(crate) struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Carries an operation out. Where it fails, nothing has changed at the driver, in the allocator's counters and in what
-    /// `look` sees, and it is carried out once more, which succeeds.
+    /// Carries an operation out. Where it fails, nothing has changed at the driver, in the allocator's counters and in
+    /// what `look` sees, and it is carried out once more, which succeeds.
     #[track_caller]
     pub(crate) fn attempt<T, M, E: Display, L: Debug + PartialEq>(
         &self,

@@ -28,8 +28,8 @@ pub(crate) struct Rig {
     pub(crate) vulkan: SimDevice,
 }
 
-/// An allocator that is left alone when a test has failed: one whose invariants are broken would panic again, and end the
-/// process before the failing program could be made smaller.
+/// An allocator that is left alone when a test has failed: one whose invariants are broken would panic again, and end
+/// the process before the failing program could be made smaller.
 struct Kept(Option<Allocator>);
 
 impl Drop for Kept {

@@ -322,8 +322,8 @@ fn check_refusal(error: &AllocationError, wish: &impl Debug, may_lack_type: bool
         | AllocationError::Driver { .. }
         | AllocationError::DedicatedConflict { .. }
         | AllocationError::Resource(_) => true,
-        // A pool's memory type may be one that the request's intent cannot use, or whose blocks are none: lazy memory. And
-        // it may be for the other kind. Flags that are required no memory type may have.
+        // A pool's memory type may be one that the request's intent cannot use, or whose blocks are none: lazy memory.
+        // And it may be for the other kind. Flags that are required no memory type may have.
         AllocationError::NoMemoryType { .. }
         | AllocationError::PoolMismatch { .. }
         | AllocationError::UnsupportedFlags(_)

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Finds the public functions of a folder of the source, as `Type::function`. What a macro gives to types is named for each
-/// of `made_by_macros`.
+/// Finds the public functions of a folder of the source, as `Type::function`. What a macro gives to types is named for
+/// each of `made_by_macros`.
 pub(crate) fn public_operations(folder: &str, made_by_macros: &[&str]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     collect_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder), made_by_macros, &mut found);

@@ -261,7 +261,8 @@ pub(crate) fn profile(name: &str) -> Profile {
     Profile::by_name(name).unwrap_or_else(|| two_heaps(mib(40), mib(64)))
 }
 
-/// Runs some generated programs on each device, the same ones every time: where devices are drawn, one may be passed by.
+/// Runs some generated programs on each device, the same ones every time: where devices are drawn, one may be passed
+/// by.
 ///
 /// # Panics
 /// Where one fails, with the device and the smallest program that still does.

@@ -1,4 +1,5 @@
-//! A driver that fails: at each call of opening, growing, ending and reshaping, with each result, and for want of memory.
+//! A driver that fails: at each call of opening, growing, ending and reshaping, with each result, and for want of
+//! memory.
 
 use ash::vk;
 use freestone::sim::{Failure, Function, Profile};

@@ -1,8 +1,8 @@
 //! The fuzz targets of `fuzz/`, driven by proptest: a short form that needs no fuzzer.
 //!
-//! A fuzzer is better at it; these runs show that the targets work, look at every invariant after each step, shrink what
-//! they find, and keep it (in `tests/proptest-regressions/main.txt`). A finding of the fuzzer's becomes a test here or in
-//! `samples`.
+//! A fuzzer is better at it; these runs show that the targets work, look at every invariant after each step, shrink
+//! what they find, and keep it (in `tests/proptest-regressions/main.txt`). A finding of the fuzzer's becomes a test
+//! here or in `samples`.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -24,7 +24,7 @@ pub(crate) const NOT_PURE: [&str; 6] = ["std", "ash", "log", "parking_lot", "loc
 
 /// Rooms, and single files, that may hold `unsafe`.
 const UNSAFE: [&str; 17] = [
-    "sync/brief_lock.rs",
+    "sync/spin_lock.rs",
     "device/",
     "allocator/mod.rs",
     "allocator/access.rs",

@@ -164,8 +164,8 @@ fn outside_fault(room: &str, path: &[String], is_test: bool) -> Option<String> {
     (is_lock && room != "sync").then(|| "takes locks and atomics from somewhere else than crate::sync".to_owned())
 }
 
-/// Comments are as wide as rustfmt makes the code at most, but for tables, and for what stands between fences: drawings and
-/// examples.
+/// Comments are as wide as rustfmt makes the code at most, but for tables, and for what stands between fences: drawings
+/// and examples.
 fn width_faults(source: &Source) -> Vec<String> {
     let (mut faults, mut is_fenced) = (Vec::new(), false);
     for (line, number) in source.text.lines().zip(1..) {

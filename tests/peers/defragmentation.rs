@@ -1,5 +1,5 @@
-//! What went wrong in VMA's defragmentation. This crate has none: each test asks for what its users missed, of `trim` and
-//! `tick`, which are what this crate does behind an owner's back.
+//! What went wrong in VMA's defragmentation. This crate has none: each test asks for what its users missed, of `trim`
+//! and `tick`, which are what this crate does behind an owner's back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};
@@ -54,8 +54,8 @@ fn check_is_there(rig: &Rig, allocation: &Allocation) {
 /// #313, pull requests #529, #109, #249: a pass of defragmentation met allocations of other threads behind no lock, or
 /// behind another one, and what the allocator knew of its blocks was broken.
 ///
-/// No pass is made here, and nothing moves. While threads allocate, write and free in default and custom pools, and make
-/// and destroy pools, others trim and tick all the while: nobody loses a byte, and every invariant holds.
+/// No pass is made here, and nothing moves. While threads allocate, write and free in default and custom pools, and
+/// make and destroy pools, others trim and tick all the while: nobody loses a byte, and every invariant holds.
 ///
 /// Seen to fail with: `Pool::trim` that does its work without the pool's lock; with one that takes blocks in use too.
 #[test]
@@ -142,8 +142,8 @@ fn live_beside_upkeep(rig: &Rig, pools: &[CustomPool], value: u8) {
 
 /// #156, #339, pull request #249: defragmentation of some memory never came to an end.
 ///
-/// There is none here. Whoever trims fragmented memory until nothing comes back is done at the second time; ticks ask the
-/// driver for nothing but its budgets; and a request that no gap holds is refused after a few calls.
+/// There is none here. Whoever trims fragmented memory until nothing comes back is done at the second time; ticks ask
+/// the driver for nothing but its budgets; and a request that no gap holds is refused after a few calls.
 ///
 /// Seen to fail with: `Pool::trim` that says it gave back what it has, not what went.
 #[test]
@@ -172,8 +172,9 @@ fn vma_156_339_249_upkeep_of_fragmented_memory_ends() {
 
 /// #232: what the GPU was about to use could not be left out of a pass of defragmentation.
 ///
-/// There is none here to be left out of. What waits in a [`RetireQueue`] keeps its memory, contents and all, whatever is
-/// trimmed, ages, is allocated or refused meanwhile, until its own point has passed; its pool is not destroyed under it.
+/// There is none here to be left out of. What waits in a [`RetireQueue`] keeps its memory, contents and all, whatever
+/// is trimmed, ages, is allocated or refused meanwhile, until its own point has passed; its pool is not destroyed under
+/// it.
 ///
 /// Seen to fail with: a `RetireQueue` that lets resources go one point early.
 #[test]

@@ -1,8 +1,9 @@
-//! What went wrong in other allocators, each as a test: it passes here, and was seen to fail with a defect made by hand.
+//! What went wrong in other allocators, each as a test: it passes here, and was seen to fail with a defect made by
+//! hand.
 //!
 //! The doc comment of each test names the thread, what went wrong there, and the defect. What cannot be a test because
-//! it must not compile stands in `does_not_compile.md`, which is run as doc tests. Of defragmentation, which this crate has
-//! not got, `defragmentation` tests what can be asked without it.
+//! it must not compile stands in `does_not_compile.md`, which is run as doc tests. Of defragmentation, which this crate
+//! has not got, `defragmentation` tests what can be asked without it.
 
 #[path = "../common/mod.rs"]
 mod common;

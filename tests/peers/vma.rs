@@ -106,7 +106,7 @@ fn vma_470_memory_that_each_frame_needs_is_kept() {
 
 /// #525, #331, #451: threads that mapped, wrote and destroyed buffers of their own raced on the block's mapping.
 ///
-/// Seen to fail with: a `BriefMutex` that lets everybody in, so that threads share blocks and mappings without a lock.
+/// Seen to fail with: a `SpinMutex` that lets everybody in, so that threads share blocks and mappings without a lock.
 #[test]
 fn vma_525_331_451_threads_create_write_and_destroy() {
     let rig = Rig::new(Profile::noncoherent());

@@ -1,5 +1,5 @@
-//! A compute shader that fills buffers and images: no two words of one are the same, so bytes that were moved or swapped
-//! show too.
+//! A compute shader that fills buffers and images: no two words of one are the same, so bytes that were moved or
+//! swapped show too.
 //!
 //! An image's words are its texels, row by row, as a copy to a buffer lays them out; so both take the same way: a
 //! descriptor set each, an order, and one invocation a word. Only the entry point and the binding differ.

@@ -1,5 +1,5 @@
-//! Frames of a ring on a real driver: what was pushed is what the GPU copies, frame after frame, while the ring grows and
-//! shrinks; and the layers find every offset good for what the usage says.
+//! Frames of a ring on a real driver: what was pushed is what the GPU copies, frame after frame, while the ring grows
+//! and shrinks; and the layers find every offset good for what the usage says.
 
 use std::collections::BTreeMap;
 

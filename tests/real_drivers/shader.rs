@@ -1,6 +1,6 @@
 //! Contents that a shader has written survive: each live buffer and image is filled by a compute shader with words that
-//! name it and the place, and read back later. Most live for some rounds; the elders through thousands of allocations and
-//! frees around them.
+//! name it and the place, and read back later. Most live for some rounds; the elders through thousands of allocations
+//! and frees around them.
 //!
 //! The fill and clear commands of `gpu.rs` write one word all over; here no two words of a thing are the same, so bytes
 //! that were moved or swapped show too.
@@ -48,7 +48,8 @@ fn a_shader_that_writes_too_far_is_heard() {
     let filler = Filler::new(&world.headless, 1);
     let usage = vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_SRC;
     let thing = world.buffer_for(4 * KIB, usage, &AllocationCreateInfo::gpu_only());
-    // The shader is told of a half of the buffer and sent through all of it: too far for the layers, harmless for a driver.
+    // The shader is told of a half of the buffer and sent through all of it: too far for the layers, harmless for a
+    // driver.
     filler.fill_described(&world, &gpu, core::slice::from_ref(&thing), 2 * KIB);
     let validation = world.headless.validation().expect("layers are required");
     let messages = validation.take();
@@ -58,8 +59,8 @@ fn a_shader_that_writes_too_far_is_heard() {
     world.finish();
 }
 
-/// Makes what a round begins with: images, things of the pool, one with memory of its own, buffers of every intent. Each
-/// kind is found among the even numbers, so that there are elders of it.
+/// Makes what a round begins with: images, things of the pool, one with memory of its own, buffers of every intent.
+/// Each kind is found among the even numbers, so that there are elders of it.
 fn fresh_things(world: &World, pool: &CustomPool, random: &mut Random) -> Vec<Thing> {
     let intents = [Intent::GpuOnly, Intent::Upload, Intent::Stream, Intent::Readback];
     let buffers = vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_SRC;
@@ -97,8 +98,8 @@ fn assert_kept(world: &World, gpu: &Gpu<'_>, things: &[Thing], who: &str) {
     }
 }
 
-/// Lets a shader fill things that come and go, and compares each when it goes; the elders stay and are compared midway and
-/// at the end.
+/// Lets a shader fill things that come and go, and compares each when it goes; the elders stay and are compared midway
+/// and at the end.
 fn fill_and_compare(world: World, rounds: usize) {
     let gpu = Gpu::new(&world.headless);
     // The mock driver executes nothing, and reports limits by which no layout is allowed.

@@ -1,4 +1,5 @@
-//! Transients that share memory, written and read in the order of their passes, with the barriers that the plan asks for.
+//! Transients that share memory, written and read in the order of their passes, with the barriers that the plan asks
+//! for.
 
 use ash::vk;
 use freestone::{AllocationCreateInfo, Allocator, Intent, TransientMemory, TransientPlan, TransientRequest};

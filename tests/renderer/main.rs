@@ -1,11 +1,11 @@
-//! The example `renderer`, run in a window without a screen: it exercises itself under the validation layers, and its last
-//! picture is what it should be: at named points, and as a whole, beside a thumbnail that somebody has looked at.
+//! The example `renderer`, run in a window without a screen: it exercises itself under the validation layers, and its
+//! last picture is what it should be: at named points, and as a whole, beside a thumbnail that somebody has looked at.
 //!
 //! The thumbnail is written anew by `FREESTONE_UPDATE_GOLDEN=1 cargo test --test renderer` alone. Look at it then.
 //!
-//! Where there is no driver, no layer or no Xvfb it says so and passes, unless `FREESTONE_REQUIRE_DRIVERS` is set. Other
-//! drivers than lavapipe have other heaps to show and round differently: there the example exercises itself, and its
-//! picture is not compared, which is said too.
+//! Where there is no driver, no layer or no Xvfb it says so and passes, unless `FREESTONE_REQUIRE_DRIVERS` is set.
+//! Other drivers than lavapipe have other heaps to show and round differently: there the example exercises itself, and
+//! its picture is not compared, which is said too.
 
 mod picture;
 
@@ -19,8 +19,8 @@ const FRAMES: &str = "90";
 const SIZE: (usize, usize) = (640, 360);
 /// A thumbnail's texel is the mean of so many pixels across and down.
 const CELL: usize = 10;
-/// Each channel of the thumbnail may be off by so much. Between two versions of lavapipe it was 3; a stone that is missing,
-/// a shadow that falls elsewhere or an overlay without its paper moves some by 20 and more.
+/// Each channel of the thumbnail may be off by so much. Between two versions of lavapipe it was 3; a stone that is
+/// missing, a shadow that falls elsewhere or an overlay without its paper moves some by 20 and more.
 const CELL_TOLERANCE: u8 = 10;
 /// All channels together may be off by so much on average; between two versions of lavapipe it was 0.04.
 const MEAN_TOLERANCE: f64 = 1.0;

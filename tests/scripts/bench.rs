@@ -1,4 +1,5 @@
-//! `scripts/bench`, and the bench itself: what could not be measured or drawn fails, and leaves the tables that are there.
+//! `scripts/bench`, and the bench itself: what could not be measured or drawn fails, and leaves the tables that are
+//! there.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,7 +20,7 @@ fn place(name: &str) -> Place {
     let sections = ["instructions", "traces", "unshared", "constants", "goals", "charts"];
     let tables = sections.map(|name| format!("<!-- begin {name} -->\nold {name}\n<!-- end {name} -->\n"));
     place.write(README, &tables.concat());
-    for file in ["src/block/growth.rs", "src/sync/brief_lock.rs", "benches/unshared/brief_lock.rs", "Cargo.toml"] {
+    for file in ["src/block/growth.rs", "src/sync/spin_lock.rs", "benches/unshared/spin_lock.rs", "Cargo.toml"] {
         place.write(file, "");
     }
     for file in ["benches/constants/growth.sed", "benches/constants/environment.rs", "Cargo.lock", "README.md"] {

@@ -1,5 +1,5 @@
-//! `scripts/soak`, `scripts/fuzz` and `scripts/loom`: they run what was just built, from seeds that are whole, and do not
-//! pass with nothing done.
+//! `scripts/soak`, `scripts/fuzz` and `scripts/loom`: they run what was just built, from seeds that are whole, and do
+//! not pass with nothing done.
 
 use std::fs;
 

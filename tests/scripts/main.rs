@@ -1,6 +1,6 @@
 //! The scripts, each in a place of its own where programs only note how they were called: what is missing, fails or is
-//! interrupted is said, counts, and destroys nothing. Nothing is fetched or installed here, and of the project's own programs
-//! the bench alone is built.
+//! interrupted is said, counts, and destroys nothing. Nothing is fetched or installed here, and of the project's own
+//! programs the bench alone is built.
 //!
 //! Linux only: there the scripts install drivers, and there is what they use of a system.
 #![cfg(target_os = "linux")]

@@ -1,5 +1,5 @@
-//! `scripts/vulkan-setup` and `scripts/with-driver`: what can be had is there, however much else cannot, and what is not
-//! whole passes for nothing.
+//! `scripts/vulkan-setup` and `scripts/with-driver`: what can be had is there, however much else cannot, and what is
+//! not whole passes for nothing.
 
 use std::fs;
 
@@ -9,7 +9,8 @@ const LIBRARIES: [&str; 3] = ["libvk_swiftshader.so", "libVkICD_mock_icd.so", "l
 const LAYER: &str = "VkLayer_khronos_validation.json";
 const SYSTEM_LAYER: &str = "system/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json";
 
-/// A Debian where lavapipe and the older layers are installed and nothing else is; the network works, and root is there.
+/// A Debian where lavapipe and the older layers are installed and nothing else is; the network works, and root is
+/// there.
 fn place(name: &str) -> Place {
     let place = Place::new(name, &[]);
     for script in ["vulkan-setup", "with-driver"] {

@@ -1,10 +1,10 @@
-//! Every public operation of what stands on the allocator, arenas, transient memory, uploads, readbacks and frame rings,
-//! in one table: what it does when the driver fails.
+//! Every public operation of what stands on the allocator, arenas, transient memory, uploads, readbacks and frame
+//! rings, in one table: what it does when the driver fails.
 //!
 //! An operation either *may fail*: then each of its driver calls fails once, with each result it may have, and nothing
-//! leaks, no counter changes, nothing is lost, and the same operation succeeds afterwards. Or it is *silent*: it calls no
-//! function of the driver that can fail, and works on a lost device. A test reads the source and finds operations that the
-//! table lacks.
+//! leaks, no counter changes, nothing is lost, and the same operation succeeds afterwards. Or it is *silent*: it calls
+//! no function of the driver that can fail, and works on a lost device. A test reads the source and finds operations
+//! that the table lacks.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Uploads and readbacks on the simulated driver: whatever the ring holds, what was written is what is read back; what is
-//! wrong is refused and loses nothing; a driver that fails leaves nothing behind.
+//! Uploads and readbacks on the simulated driver: whatever the ring holds, what was written is what is read back; what
+//! is wrong is refused and loses nothing; a driver that fails leaves nothing behind.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -60,8 +60,8 @@ fn texels(target: ImageTarget, count: u32) -> impl Iterator<Item = ImageRegion> 
     })
 }
 
-/// Takes the best of many short times, which other work on the machine does not touch. Where each part looks at all regions,
-/// it takes hundreds of times as long among the many.
+/// Takes the best of many short times, which other work on the machine does not touch. Where each part looks at all
+/// regions, it takes hundreds of times as long among the many.
 #[test]
 fn a_part_costs_the_same_however_many_regions_there_are() {
     let stage = Stage::new(Profile::discrete_rebar());

@@ -209,8 +209,8 @@ fn read(stage: &Stage, image: &Image<&Allocator>, shadow: &ShadowImage) -> Vec<u
     bytes
 }
 
-/// A ring of one copy: the second upload finds it full, and must not be written in place when the first was submitted, but
-/// has not run.
+/// A ring of one copy: the second upload finds it full, and must not be written in place when the first was submitted,
+/// but has not run.
 #[test]
 fn a_full_ring_does_not_let_a_write_overtake() {
     for profile in profiles() {
@@ -247,8 +247,8 @@ fn a_full_ring_does_not_let_a_write_overtake() {
     }
 }
 
-/// Takes the best of many short times, which other work on the machine does not touch. Where a write looks at all copies, it
-/// takes hundreds of times as long behind the many.
+/// Takes the best of many short times, which other work on the machine does not touch. Where a write looks at all
+/// copies, it takes hundreds of times as long behind the many.
 #[test]
 fn a_write_costs_the_same_however_many_copies_are_recorded() {
     let stage = Stage::new(Profile::discrete_rebar());

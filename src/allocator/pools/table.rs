@@ -10,22 +10,22 @@ use std::sync::Arc;
 
 use super::chunks::Chunks;
 use super::{Departed, NumberedPool};
-use crate::sync::{AtomicU32, BriefMutex, BriefMutexGuard, Ordering, brief_mutex};
+use crate::sync::{AtomicU32, Ordering, SpinMutex, SpinMutexGuard, spin_mutex};
 
 /// A place for a pool.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Entry(BriefMutex<Option<Arc<NumberedPool>>>);
+struct Entry(SpinMutex<Option<Arc<NumberedPool>>>);
 
 impl Entry {
     fn vacant() -> Self {
-        Self(brief_mutex(None))
+        Self(spin_mutex(None))
     }
 }
 
 /// An entry that has a pool, held. Nobody who has it calls the driver.
 #[derive(Debug)]
-pub(crate) struct HeldEntry<'a>(BriefMutexGuard<'a, Option<Arc<NumberedPool>>>);
+pub(crate) struct HeldEntry<'a>(SpinMutexGuard<'a, Option<Arc<NumberedPool>>>);
 
 impl HeldEntry<'_> {
     /// Returns the pool for as long as the entry is held.

@@ -16,7 +16,8 @@ const MAX_SLOTS: u64 = 4096;
 
 /// All is compared after so many steps, and at the end: what is broken stays broken, and programs run that much faster.
 const STEPS_PER_CHECK: u32 = 16;
-/// The block's invariants are looked at after so many steps; a fuzzer, which has the time for more programs, looks less often.
+/// The block's invariants are looked at after so many steps; a fuzzer, which has the time for more programs, looks less
+/// often.
 const STEPS_PER_VALIDATE: u32 = if cfg!(test) { 1 } else { STEPS_PER_CHECK };
 
 /// TLSF without slabs.

@@ -48,21 +48,21 @@ const COURTESY: u32 = if cfg!(loom) { 1 } else { LONGEST_PAUSE };
 
 /// The raw lock.
 #[derive(Debug)]
-pub(crate) struct RawBriefLock {
+pub(crate) struct RawSpinLock {
     is_held: Flag,
     /// Threads that wait: advice only, which loom need not know.
     waiting: AtomicU32,
 }
 
 /// A mutex whose waiters spin.
-pub(crate) type BriefMutex<T> = lock_api::Mutex<RawBriefLock, T>;
-/// The right to what a [`BriefMutex`] guards.
-pub(crate) type BriefMutexGuard<'a, T> = lock_api::MutexGuard<'a, RawBriefLock, T>;
+pub(crate) type SpinMutex<T> = lock_api::Mutex<RawSpinLock, T>;
+/// The right to what a [`SpinMutex`] guards.
+pub(crate) type SpinMutexGuard<'a, T> = lock_api::MutexGuard<'a, RawSpinLock, T>;
 
 /// Makes a mutex whose waiters spin.
 #[inline]
-pub(crate) fn brief_mutex<T>(value: T) -> BriefMutex<T> {
-    let mutex = BriefMutex::new(value);
+pub(crate) fn spin_mutex<T>(value: T) -> SpinMutex<T> {
+    let mutex = SpinMutex::new(value);
     if cfg!(loom) {
         // Loom's flag is made by a look, and not while threads race for it.
         let _ = mutex.is_locked();
@@ -71,7 +71,7 @@ pub(crate) fn brief_mutex<T>(value: T) -> BriefMutex<T> {
 }
 
 // SAFETY: B1: one owner at a time, as only the exchange from false to true makes one and only the owner ends that.
-unsafe impl lock_api::RawMutex for RawBriefLock {
+unsafe impl lock_api::RawMutex for RawSpinLock {
     const INIT: Self = Self { is_held: Flag::new(false), waiting: AtomicU32::new(0) };
 
     type GuardMarker = lock_api::GuardSend;
@@ -99,7 +99,7 @@ unsafe impl lock_api::RawMutex for RawBriefLock {
 }
 
 // SAFETY: it is given back as `unlock` does, and taken as `lock` does.
-unsafe impl lock_api::RawMutexFair for RawBriefLock {
+unsafe impl lock_api::RawMutexFair for RawSpinLock {
     unsafe fn unlock_fair(&self) {
         let waiting = self.waiting.load(Ordering::Relaxed);
         // SAFETY: the caller holds it.
@@ -119,7 +119,7 @@ unsafe impl lock_api::RawMutexFair for RawBriefLock {
     }
 }
 
-impl RawBriefLock {
+impl RawSpinLock {
     /// Waits for the lock and takes it.
     #[cold]
     #[inline(never)]
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn one_at_a_time_counts_exactly() {
-        let counter = BriefMutex::new(0_u64);
+        let counter = SpinMutex::new(0_u64);
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..20_000).for_each(|_| *counter.lock() += 1));
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_held_lock_is_not_had_twice() {
-        let value = BriefMutex::new(());
+        let value = SpinMutex::new(());
         let held = value.lock();
         assert!(value.is_locked() && value.try_lock().is_none());
         drop(held);
@@ -203,12 +203,12 @@ mod tests {
 
     #[test]
     fn who_lets_others_in_has_it_again_and_counts_exactly() {
-        let counter = BriefMutex::new(0_u64);
+        let counter = SpinMutex::new(0_u64);
         let count = || {
             let mut held = counter.lock();
             for _ in 0..20_000 {
                 *held += 1;
-                BriefMutexGuard::bump(&mut held);
+                SpinMutexGuard::bump(&mut held);
             }
         };
         thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(count))));
@@ -217,13 +217,13 @@ mod tests {
 
     #[test]
     fn a_waiter_comes_in_between() {
-        let value = BriefMutex::new(0);
+        let value = SpinMutex::new(0);
         let mut held = value.lock();
         let began = std::time::Instant::now();
         thread::scope(|scope| {
             scope.spawn(|| *value.lock() = 7);
             while *held == 0 && began.elapsed() < Duration::from_secs(60) {
-                BriefMutexGuard::bump(&mut held);
+                SpinMutexGuard::bump(&mut held);
             }
             assert_eq!((*held, value.is_locked()), (7, true), "somebody was let in, and it is held again");
             drop(held);
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_waiter_outlasts_a_slow_holder() {
-        let value = BriefMutex::new(0);
+        let value = SpinMutex::new(0);
         let mut held = value.lock();
         thread::scope(|scope| {
             let waiter = scope.spawn(|| *value.lock());
@@ -251,19 +251,19 @@ mod loom_tests {
     use loom::cell::Cell;
     use loom::thread;
 
-    use super::{BriefMutex, BriefMutexGuard, brief_mutex};
+    use super::{SpinMutex, SpinMutexGuard, spin_mutex};
     use crate::sync::explore;
 
     /// Loom's cell panics where two threads reach it at once, or one does not see what the other wrote.
-    fn add(counter: &BriefMutex<Cell<u32>>) {
+    fn add(counter: &SpinMutex<Cell<u32>>) {
         let held = counter.lock();
         held.set(held.get() + 1);
     }
 
     #[test]
     fn loom_one_owner_at_a_time_who_sees_what_the_last_one_wrote() {
-        explore("brief lock: lock and lock", None, || {
-            let counter = Arc::new(brief_mutex(Cell::new(0)));
+        explore("spin lock: lock and lock", None, || {
+            let counter = Arc::new(spin_mutex(Cell::new(0)));
             let other = Arc::clone(&counter);
             let worker = thread::spawn(move || add(&other));
             add(&counter);
@@ -274,13 +274,13 @@ mod loom_tests {
 
     #[test]
     fn loom_who_lets_others_in_has_it_again() {
-        explore("brief lock: bump and lock", Some(3), || {
-            let counter = Arc::new(brief_mutex(Cell::new(0)));
+        explore("spin lock: bump and lock", Some(3), || {
+            let counter = Arc::new(spin_mutex(Cell::new(0)));
             let other = Arc::clone(&counter);
             let worker = thread::spawn(move || add(&other));
             let mut held = counter.lock();
             held.set(held.get() + 1);
-            BriefMutexGuard::bump(&mut held);
+            SpinMutexGuard::bump(&mut held);
             held.set(held.get() + 1);
             drop(held);
             worker.join().expect("it does not panic");
@@ -290,8 +290,8 @@ mod loom_tests {
 
     #[test]
     fn loom_who_does_not_wait_gets_it_or_not() {
-        explore("brief lock: lock and try_lock", None, || {
-            let counter = Arc::new(brief_mutex(Cell::new(0)));
+        explore("spin lock: lock and try_lock", None, || {
+            let counter = Arc::new(spin_mutex(Cell::new(0)));
             let other = Arc::clone(&counter);
             let worker = thread::spawn(move || {
                 let held = other.try_lock();
