@@ -107,7 +107,8 @@ impl Allocator {
     }
 
     /// Serves what has found nothing at hand in its first pool: a plain request, or one whose only wish is a pool.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call would pass the request through memory")]
     fn continue_in(&self, request: AllocationRequest<'_>, start: Start<'_>) -> Result<Allocation, AllocationError> {
         let Start { pool, held } = start;
         let Some(held) = held else { return self.existing_or_descend(request) };

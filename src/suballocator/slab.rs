@@ -198,7 +198,7 @@ impl Slabs {
         let entry = self.classes.get_mut(class)?;
         let word = entry.room.trailing_zeros() as usize;
         let Some(bits) = entry.words.get_mut(word) else {
-            return self.take_of_empty(class, regions);
+            return if entry.empty == NONE { None } else { self.take_of_empty(class, regions) };
         };
         let index = *entry.places.get(word << 6 | bits.trailing_zeros() as usize)?;
         let slab = self.table.get_mut(index as usize)?;
