@@ -271,47 +271,6 @@ fn w9_steady_frames_at_a_block_boundary_make_no_driver_call() {
 /// Almost a first block.
 const MIB_LESS: u64 = mib(1) - 256;
 
-/// More than a pool keeps of its own accord.
-#[test]
-fn w9_steady_frames_of_hundreds_of_mebibytes_make_no_driver_call() {
-    let small: Vec<u64> = (0..2_000).map(|number| (number % 97 + 1) * 4 * KIB).collect();
-    let frames: [(&[u64], &[u64]); 3] =
-        [(&[MIB_LESS], &[mib(5); 60]), (&[mib(300)], &[mib(20); 20]), (&[MIB_LESS, mib(9)], &small)];
-    for profile in [Profile::discrete_rebar(), Profile::unified()] {
-        for (live, frame) in frames {
-            for ends_with in [(|_| ()) as fn(&Rig), |rig| rig.tick()] {
-                let rig = Rig::new(profile.clone());
-                assert_eq!(calls_of_steady_frames(&rig, live, frame, ends_with), 0, "{}", profile.name);
-                rig.finish();
-            }
-        }
-    }
-}
-
-/// What large frames have taught is forgotten when frames become small: what none of them touches goes back.
-#[test]
-fn what_smaller_frames_do_not_touch_goes_back_unasked() {
-    let rig = Rig::new(Profile::discrete_rebar());
-    let info = AllocationCreateInfo::gpu_only();
-    let live = rig.allocate(&linear(mib(1)), &info).expect("there is memory");
-    let frame = |count: usize| {
-        let allocate = |_| rig.allocate(&linear(mib(5)), &info).expect("there is memory");
-        let allocations: Vec<_> = (0..count).map(allocate).collect();
-        free_all(&rig, allocations);
-    };
-    (0..10).for_each(|_| frame(100));
-    let kept = rig.statistics().total.empty_bytes;
-    assert!(kept > mib(490), "{kept} bytes: all of what a frame takes");
-    (0..2_000).for_each(|_| frame(10));
-    let kept = rig.statistics().total.empty_bytes;
-    assert!((mib(50)..mib(140)).contains(&kept), "{kept} bytes: what a small frame takes, and 64 MiB");
-    let before = rig.control().total_calls();
-    (0..100).for_each(|_| frame(10));
-    assert_eq!(rig.control().total_calls(), before);
-    free_all(&rig, [live]);
-    rig.finish();
-}
-
 #[test]
 fn w9_images_and_buffers_alike() {
     let rig = Rig::new(Profile::discrete_bar256());

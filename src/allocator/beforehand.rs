@@ -19,11 +19,12 @@ impl Allocator {
     /// Opens empty blocks, so that allocations of this intent find `bytes` of room without a driver call.
     ///
     /// The room is for what the calling thread allocates: linear resources, and others where they share blocks: where
-    /// `bufferImageGranularity` keeps the kinds apart, images find none of it. Where
-    /// threads have collided and have shards of their own, empty blocks of another thread's shard do not count, and
-    /// another thread takes of this room only before it would open a block itself. They are kept until
-    /// [`trim`](Self::trim), or until memory runs out. What other threads use of them, or give back, meanwhile is not
-    /// opened once more. Empty blocks of other pools make way, as for an allocation. Returns the bytes opened now.
+    /// `bufferImageGranularity` keeps the kinds apart, images find none of it, and what is short-lived or has a
+    /// priority never does. Where threads have collided and have shards of their own, empty blocks of another thread's
+    /// shard do not count, and another thread takes of this room only before it would open a block itself. They are
+    /// kept until [`trim`](Self::trim), or until memory runs out. What other threads use of them, or give back,
+    /// meanwhile is not opened once more. Empty blocks of other pools make way, as for an allocation. Returns the bytes
+    /// opened now.
     ///
     /// # Errors
     /// - `NoMemoryType`; `Unsupported` where the memory type is lazily allocated.

@@ -23,8 +23,8 @@ const TURN: usize = 32;
 impl Allocator {
     /// Frees an allocation.
     ///
-    /// Blocks that become empty are kept within a bound (64 MiB a pool as a rule, more where frames need more again and
-    /// again), or go back to the driver. Freeing works after device loss.
+    /// Blocks that become empty are kept within a bound (64 MiB a pool, or an eighth of its blocks in use), or go back
+    /// to the driver. Freeing works after device loss.
     ///
     /// # Errors
     /// `Foreign` or `Stale`; the allocation is handed back and nothing has changed.

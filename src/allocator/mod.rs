@@ -60,13 +60,13 @@ pub(crate) use self::pools::PoolRef;
 use self::pools::Pools;
 pub(crate) use self::request::AllocationRequest;
 pub use self::request::{AllocationCreateInfo, AllocationRequirements, DeviceAddress};
+use self::retention::IdleMemory;
 pub use self::statistics::{
     BlockStatistics, DetailedStatistics, HeapStatistics, MemoryTypeStatistics, PoolStatistics, RangeStatistics,
     Statistics,
 };
 pub use self::upkeep::BudgetAge;
 use crate::block::Backing;
-use crate::block::retention::Regret;
 use crate::device::{Device, Properties};
 use crate::memory_type::{Budget, HeapUsage, Selector, Topology};
 use crate::sync::{AtomicU64, Mutex, Ordering, StaticU32};
@@ -83,7 +83,7 @@ pub struct Allocator {
     /// Nothing where each allocation is tracked: then none is plain.
     first_pools: FirstPools,
     ledger: Ledger,
-    idle: Mutex<Regret>,
+    idle: Mutex<IdleMemory>,
     /// How often `tick` was called.
     ticks: AtomicU64,
     /// How often memory was opened.

@@ -224,9 +224,10 @@ impl<'a> AllocationCreateInfo<'a> {
 
     /// Says that the resource will be freed soon: within some frames, or when a level has been loaded.
     ///
-    /// It shares blocks with others of which that was said, and with nothing else. So what stays does not lie scattered
-    /// over blocks that the short-lived have left, none of which can go back. Such blocks are at least one more of each
-    /// memory type in use: say it where much comes and goes between what stays. In a custom pool it has no effect.
+    /// It shares blocks with others of which that was said, and with nothing else while there are pools to be had. So
+    /// what stays does not lie scattered over blocks that the short-lived have left, none of which can go back. Such
+    /// blocks are at least one more of each memory type in use: say it where much comes and goes between what stays. In
+    /// a custom pool it has no effect.
     #[must_use]
     pub fn short_lived(mut self) -> Self {
         self.lifetime = Lifetime::Short;

@@ -3,7 +3,7 @@
 //! ```text
 //!   before a driver call   what the call would add above the all-time peak is given back first
 //!   allocator idle         every pool keeps one block of at most 2 MiB
-//!                          ... unless what went back was missed twice running (`block/retention`)
+//!                          ... unless what went back was needed again within 4,096 allocations, twice running
 //! ```
 //!
 //! So retained memory never costs a new peak, unless a thread looks while another has looked and not yet reserved; and
@@ -15,6 +15,11 @@ use crate::block::retention::choose_give_back;
 /// Blocks that stay empty for so many ticks go back, in ticks; at 60 ticks a second it is 5 seconds. Measured: 1 driver
 /// call in 225.
 pub(crate) const AGED_AFTER: u64 = 300;
+
+/// Memory that is needed again within so many allocations was given back too early.
+const REGRET_WITHIN: u64 = 4096;
+/// So many regrets running, and the memory is kept.
+const REGRETS_TO_KEEP: u32 = 2;
 
 /// Returns how many bytes of empty blocks go back before a driver call, so that the call does not raise the peak.
 pub(crate) fn excess(reserved_bytes: u64, opening_bytes: u64, peak_bytes: u64) -> u64 {
@@ -34,6 +39,38 @@ pub(crate) fn choose_give_backs<T>(own: Vec<(T, u64)>, others: Vec<(T, u64)>, mu
         }
     }
     chosen
+}
+
+/// What the allocator remembers of its idle moments.
+#[derive(Debug, Default)]
+pub(crate) struct IdleMemory {
+    /// The number of allocations made when memory last went back for idleness, until it was missed.
+    released_at: Option<u64>,
+    regrets: u32,
+}
+
+impl IdleMemory {
+    /// Says whether memory goes back when nothing is alive.
+    pub(crate) fn should_release(&self) -> bool {
+        self.regrets < REGRETS_TO_KEEP
+    }
+
+    /// Records that memory has gone back for idleness.
+    pub(crate) fn note_release(&mut self, allocations: u64) {
+        self.released_at = Some(allocations);
+    }
+
+    /// Records that memory is opened, and whether that follows an idle release too soon.
+    pub(crate) fn note_opening(&mut self, allocations: u64) {
+        let Some(released_at) = self.released_at.take() else { return };
+        let is_regretted = allocations.saturating_sub(released_at) <= REGRET_WITHIN;
+        self.regrets = if is_regretted { self.regrets + 1 } else { 0 };
+    }
+
+    /// Forgets all regrets: the user asked for memory to go back.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
 }
 
 #[cfg(test)]
@@ -57,5 +94,39 @@ mod tests {
         assert_eq!(excess(10, 5, 15), 0);
         assert_eq!(excess(10, 5, 12), 3);
         assert_eq!(excess(u64::MAX, 5, 0), u64::MAX);
+    }
+
+    /// Releases after so many allocations and opens memory again after so many.
+    fn release_and_open(idle: &mut IdleMemory, released_at: u64, opened_at: u64) {
+        idle.note_release(released_at);
+        idle.note_opening(opened_at);
+    }
+
+    #[test]
+    fn two_regrets_running_keep_the_memory() {
+        let mut idle = IdleMemory::default();
+        release_and_open(&mut idle, 100, 101);
+        assert!(idle.should_release());
+        release_and_open(&mut idle, 200, 201);
+        assert!(!idle.should_release());
+        idle.forget();
+        assert!(idle.should_release());
+    }
+
+    #[test]
+    fn an_opening_that_follows_no_release_is_no_regret() {
+        let mut idle = IdleMemory::default();
+        release_and_open(&mut idle, 100, 101);
+        (102..110).for_each(|opened_at| idle.note_opening(opened_at));
+        assert!(idle.should_release());
+    }
+
+    #[test]
+    fn a_long_pause_is_no_regret() {
+        let mut idle = IdleMemory::default();
+        release_and_open(&mut idle, 0, 1);
+        release_and_open(&mut idle, 10, 10 + REGRET_WITHIN + 1);
+        release_and_open(&mut idle, 20_000, 20_001);
+        assert!(idle.should_release());
     }
 }

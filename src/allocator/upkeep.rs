@@ -3,7 +3,7 @@
 use super::Allocator;
 use super::pools::{NumberedPool, PoolRef};
 use super::retention::AGED_AFTER;
-use crate::block::retention::{self, Regret};
+use crate::block::retention;
 use crate::pool::{Kept, Pool};
 use crate::sync::Ordering;
 
@@ -24,7 +24,7 @@ impl Allocator {
     ///
     /// Custom pools keep their `min_block_count`.
     pub fn trim(&self) -> u64 {
-        *self.idle.lock() = Regret::default();
+        self.idle.lock().forget();
         self.trim_pools(None)
     }
 

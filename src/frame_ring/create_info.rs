@@ -96,7 +96,7 @@ impl FrameRingCreateInfo {
     /// Returns the alignment of every push, and the sizes.
     ///
     /// # Errors
-    /// `InvalidCreateInfo`, `NotMapped`.
+    /// `InvalidCreateInfo`, `NotMapped`, `TooSmall`.
     pub(super) fn check(&self, properties: &Properties) -> Result<(u64, Sizing), FrameRingError> {
         let invalid = |what| Err(FrameRingError::InvalidCreateInfo { what });
         if self.usage.is_empty() {
@@ -114,7 +114,7 @@ impl FrameRingCreateInfo {
         let whole_units = |bytes: u64| bytes & !(unit - 1);
         let (limit, block_limit) = (whole_units(self.max_size), whole_units(block_limit));
         if limit.min(block_limit) == 0 {
-            return Err(FrameRingError::TooSmall { max_size: self.max_size.min(properties.max_buffer_size), unit });
+            return Err(FrameRingError::TooSmall { max_size: self.max_size, unit });
         }
         let first = whole_units(self.initial_size).clamp(unit, limit.min(block_limit));
         Ok((alignment, Sizing { unit, first, limit, block_limit, frame_count: u64::from(self.frames_in_flight) }))

@@ -16,10 +16,10 @@ pub enum FrameRingError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The ring may not become as large as one aligned push.
-    #[error("a ring of {max_size} bytes at most holds no push of {unit}, the least: raise max_size")]
+    /// The ring may not become as large as one aligned push, or no buffer or memory object of the device may.
+    #[error("a ring of {max_size} bytes at most, or one object of the device, holds no push of {unit}: raise max_size")]
     TooSmall {
-        /// The largest size that was allowed or that a buffer may have, in bytes.
+        /// The largest size that was allowed, in bytes.
         max_size: u64,
         /// Bytes of the smallest push: what the buffer's usage and the memory's atoms align to.
         unit: u64,

@@ -139,8 +139,8 @@ impl<A: AllocatorRef> FrameRing<A> {
     /// Creates a ring with its first buffer.
     ///
     /// # Errors
-    /// - `InvalidCreateInfo` for no frames or more than 256, no usage, or a maximum below one push; `NotMapped` for an
-    ///   intent that the CPU does not write.
+    /// - `InvalidCreateInfo` for no frames or more than 256, or no usage; `TooSmall` for a maximum below one push;
+    ///   `NotMapped` for an intent that the CPU does not write.
     /// - `Allocation` where the first buffer cannot be had.
     ///
     /// # Safety

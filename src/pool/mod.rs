@@ -43,7 +43,6 @@ pub(crate) use self::upkeep::Kept;
 pub(crate) use self::walk::PoolVisitor;
 use crate::block::block_list::{BlockList, Cut};
 use crate::block::growth::GrowthSettings;
-use crate::block::retention::Retention;
 use crate::block::{Backing, OpenError, Retired};
 use crate::device::{DedicatedFor, DriverError, Mapping, Site};
 use crate::memory_type::{Bound, Refused};
@@ -203,9 +202,7 @@ pub(crate) struct Pool {
 struct State {
     blocks: BlockList,
     dedicated: DedicatedTable,
-    /// How many bytes of empty blocks are kept.
-    retention: Retention,
-    /// Empty blocks are kept up to this many bytes, whatever that says, until `trim`.
+    /// Empty blocks are kept up to this many bytes, whatever the policy says, until `trim`.
     prewarmed_bytes: u64,
     /// Blocks that are being opened with no lock held, so that I3 holds meanwhile.
     opening_count: u32,
@@ -222,9 +219,7 @@ impl Pool {
         let slots = suballocator.slot_rule();
         let blocks = BlockList::new(suballocator);
         let dedicated = DedicatedTable::default();
-        let retention = Retention::default();
-        let state =
-            State { blocks, dedicated, retention, prewarmed_bytes: 0, opening_count: 0, allocated: 0, taken_back: 0 };
+        let state = State { blocks, dedicated, prewarmed_bytes: 0, opening_count: 0, allocated: 0, taken_back: 0 };
         let rounding = Rounding::of(&settings);
         let (state, growth, openings) = (spin_mutex(state), GrowthTicket::default(), Openings::default());
         Self { settings, rounding, slots, state, growth, openings }

@@ -99,8 +99,6 @@ impl Pool {
         let mut state = self.state.lock();
         match state.blocks.add_with(memory, &request.range) {
             Ok(cut) => {
-                let allocated = state.allocated;
-                state.retention.note_opening(allocated);
                 state.allocated += 1;
                 let exchanged = opening.publish(backing, &mut state);
                 drop(state);

@@ -1,6 +1,6 @@
 //! Empty blocks of a pool: which go back to the driver, and the way they take.
 //!
-//! What is kept is the policy's word ([`Retention`]); here is the mechanism. A block leaves the list behind the lock
+//! What is kept is the policy's word ([`retention`]); here is the mechanism. A block leaves the list behind the lock
 //! and reaches the driver after it.
 
 use core::cmp::Reverse;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::dedicated::let_go;
 use super::{Left, Pool, State};
-use crate::block::retention::{RETAINED_MIN, Retention, choose_give_back};
+use crate::block::retention::{self, RETAINED_MIN};
 use crate::block::{Backing, Retired};
 use crate::device::Memory;
 use crate::memory_type::Charge;
@@ -36,7 +36,6 @@ impl Pool {
     pub(crate) fn trim(&self, backing: Backing<'_>) -> u64 {
         let mut state = self.state.lock();
         state.prewarmed_bytes = 0;
-        state.retention = Retention::default();
         state.blocks.reclaim();
         let spare = self.spare(&state, Kept::Nothing, &[]);
         let retired: Vec<Retired<'_>> =
@@ -167,15 +166,10 @@ impl Pool {
     /// Gives back the empty blocks that the policy does not keep, after the lock is dropped.
     #[cold]
     fn retire_surplus(&self, backing: Backing<'_>, mut state: SpinMutexGuard<'_, State>) {
-        state.note_emptied();
         let mut retired = Vec::new();
         while surplus_bytes(&state) > 0 {
             let Some(region) = self.largest_spare(&state, spare_bytes(&state)) else { break };
             retired.extend(take_out(backing, &mut state, region));
-        }
-        if !retired.is_empty() {
-            let allocated = state.allocated;
-            state.retention.note_release(allocated);
         }
         drop(state);
         for retired in retired {
@@ -189,7 +183,7 @@ impl Pool {
             return None;
         }
         let empties = state.blocks.empties().filter(|&(_, size)| size <= most_bytes);
-        choose_give_back(empties, u64::MAX).map(|(region, _)| region)
+        retention::choose_give_back(empties, u64::MAX).map(|(region, _)| region)
     }
 
     /// Returns the smallest empty block of so many bytes or more that lies above the pool's minimum and was not
@@ -251,15 +245,6 @@ impl Pool {
     }
 }
 
-impl State {
-    /// Tells the policy that the block which came last into the list of empty ones has become so.
-    fn note_emptied(&mut self) {
-        let after = self.blocks.empty_bytes();
-        let bytes = self.blocks.empties().next().map_or(0, |(_, bytes)| bytes);
-        self.retention.note_emptied(self.allocated, after - bytes, after);
-    }
-}
-
 /// Takes an empty block out and announces that it goes back; `None` where it is in use.
 fn take_out<'a>(backing: Backing<'a>, state: &mut State, region: u32) -> Option<Retired<'a>> {
     let memory = state.blocks.take(region)?;
@@ -275,5 +260,5 @@ fn spare_bytes(state: &State) -> u64 {
 fn surplus_bytes(state: &State) -> u64 {
     let empty = state.blocks.empty_bytes();
     let in_use = state.blocks.block_bytes() - empty;
-    empty.saturating_sub(state.retention.bound(in_use).max(state.prewarmed_bytes))
+    empty.saturating_sub(retention::retained_bound(in_use).max(state.prewarmed_bytes))
 }

@@ -133,7 +133,7 @@ pub enum TransferError {
         layout: vk::ImageLayout,
     },
     /// A ring of no bytes was asked for.
-    #[error("a ring of 0 bytes was asked for: it needs {least} at least")]
+    #[error("a ring of 0 bytes was asked for: the smallest has {least}")]
     RingEmpty {
         /// Bytes of the smallest ring.
         least: u64,
