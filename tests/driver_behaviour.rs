@@ -92,6 +92,29 @@ fn w2_within_budget_never_exceeds_it_and_the_error_names_it() {
     rig.finish();
 }
 
+/// Empty blocks that wait for the next frame are in nobody's way: other sizes that the budget holds are all placed.
+///
+/// Seen to fail with: a pool that keeps all of what frames take again and again.
+#[test]
+fn what_frames_took_again_and_again_refuses_nothing_that_comes_after() {
+    for (frame, next, budget) in [((8, 72), (16, 37), 651), ((12, 48), (24, 25), 660)] {
+        let rig = Rig::new(Profile::discrete_rebar());
+        let heap = rig.properties().memory_types[0].heap_index;
+        rig.control().set_budget(heap, Some(mib(budget)));
+        assert!(rig.update_budget());
+        let info = AllocationCreateInfo::gpu_only().within_budget().without_spilling();
+        let take = |(count, size): (usize, u64)| -> Vec<Allocation> {
+            let take_one = |_| rig.allocate(&linear(mib(size)), &info).expect("the budget holds all of them");
+            (0..count).map(take_one).collect()
+        };
+        let live = take((1, 1));
+        (0..10).for_each(|_| free_all(&rig, take(frame)));
+        let others = take(next);
+        free_all(&rig, live.into_iter().chain(others));
+        rig.finish();
+    }
+}
+
 #[test]
 fn w3_over_budget_takes_the_next_memory_type_and_no_driver_object_for_a_small_resource() {
     let rig = Rig::new(Profile::discrete_rebar());
