@@ -92,6 +92,10 @@ macro_rules! with_peer {
                 type $Peer = $crate::rivals::GpuAllocator;
                 $body
             }
+            "gpu-allocator, 8 MiB blocks" => {
+                type $Peer = $crate::rivals::GpuAllocator<true>;
+                $body
+            }
             "one per resource" => {
                 type $Peer = $crate::peer::OnePerResource;
                 $body

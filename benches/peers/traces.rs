@@ -14,10 +14,12 @@ use crate::peer::Peer;
 use crate::report::{ratio, short};
 use crate::request::{Class, Request};
 use crate::row::driver_call_ns;
-use crate::values::{Place, note, note_all};
+use crate::values::{Place, Values, note, note_all};
 use crate::{Effort, with_peer};
 
-const PEERS: [&str; 3] = ["freestone", "gpu-alloc", "gpu-allocator"];
+const PEERS: [&str; 4] = ["freestone", "gpu-alloc", "gpu-allocator", "gpu-allocator, 8 MiB blocks"];
+/// Whose figures are of the one run in which VMA ran.
+const OF_ANOTHER_RUN: [&str; 2] = ["VMA", "VMA, 32 MiB blocks"];
 /// Steps with fewer bytes alive do not count for the mean: a small block is then many times what is alive.
 const MEAN_FROM: u64 = 1 << 20;
 /// Smaller applications do not count for the worst.
@@ -150,6 +152,24 @@ fn summary(sums: &[Sum], smoothed: [Smoothed; PEERS.len()]) {
             ("ns", sum.ns_per_pair()),
         ];
         note_all("traces", "all", peer, &figures);
+    }
+    of_another_run();
+}
+
+fn of_another_run() {
+    let values = Values::load();
+    for peer in OF_ANOTHER_RUN {
+        let figure = |metric| values.get(Place("lab", "traces", metric), peer).unwrap_or(f64::NAN);
+        let by_gpu_alloc = figure("ns") / values.get(Place("lab", "traces", "ns"), "gpu-alloc").unwrap_or(f64::NAN);
+        println!(
+            "| {peer} (`vma.csv`) | {:.3} | {:.3} | - | {} | {} | {} | {} |",
+            figure("sum"),
+            figure("worst"),
+            short(figure("driver allocations")),
+            short(figure("left")),
+            short(figure("ns")),
+            ratio(by_gpu_alloc),
+        );
     }
 }
 
