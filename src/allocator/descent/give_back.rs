@@ -15,6 +15,9 @@ pub(crate) struct GiveBack {
     pub bytes: u64,
 }
 
+/// Blocks with their bytes.
+type WithBytes = Vec<(GiveBack, u64)>;
+
 impl Allocator {
     /// Gives back the empty blocks that stand between an opening and the all-time peak.
     pub(crate) fn make_room(&self, own: &NumberedPool, opening_bytes: u64, bound: Bound) {
@@ -40,7 +43,7 @@ impl Allocator {
         if excess == 0 || self.pools().sum(|pool| pool.counts().empty_bytes) == 0 {
             return Vec::new();
         }
-        let [of_own, of_others] = self.spare_blocks(own, rehearsed);
+        let (of_own, of_others) = self.spare_blocks(own, rehearsed);
         let chosen = retention::choose_give_backs(of_own, of_others, excess);
         let heap_index = self.heap_of(own.settings().memory_type_index);
         let change = rehearsed.change_with(heap_index, &chosen);
@@ -48,8 +51,8 @@ impl Allocator {
     }
 
     /// Lists the spare blocks of one pool, and those of all others, each with its bytes.
-    fn spare_blocks(&self, own: &NumberedPool, rehearsed: &Rehearse) -> [Vec<(GiveBack, u64)>; 2] {
-        let [mut of_own, mut of_others] = [Vec::new(), Vec::new()];
+    fn spare_blocks(&self, own: &NumberedPool, rehearsed: &Rehearse) -> (WithBytes, WithBytes) {
+        let (mut of_own, mut of_others) = (Vec::new(), Vec::new());
         for pool in self.pools().all() {
             if pool.counts().empty_bytes == 0 {
                 continue;
@@ -58,7 +61,7 @@ impl Allocator {
             let spare = self.spare_blocks_of(&pool, Kept::Prewarmed, rehearsed);
             list.extend(spare.into_iter().map(|block| (block, block.bytes)));
         }
-        [of_own, of_others]
+        (of_own, of_others)
     }
 
     /// Lists the spare blocks of a pool, less those that a rehearsal has given back.
