@@ -1,4 +1,4 @@
-//! The allocator's way to mapped bytes: write and flush, invalidate and read.
+//! The allocator's way to mapped bytes: write and flush, invalidate. `read` is in `allocation`, with what is unsafe.
 //!
 //! ```text
 //!   host    write -> flush        -> device
@@ -8,7 +8,7 @@
 //! Every range is checked before the driver is called, and all of one call go to the driver together. What an
 //! allocation can do by itself is in `allocation`.
 
-use bytemuck::{AnyBitPattern, NoUninit};
+use bytemuck::NoUninit;
 
 use super::Allocator;
 use super::allocation::Allocation;
@@ -54,26 +54,6 @@ impl Allocator {
         }
         allocation.write(offset, values)?;
         self.flush(allocation, offset, size_of_val(values) as u64)
-    }
-
-    /// Makes device writes visible to the host where memory is not coherent, and copies them: the counterpart of
-    /// [`write`](Self::write).
-    ///
-    /// # Errors
-    /// `NotMapped`, `OutOfBounds`, `Foreign` or `Driver`; then nothing was read.
-    ///
-    /// # Safety
-    /// Duties 1 and 2 of [`Allocation::read`]; the third is met here.
-    #[expect(unsafe_code, reason = "the caller says that the device has written the range")]
-    pub unsafe fn read<T: AnyBitPattern + NoUninit>(
-        &self,
-        allocation: &Allocation,
-        offset: u64,
-        values: &mut [T],
-    ) -> Result<(), AccessError> {
-        self.invalidate(allocation, offset, size_of_val(values) as u64)?;
-        // SAFETY: the caller's duties 1 and 2; the range was invalidated just now.
-        unsafe { allocation.read(offset, values) }
     }
 
     /// Makes host writes to a range visible to the device. Does nothing on coherent memory.

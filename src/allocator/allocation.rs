@@ -20,6 +20,7 @@ use core::slice;
 use ash::vk;
 use bytemuck::{AnyBitPattern, NoUninit, Pod};
 
+use super::Allocator;
 use super::error::AccessError;
 use super::stamp::{Stamp, Trait};
 use crate::device::{MemoryRange, RangeWithin, Site};
@@ -260,6 +261,27 @@ impl Allocation {
         let bytes = usize::try_from(offset).map_err(|_| out_of_bounds)?;
         // SAFETY: I1 and the check above: the address lies inside the mapping, or one past its end for an empty range.
         Ok(unsafe { base.add(bytes) })
+    }
+}
+
+impl Allocator {
+    /// Makes device writes visible to the host where memory is not coherent, and copies them: the counterpart of
+    /// [`write`](Self::write).
+    ///
+    /// # Errors
+    /// `NotMapped`, `OutOfBounds`, `Foreign` or `Driver`; then nothing was read.
+    ///
+    /// # Safety
+    /// Duties 1 and 2 of [`Allocation::read`]; the third is met here.
+    pub unsafe fn read<T: AnyBitPattern + NoUninit>(
+        &self,
+        allocation: &Allocation,
+        offset: u64,
+        values: &mut [T],
+    ) -> Result<(), AccessError> {
+        self.invalidate(allocation, offset, size_of_val(values) as u64)?;
+        // SAFETY: the caller's duties 1 and 2; the range was invalidated just now.
+        unsafe { allocation.read(offset, values) }
     }
 }
 

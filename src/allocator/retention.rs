@@ -27,15 +27,20 @@ pub(crate) fn excess(reserved_bytes: u64, opening_bytes: u64, peak_bytes: u64) -
 }
 
 /// Chooses which spare blocks go back so that `excess` bytes go: of the pool that opens memory, then of others; of
-/// either the smallest that is enough, else the largest, until it is enough. Each comes with its bytes.
-pub(crate) fn choose_give_backs<T>(own: Vec<(T, u64)>, others: Vec<(T, u64)>, mut excess: u64) -> Vec<T> {
+/// either the smallest that is enough, else the largest, until it is enough.
+pub(crate) fn choose_give_backs<T>(
+    own: Vec<T>,
+    others: Vec<T>,
+    mut excess: u64,
+    bytes_of: impl Fn(&T) -> u64,
+) -> Vec<T> {
     let mut chosen = Vec::new();
     for mut spare in [own, others] {
         while excess > 0 {
-            let sizes = spare.iter().enumerate().map(|(position, &(_, bytes))| (position, bytes));
+            let sizes = spare.iter().enumerate().map(|(position, block)| (position, bytes_of(block)));
             let Some((position, bytes)) = choose_give_back(sizes, excess) else { break };
             excess = excess.saturating_sub(bytes);
-            chosen.push(spare.remove(position).0);
+            chosen.push(spare.remove(position));
         }
     }
     chosen
@@ -81,7 +86,7 @@ mod tests {
     fn a_pool_s_own_blocks_go_first_and_the_smallest_that_are_enough() {
         let chosen = |excess| {
             let (own, others) = (vec![('a', 2), ('b', 8), ('c', 4)], vec![('d', 1), ('e', 16), ('f', 3)]);
-            choose_give_backs(own, others, excess).into_iter().collect::<String>()
+            choose_give_backs(own, others, excess, |block| block.1).iter().map(|block| block.0).collect::<String>()
         };
         assert_eq!([0, 1, 3, 8].map(chosen), ["", "a", "c", "b"], "one of its own is enough");
         assert_eq!([9, 14].map(chosen), ["ba", "bca"], "the largest, then what is enough for the rest");

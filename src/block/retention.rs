@@ -9,7 +9,7 @@
 //! a bound that follows what frames take again and again costs new peaks where other sizes come (`benches/JOURNAL.md`).
 
 /// Empty blocks below this sum are kept in a pool, in bytes. 16 to 64 MiB are all sound.
-pub(crate) const RETAINED_MIN: u64 = 64 << 20;
+const RETAINED_MIN: u64 = 64 << 20;
 /// Empty blocks below this share (1/n) of a pool's blocks in use are kept.
 const RETAINED_SHARE: u64 = 8;
 /// The largest block that a pool keeps when the whole allocator is idle, in bytes.
@@ -18,6 +18,12 @@ const IDLE_BLOCK_MAX: u64 = 2 << 20;
 /// Returns how many bytes of empty blocks a pool keeps beside `used_block_bytes` of blocks in use.
 pub(crate) fn retained_bound(used_block_bytes: u64) -> u64 {
     RETAINED_MIN.max(used_block_bytes / RETAINED_SHARE)
+}
+
+/// Tells whether so many bytes of empty blocks stay, whatever is in use: what most frees need to know.
+#[inline]
+pub(crate) const fn is_kept_anyway(empty_bytes: u64) -> bool {
+    empty_bytes <= RETAINED_MIN
 }
 
 /// Chooses which empty block to give back so that `excess` bytes go: the smallest that is enough, else the largest.
@@ -54,6 +60,12 @@ mod tests {
     #[test]
     fn an_eighth_of_what_is_in_use_is_kept_and_64_mebibytes_at_least() {
         assert_eq!([0, 512 * MIB, 520 * MIB, 4096 * MIB].map(retained_bound), [64, 64, 65, 512].map(|size| size * MIB));
+    }
+
+    #[test]
+    fn what_is_kept_anyway_is_within_every_bound() {
+        assert_eq!([0, 64 * MIB, 64 * MIB + 1].map(is_kept_anyway), [true, true, false]);
+        assert!([0, 520 * MIB, u64::MAX].iter().all(|&used_bytes| retained_bound(used_bytes) >= 64 * MIB));
     }
 
     #[test]

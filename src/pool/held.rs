@@ -72,6 +72,7 @@ impl Pool {
         Held { state: self.state.lock() }
     }
 
+    /// Tells whether a lock is that of this pool.
     fn is_held_by(&self, held: &Held<'_>) -> bool {
         core::ptr::eq(SpinMutexGuard::mutex(&held.state), &raw const self.state)
     }
@@ -104,6 +105,7 @@ impl Pool {
         size: u64,
         alignment: u64,
     ) -> Option<Placement> {
+        debug_assert!(self.is_held_by(held), "the lock is this pool's");
         if self.settings.algorithm == Algorithm::Tlsf {
             return self.allocate_ready(held, kind, size, alignment);
         }
@@ -143,6 +145,7 @@ impl Pool {
         key: RangeKey,
         now: u64,
     ) -> Result<Freed<'a>, StaleKey> {
+        debug_assert!(self.is_held_by(&held), "the lock is this pool's");
         let freed = held.state.blocks.free(key, now)?;
         Ok(if freed.is_region_empty { Freed::Settled(self.settle(backing, held.state)) } else { Freed::Held(held) })
     }

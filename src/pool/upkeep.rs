@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::dedicated::let_go;
 use super::{Left, Pool, State};
-use crate::block::retention::{self, RETAINED_MIN};
-use crate::block::{Backing, Retired};
+use crate::block::{Backing, Retired, retention};
 use crate::device::Memory;
 use crate::memory_type::Charge;
 use crate::sync::SpinMutexGuard;
@@ -157,7 +156,7 @@ impl Pool {
     #[inline(never)]
     pub(super) fn settle(&self, backing: Backing<'_>, state: SpinMutexGuard<'_, State>) -> Left {
         let left = state.left();
-        if state.blocks.empty_bytes() > RETAINED_MIN {
+        if !retention::is_kept_anyway(state.blocks.empty_bytes()) {
             self.retire_surplus(backing, state);
         }
         left

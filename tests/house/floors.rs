@@ -23,11 +23,10 @@ pub(crate) const PURE: &str = "suballocator";
 pub(crate) const NOT_PURE: [&str; 6] = ["std", "ash", "log", "parking_lot", "lock_api", "bytemuck"];
 
 /// Rooms, and single files, that may hold `unsafe`.
-const UNSAFE: [&str; 17] = [
+const UNSAFE: [&str; 16] = [
     "sync/spin_lock.rs",
     "device/",
     "allocator/mod.rs",
-    "allocator/access.rs",
     "allocator/allocation.rs",
     // Tests that make an allocator of a simulated device.
     "allocator/loom_tests.rs",

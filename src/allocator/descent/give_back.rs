@@ -15,9 +15,6 @@ pub(crate) struct GiveBack {
     pub bytes: u64,
 }
 
-/// Blocks with their bytes.
-type WithBytes = Vec<(GiveBack, u64)>;
-
 impl Allocator {
     /// Gives back the empty blocks that stand between an opening and the all-time peak.
     pub(crate) fn make_room(&self, own: &NumberedPool, opening_bytes: u64, bound: Bound) {
@@ -44,22 +41,21 @@ impl Allocator {
             return Vec::new();
         }
         let (of_own, of_others) = self.spare_blocks(own, rehearsed);
-        let chosen = retention::choose_give_backs(of_own, of_others, excess);
+        let chosen = retention::choose_give_backs(of_own, of_others, excess, |block| block.bytes);
         let heap_index = self.heap_of(own.settings().memory_type_index);
         let change = rehearsed.change_with(heap_index, &chosen);
         if self.budget().check(heap_index, opening_bytes, bound, change).is_ok() { chosen } else { Vec::new() }
     }
 
-    /// Lists the spare blocks of one pool, and those of all others, each with its bytes.
-    fn spare_blocks(&self, own: &NumberedPool, rehearsed: &Rehearse) -> (WithBytes, WithBytes) {
+    /// Lists the spare blocks of one pool, and those of all others.
+    fn spare_blocks(&self, own: &NumberedPool, rehearsed: &Rehearse) -> (Vec<GiveBack>, Vec<GiveBack>) {
         let (mut of_own, mut of_others) = (Vec::new(), Vec::new());
         for pool in self.pools().all() {
             if pool.counts().empty_bytes == 0 {
                 continue;
             }
             let list = if pool.index() == own.index() { &mut of_own } else { &mut of_others };
-            let spare = self.spare_blocks_of(&pool, Kept::Prewarmed, rehearsed);
-            list.extend(spare.into_iter().map(|block| (block, block.bytes)));
+            list.extend(self.spare_blocks_of(&pool, Kept::Prewarmed, rehearsed));
         }
         (of_own, of_others)
     }
